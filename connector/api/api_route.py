@@ -1,4 +1,4 @@
-"""Stands before every operation: who asks and what it may, how often and how much, and that a change happens once."""
+"""What precedes every operation: authentication, scopes, rate limits, size limits and idempotency."""
 
 from __future__ import annotations
 
@@ -29,19 +29,26 @@ _ANONYMOUS_CALLS_PER_MINUTE = 120
 _BUCKETS_MAX = 10_000
 log = logging.getLogger("duewell.api")
 _bearer = HTTPBearer(
-    auto_error=False, scheme_name="token", description="Made by an owner under Settings, or: duewell tokens create"
+    auto_error=False,
+    scheme_name="token",
+    description="Created by an owner under Settings, or with: duewell tokens create",
 )
 
 
 class RateLimiter:
-    """Buckets of calls that fill up again with time: one per token, and one per address that has none."""
+    """A token bucket for each API token, and for each address that sends none."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self._left: dict[str, tuple[float, datetime]] = {}
 
     def take(self, caller: str, per_minute: int) -> None:
-        """Take a call from somebody's bucket of ``most`` a minute; raises ``Refused`` where it is empty."""
+        """Count a call of ``caller``, who may make ``per_minute``.
+
+        Raises:
+            ApiError: too many calls; its Retry-After says when the next one is allowed.
+
+        """
         now = self._now()
         left, at = self._left.get(caller, (float(per_minute), now))
         left = min(float(per_minute), left + (now - at).total_seconds() * per_minute / 60)
@@ -49,7 +56,7 @@ class RateLimiter:
             wait_s = max(1, round((1 - left) * 60 / per_minute))
             raise ApiError(
                 problems.TOO_MANY_REQUESTS,
-                f"More than {per_minute} calls in a minute.",
+                f"More than {per_minute} requests per minute.",
                 headers={"Retry-After": str(wait_s)},
             )
         if len(self._left) > _BUCKETS_MAX:
@@ -58,7 +65,7 @@ class RateLimiter:
 
 
 class ApiRoute(APIRoute):
-    """An operation behind the gate."""
+    """An operation that only authenticated clients within their limits reach."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's own handler."""
@@ -88,21 +95,23 @@ class ApiRoute(APIRoute):
         async def answered(request: Request) -> Response:
             try:
                 return await gated(request)
-            except Exception as problem:  # what is none of ours is a fault: no details leave, and the log has them
+            except Exception as problem:  # an internal error: the details are logged, not returned
                 if type(problem) in request.app.exception_handlers or isinstance(problem, HTTPException):
                     raise
-                log.exception("the operation %s %s broke", request.method, self.path)
-                return problems.problem_response(problems.INTERNAL_ERROR, "The operation could not be done.")
+                log.exception("the operation %s %s failed", request.method, self.path)
+                return problems.problem_response(problems.INTERNAL_ERROR, "The operation failed.")
 
         return answered
 
 
 def _authorize_call(
     request: Request, scopes: SecurityScopes, _token: Annotated[Any, Security(_bearer)] = None
-) -> Call:  # the token was looked at before; it is asked for here so that the description names it
+) -> Call:  # already authenticated; the parameter puts the token into the OpenAPI document
     call: Call = request.state.call
     if not all(call.client.has_scope(TokenScope(scope)) for scope in scopes.scopes):
-        raise ApiError(problems.FORBIDDEN, f"The token {call.client.name} has no scope {' '.join(scopes.scopes)}.")
+        raise ApiError(
+            problems.FORBIDDEN, f"The token {call.client.name} does not have the scope {' '.join(scopes.scopes)}."
+        )
     return call
 
 
@@ -117,8 +126,8 @@ def _authenticate(app: AppContext, request: Request) -> api_tokens.ApiClient:
     program = api_tokens.authenticate(app, token.strip()) if kind.lower() == "bearer" else None
     if program is None:
         rates.take(f"address {request.client.host if request.client else ''}", _ANONYMOUS_CALLS_PER_MINUTE)
-        happened = "The token is unknown, expired or revoked." if token else "There is no bearer token."
-        raise ApiError(problems.UNAUTHORIZED, happened, headers={"WWW-Authenticate": 'Bearer realm="duewell"'})
+        detail = "The token is unknown, expired or revoked." if token else "The request has no bearer token."
+        raise ApiError(problems.UNAUTHORIZED, detail, headers={"WWW-Authenticate": 'Bearer realm="duewell"'})
     rates.take(f"token {program.id}", CALLS_PER_MINUTE)
     return program
 

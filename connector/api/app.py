@@ -1,4 +1,4 @@
-"""Puts the operations together, and describes them: the OpenAPI document is made from the very functions."""
+"""The API application, and the OpenAPI document generated from its operations."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from connector.app_context import AppContext
 
 PREFIX = "/api/v1"
 _DESCRIPTION = (
-    "What people do on duewell's pages and at its terminal, for programs. Sums are texts with their currency beside"
-    " them, `_at` is an instant in UTC, `_on` a day. Lists come in parts: ask again with `cursor` set to `next`. A"
-    " change sent with an `Idempotency-Key` happens once, however often it is sent within a day. Every problem says"
-    " what happened, what it means and what to do."
+    "Everything you can do in the web app and on the command line, for programs. Amounts are strings with their"
+    " currency beside them; `_at` is an instant in UTC, `_on` a date. Lists are paginated: to get the next page, repeat"
+    " the request with `cursor` set to `next`. A change sent with an `Idempotency-Key` is made once, however often it"
+    " is sent within a day. Every error says what happened, what it means and what to do."
 )
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "schema": {"type": "string", "maxLength": 200},
-    "description": "Any text of yours, another one for each change.",
+    "description": "A unique string of your choice for each change.",
 }
 
 
 def build_api(app: AppContext) -> FastAPI:
-    """Make the API of one installation, to be mounted at ``PREFIX``."""
+    """Build the API of an installation, to be mounted at ``PREFIX``."""
     api = FastAPI(
         title="duewell", version="1", docs_url=None, redoc_url=None, generate_unique_id_function=_operation_id
     )
@@ -46,7 +46,7 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _build_openapi(api: FastAPI) -> dict[str, Any]:
-    """Describe the operations; a problem may come back from each, and what changes something takes a key."""
+    """Build the OpenAPI document; each operation can return a problem, and each change accepts an Idempotency-Key."""
     if api.openapi_schema is not None:
         return api.openapi_schema
     document = get_openapi(
@@ -60,7 +60,10 @@ def _build_openapi(api: FastAPI) -> dict[str, Any]:
     for path in document["paths"].values():
         for method, operation in path.items():
             operation["responses"].pop("422", None)
-            operation["responses"]["default"] = {"description": "It was not done, and why.", "content": content}
+            operation["responses"]["default"] = {
+                "description": "An error, with what it means and what to do.",
+                "content": content,
+            }
             if method != "get":
                 operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
     api.openapi_schema = document

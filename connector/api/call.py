@@ -1,4 +1,4 @@
-"""One request of one program: what it may see, which part of a list it wants, and the replies an operation gives."""
+"""One API request: what its client may see, which page of a list it wants, and the responses it gets."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from connector.json_format import json_default
 
 LIMIT_DEFAULT, LIMIT_MAX = 100, 500
 _CURSOR_MAX = 500
-_INVALID_CURSOR = "cursor: this is none that this list gave."
-LimitParam = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="At most so many items.")]
-CursorParam = Annotated[str, Query(max_length=_CURSOR_MAX, description="What `next` said, for the items after those.")]
-ConnectionParam = Annotated[str, Query(max_length=200, description="Only this connection: its id or short name.")]
+_INVALID_CURSOR = "cursor: not a cursor of this list."
+LimitParam = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="The maximum number of items.")]
+CursorParam = Annotated[str, Query(max_length=_CURSOR_MAX, description="The value of `next`, for the following page.")]
+ConnectionParam = Annotated[str, Query(max_length=200, description="Only this connection, by id or short name.")]
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that was let in."""
+    """An authenticated request."""
 
     app: AppContext
     client: ApiClient
@@ -47,59 +47,62 @@ class Call:
 
     @property
     def actor(self) -> str:
-        """Who it is, for the log."""
+        """The client's name, for the log."""
         return self.client.actor
 
     def connections(self, session: Session) -> list[Connection]:
-        """The connections this program sees."""
+        """Return the connections that the client may see."""
         rows = session.scalars(select(Connection).order_by(col(Connection.id)))
         return [row for row in rows if self.client.can_see(row.id)]
 
     def find_connection(self, session: Session, name_or_id: str) -> Connection:
-        """Find one of them by id or short name. Raises ``NotHere``."""
+        """Return a visible connection by id or short name, or raise ``NotFound``."""
         for row in self.connections(session):
             if name_or_id in {str(row.id), row.short_name}:
                 return row
-        message = f"There is no connection {name_or_id!r}."
+        message = f"Connection {name_or_id!r} not found."
         raise NotFound(message)
 
     def connection_ids(self, session: Session, name_or_id: str) -> list[int]:
-        """The ids of the connections to stay within: the one that was named, else all that are seen."""
+        """Return the id of the named connection, or of all that the client may see."""
         rows = [self.find_connection(session, name_or_id)] if name_or_id else self.connections(session)
         return [row.id or 0 for row in rows]
 
     def ensure_visible(self, connection_id: int | None) -> None:
-        """Raise ``NotHere`` for what belongs to a company that is not this program's."""
+        """Raise ``NotFound`` for a connection that the client may not see."""
         if not self.client.can_see(connection_id):
-            message = "There is nothing here."
+            message = "Not found."
             raise NotFound(message)
 
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """Which part of a list is wanted."""
+    """The requested page of a list: after which key, and how many items."""
 
     after: Sequence[Any]
     limit: int
 
     def for_companies(self, companies: Sequence[int], *key_types: type) -> Page:
-        """Ask for one more than is shown: it tells whether there is another part. ``kinds`` are those of its key."""
+        """Return the page to query: one item more than shown, to know whether another page follows.
+
+        ``key_types`` are the types of the list's cursor key.
+        """
         self.check_key_types(key_types)
         return Page(companies, self.after, self.limit + 1)
 
     def before_id(self) -> int | None:
-        """The id of the last item of the part before, for lists that go down by id."""
+        """Return the last id of the previous page, for lists in descending order of id."""
         self.check_key_types([int])
         return int(self.after[0]) if self.after else None
 
     def check_key_types(self, key_types: Sequence[type]) -> None:
-        """Refuse a cursor of another list."""
+        """Reject a cursor of another list."""
         if self.after and [type(each) for each in self.after] != list(key_types):
             raise ApiError(problems.INVALID, _INVALID_CURSOR)
 
 
 def parse_page_query(limit: LimitParam = LIMIT_DEFAULT, cursor: CursorParam = "") -> PageQuery:
-    """Read the part that is wanted."""
+    """Parse the page parameters."""
     if not cursor:
         return PageQuery((), limit)
     try:
@@ -115,27 +118,27 @@ PageParam = Annotated[PageQuery, Depends(parse_page_query)]
 
 
 def json_response(document: object, status: int = 200) -> Response:
-    """Answer with a document, written as the commands' ``--json`` writes it."""
+    """Return a JSON response in the format of the commands' ``--json``."""
     return Response(
         json.dumps(document, default=json_default, ensure_ascii=False), status, media_type="application/json"
     )
 
 
 def page_response(rows: Sequence[Any], page_query: PageQuery, key: Callable[[Any], Sequence[Any]]) -> Response:
-    """Answer with a part of a list; ``key`` tells the place of its last item."""
+    """Return a page of a list; ``key`` returns an item's position, for the cursor."""
     shown = rows[: page_query.limit]
     more = len(rows) > page_query.limit
     return json_response({"items": shown, "next": encode_cursor(key(shown[-1])) if more else None})
 
 
 def paginate(rows: Sequence[Any], page_query: PageQuery, key: Callable[[Any], Sequence[Any]]) -> Response:
-    """Answer with a part of a list that was computed as a whole, in the order of ``key``."""
+    """Return a page of a list that was computed as a whole, sorted by ``key``."""
     if rows:
         page_query.check_key_types([type(each) for each in key(rows[0])])
-    left = [row for row in sorted(rows, key=lambda row: list(key(row))) if list(key(row)) > list(page_query.after)]
-    return page_response(left, page_query, key)
+    remaining = [row for row in sorted(rows, key=lambda row: list(key(row))) if list(key(row)) > list(page_query.after)]
+    return page_response(remaining, page_query, key)
 
 
 def encode_cursor(key: Sequence[Any]) -> str:
-    """Write the place of an item, for a program to come back with."""
+    """Encode an item's position as a cursor."""
     return base64.urlsafe_b64encode(json.dumps(list(key), separators=(",", ":")).encode()).decode().rstrip("=")

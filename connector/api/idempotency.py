@@ -1,4 +1,4 @@
-"""Lets a change happen once, however often it is asked for: what it brought is kept for a day under the asker's key."""
+"""Idempotency keys: a repeated request returns the response of the first one, which is kept for a day."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from connector.db.tables import ApiRequest
 
 KEEP_FOR = timedelta(hours=24)
 _KEY_MAX = 200
-IN_PROGRESS_MESSAGE = "The same request is under way."
-IN_PROGRESS_MAX = timedelta(minutes=2)  # older ones were killed: what they asked for is safe to ask for again
+IN_PROGRESS_MESSAGE = "The same request is still in progress."
+IN_PROGRESS_MAX = timedelta(minutes=2)  # an older one was killed; requesting the change again is safe
 
 
 def begin(app: AppContext, client: ApiClient, key: str, fingerprint: str) -> Response | None:
-    """Note a change before it is made; gives the reply of before where it was made already."""
+    """Record a request before it is carried out; return the earlier response if it was carried out before."""
     if len(key) > _KEY_MAX:
         raise ApiError(problems.INVALID, f"Idempotency-Key is longer than {_KEY_MAX} characters.")
     try:
         return _begin(app, client, key, fingerprint)
-    except IntegrityError:  # on PostgreSQL two may begin at once: the second was not first
+    except IntegrityError:  # on PostgreSQL two can begin at the same time
         raise ApiError(problems.CONFLICT, IN_PROGRESS_MESSAGE, headers={"Retry-After": "2"}) from None
 
 
@@ -41,14 +41,14 @@ def _begin(app: AppContext, client: ApiClient, key: str, fingerprint: str) -> Re
             session.merge(ApiRequest(token_id=client.id, key=key, fingerprint=fingerprint, started_at=now))
             return None
         if known.fingerprint != fingerprint:
-            raise ApiError(problems.INVALID, "This Idempotency-Key was used for another request.")
+            raise ApiError(problems.INVALID, "This Idempotency-Key was already used for a different request.")
         if not known.status:
             raise ApiError(problems.CONFLICT, IN_PROGRESS_MESSAGE, headers={"Retry-After": "2"})
         return Response(known.response, known.status, {"Idempotent-Replayed": "true"}, "application/json")
 
 
 def store_response(app: AppContext, client: ApiClient, key: str, response: Response) -> None:
-    """Keep what a change brought; what was refused is forgotten, and may be asked for again."""
+    """Store the response to a change; a rejected request is discarded, so that it can be sent again."""
     if response.status_code >= 400:
         discard(app, client, key)
         return
@@ -57,7 +57,7 @@ def store_response(app: AppContext, client: ApiClient, key: str, response: Respo
 
 
 def discard(app: AppContext, client: ApiClient, key: str) -> None:
-    """Forget a change that was not made."""
+    """Discard a request that was not carried out."""
     with writing(app.engine) as session:
         session.execute(delete(ApiRequest).where(col(ApiRequest.token_id) == client.id, col(ApiRequest.key) == key))
 

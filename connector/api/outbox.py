@@ -1,4 +1,4 @@
-"""Operations on what leaves: the outbox, and late fees."""
+"""Operations for the outbox and late fees."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from connector.services.fees import FeeItem
 from connector.services.outbox_search import EntryItem
 
 router = APIRouter(route_class=ApiRoute)
-States = Annotated[list[schemas.OutboxState], Query(description="Only these.")]
+States = Annotated[list[schemas.OutboxState], Query(description="Only entries in these states.")]
 
 
 @router.get("/outbox", tags=["outbox"], response_model=schemas.Page[EntryItem])
@@ -33,7 +33,7 @@ def list_outbox(
     connection: ConnectionParam = "",
     state: States = [],  # noqa: B006 - as FastAPI asks
 ) -> Response:
-    """List the entries of the outbox, newest first."""
+    """List outbox entries, newest first."""
     with reading(call.app.engine) as session:
         part = page_query.for_companies(call.connection_ids(session, connection), int)
         return page_response(
@@ -43,7 +43,7 @@ def list_outbox(
 
 @router.get("/outbox/{entry}", tags=["outbox"], response_model=EntryItem)
 def get_entry(call: ReadCall, entry: Id) -> Response:
-    """Show one entry."""
+    """Get an outbox entry."""
     with reading(call.app.engine) as session:
         found = _find_entry(call, session, entry)
         return json_response(outbox_search.as_item(found.entry, found.company.short_name, found.customer))
@@ -51,17 +51,17 @@ def get_entry(call: ReadCall, entry: Id) -> Response:
 
 @router.get("/outbox/{entry}/email", tags=["outbox"], response_model=schemas.EmailPreview)
 def get_email(call: ReadCall, entry: Id) -> Response:
-    """Write a planned mail as the customer would read it now; nothing is sent."""
+    """Preview a planned email as the recipient would receive it now; sends nothing."""
     with reading(call.app.engine) as session:
         found = _find_entry(call, session, entry).entry
     if found.kind not in {"email", "owner_email"}:
-        raise NotFound("This entry is no mail.")
+        raise NotFound("This outbox entry is not an email.")
     return _email_preview(call, found)
 
 
 @router.patch("/outbox/{entry}/email", tags=["outbox"], response_model=schemas.EmailPreview)
 def edit_email(call: WriteCall, entry: Id, body: schemas.EmailTextRequest) -> Response:
-    """Give a planned mail to a customer words of your own; it then waits for an approval."""
+    """Edit a planned email to a customer; it then awaits approval."""
     with reading(call.app.engine) as session:
         _find_entry(call, session, entry)
     lines = {name: value for name, value in body.model_dump(exclude={"etag"}).items() if value is not None}
@@ -72,7 +72,7 @@ def edit_email(call: WriteCall, entry: Id, body: schemas.EmailTextRequest) -> Re
 
 @router.post("/outbox/approve", tags=["outbox"], response_model=list[EntryStatus])
 def approve_entries(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
-    """Let waiting entries leave with the next run."""
+    """Approve outbox entries: the next sync sends them."""
     with writing(call.app.engine) as session:
         _check_entries(call, session, body.ids, body.etags)
         return _entry_states(approvals.approve(session, body.ids, by=call.actor, at=call.now))
@@ -80,7 +80,7 @@ def approve_entries(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Resp
 
 @router.post("/outbox/reject", tags=["outbox"], response_model=list[EntryStatus])
 def reject_entries(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
-    """Keep entries from ever leaving."""
+    """Reject outbox entries: they are never sent."""
     with writing(call.app.engine) as session:
         _check_entries(call, session, body.ids, body.etags)
         return _entry_states(approvals.reject(session, body.ids, by=call.actor, at=call.now, reason=body.reason))
@@ -88,7 +88,7 @@ def reject_entries(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Respo
 
 @router.post("/outbox/{entry}/resolve", tags=["outbox"], response_model=EntryStatus)
 def resolve_entry(call: WriteCall, entry: Id, body: schemas.DeliveryOutcomeRequest) -> Response:
-    """Settle a doubt: say whether an effect with an unknown outcome happened."""
+    """Record whether an unconfirmed outbox entry was sent."""
     with writing(call.app.engine) as session:
         _check_entries(call, session, [entry])
         row = approvals.resolve(session, entry, sent=body.sent, by=call.actor, at=call.now)
@@ -97,7 +97,7 @@ def resolve_entry(call: WriteCall, entry: Id, body: schemas.DeliveryOutcomeReque
 
 @router.get("/fees", tags=["fees"], response_model=schemas.Page[FeeItem])
 def list_fees(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
-    """List late fees with their yearly rate, newest first."""
+    """List late fees with their annual rate, newest first."""
     with reading(call.app.engine) as session:
         part = page_query.for_companies(call.connection_ids(session, connection), int)
         return page_response(fees.find_fees(session, page=part), page_query, lambda row: [row.id])
@@ -105,7 +105,7 @@ def list_fees(call: ReadCall, page_query: PageParam, connection: ConnectionParam
 
 @router.post("/fees/approve", tags=["fees"], response_model=list[EntryStatus])
 def approve_fees(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
-    """Let draft fees be posted by the next run."""
+    """Approve draft fees: the next sync posts them."""
     with writing(call.app.engine) as session:
         _check_entries(call, session, body.ids, body.etags)
         return _entry_states(fees.approve(session, body.ids, by=call.actor, at=call.now))
@@ -113,32 +113,32 @@ def approve_fees(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Respons
 
 @router.post("/fees/waive", tags=["fees"], response_model=list[FeeItem])
 def waive_fees(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
-    """Waive fees: the next run voids a posted one in the ledger, or credits it where money is on it."""
+    """Waive fees: the next sync voids a posted fee invoice, or credits it where it is already (partly) paid."""
     with reading(call.app.engine) as session:
         _check_entries(call, session, body.ids, body.etags)
     return json_response(fees.waive(call.app, body.ids, by=call.actor, reason=body.reason))
 
 
 def _email_preview(call: Call, entry: OutboxEntry) -> Response:
-    mail = email_preview.preview_email(call.app, entry)
-    return json_response({"to": list(mail.to), "subject": mail.subject, "text": mail.text, "html": mail.html})
+    email = email_preview.preview_email(call.app, entry)
+    return json_response({"to": list(email.to), "subject": email.subject, "text": email.text, "html": email.html})
 
 
 def _find_entry(call: Call, session: Session, entry_id: int) -> outbox_search.EntryView:
     found = outbox_search.get_entry(session, entry_id)
     if found is None or not call.client.can_see(found.entry.connection_id):
-        raise NotFound(f"There is no outbox entry {entry_id}.")
+        raise NotFound(f"Outbox entry {entry_id} not found.")
     return found
 
 
 def _check_entries(call: Call, session: Session, ids: Sequence[int], etags: Mapping[str, str] | None = None) -> None:
-    """Find every entry among this program's, saying what it said, before anything is done to one."""
+    """Check that the token may see every entry, and that none has changed, before any of them is changed."""
     for entry_id in ids:
         row = session.get(OutboxEntry, entry_id)
         if row is None or not call.client.can_see(row.connection_id):
-            raise NotFound(f"There is no outbox entry {entry_id}.")
+            raise NotFound(f"Outbox entry {entry_id} not found.")
         if (etags or {}).get(str(entry_id)) not in {None, approvals.entry_etag(row)}:
-            raise approvals.OutboxError(f"Outbox entry {entry_id} says something else by now. Look at it again.")
+            raise approvals.OutboxError(f"Outbox entry {entry_id} has changed since you read it. Read it again.")
 
 
 def _entry_states(rows: Sequence[OutboxEntry]) -> Response:

@@ -1,4 +1,4 @@
-"""Operations that look over everything: status, connections, runs, the log, the plan, what is odd in the books."""
+"""Operations for connections, runs, the sync log, the plan and exceptions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from starlette.responses import Response
 
 from connector.api import schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall, WriteCall
-from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response
-from connector.api.call import paginate as cut_down
+from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response, paginate
 from connector.api.schemas.lists import Id
 from connector.audit import log_search, sync_log
 from connector.audit.log_search import LogEntryItem, RunItem
@@ -29,40 +28,40 @@ from connector.services.upcoming_actions import UpcomingAction
 
 router = APIRouter(route_class=ApiRoute)
 DaysParam = Annotated[int, Query(ge=0, le=366, description="How many days ahead.")]
-SinceParam = Annotated[datetime | None, Query(description="Not before this instant.")]
+SinceParam = Annotated[datetime | None, Query(description="Only entries from this instant on.")]
 
 
 @router.get("/status", tags=["connections"], response_model=list[ConnectionStatus])
 def get_status(call: ReadCall) -> Response:
-    """Tell how each connection is: health, runs, budget, what waits for a person."""
+    """Get the status of each connection: health, runs, remaining calls and what needs attention."""
     return json_response([row for row in status.list_statuses(call.app) if call.client.can_see(row.id)])
 
 
 @router.get("/connections", tags=["connections"], response_model=schemas.Page[ConnectionItem])
 def list_connections(call: ReadCall, page_query: PageParam) -> Response:
-    """List the connections."""
+    """List connections."""
     with reading(call.app.engine) as session:
         rows = [registry.as_item(row) for row in call.connections(session)]
-    return cut_down(rows, page_query, lambda row: [row.id])
+    return paginate(rows, page_query, lambda row: [row.id])
 
 
 @router.get("/connections/{connection}", tags=["connections"], response_model=ConnectionItem)
 def get_connection(call: ReadCall, connection: str) -> Response:
-    """Show one connection, by id or short name."""
+    """Get a connection by id or short name."""
     with reading(call.app.engine) as session:
         return json_response(registry.as_item(call.find_connection(session, connection)))
 
 
 @router.post("/connections/{connection}/mode", tags=["connections"], response_model=ConnectionItem)
 def set_mode(call: AdminCall, connection: str, body: schemas.ModeRequest) -> Response:
-    """Say how it may act: observe, approve (a person lets each effect out), or live."""
+    """Set what is sent for a connection: nothing (observe), what a user approves (approve), or everything (live)."""
     row = registry.set_mode(call.app, _connection_id(call, connection), body.mode, by=call.actor)
     return json_response(registry.as_item(row))
 
 
 @router.post("/connections/{connection}/pause", tags=["connections"], response_model=ConnectionItem)
 def pause_connection(call: WriteCall, connection: str, body: schemas.PauseRequest) -> Response:
-    """Stop running it, until a day or until it is resumed."""
+    """Pause a connection until a date or until it is resumed."""
     connection_id = _connection_id(call, connection)
     row = registry.pause(call.app, connection_id, reason=body.reason, until_on=body.until_on, by=call.actor)
     return json_response(registry.as_item(row))
@@ -70,28 +69,28 @@ def pause_connection(call: WriteCall, connection: str, body: schemas.PauseReques
 
 @router.post("/connections/{connection}/resume", tags=["connections"], response_model=ConnectionItem)
 def resume_connection(call: WriteCall, connection: str) -> Response:
-    """Run it again."""
+    """Resume a paused connection."""
     row = registry.resume(call.app, _connection_id(call, connection), by=call.actor)
     return json_response(registry.as_item(row))
 
 
 @router.post("/connections/{connection}/run", tags=["connections"], status_code=202, response_model=ConnectionItem)
 def run_connection(call: WriteCall, connection: str) -> Response:
-    """Let the scheduler run it as soon as it wakes; see how it went in its runs."""
+    """Request a sync; the scheduler starts it within moments, and its result is listed under runs."""
     row = registry.run_soon(call.app, _connection_id(call, connection))
     return json_response(registry.as_item(row), 202)
 
 
 @router.post("/connections/{connection}/owner", tags=["connections"], response_model=ConnectionItem)
 def set_owner(call: WriteCall, connection: str, body: schemas.DefaultOwnerRequest) -> Response:
-    """Say who minds the customers that have no owner of their own; null for nobody."""
+    """Set the default account owner, for customers that have none of their own; null removes it."""
     account_owners.set_default_owner(call.app, _connection_id(call, connection), body.owner or "", by=call.actor)
     return get_connection(call, connection)
 
 
 @router.post("/connections/{connection}/disconnect", tags=["connections"], response_model=ConnectionItem)
 def disconnect(call: AdminCall, connection: str) -> Response:
-    """End the access to a company, at the vendor and here; the mirror and the log are kept."""
+    """Disconnect a company: access is revoked, the copy of its data and the log are kept."""
     connection_id = _connection_id(call, connection)
     registry.disconnect(call.app, connection_id, by=call.actor)
     with reading(call.app.engine) as session:
@@ -113,11 +112,11 @@ def list_runs(call: ReadCall, page_query: PageParam, connection: ConnectionParam
 
 @router.get("/runs/{run}", tags=["log"], response_model=RunItem)
 def get_run(call: ReadCall, run: Id) -> Response:
-    """Show one run; its lines are in the log."""
+    """Get a run; the log has its entries."""
     with reading(call.app.engine) as session:
         row = session.get(SyncRun, run)
         if row is None or not call.client.can_see(row.connection_id):
-            raise NotFound("There is no such run.")
+            raise NotFound("Run not found.")
         return json_response(log_search.run_as_item(row, _short_names(call, session)[row.connection_id]))
 
 
@@ -126,13 +125,13 @@ def list_log(
     call: ReadCall,
     page_query: PageParam,
     connection: ConnectionParam = "",
-    run: Annotated[int | None, Query(description="Only lines of this run.")] = None,
+    run: Annotated[int | None, Query(description="Only entries of this run.")] = None,
     kind: Annotated[str, Query(max_length=50)] = "",
-    customer: Annotated[str, Query(max_length=200, description="An id, or a part of a name.")] = "",
-    invoice: Annotated[str, Query(max_length=200, description="An id, or a number.")] = "",
+    customer: Annotated[str, Query(max_length=200, description="A customer's id, or part of their name.")] = "",
+    invoice: Annotated[str, Query(max_length=200, description="An invoice's id or number.")] = "",
     since_at: SinceParam = None,
 ) -> Response:
-    """List lines of the sync log, newest first."""
+    """List entries of the sync log, newest first."""
     with reading(call.app.engine) as session:
         names = _short_names(call, session)
         all_seen = call.client.companies is None and not connection
@@ -152,48 +151,48 @@ def list_log(
 
 @router.get("/log/verify", tags=["log"], response_model=schemas.LogVerification)
 def verify_log(call: ReadCall) -> Response:
-    """Check the log's chain of hashes, from its first line to its last."""
+    """Check the log's hash chain from the first entry to the last."""
     with reading(call.app.engine) as session:
         return json_response(sync_log.verify(session)._asdict())
 
 
 @router.get("/log/{line}", tags=["log"], response_model=LogEntryItem)
 def get_log_entry(call: ReadCall, line: Id) -> Response:
-    """Show one line of the log."""
+    """Get a log entry."""
     with reading(call.app.engine) as session:
         row = session.get(SyncLogEntry, line)
         if row is None or not call.client.can_see(row.connection_id):
-            raise NotFound("There is no such line.")
+            raise NotFound("Log entry not found.")
         return json_response(log_search.as_item(row, _short_names(call, session).get(row.connection_id, "")))
 
 
 @router.get("/plan", tags=["policy"], response_model=schemas.Page[UpcomingAction])
 def get_plan(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "", days: DaysParam = 14) -> Response:
-    """Tell what would go out, when and why, if the books stayed as they are; sends nothing."""
+    """List what would be sent, when and why, if nothing changed in the accounting system; sends nothing."""
     with reading(call.app.engine) as session:
         ids = [each for each in call.connection_ids(session, connection) if _is_connected(call, session, each)]
     rows = [item for each in ids for item in planning.list_upcoming(call.app, each, days)]
-    return cut_down(rows, page_query, lambda row: [row.at.isoformat(), row.id])
+    return paginate(rows, page_query, lambda row: [row.at.isoformat(), row.id])
 
 
 @router.get("/exceptions", tags=["customers"], response_model=schemas.Page[schemas.ExceptionItem])
 def list_exceptions(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
-    """List what is odd in the books and worth a person's eye."""
+    """List exceptions: what looks wrong in the accounting system."""
     with reading(call.app.engine) as session:
         ids = call.connection_ids(session, connection)
     rows = [asdict(item) for each in ids for item in exceptions.list_exceptions(call.app, each)]
-    return cut_down(rows, page_query, lambda row: [row["id"]])
+    return paginate(rows, page_query, lambda row: [row["id"]])
 
 
 @router.post("/exceptions/mark-correct", tags=["customers"], status_code=204, response_class=Response)
 def mark_exception_correct(call: WriteCall, body: schemas.ExceptionRequest) -> Response:
-    """Say that something odd is right as it is; it is not listed again."""
+    """Mark an exception as correct; it is not listed again."""
     with writing(call.app.engine) as session:
-        books = call.find_connection(session, body.id.partition(":")[0])
-        standing = exceptions.list_open(session, [books.id or 0], size=exceptions.LIST_MAX)
-        row = next((each.row for each in standing if each.id == body.id), None)
+        connection = call.find_connection(session, body.id.partition(":")[0])
+        listed = exceptions.list_open(session, [connection.id or 0], size=exceptions.LIST_MAX)
+        row = next((each.row for each in listed if each.id == body.id), None)
         if row is None:
-            raise NotFound("There is no such exception.")
+            raise NotFound("Exception not found.")
         exceptions.mark_correct(session, row, by=call.actor, at=call.now)
     return Response(status_code=204)
 

@@ -1,4 +1,4 @@
-"""Operations on the reminder policy: shown, checked, tried, and put in force."""
+"""Operations for the reminder policy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ router = APIRouter(route_class=ApiRoute, tags=["policy"])
 
 @router.get("/policy", response_model=schemas.PolicyDocument)
 def get_policy(call: ReadCall, connection: ConnectionParam = "") -> Response:
-    """Show the policy in force, complete: of a connection, else the general one."""
+    """Get the complete current policy: the connection's own, or else the general one."""
     with reading(call.app.engine) as session:
         policy, version = policy_store.get_policy(session, _connection_id(call, session, connection))
         return json_response({"version": version, "document": policy.to_toml()})
@@ -31,7 +31,7 @@ def get_policy(call: ReadCall, connection: ConnectionParam = "") -> Response:
 
 @router.get("/policy/versions", response_model=schemas.Page[policy_store.PolicyVersionItem])
 def list_versions(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
-    """List every version ever set, of a connection's own policy and of the general one."""
+    """List all versions of a connection's own policy and of the general one."""
     with reading(call.app.engine) as session:
         rows = policy_store.list_versions(session, _connection_id(call, session, connection))
         seen = {"all", *(row.short_name for row in call.connections(session))}
@@ -40,17 +40,17 @@ def list_versions(call: ReadCall, page_query: PageParam, connection: ConnectionP
 
 @router.get("/policy/versions/{version}", response_model=schemas.PolicyDocument)
 def get_version(call: ReadCall, version: Id) -> Response:
-    """Show an earlier version, as it was set."""
+    """Get a policy version."""
     with reading(call.app.engine) as session:
         row = session.get(PolicyVersion, version)
         if row is None or (row.connection_id is not None and not call.client.can_see(row.connection_id)):
-            raise NotFound("There is no such version.")
+            raise NotFound("Policy version not found.")
         return json_response({"version": version, "document": row.document})
 
 
 @router.post("/policy/check", response_model=schemas.PolicyCheck)
 def check_policy(_call: ReadCall, body: schemas.PolicyRequest) -> Response:
-    """Check a document, and say where it breaks a rule."""
+    """Check a policy document and return its errors with their line numbers."""
     try:
         ReminderPolicy.from_toml(body.document)
     except PolicyError as problem:
@@ -60,7 +60,7 @@ def check_policy(_call: ReadCall, body: schemas.PolicyRequest) -> Response:
 
 @router.post("/policy/diff", response_model=schemas.Page[PolicyChange])
 def diff_policy(call: ReadCall, page_query: PageParam, body: schemas.PolicyRequest) -> Response:
-    """Show what a document would alter in the next 30 days."""
+    """List what a policy document would change in the next 30 days."""
     proposed = ReminderPolicy.from_toml(body.document)
     with reading(call.app.engine) as session:
         own = _connection_id(call, session, body.connection)
@@ -71,11 +71,13 @@ def diff_policy(call: ReadCall, page_query: PageParam, body: schemas.PolicyReque
 
 @router.put("/policy", response_model=schemas.PolicyVersionResponse)
 def set_policy(call: AdminCall, body: schemas.PolicyRequest) -> Response:
-    """Put a document in force from the next run on; an empty one lets a connection follow the general one again."""
+    """Activate a policy document from the next sync; an empty one returns a connection to the general policy."""
     with writing(call.app.engine) as session:
         own = _connection_id(call, session, body.connection)
         if own is None and call.client.companies is not None:
-            raise ApiError(problems.FORBIDDEN, "The general policy is for tokens of all companies: name a connection.")
+            raise ApiError(
+                problems.FORBIDDEN, "Only tokens for all companies may set the general policy. Name a connection."
+            )
         at = call.now
         version = policy_store.activate_policy(session, body.document, by=call.actor, at=at, connection_id=own)
     return json_response({"version": version})

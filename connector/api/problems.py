@@ -1,4 +1,4 @@
-"""What a program is told when something is not as it asked: what happened, what that means, and what to do."""
+"""Error responses (RFC 9457): what happened, what it means and what to do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from policies.policy import PolicyError
 
 
 class ProblemType(NamedTuple):
-    """A kind of problem: its status, title, what it means for the one who asked, and what would do."""
+    """A kind of error: its HTTP status, title, what it means for the caller, and what to do."""
 
     status: int
     title: str
@@ -35,25 +35,27 @@ class ProblemType(NamedTuple):
 
 
 UNAUTHORIZED = ProblemType(
-    401, "No token that counts", "Nothing was read or changed.", "Send a living token in Authorization."
+    401, "Unauthorized", "Nothing was read or changed.", "Send a valid token in the Authorization header."
 )
 FORBIDDEN = ProblemType(
-    403, "Not allowed", "This token may not do that; nothing was changed.", "Use one with a wider scope."
+    403, "Forbidden", "The token does not allow this; nothing was changed.", "Use a token with a wider scope."
 )
-NOT_FOUND = ProblemType(404, "Not found", "There is no such thing for this token.", "Take ids from the lists.")
+NOT_FOUND = ProblemType(
+    404, "Not found", "It does not exist, or this token has no access to it.", "Use an id from one of the lists."
+)
 METHOD_NOT_ALLOWED = ProblemType(
-    405, "Not possible here", "Nothing was changed.", "See /api/v1/openapi.json for what is."
+    405, "Method not allowed", "Nothing was changed.", "See /api/v1/openapi.json for the operations."
 )
-CONFLICT = ProblemType(
-    409, "Not possible now", "Nothing was changed.", "Look at it again, and ask for what its state allows."
-)
-TOO_LARGE = ProblemType(413, "Too much", "The request was not read to its end.", "Send less at once.")
+CONFLICT = ProblemType(409, "Conflict", "Nothing was changed.", "Read it again; its current state does not allow this.")
+TOO_LARGE = ProblemType(413, "Request too large", "Nothing was changed.", "Split the request into smaller ones.")
 INVALID = ProblemType(
-    422, "Not understood", "Nothing was changed.", "Mend what is named, as /api/v1/openapi.json says."
+    422, "Invalid request", "Nothing was changed.", "Correct the fields named here; see /api/v1/openapi.json."
 )
-TOO_MANY_REQUESTS = ProblemType(429, "Too often", "Nothing was read or changed.", "Wait as long as Retry-After says.")
+TOO_MANY_REQUESTS = ProblemType(
+    429, "Too many requests", "Nothing was read or changed.", "Try again after the seconds given in Retry-After."
+)
 INTERNAL_ERROR = ProblemType(
-    500, "Something broke", "A fault of duewell itself; its log says where.", "Try again later, or report it."
+    500, "Internal error", "This is a fault in duewell; its log has the details.", "Try again later, or report it."
 )
 
 _BY_EXCEPTION: Mapping[type[Exception], ProblemType] = {
@@ -76,7 +78,7 @@ _BY_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 
 
 class ApiError(Exception):
-    """A request that is refused; ``str()`` says what happened."""
+    """A request was rejected; ``str()`` says why."""
 
     def __init__(self, problem_type: ProblemType, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -85,8 +87,8 @@ class ApiError(Exception):
 
 
 def problem_response(problem_type: ProblemType, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Make the reply, as RFC 9457 says."""
-    told = {
+    """Return an error response in the format of RFC 9457."""
+    document = {
         "type": f"urn:duewell:problem:{problem_type.title.lower().replace(' ', '-')}",
         "title": problem_type.title,
         "status": problem_type.status,
@@ -94,11 +96,11 @@ def problem_response(problem_type: ProblemType, detail: str, headers: Mapping[st
         "meaning": problem_type.meaning,
         "action": problem_type.action,
     }
-    return Response(json.dumps(told, ensure_ascii=False), problem_type.status, headers, "application/problem+json")
+    return Response(json.dumps(document, ensure_ascii=False), problem_type.status, headers, "application/problem+json")
 
 
 def register_handlers(api: FastAPI) -> None:
-    """Answer every error of ours in words."""
+    """Return a problem document for every error that duewell raises."""
     for error, kind in _BY_EXCEPTION.items():
         api.add_exception_handler(error, _build_handler(kind))
     api.add_exception_handler(ApiError, _handle_api_error)
@@ -108,23 +110,23 @@ def register_handlers(api: FastAPI) -> None:
 
 def _build_handler(problem_type: ProblemType) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def handle(_request: Request, error: Exception) -> Response:
-        return problem_response(problem_type, str(error) or "There is nothing here.")
+        return problem_response(problem_type, str(error) or "Not found.")
 
     return handle
 
 
 async def _handle_api_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)  # noqa: S101 - it is what this handles
+    assert isinstance(error, ApiError)  # noqa: S101 - registered for this type only
     return problem_response(error.problem_type, str(error), error.headers)
 
 
 async def _handle_validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    said = [f"{'.'.join(map(str, each['loc'][1:])) or each['loc'][0]}: {each['msg']}" for each in error.errors()]
-    return problem_response(INVALID, "; ".join(said[:20]))
+    errors = [f"{'.'.join(map(str, each['loc'][1:])) or each['loc'][0]}: {each['msg']}" for each in error.errors()]
+    return problem_response(INVALID, "; ".join(errors[:20]))
 
 
 async def _handle_http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     kind = _BY_STATUS.get(error.status_code, CONFLICT)
-    return problem_response(kind, "There is nothing here." if kind is NOT_FOUND else str(error.detail), error.headers)
+    return problem_response(kind, "Not found." if kind is NOT_FOUND else str(error.detail), error.headers)

@@ -1,4 +1,4 @@
-"""Operations on customers and invoices: how they stand, why, and what is said about them."""
+"""Operations for customers and invoices."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from policies.receivables import Instalment
 
 P = ParamSpec("P")
 router = APIRouter(route_class=ApiRoute)
-InvoiceId = Annotated[str, Path(description="Its id, or its number.")]
-CustomerId = Annotated[str, Path(description="Its id, or its name.")]
+InvoiceId = Annotated[str, Path(description="The invoice's id or number.")]
+CustomerId = Annotated[str, Path(description="The customer's id or name.")]
 
 
 @router.get("/customers", tags=["customers"], response_model=schemas.Page[CustomerItem])
@@ -38,9 +38,9 @@ def list_customers(
     call: ReadCall,
     page_query: PageParam,
     connection: ConnectionParam = "",
-    search: Annotated[str, Query(max_length=200, description="Only names that hold this.")] = "",
+    search: Annotated[str, Query(max_length=200, description="Only customers whose name contains this.")] = "",
 ) -> Response:
-    """List customers: what they owe, where mail goes, what was set."""
+    """List customers with their open balance, email addresses and settings."""
     with reading(call.app.engine) as session:
         part = page_query.for_companies(call.connection_ids(session, connection), int, str)
         rows = customer_settings.find_customers(session, None, search, page=part)
@@ -49,7 +49,7 @@ def list_customers(
 
 @router.get("/customers/{connection}/{customer}", tags=["customers"], response_model=CustomerProfile)
 def get_customer(call: ReadCall, connection: str, customer: CustomerId) -> Response:
-    """Show all that is known about a customer, each judgement with its inputs."""
+    """Get a customer: segment and payment behaviour with the figures behind them, settings and invoices."""
     row = _find_customer(call, connection, customer)
     with reading(call.app.engine) as session:
         return json_response(customer_profile.build_profile(session, row, call.now))
@@ -59,7 +59,7 @@ def get_customer(call: ReadCall, connection: str, customer: CustomerId) -> Respo
 def set_customer(
     call: WriteCall, connection: str, customer: CustomerId, body: schemas.CustomerSettingsRequest
 ) -> Response:
-    """Set something for a customer; it survives every pull and counts from the next run on."""
+    """Change a customer's settings; they apply from the next sync, and syncs do not overwrite them."""
     row = _find_customer(call, connection, customer)
     changes = _parse_changes(body)
     return json_response(
@@ -69,7 +69,7 @@ def set_customer(
 
 @router.post("/customers/{connection}/{customer}/link", tags=["customers"], response_model=schemas.PortalLink)
 def create_link(call: WriteCall, connection: str, customer: CustomerId) -> Response:
-    """Give the link to a customer's own page, where he sees what is open and answers."""
+    """Create the link to the customer portal, where customers see their open invoices and can answer."""
     row = _find_customer(call, connection, customer)
     link = portal_links.create_link(call.app, row.connection_id, row.external_id, by=call.actor)
     return json_response(asdict(link))
@@ -77,7 +77,7 @@ def create_link(call: WriteCall, connection: str, customer: CustomerId) -> Respo
 
 @router.post("/customers/{connection}/{customer}/link/revoke", tags=["customers"], response_model=schemas.RevokedLinks)
 def revoke_links(call: WriteCall, connection: str, customer: CustomerId) -> Response:
-    """End all links of a customer; his next mail carries a new one."""
+    """Revoke all portal links of a customer; the next email has a new one."""
     row = _find_customer(call, connection, customer)
     ended = portal_links.revoke_links(call.app, row.connection_id, row.external_id, by=call.actor)
     return json_response({"id": row.external_id, "customer": row.name, "revoked": ended})
@@ -85,7 +85,7 @@ def revoke_links(call: WriteCall, connection: str, customer: CustomerId) -> Resp
 
 @router.get("/customers/{connection}/{customer}/export", tags=["customers"], response_model=dict[str, Any])
 def export_customer(call: AdminCall, connection: str, customer: CustomerId) -> Response:
-    """Give everything that is held about a customer, table by table; the log says who asked for it."""
+    """Export everything stored about a customer, table by table; the export is logged."""
     row = _find_customer(call, connection, customer)
     return json_response(export.build_document(call.app, row.connection_id, row.external_id, by=call.actor))
 
@@ -95,9 +95,9 @@ def list_invoices(
     call: ReadCall,
     page_query: PageParam,
     connection: ConnectionParam = "",
-    include_closed: Annotated[bool, Query(description="Settled and voided ones too.")] = False,  # noqa: FBT002 - as FastAPI asks
+    include_closed: Annotated[bool, Query(description="Include paid and voided invoices.")] = False,  # noqa: FBT002 - as FastAPI asks
 ) -> Response:
-    """List the open invoices, with what was said about them."""
+    """List open invoices with their agreements."""
     with reading(call.app.engine) as session:
         part = page_query.for_companies(call.connection_ids(session, connection), int, str)
         rows = invoices.find_invoices(session, only_open=not include_closed, page=part)
@@ -106,14 +106,14 @@ def list_invoices(
 
 @router.get("/invoices/{connection}/{invoice}", tags=["invoices"], response_model=InvoiceExplanation)
 def explain_invoice(call: ReadCall, connection: str, invoice: InvoiceId) -> Response:
-    """Explain an invoice: the facts, rules and holds behind what happened and what is next."""
+    """Explain an invoice: the facts, decisions and holds behind what happened and what comes next."""
     row = _find_invoice(call, connection, invoice)
     return json_response(explain(call.app, row.external_id, str(row.connection_id)))
 
 
 @router.post("/invoices/{connection}/{invoice}/dispute", tags=["invoices"], response_model=InvoiceAgreements)
 def dispute_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.DisputeRequest) -> Response:
-    """Stop chasing an invoice that the customer disputes."""
+    """Record a dispute: reminders stop, and the account owner gets a task."""
     return _update_invoice(call, connection, invoice, agreements.record_dispute, reason=body.reason)
 
 
@@ -121,28 +121,28 @@ def dispute_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: 
 def undispute_invoice(
     call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.ResolveDisputeRequest
 ) -> Response:
-    """Chase it again from where it stopped: the dispute is settled."""
+    """Resolve a dispute: reminders go on where they stopped."""
     return _update_invoice(call, connection, invoice, agreements.resolve_dispute, outcome=body.outcome)
 
 
 @router.post("/invoices/{connection}/{invoice}/promise", tags=["invoices"], response_model=InvoiceAgreements)
 def promise_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.PromiseRequest) -> Response:
-    """Wait until the day the customer promised to pay on."""
+    """Record a promise to pay: no reminders until that date."""
     return _update_invoice(call, connection, invoice, agreements.set_promise, on=body.promised_on, reason=body.reason)
 
 
 @router.post("/invoices/{connection}/{invoice}/plan", tags=["invoices"], response_model=InvoiceAgreements)
 def plan_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.PaymentPlanRequest) -> Response:
-    """Keep a payment plan: nothing is sent while its instalments come; one that is missed voids it."""
-    parts = [Instalment(each.due_on, each.amount) for each in body.instalments or []]
+    """Record a payment plan: no reminders while instalments are paid; a missed one ends the plan."""
+    instalments = [Instalment(each.due_on, each.amount) for each in body.instalments or []]
     return _update_invoice(
-        call, connection, invoice, agreements.set_payment_plan, instalments=parts, reason=body.reason
+        call, connection, invoice, agreements.set_payment_plan, instalments=instalments, reason=body.reason
     )
 
 
 @router.post("/invoices/{connection}/{invoice}/pause", tags=["invoices"], response_model=InvoiceAgreements)
 def pause_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.InvoicePauseRequest) -> Response:
-    """Leave an invoice alone for a while."""
+    """Pause reminders for an invoice."""
     return _update_invoice(
         call, connection, invoice, agreements.pause_reminders, until=body.until_on, reason=body.reason
     )
@@ -150,7 +150,7 @@ def pause_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: sc
 
 @router.post("/invoices/{connection}/{invoice}/resume", tags=["invoices"], response_model=InvoiceAgreements)
 def resume_invoice(call: WriteCall, connection: str, invoice: InvoiceId) -> Response:
-    """End the pause of an invoice."""
+    """Resume reminders for an invoice."""
     return _update_invoice(call, connection, invoice, agreements.resume_reminders)
 
 
@@ -182,7 +182,7 @@ def _cursor_key(call: Call, session: Session) -> Callable[[CustomerItem | Invoic
 
 
 def _parse_changes(body: schemas.CustomerSettingsRequest) -> SettingChanges:
-    """Take what was named; null takes a text back."""
+    """Return the settings that the request names; null removes a value."""
     named = body.model_dump(include=body.model_fields_set)
     contact = named.pop("contact", ...)
     if contact is not ...:

@@ -1,4 +1,4 @@
-"""Operations on reports: which there are, and their figures."""
+"""Operations for reports."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ router = APIRouter(route_class=ApiRoute, tags=["reports"])
 
 @router.get("/reports", response_model=list[schemas.ReportTitle])
 def list_reports(_call: ReadCall) -> Response:
-    """List the reports there are."""
+    """List the available reports."""
     return json_response([{"id": name, "title": title} for name, title in TITLES.items()])
 
 
 @router.get("/reports/{report}", response_model=schemas.Report)
 def get_report(call: ReadCall, page_query: PageParam, report: str, connection: ConnectionParam = "") -> Response:
-    """Give the figures of a report, for one connection or over all; its columns say what they are."""
-    make = REPORTS.get(report)
-    if make is None:
-        raise NotFound(f"There is no report {report!r}.")
+    """Get a report, for one connection or for all; ``columns`` describes its figures."""
+    build = REPORTS.get(report)
+    if build is None:
+        raise NotFound(f"Report {report!r} not found.")
     with reading(call.app.engine) as session:
         rows = [call.find_connection(session, connection)] if connection else call.connections(session)
-        made = make(session, Scope(rows, call.now))
+        built = build(session, Scope(rows, call.now))
     page_query.check_key_types([int])
     first = int(page_query.after[0]) if page_query.after else 0
-    shown = made.rows[first : first + page_query.limit]
-    more = len(made.rows) > first + page_query.limit
-    told = {name: getattr(made, name) for name in ("name", "title", "question", "formula")}
-    columns = [column._asdict() for column in made.columns]
+    shown = built.rows[first : first + page_query.limit]
+    more = len(built.rows) > first + page_query.limit
+    texts = {name: getattr(built, name) for name in ("name", "title", "question", "formula")}
+    columns = [column._asdict() for column in built.columns]
     items = {"items": shown, "next": encode_cursor([first + page_query.limit]) if more else None}
-    return json_response({**told, "notes": list(made.notes), "columns": columns, **items})
+    return json_response({**texts, "notes": list(built.notes), "columns": columns, **items})

@@ -1,4 +1,4 @@
-"""Operations on tasks: who has to do what by when, and what came of it."""
+"""Operations for tasks."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def list_tasks(
     call: ReadCall,
     page_query: PageParam,
     connection: ConnectionParam = "",
-    owner: Annotated[str, Query(max_length=200, description="A part of a name or address.")] = "",
-    include_closed: Annotated[bool, Query(description="Those that are over, too.")] = False,  # noqa: FBT002 - as FastAPI asks
+    owner: Annotated[str, Query(max_length=200, description="Part of the owner's name or address.")] = "",
+    include_closed: Annotated[bool, Query(description="Include completed and cancelled tasks.")] = False,  # noqa: FBT002 - as FastAPI asks
 ) -> Response:
-    """List what is to be done, newest first."""
+    """List tasks, newest first."""
     with reading(call.app.engine) as session:
         part = page_query.for_companies(call.connection_ids(session, connection), int)
         states = tuple(TaskState) if include_closed else (TaskState.OPEN,)
@@ -41,7 +41,7 @@ def list_tasks(
 
 @router.post("/tasks/{task}/outcome", response_model=TaskStatus)
 def record_outcome(call: WriteCall, task: Id, body: schemas.TaskOutcomeRequest) -> Response:
-    """Record what came of a task; what the customer said counts from the next run on."""
+    """Record the outcome of a task; promises, disputes and pauses apply from the next sync."""
     _check_tasks(call, [task])
     outcome = tasks.TaskOutcome(
         note=body.note,
@@ -58,23 +58,23 @@ def record_outcome(call: WriteCall, task: Id, body: schemas.TaskOutcomeRequest) 
 
 @router.post("/tasks/done", response_model=list[TaskStatus])
 def complete_tasks(call: WriteCall, body: schemas.CompleteTasksRequest) -> Response:
-    """Say that tasks are done."""
+    """Mark tasks as completed."""
     _check_tasks(call, body.ids)
     return json_response(tasks.complete(call.app, body.ids, by=call.actor, note=body.note))
 
 
 @router.post("/tasks/assign", status_code=204, response_class=Response)
 def assign_tasks(call: WriteCall, body: schemas.AssignTasksRequest) -> Response:
-    """Give tasks to somebody else."""
+    """Assign tasks to another person."""
     _check_tasks(call, body.ids)
     tasks.reassign(call.app, body.ids, body.to, by=call.actor)
     return Response(status_code=204)
 
 
 def _check_tasks(call: Call, ids: Sequence[int]) -> None:
-    """Find every task among this program's before anything is done to one."""
+    """Check that the token may see every task before any of them is changed."""
     with reading(call.app.engine) as session:
         for task_id in ids:
             row = session.get(Task, task_id)
             if row is None or not call.client.can_see(row.connection_id):
-                raise NotFound(f"There is no task {task_id}.")
+                raise NotFound(f"Task {task_id} not found.")

@@ -1,7 +1,7 @@
-"""The shapes of what goes in and comes out, for the OpenAPI document; ``people`` makes the very objects.
+"""Request and response models of the API, beside the results of ``services`` that it returns as they are.
 
-Sums are texts with their currency beside them: a number would lose cents on the way. ``_at`` is an instant in UTC,
-``_on`` a day.
+Amounts are strings with their currency beside them: a JSON number would lose cents. ``_at`` is an instant in UTC,
+``_on`` a date.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The shapes of connections, their runs, the log, and what is to come."""
+"""Response models for the log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class LogVerification(BaseModel):
-    """Whether the log's chain of hashes holds."""
+    """Whether the log's hash chain is intact."""
 
     ok: bool
     entries: int

@@ -1,4 +1,4 @@
-"""The shapes of customers, invoices and tasks, and of what was said about them."""
+"""Response models for customers and exceptions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 
 class ExceptionItem(BaseModel):
-    """Something in the books that is worth a person's eye."""
+    """Something that looks wrong in the accounting system."""
 
     id: str
     connection: str
@@ -20,7 +20,7 @@ class ExceptionItem(BaseModel):
 
 
 class PortalLink(BaseModel):
-    """The link to a customer's own page; "" once it is of no use."""
+    """The link to the customer portal; ``link`` is "" once it is revoked or expired."""
 
     id: str
     customer: str
@@ -32,7 +32,7 @@ class PortalLink(BaseModel):
 
 
 class RevokedLinks(BaseModel):
-    """How many links of a customer were ended."""
+    """The number of revoked portal links."""
 
     id: str
     customer: str

@@ -1,4 +1,4 @@
-"""What the shapes of the API share: parts of lists, problems, and how sums are written."""
+"""Models that several operations share: pages, problems, amounts and ids."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Id = Annotated[int, Interval(ge=0, le=ID_MAX)]
 
 
 class Page(BaseModel, Generic[T]):
-    """A part of a list; ``next`` is the cursor of the part after it, null at the end."""
+    """A page of a list; ``next`` is the cursor of the following page, null on the last one."""
 
     items: list[T]
     next: str | None
 
 
 class Problem(BaseModel):
-    """What went wrong (RFC 9457): what happened, what it means, what to do."""
+    """An error (RFC 9457): what happened, what it means and what to do."""
 
     type: str
     title: str

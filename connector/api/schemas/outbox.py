@@ -1,4 +1,4 @@
-"""The shapes of what leaves: entries of the outbox, mails, late fees."""
+"""Response models for the outbox."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class EmailPreview(BaseModel):
-    """A mail as the customer will read it."""
+    """An email as the recipient would receive it."""
 
     to: list[str]
     subject: str

@@ -1,4 +1,4 @@
-"""The shapes of policies and reports."""
+"""Response models for policies and reports."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pydantic import BaseModel
 
 
 class ReportTitle(BaseModel):
-    """A report there is."""
+    """An available report."""
 
     id: str
     title: str
 
 
 class Column(BaseModel):
-    """A figure of a report's rows; money is in the row's currency."""
+    """A column of a report; money is in the row's currency."""
 
     key: str
     heading: str
@@ -23,7 +23,7 @@ class Column(BaseModel):
 
 
 class Report(BaseModel):
-    """A report; each item has an ``id`` and what ``columns`` name."""
+    """A report; each item has an ``id`` and the values that ``columns`` describes."""
 
     name: str
     title: str
@@ -36,20 +36,20 @@ class Report(BaseModel):
 
 
 class PolicyDocument(BaseModel):
-    """A policy document; ``version`` is null for the one that comes with duewell."""
+    """A policy document; ``version`` is null for the default policy."""
 
     version: int | None
     document: str
 
 
 class PolicyCheck(BaseModel):
-    """Whether a document is a policy; ``why`` says where it breaks a rule."""
+    """Whether a policy document is valid; ``reason`` has its errors."""
 
     ok: bool
     reason: str
 
 
 class PolicyVersionResponse(BaseModel):
-    """The version that is in force now."""
+    """The version of the current policy."""
 
     version: int

@@ -1,4 +1,4 @@
-"""The shapes of what goes in: nothing that is not named."""
+"""Request models; unknown fields are rejected."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connector.api.schemas.lists import Id, Mode
 
-FreeText = Annotated[str, Field(max_length=500, description="In your words, for those who look later.")]
+FreeText = Annotated[str, Field(max_length=500, description="A note for your colleagues.")]
 Ids = Annotated[list[Id], Field(min_length=1, max_length=500)]
 
 
 class RequestModel(BaseModel):
-    """What goes in: nothing that is not named."""
+    """A request body; unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class ModeRequest(RequestModel):
-    """Another mode."""
+    """The new mode of a connection."""
 
     mode: Mode
 
 
 class PauseRequest(RequestModel):
-    """A pause; without an end it lasts until it is resumed."""
+    """A pause; without an end date it lasts until resumed."""
 
     reason: FreeText = ""
     until_on: date | None = None
 
 
 class OutboxEntriesRequest(RequestModel):
-    """Entries, by id; with ``seen`` of each, by id, nothing is done if one says something else by now."""
+    """Outbox entries by id; with the ``etags`` you read, by id, nothing is done if one has changed since."""
 
     ids: Ids
     reason: FreeText = ""
@@ -42,7 +42,7 @@ class OutboxEntriesRequest(RequestModel):
 
 
 class EmailTextRequest(RequestModel):
-    """Words for one mail that has not left; with none of them it is as duewell writes it."""
+    """New texts for an email that has not been sent; without any, the original text is restored."""
 
     subject: Annotated[str, Field(max_length=200)] | None = None
     heading: Annotated[str, Field(max_length=200)] | None = None
@@ -52,20 +52,20 @@ class EmailTextRequest(RequestModel):
 
 
 class DeliveryOutcomeRequest(RequestModel):
-    """Whether it arrived."""
+    """Whether an unconfirmed outbox entry was sent."""
 
     sent: bool
 
 
 class ContactRequest(RequestModel):
-    """Where mail goes."""
+    """Who gets the emails."""
 
     name: Annotated[str, Field(max_length=200)] = ""
     email: Annotated[str, Field(max_length=254, pattern=r"^[^\s<>,;@]+@[^\s<>,;@]+\.[^\s<>,;@]+$")]
 
 
 class CustomerSettingsRequest(RequestModel):
-    """What is set for a customer: what is named is changed, null takes it back."""
+    """Changes to a customer's settings: only the fields you send are changed, and null removes a value."""
 
     segment: Literal["strategic", "established", "new"] | None = None
     hold_until_on: date | None = None
@@ -80,47 +80,47 @@ class CustomerSettingsRequest(RequestModel):
 
 
 class DisputeRequest(RequestModel):
-    """What the customer says."""
+    """What the customer disputes."""
 
     reason: FreeText = ""
 
 
 class ResolveDisputeRequest(RequestModel):
-    """How it was settled."""
+    """How the dispute was resolved."""
 
     outcome: FreeText = ""
 
 
 class PromiseRequest(RequestModel):
-    """The day he will pay on; null takes the promise back."""
+    """The date on which the customer promised to pay; null withdraws the promise."""
 
     promised_on: date | None
     reason: FreeText = ""
 
 
 class InstalmentRequest(RequestModel):
-    """A part and its day."""
+    """An instalment of a payment plan."""
 
     due_on: date
     amount: Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=4)]
 
 
 class PaymentPlanRequest(RequestModel):
-    """A payment plan over everything that is due; null takes it back."""
+    """A payment plan over the whole amount due; null withdraws it."""
 
     instalments: Annotated[list[InstalmentRequest], Field(min_length=1, max_length=60)] | None
     reason: FreeText = ""
 
 
 class InvoicePauseRequest(RequestModel):
-    """Until when; without a day, until it is resumed."""
+    """How long reminders are paused; without a date, until they are resumed."""
 
     until_on: date | None = None
     reason: FreeText = ""
 
 
 class TaskOutcomeRequest(RequestModel):
-    """What came of a task; what the customer said counts from the next run on."""
+    """The outcome of a task; promises, disputes and pauses apply from the next sync."""
 
     note: FreeText = ""
     promised_on: date | None = None
@@ -133,33 +133,33 @@ class TaskOutcomeRequest(RequestModel):
 
 
 class CompleteTasksRequest(RequestModel):
-    """Tasks, by id, that are done."""
+    """Tasks to mark as completed, by id."""
 
     ids: Ids
     note: FreeText = ""
 
 
 class AssignTasksRequest(RequestModel):
-    """Tasks, by id, and who is to do them."""
+    """Tasks by id, and their new owner."""
 
     ids: Ids
     to: Annotated[str, Field(max_length=300)]
 
 
 class DefaultOwnerRequest(RequestModel):
-    """Who minds the customers that have no owner of their own."""
+    """The default account owner, for customers that have none of their own."""
 
     owner: Annotated[str, Field(max_length=300)] | None
 
 
 class ExceptionRequest(RequestModel):
-    """Something odd, by its id."""
+    """An exception, by its id."""
 
     id: Annotated[str, Field(max_length=500)]
 
 
 class PolicyRequest(RequestModel):
-    """A policy document: TOML."""
+    """A policy document in TOML."""
 
     document: Annotated[str, Field(max_length=500_000)]
     connection: Annotated[str, Field(max_length=200)] = ""

@@ -99,7 +99,7 @@ def test_an_entry_that_says_something_else_by_now_is_not_approved(scenario: Scen
     answer = program.request("POST", "/outbox/approve", {"ids": [int(entry)], "etags": {entry: etag}})
     assert (answer.status_code, answer.json()["detail"]) == (
         409,
-        f"Outbox entry {entry} says something else by now. Look at it again.",
+        f"Outbox entry {entry} has changed since you read it. Read it again.",
     )
     now = program.get(f"/outbox/{entry}")
     assert (now["state"], now["edited_by"]) == ("awaiting_approval", "the API token a test")
@@ -116,11 +116,11 @@ def test_who_asks_too_often_or_too_much_is_told_so(scenario: Scenario) -> None:
     assert stranger.request("GET", "/status").status_code == 401
     big = program.request("POST", "/policy/check", {"document": "x" * 1_100_000})
     assert big.status_code == 413
-    assert big.json()["title"] == "Too much"
+    assert big.json()["title"] == "Request too large"
 
 
 PROBLEMS: tuple[tuple[str, str, Any, int, str], ...] = (
-    ("GET", "/nowhere", None, 404, "There is nothing here."),
+    ("GET", "/nowhere", None, 404, "Not found."),
     ("DELETE", "/outbox", None, 405, "Method Not Allowed"),
     ("GET", "/outbox?cursor=!!", None, 422, "cursor"),
     ("GET", "/outbox?cursor=eyJhIjoxfQ", None, 422, "cursor"),
@@ -129,7 +129,7 @@ PROBLEMS: tuple[tuple[str, str, Any, int, str], ...] = (
     ("GET", "/outbox?cursor=WzIxNDc0ODM2NDhd", None, 422, "cursor"),  # an id that PostgreSQL would not look for
     ("GET", "/outbox?limit=1000", None, 422, "limit"),
     ("GET", "/outbox?state=lost", None, 422, "state"),
-    ("GET", "/connections/east-ltd", None, 404, "There is no connection 'east-ltd'."),
+    ("GET", "/connections/east-ltd", None, 404, "Connection 'east-ltd' not found."),
     ("POST", "/outbox/approve", {"ids": [1], "colour": "red"}, 422, "colour"),
     ("POST", "/tasks/assign", {"ids": [1], "to": "nobody"}, 422, "'nobody' is not an email address"),
     ("POST", "/invoices/north-ltd/i1/promise", {"promised_on": "2020-01-01"}, 409, "is in the past"),
