@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import Security
@@ -21,12 +21,13 @@ from connector.api.call import Call
 from connector.api.problems import ApiError
 from connector.app_context import AppContext
 from connector.auth import api_tokens
+from connector.rate_limit import RateLimiter
 from connector.vocabulary import TokenScope
 
 BODY_BYTES_MAX = 1024 * 1024
 CALLS_PER_MINUTE = 300
 _ANONYMOUS_CALLS_PER_MINUTE = 120
-_BUCKETS_MAX = 10_000
+_MINUTE = timedelta(minutes=1)
 log = logging.getLogger("duewell.api")
 _bearer = HTTPBearer(
     auto_error=False,
@@ -35,33 +36,12 @@ _bearer = HTTPBearer(
 )
 
 
-class RateLimiter:
-    """A token bucket for each API token, and for each address that sends none."""
+class CallLimits:
+    """How often one token may call, and one address without a token."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
-        self._now = now
-        self._left: dict[str, tuple[float, datetime]] = {}
-
-    def take(self, caller: str, per_minute: int) -> None:
-        """Count a call of ``caller``, who may make ``per_minute``.
-
-        Raises:
-            ApiError: too many calls; its Retry-After says when the next one is allowed.
-
-        """
-        now = self._now()
-        left, at = self._left.get(caller, (float(per_minute), now))
-        left = min(float(per_minute), left + (now - at).total_seconds() * per_minute / 60)
-        if left < 1:
-            wait_s = max(1, round((1 - left) * 60 / per_minute))
-            raise ApiError(
-                problems.TOO_MANY_REQUESTS,
-                f"More than {per_minute} requests per minute.",
-                headers={"Retry-After": str(wait_s)},
-            )
-        if len(self._left) > _BUCKETS_MAX:
-            self._left.clear()
-        self._left[caller] = (left - 1, now)
+        self.by_token = RateLimiter(CALLS_PER_MINUTE, _MINUTE, now)
+        self.by_address = RateLimiter(_ANONYMOUS_CALLS_PER_MINUTE, _MINUTE, now)
 
 
 class ApiRoute(APIRoute):
@@ -121,15 +101,21 @@ AdminCall = Annotated[Call, Security(_authorize_call, scopes=["admin"])]
 
 
 def _authenticate(app: AppContext, request: Request) -> api_tokens.ApiClient:
-    rates: RateLimiter = request.app.state.rates
+    limits: CallLimits = request.app.state.call_limits
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     program = api_tokens.authenticate(app, token.strip()) if kind.lower() == "bearer" else None
     if program is None:
-        rates.take(f"address {request.client.host if request.client else ''}", _ANONYMOUS_CALLS_PER_MINUTE)
+        _count_call(limits.by_address, request.client.host if request.client else "", _ANONYMOUS_CALLS_PER_MINUTE)
         detail = "The token is unknown, expired or revoked." if token else "The request has no bearer token."
         raise ApiError(problems.UNAUTHORIZED, detail, headers={"WWW-Authenticate": 'Bearer realm="duewell"'})
-    rates.take(f"token {program.id}", CALLS_PER_MINUTE)
+    _count_call(limits.by_token, str(program.id), CALLS_PER_MINUTE)
     return program
+
+
+def _count_call(limiter: RateLimiter, key: str, per_minute: int) -> None:
+    if not limiter.try_acquire(key):
+        wait = {"Retry-After": str(limiter.wait_s(key))}
+        raise ApiError(problems.TOO_MANY_REQUESTS, f"More than {per_minute} requests per minute.", headers=wait)
 
 
 async def _read_body(request: Request) -> bytes:

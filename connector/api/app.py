@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from connector.api import outbox, overview, policy, problems, receivables, reports, schemas, tasks
-from connector.api.api_route import RateLimiter
+from connector.api.api_route import CallLimits
 from connector.app_context import AppContext
 
 PREFIX = "/api/v1"
@@ -33,7 +33,7 @@ def build_api(app: AppContext) -> FastAPI:
         title="duewell", version="1", docs_url=None, redoc_url=None, generate_unique_id_function=_operation_id
     )
     api.state.app = app
-    api.state.rates = RateLimiter(app.now)
+    api.state.call_limits = CallLimits(app.now)
     problems.register_handlers(api)
     for operations in (overview, outbox, receivables, tasks, policy, reports):
         api.include_router(operations.router)

@@ -25,7 +25,7 @@ from connector.portal import documents, responses
 from connector.portal.customer_page import CustomerPage, OpenInvoice, build_customer_page, build_statement_pdf
 from connector.portal.documents import LedgerUnavailable
 from connector.portal.responses import CustomerResponse, ResponseKind, ResponseRejected
-from connector.web.rate_limit import RateLimiter
+from connector.rate_limit import RateLimiter
 from connector.web.rendering import render
 
 _HEADERS = {
@@ -49,41 +49,39 @@ class _PortalGuard:
 
     def __init__(self, app: AppContext) -> None:
         self.app = app
-        self.requests_by_address = RateLimiter(3000, _HOUR)  # a company, or many behind one proxy
-        self.unknown_links = RateLimiter(30, _HOUR)
-        self.page_views = RateLimiter(200, _HOUR)
-        self.responses_per_hour = RateLimiter(20, _HOUR)
-        self.responses_per_day = RateLimiter(50, _DAY)
-        self.documents_by_customer = RateLimiter(40, _DAY)
-        self.documents_by_company = RateLimiter(documents.DOCUMENTS_PER_DAY, _DAY)
+        self.requests_by_address = RateLimiter(3000, _HOUR, app.now)  # a company, or many behind one proxy
+        self.unknown_links = RateLimiter(30, _HOUR, app.now)
+        self.page_views = RateLimiter(200, _HOUR, app.now)
+        self.responses_per_hour = RateLimiter(20, _HOUR, app.now)
+        self.responses_per_day = RateLimiter(50, _DAY, app.now)
+        self.documents_by_customer = RateLimiter(40, _DAY, app.now)
+        self.documents_by_company = RateLimiter(documents.DOCUMENTS_PER_DAY, _DAY, app.now)
 
     def admit(self, request: Request) -> PortalVisitor | Response:
         """Return whose portal it is, or the page that says why it does not open."""
-        now, address = self.app.now(), request.client.host if request.client else ""
-        if not self.requests_by_address.try_acquire(address, now):
+        address = request.client.host if request.client else ""
+        if not self.requests_by_address.try_acquire(address):
             return _error_page(request, 429, "error_too_many_requests", "")
         visitor = portal_links.open_link(self.app, str(request.path_params["token"]))
         if visitor is None:
-            if self.unknown_links.try_acquire(address, now):
+            if self.unknown_links.try_acquire(address):
                 return _error_page(request, 404, "unknown", "unknown_detail")
             return _error_page(request, 429, "unknown", "")
         if visitor.expired:
             return _error_page(request, 410, "expired", "expired_detail")
-        if not self.page_views.try_acquire(_rate_limit_key(visitor), now):
+        if not self.page_views.try_acquire(_rate_limit_key(visitor)):
             return _error_page(request, 429, "error_too_many_requests", "")
         return visitor
 
     def can_respond(self, visitor: PortalVisitor) -> bool:
         """Return whether the customer may submit another response now, and count it."""
-        key, now = _rate_limit_key(visitor), self.app.now()
-        return self.responses_per_hour.try_acquire(key, now) and self.responses_per_day.try_acquire(key, now)
+        key = _rate_limit_key(visitor)
+        return self.responses_per_hour.try_acquire(key) and self.responses_per_day.try_acquire(key)
 
     def can_call_ledger(self, visitor: PortalVisitor) -> bool:
         """Return whether the customer may cause another call to the company's ledger now, and count it."""
-        key, now = _rate_limit_key(visitor), self.app.now()
-        return self.documents_by_customer.try_acquire(key, now) and self.documents_by_company.try_acquire(
-            str(visitor.connection_id), now
-        )
+        key, company = _rate_limit_key(visitor), str(visitor.connection_id)
+        return self.documents_by_customer.try_acquire(key) and self.documents_by_company.try_acquire(company)
 
 
 PageHandler = Callable[[_PortalGuard, PortalVisitor, Request, bytes], Response]

@@ -110,9 +110,9 @@ def test_who_asks_too_often_or_too_much_is_told_so(scenario: Scenario) -> None:
     program, stranger = scenario.client("read"), scenario.anonymous_client()
     answers = [stranger.request("GET", "/status") for _ in range(121)]
     assert [answers[0].status_code, answers[-1].status_code] == [401, 429]
-    assert int(answers[-1].headers["Retry-After"]) == 1
+    assert int(answers[-1].headers["Retry-After"]) == 60
     assert program.request("GET", "/connections").status_code == 200
-    scenario.site.clock.advance(seconds=2)
+    scenario.site.clock.advance(seconds=60)
     assert stranger.request("GET", "/status").status_code == 401
     big = program.request("POST", "/policy/check", {"document": "x" * 1_100_000})
     assert big.status_code == 413
