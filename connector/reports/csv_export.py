@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
+from defusedcsv import csv
+
 from connector.plain_text import strip_control_characters
 
-_FORMULA_PREFIXES = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\t",
-    "\r",
-    "\n",
+_WIDE_SIGNS = (
     "\uff1d",
     "\uff0b",
     "\uff0d",
     "\uff20",
-)  # the wide signs count too
+)  # full-width = + - @, which some spreadsheets take for the others
 
 
 def csv_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
@@ -28,13 +22,15 @@ def csv_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
     for row in rows:
-        writer.writerow([format_cell(value) for value in row])
+        writer.writerow([_prepare(value) for value in row])
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
 
 
-def format_cell(value: object) -> str:
-    """Make a value a text that no spreadsheet takes for a formula; numbers of ours stay numbers."""
-    text = "" if value is None else strip_control_characters(str(value))
-    return f"'{text}" if isinstance(value, str) and text.lstrip(" ").startswith(_FORMULA_PREFIXES) else text
+def _prepare(value: object) -> object:
+    """Bring to the front what defusedcsv has to see: it looks at the first character only, and knows no wide signs."""
+    if not isinstance(value, str):
+        return value
+    text = strip_control_characters(value).lstrip()
+    return f"'{text}" if text.startswith(_WIDE_SIGNS) else text
