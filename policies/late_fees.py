@@ -148,21 +148,27 @@ def _build_fee(
     rules, currency = context.policy.late_fees, invoice.currency
     charged = _charged_periods(rules, invoice, past_actions)
     charged_so_far, unpaid = _prior_charges(rules, invoice, charged.values())
-    lines = _calculate_lines(rules, invoice, period, charged_so_far, unpaid, is_first=not charged)
-    if lines is None:
+    own_lines = _fee_lines(rules, invoice, period, unpaid)
+    if own_lines is None:
         return f"No late fee: the policy has no flat fee in {currency}."
-    amount = sum((line.amount for line in lines), Decimal(0))
-    if amount <= 0 < len(lines) - 1:
-        return f"No late fee: the cap of {format_percent(rules.cap_percent)} of the invoice is reached."
-    if amount <= 0 or amount < rules.minimum.get(currency, Decimal(0)):
+    own_amount = _total(own_lines)
+    if own_amount <= 0:
         return ""
-    annual_rate = _annualise(invoice, charged_so_far + amount, days_late)
-    fee, due = format_amount(amount, currency), format_amount(invoice.due, currency)
-    text = f"{fee} on {due}, {format_days(days_late)} late, comes to {_format_rate(annual_rate)} a year"
-    compensation = rules.compensation_for(invoice.total, currency)
-    if _annualise(invoice, charged_so_far + amount - compensation, days_late) > rules.max_annual_percent:
+    lines = _limited_lines(rules, invoice, own_lines, charged_so_far, is_first=not charged)
+    amount = _total(lines)
+    if amount <= 0:
+        return f"No late fee: the cap of {format_percent(rules.cap_percent)} of the invoice is reached."
+    minimum = rules.minimum.get(currency, Decimal(0))
+    if amount < minimum:
+        fee, least = format_amount(amount, currency), format_amount(minimum, currency)
+        return f"No late fee: {fee} is below the smallest fee of {least}."
+    bearing = _bearing_balance(rules, invoice, period, unpaid, days_late)
+    annual_rate = bearing.annualise(amount)
+    text = f"{format_amount(amount, currency)} on {bearing.text} comes to {_format_rate(annual_rate)} a year"
+    if bearing.annualise(min(own_amount, amount)) > rules.max_annual_percent:
         return f"No late fee: {text}, above the {format_percent(rules.max_annual_percent)} allowed."
-    unverified = _unverified_inputs(rules, invoice, period, with_compensation=bool(compensation) and not charged)
+    with_compensation = not charged and rules.compensation_for(invoice.total, currency) > 0
+    unverified = _unverified_inputs(rules, invoice, period, with_compensation=with_compensation)
     warned_on = format_date(past_actions.warned_on[invoice.id])
     invoice_month = f"{last_invoice_date(context.today, rules.invoice_day):%Y-%m}" if rules.monthly_invoice else ""
     return ChargeLateFee(
@@ -181,6 +187,35 @@ def _build_fee(
     )
 
 
+class _BearingBalance(NamedTuple):
+    """The balance that bore a fee, and for how many days; ``text`` says so."""
+
+    balance: Decimal
+    day_count: int
+    text: str
+
+    def annualise(self, amount: Decimal) -> Decimal:
+        """Return the annual rate in percent: the fee in percent of the balance, x 365 / days."""
+        return amount * 100 * DAYS_PER_YEAR / (self.balance * self.day_count)
+
+
+def _bearing_balance(
+    rules: LateFees, invoice: Invoice, period: FeePeriod, unpaid: Decimal, days_late: int
+) -> _BearingBalance:
+    """Return the balance a fee is for: of the month of a monthly fee, else today's for all days late.
+
+    Measured on today's balance, the interest on 10,000 would look like usury once 9,500 of it is paid.
+    """
+    if rules.kind not in MONTHLY_KINDS:
+        text = f"{format_amount(invoice.due, invoice.currency)}, {format_days(days_late)} late,"
+        return _BearingBalance(invoice.due, days_late, text)
+    balance = average_balance(invoice, period.from_on, period.to_on) + (unpaid if rules.compound else 0)
+    days = (period.to_on - period.from_on).days
+    average = "" if balance == invoice.due else "an average balance of "
+    text = f"{average}{format_amount(balance, invoice.currency)} for {format_days(days)}"
+    return _BearingBalance(balance, days, text)
+
+
 def _unverified_inputs(rules: LateFees, invoice: Invoice, period: FeePeriod, *, with_compensation: bool) -> list[str]:
     """List the unverified figures of this fee; such a fee always needs a person's approval."""
     late_on = starts_on(invoice) + timedelta(days=1)
@@ -194,11 +229,6 @@ def _verify_note(unverified: Sequence[str]) -> str:
     if not unverified:
         return ""
     return f" Not verified, compare with the source before you approve: {', '.join(unverified)}."
-
-
-def _annualise(invoice: Invoice, amount: Decimal, days_late: int) -> Decimal:
-    """Return the annual rate in percent: the fee in percent of the balance, x 365 / days late."""
-    return amount * 100 * DAYS_PER_YEAR / (invoice.due * days_late)
 
 
 def _format_rate(annual_rate: Decimal) -> str:
@@ -225,19 +255,28 @@ def _fee_lines(rules: LateFees, invoice: Invoice, period: FeePeriod, unpaid: Dec
 
 def _calculate_lines(
     rules: LateFees, invoice: Invoice, period: FeePeriod, charged_so_far: Decimal, unpaid: Decimal, *, is_first: bool
-) -> tuple[FeeLine, ...] | None:
+) -> tuple[FeeLine, ...]:
     """Calculate the fee of a period, with the fixed compensation if it is the first, within the limits.
 
     ``charged_so_far`` is the total of the earlier fees, ``unpaid`` the part of it that bears interest if they compound.
     """
-    compensation = rules.compensation_for(invoice.total, invoice.currency)
     lines = _fee_lines(rules, invoice, period, unpaid)
-    if lines is None:
-        return None
+    return _limited_lines(rules, invoice, lines, charged_so_far, is_first=is_first) if lines and _total(lines) > 0 else ()
+
+
+def _limited_lines(
+    rules: LateFees, invoice: Invoice, lines: tuple[FeeLine, ...], charged_so_far: Decimal, *, is_first: bool
+) -> tuple[FeeLine, ...]:
+    """Add the fixed compensation to the first fee, and keep within the limits."""
+    compensation = rules.compensation_for(invoice.total, invoice.currency)
     if compensation and is_first:
         lines = (*lines, FeeLine("fixed compensation", compensation))
     cap = round_amount(invoice.total * rules.cap_percent / 100, invoice.currency)
     return _apply_limits(rules, invoice.currency, lines, cap - charged_so_far)
+
+
+def _total(lines: Iterable[FeeLine]) -> Decimal:
+    return sum((line.amount for line in lines), Decimal(0))
 
 
 def _apply_limits(rules: LateFees, currency: str, lines: tuple[FeeLine, ...], headroom: Decimal) -> tuple[FeeLine, ...]:
@@ -246,7 +285,7 @@ def _apply_limits(rules: LateFees, currency: str, lines: tuple[FeeLine, ...], he
         ("the largest single fee", rules.maximum.get(currency)),
         (f"the cap of {format_percent(rules.cap_percent)} of the invoice", max(headroom, Decimal(0))),
     ):
-        amount = sum((line.amount for line in lines), Decimal(0))
+        amount = _total(lines)
         if limit is not None and amount > limit:
             lines = (*lines, FeeLine(f"limited to {text}", limit - amount))
     return lines
@@ -268,8 +307,8 @@ def _prior_charges(
         amount = action.fee_amount
         if amount is None:
             is_first = index == 0
-            lines = _calculate_lines(rules, invoice, period, total, unpaid, is_first=is_first) if period else None
-            amount = sum((line.amount for line in lines or ()), Decimal(0))
+            lines = _calculate_lines(rules, invoice, period, total, unpaid, is_first=is_first) if period else ()
+            amount = _total(lines)
         total += amount
         if action.fee_outcome is None:
             unpaid += max(amount - compensation, Decimal(0)) if index == 0 else amount

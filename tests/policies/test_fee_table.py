@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from policies.backtest import as_of
 from policies.currencies import round_amount
-from policies.interest import DAYS_PER_YEAR, average_balance, interest_lines
+from policies.interest import DAYS_PER_YEAR
 from policies.late_fees import add_months
 from policies.policy import ReminderPolicy
-from policies.receivables import BalanceChange, Invoice, InvoiceStatus
+from policies.receivables import BalanceChange, Invoice, InvoiceStatus, PastAction, Step
+from tests.policies.builders import at, decide_at, fees_in, sent_email, statement
 
 PRESETS = Path(__file__).parents[2] / "policies" / "presets"
 DOCS = Path(__file__).parents[2] / "docs" / "late-fees.md"
@@ -32,9 +34,9 @@ def overdue_balance(total: str, due_on: date, currency: str, *changes: tuple[dat
 
 
 def fee_cases() -> Iterator[FeeCase]:
-    """Every case: what happened, the preset, the invoice, and the date up to which interest is calculated."""
-    jan, jul = date(2026, 1, 12), date(2026, 7, 12)
-    yield "UK, 1,000 unpaid, 90 days late", "uk", overdue_balance("1000", jan, "GBP"), jan + timedelta(days=90)
+    """Every case: what happened, the preset, the invoice, and the date up to which fees are charged."""
+    jan, may, jul = date(2026, 1, 12), date(2026, 5, 18), date(2026, 7, 13)
+    yield "UK, 1,000 unpaid for three months", "uk", overdue_balance("1000", jan, "GBP"), add_months(jan, 3)
     yield (
         "UK, late since December, across the new half-year",
         "uk",
@@ -42,31 +44,32 @@ def fee_cases() -> Iterator[FeeCase]:
         date(2026, 3, 12),
     )
     yield (
-        "UK, 900 of 1,000 paid on day 60 of 90",
+        "UK, 900 of 1,000 paid on day 60 of three months",
         "uk",
         overdue_balance("1000", jan, "GBP", (jan + timedelta(days=60), "-900")),
-        jan + timedelta(days=90),
+        add_months(jan, 3),
     )
     yield (
-        "EU, half-year changes on day 45 of 90",
-        "eu",
-        overdue_balance("5000", date(2026, 5, 17), "EUR"),
-        date(2026, 5, 17) + timedelta(days=90),
+        "UK, 9,500 of 10,000 paid on day 28 of a month",
+        "uk",
+        overdue_balance("10000", jul, "GBP", (jul + timedelta(days=28), "-9500")),
+        add_months(jul, 1),
     )
+    yield "EU, half-year changes within three months", "eu", overdue_balance("5000", may, "EUR"), add_months(may, 3)
     yield (
-        "EU, a credit of 2,000 of 5,000 on day 10 of 60",
+        "EU, a credit of 2,000 of 5,000 on day 10 of two months",
         "eu",
         overdue_balance("5000", jul, "EUR", (jul + timedelta(days=10), "-2000")),
-        jul + timedelta(days=60),
+        add_months(jul, 2),
     )
     yield (
-        "EU, a payment of day 20 is reversed on day 40 of 60",
+        "EU, a payment of day 5 is reversed on day 20 of a month",
         "eu",
-        overdue_balance("5000", jul, "EUR", (jul + timedelta(days=20), "-5000"), (jul + timedelta(days=40), "5000")),
-        jul + timedelta(days=60),
+        overdue_balance("5000", jul, "EUR", (jul + timedelta(days=5), "-5000"), (jul + timedelta(days=20), "5000")),
+        add_months(jul, 1),
     )
-    moved = replace(overdue_balance("5000", jul + timedelta(days=30), "EUR"), issued_on=jul - timedelta(days=30))
-    yield "EU, due date moved by 30 of 60 days", "eu", moved, jul + timedelta(days=60)
+    moved = replace(overdue_balance("5000", add_months(jul, 1), "EUR"), issued_on=jul - timedelta(days=30))
+    yield "EU, due date moved by one of two months", "eu", moved, add_months(jul, 2)
     yield "Canada, 1 % a month, three months", "canada", overdue_balance("2400", jul, "CAD"), add_months(jul, 3)
     yield (
         "Canada, half paid halfway through three months",
@@ -76,16 +79,25 @@ def fee_cases() -> Iterator[FeeCase]:
     )
 
 
-def exact_interest(preset: str, invoice: Invoice, until_on: date) -> Decimal:
-    """Calculate the interest of the whole delay as the policy does, without compensation and before limits."""
-    rules = ReminderPolicy.from_toml(f'[late_fees]\npreset = "{preset}"\n').late_fees
+def charged_interest(preset: str, invoice: Invoice, until_on: date) -> Decimal:
+    """Let the policy decide day by day, as the product does, and add up its fees without the fixed compensation."""
+    rules = ReminderPolicy.from_toml(
+        f'[late_fees]\nenabled = true\nterms_agreed_on = 2022-01-31\npreset = "{preset}"\n'
+    )
     start_on = invoice.due_on or invoice.issued_on
-    if rules.kind == "annual":
-        parts = interest_lines(invoice, rules, start_on + timedelta(days=1), start_on, until_on, Decimal(0))
-        return sum((part.amount for part in parts), Decimal(0))
-    months = [(add_months(start_on, n), add_months(start_on, n + 1)) for n in range(3)]
-    fees = [round_amount(average_balance(invoice, *month) * rules.rate / 100, invoice.currency) for month in months]
-    return sum(fees, Decimal(0))
+    past_actions = [sent_email(Step.PAST_DUE, start_on + timedelta(days=5))]
+    total = Decimal(0)
+    for day in range((until_on - start_on).days + 1):
+        now = at(start_on + timedelta(days=day))
+        facts = statement(as_of(invoice, start_on + timedelta(days=day)), past_actions=tuple(past_actions))
+        for fee in fees_in(decide_at(facts, now=now, policy=rules)):
+            total += sum((line.amount for line in fee.lines if line.text != "fixed compensation"), Decimal(0))
+            on = start_on + timedelta(days=day)
+            charged = PastAction(
+                Step.LATE_FEE, invoice.id, now, on, is_contact=False, recurrence_key=fee.period, fee_amount=fee.amount
+            )
+            past_actions.append(charged)
+    return total
 
 
 def naive_interest(preset: str, invoice: Invoice, until_on: date) -> Decimal:
@@ -101,27 +113,33 @@ def render_table() -> str:
     """Render the table as it has to be in the docs."""
     rows = [HEADER, ("---", "---:", "---:", "---:")]
     for words, preset, invoice, until_on in fee_cases():
-        exact, naive = exact_interest(preset, invoice, until_on), naive_interest(preset, invoice, until_on)
+        exact, naive = charged_interest(preset, invoice, until_on), naive_interest(preset, invoice, until_on)
         off = ((naive - exact) * 100 / exact).quantize(Decimal(1), ROUND_HALF_UP)
         outcome = "the same" if naive == exact else f"{off:+} %" if off else "cents off"
         rows.append((words, f"{invoice.currency} {exact}", f"{invoice.currency} {naive}", outcome))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def test_the_table_in_the_docs_is_what_is_calculated() -> None:
+def test_the_table_in_the_docs_is_what_is_charged() -> None:
     assert render_table() in DOCS.read_text(encoding="utf-8"), (
         f"docs/late-fees.md should contain:\n\n{render_table()}\n"
     )
 
 
 def test_the_figures_calculated_by_hand() -> None:
-    by_name = {words: exact_interest(preset, invoice, until_on) for words, preset, invoice, until_on in fee_cases()}
-    assert by_name["UK, 1,000 unpaid, 90 days late"] == Decimal("28.97")  # 1000 x 11.75 % x 90 / 365
-    assert by_name["UK, 900 of 1,000 paid on day 60 of 90"] == Decimal("20.28")  # 60 days on 1000, 30 on 100
-    assert by_name["UK, late since December, across the new half-year"] == Decimal("30.21")  # 12.25 % for all 90 days
-    assert by_name["EU, half-year changes on day 45 of 90"] == Decimal("126.68")  # 45 at 10.15 %, 45 at 10.4 %
-    assert by_name["EU, a credit of 2,000 of 5,000 on day 10 of 60"] == Decimal("56.99")
-    assert by_name["EU, due date moved by 30 of 60 days"] == Decimal("42.74")
+    by_name = {words: charged_interest(preset, invoice, until_on) for words, preset, invoice, until_on in fee_cases()}
+    # 1000 x 11.75 % / 365 for 31, 28 and 31 days, each rounded
+    assert by_name["UK, 1,000 unpaid for three months"] == Decimal("9.98") + Decimal("9.01") + Decimal("9.98")
+    # the rate of the half-year in which it became late, 12.25 %, for 31, 31 and 28 days
+    december = Decimal("10.40") + Decimal("10.40") + Decimal("9.40")
+    assert by_name["UK, late since December, across the new half-year"] == december
+    # 60 days on 1000, 30 on 100
+    assert by_name["UK, 900 of 1,000 paid on day 60 of three months"] == Decimal("20.28")
+    # 28 days on 10,000 and 3 on 500
+    assert by_name["UK, 9,500 of 10,000 paid on day 28 of a month"] == Decimal("90.62")
+    # 5 and 11 of 31 days on 5000 at 10.4 %
+    assert by_name["EU, a payment of day 5 is reversed on day 20 of a month"] == Decimal("22.79")
+    assert by_name["EU, due date moved by one of two months"] == Decimal("44.16")
     assert by_name["Canada, 1 % a month, three months"] == Decimal("72.00")
 
 

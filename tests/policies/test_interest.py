@@ -122,6 +122,52 @@ def test_a_part_payment_in_the_period_counts_from_its_date() -> None:
     assert fee.amount - 40 == Decimal("14.14")
 
 
+MOST_PAID = ("10000", DUE_ON, "EUR", (date(2026, 7, 10), "-9500"))  # on day 28
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "amount", "annual_rate"),
+    [
+        ("eu", "compensation = { EUR = { 0 = 0 } }", "78.76", "10.23"),  # 28 days on 10,000 and 2 on 500
+        ("us", "", "93.67", "12.17"),  # 1 % of the average balance
+        ("australia", "rate = 8\ncompound = true", "61.59", "8"),
+    ],
+)
+def test_the_annual_rate_is_that_of_the_balance_which_bore_the_interest(
+    name: str, lines: str, amount: str, annual_rate: str
+) -> None:
+    fee = charged_fee(preset_policy(name, lines), overdue_balance(*MOST_PAID), date(2026, 7, 12))
+    assert (fee.amount, fee.annual_rate) == (Decimal(amount), Decimal(annual_rate))
+    assert "on an average balance of EUR 9,366.67 for 30 days comes to" in fee.reason
+
+
+def test_interest_on_unpaid_interest_is_not_measured_on_the_principal_alone() -> None:
+    """Once nearly all is paid, the unpaid interest of the first month bears more than the rest of the principal."""
+    before = replace(fee_action(date(2026, 7, 12), "2026-06"), fee_amount=Decimal("600"))
+    fee = charged_fee(
+        preset_policy("australia", "compound = true"), overdue_balance(*MOST_PAID), date(2026, 8, 12), before
+    )
+    assert (fee.amount, fee.annual_rate) == (Decimal("9.34"), Decimal("10.00"))  # 1,100 x 10 % x 31 / 365
+
+
+def test_a_rate_above_the_maximum_is_refused_on_the_balance_that_bore_it() -> None:
+    rules, on = preset_policy("us", "rate = 3"), date(2026, 7, 12)
+    emails = (sent_email(Step.PAST_DUE, on - timedelta(days=20)), sent_email(Step.SECOND_NOTICE, on - timedelta(days=5)))
+    facts = statement(overdue_balance(*MOST_PAID), now=at(on), past_actions=emails)
+    decision = decide_at(facts, now=at(on), policy=rules)
+    assert fees_in(decision) == []
+    reason = decision.invoice_decisions[0].reason
+    assert "an average balance of EUR 9,366.67 for 30 days comes to 36.5 % a year, above the 20 %" in reason
+
+
+def test_no_compensation_is_charged_for_a_month_without_a_balance() -> None:
+    """A payment was reversed on the day the month ended: nothing was late in it."""
+    debt = overdue_balance("1000", DUE_ON, "EUR", (DUE_ON, "-1000"), (date(2026, 7, 12), "1000"))
+    on = date(2026, 7, 12)
+    facts = statement(debt, now=at(on), past_actions=(sent_email(Step.PAST_DUE, on - timedelta(days=10)),))
+    assert fees_in(decide_at(facts, now=at(on), policy=preset_policy("eu"))) == []
+
+
 def test_a_credit_after_the_period_changes_nothing_in_it() -> None:
     rules = preset_policy("australia").late_fees
     whole, credited = overdue_balance("1000"), overdue_balance("1000", DUE_ON, "EUR", (date(2026, 8, 1), "-900"))

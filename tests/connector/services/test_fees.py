@@ -176,6 +176,20 @@ def test_a_company_that_is_told_to_ask_while_a_fee_is_set_up_asks_before_it_is_c
     assert len(late_customer.company.fees()) == 1
 
 
+def test_interest_is_charged_on_what_was_owed_although_most_was_paid_since(scenario: Any) -> None:
+    """10,000 is late; 9,500 of it are paid on day 28: on what is left, the month's interest would look like usury."""
+    scenario.company.customer("Ashdown Ltd")
+    scenario.number = scenario.company.invoice("Ashdown Ltd", "10000.00", due_on=days(-6))  # 4 June
+    scenario.go_live()
+    scenario.set_policy(f'{AUTOMATIC}preset = "uk"\nrates = {{ "2026-01-01" = 11.75 }}\n')
+    run_for_days(scenario, 22)
+    scenario.company.pay(scenario.number, "9500.00")
+    run_for_days(scenario, 4)
+    [fee] = list_fees(scenario)
+    # 10,000 for 28 days and 500 for 2 at 11.75 %, and the fixed 100; 281,000 x 11.75 / 36,500 = 90.46
+    assert (fee.state, fee.amount) == ("posted", "190.46")
+
+
 def test_a_fee_waits_with_its_yearly_rate_until_a_person_approves_it(late_customer: Any) -> None:
     draft = run_until_posted(late_customer, HEAD, "draft")
     run_for_days(late_customer, 20, every=5)
