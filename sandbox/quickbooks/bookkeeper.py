@@ -150,6 +150,14 @@ class Bookkeeper:
         with self._lock:
             return dict(writes.update(self._get_ledger(), self._invoice(invoice), {"sparse": True, **fields}).body)
 
+    def renumber(self, invoice: str, number: str) -> JsonObject:
+        """Change a number unchecked, as the browser does: to another invoice's, or to none with ""."""
+        with self._lock:
+            entry = self._invoice(invoice)
+            body = {name: value for name, value in entry.body.items() if name != "DocNumber"}
+            self._get_ledger().change(entry, body | ({"DocNumber": number} if number else {}))
+            return dict(entry.body)
+
     def void(self, invoice: str) -> JsonObject:
         """Void an invoice; payments on it become unapplied."""
         with self._lock:

@@ -27,7 +27,7 @@ from sandbox.webhook_sender import WebhookSender
 
 _ACTIONS = {
     "pay", "pay_unapplied", "apply", "delete_payment", "void_payment", "deposit", "credit", "apply_credit",
-    "add_invoice", "edit", "void", "delete", "note", "add_customer", "edit_customer",
+    "add_invoice", "edit", "renumber", "void", "delete", "note", "add_customer", "edit_customer",
     "set_email", "deactivate", "merge",
 }  # fmt: skip
 

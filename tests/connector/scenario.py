@@ -99,7 +99,7 @@ class SandboxCompany:
         if self.provider == "xero":
             valid = [i for i in self.simulator.invoices(self.external_id) if i.status in {"AUTHORISED", "PAID"}]
             return {i.number: i.amount_due for i in valid}
-        return {i["DocNumber"]: Decimal(str(i["Balance"])) for i in self.simulator.invoices() if i["TotalAmt"]}
+        return {i.get("DocNumber", ""): Decimal(str(i["Balance"])) for i in self.simulator.invoices() if i["TotalAmt"]}
 
     def fees(self) -> dict[str, Decimal]:
         """Return the amount due on each late fee invoice, by number."""

@@ -182,7 +182,7 @@ def _check_fees(world: World, entries: list[sqlite3.Row]) -> list[str]:
 
 def _check_notes(world: World, entries: list[sqlite3.Row]) -> list[str]:
     company = world.company
-    marks = Counter(mark for number in company.numbers for note in company.notes(number) for mark in MARK.findall(note))
+    marks = Counter(mark for each in dues_by_id(company) for note in company.notes(each) for mark in MARK.findall(note))
     found = [f"I4: a note was written {times} times: {mark}" for mark, times in marks.items() if times > 1]
     notes = {row["key"]: row for row in entries if row["kind"] == "note"}
     found += [
@@ -240,7 +240,8 @@ def fee_numbers(company: SandboxCompany) -> list[str]:
         return [
             each.number for each in company.simulator.invoices(company.external_id) if each.number.startswith("LF-")
         ]
-    return [each["DocNumber"] for each in company.simulator.invoices() if each["DocNumber"].startswith("LF-")]
+    numbers = [str(each.get("DocNumber", "")) for each in company.simulator.invoices()]
+    return [number for number in numbers if number.startswith("LF-")]
 
 
 def _open(world: World) -> sqlite3.Connection:

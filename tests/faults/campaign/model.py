@@ -20,6 +20,8 @@ from connector.db.tables import OutboxEntry
 from connector.outbox import approvals
 from connector.restore.backup import restore_backup, write_backup
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState
+from sandbox.quickbooks.api_errors import ApiFault
+from sandbox.situations import SITUATIONS
 from sandbox.xero.organisation import ValidationFailed
 from tests.faults.campaign import invariants
 from tests.faults.campaign.forks import Outcome, try_in_child
@@ -33,6 +35,8 @@ MODES = (ConnectionMode.LIVE, ConnectionMode.LIVE, ConnectionMode.APPROVE, Conne
 CALLS_PER_RUN = 20
 LINES_PER_RUN = 5000
 STEPS_MAX = 16
+SATURDAY = 5
+OPENING_HOUR, CLOSING_HOUR = 9, 15  # UTC: within the window in London, with time for two hours of syncs
 
 
 def _open_invoice(world: World, n: int) -> list[str]:
@@ -117,6 +121,18 @@ def _restore(scene: Scene, _n: int) -> None:
     set_mode(world.app, world.connection, ConnectionMode.LIVE)
 
 
+def _pass_time(scene: Scene, n: int) -> None:
+    world = scene.world
+    world.clock.advance(timedelta(hours=n % 60))
+    with suppress(ValidationFailed, ApiFault, LookupError):  # another step has paid or voided its invoice first
+        world.player.go_on(world.clock.now().date())
+
+
+def _start_situation(scene: Scene, n: int) -> None:
+    names = [*SITUATIONS]
+    scene.world.player.start(names[n % len(names)], scene.world.clock.now().date())
+
+
 def _void(world: World, number: str) -> None:
     """Void an invoice, unless the ledger refuses: Xero does where something was paid."""
     with suppress(ValidationFailed):
@@ -128,7 +144,8 @@ STEPS: dict[str, Callable[[Scene, int], object]] = {
     "run": _run,
     "run, killed": _run_killed,
     "run, with a fault": _run_with_fault,
-    "time": lambda scene, n: scene.world.clock.advance(timedelta(hours=n % 60)),
+    "time": _pass_time,
+    "situation": _start_situation,
     "paid": _for_one_invoice(lambda world, number: world.company.pay(number)),
     "paid in part": _for_one_invoice(lambda world, number: world.company.pay(number, "1.00")),
     "voided": _for_one_invoice(_void),
@@ -148,7 +165,7 @@ STEPS: dict[str, Callable[[Scene, int], object]] = {
     "backed up": _back_up,
     "restored": _restore,
 }
-FREQUENT_STEPS = ("run, killed", "run, with a fault", "run", "time", "late")
+FREQUENT_STEPS = ("run, killed", "run, with a fault", "run", "time", "late", "situation")
 
 
 Life = list[tuple[str, int]]
@@ -165,11 +182,18 @@ def run_life(scene: Scene, life: Life, name: str) -> Outcome:
             outcome.violations += [f"after step {place + 1} of {life}", *wrong]
             return outcome
     reconnect_and_resume(scene)
-    scene.world.clock.advance(timedelta(minutes=5))
+    _wait_for_send_window(scene.world)
     finish(scene, outcome, strict=False)
     if outcome.violations:
         outcome.violations.insert(0, f"after {life}")
     return outcome
+
+
+def _wait_for_send_window(world: World) -> None:
+    """Advance to a time at which emails are sent, so that nothing planned is left to be looked up and sent later."""
+    world.clock.advance(timedelta(minutes=5))
+    while world.clock.now().weekday() >= SATURDAY or not OPENING_HOUR <= world.clock.now().hour < CLOSING_HOUR:
+        world.clock.advance(timedelta(hours=1))
 
 
 def run_lives(scene: Scene, count: int, first: int, on_outcome: Callable[[Outcome], bool], label: str) -> None:

@@ -23,7 +23,7 @@ from tests.faults.campaign import invariants
 from tests.faults.campaign.forks import Outcome
 from tests.faults.campaign.in_process import FAULTS, Sent
 from tests.faults.campaign.invariants import NeighbourSnapshot
-from tests.faults.campaign.witness import MARK, Witness
+from tests.faults.campaign.witness import MARK, Witness, dues_by_id
 from tests.faults.campaign.world import World
 
 WAITS = {  # how long until duewell is started again, with the weight of each
@@ -101,7 +101,7 @@ def observe_effects(world: World) -> Expected:
     company = world.company
     return Expected(
         frozenset(str(email.custom_args.get("duewell_key")) for email in world.sandbox.sendgrid.emails()),
-        frozenset(mark for number in company.numbers for note in company.notes(number) for mark in MARK.findall(note)),
+        frozenset(mark for each in dues_by_id(company) for note in company.notes(each) for mark in MARK.findall(note)),
         frozenset(invariants.fee_numbers(company)),
     )
 

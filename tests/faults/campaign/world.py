@@ -26,6 +26,8 @@ from connector.services import fees
 from connector.vocabulary import ConnectionMode, RunOutcome
 from providers.http import TransportLimits
 from sandbox import Sandbox
+from sandbox.desks import open_desk
+from sandbox.situations import Player
 from tests.connector.scenario import SandboxCompany, Scenario, make_scenario
 from tests.faults.campaign.in_process import InProcessServices
 
@@ -72,7 +74,12 @@ class World:
     begin_statement: str = ""  # executed at the start of every transaction: a full disk, say
     busy_timeout_s: float = 30
     backup: Path = Path()
+    player: Player = field(init=False)  # of situations at the company
     kept_alive: list[Any] = field(default_factory=list)  # of killed processes: never closed
+
+    def __post_init__(self) -> None:
+        """Sit down at the company's desk."""
+        self.player = Player(open_desk(self.sandbox, self.company.provider, self.company.external_id))
 
     @property
     def database(self) -> Path:

@@ -1,0 +1,177 @@
+"""One desk for both ledgers: what a bookkeeper does, in the same words in Xero and in QuickBooks.
+
+Customers and invoices are named by their ids in the ledger; amounts are in the company's currency.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Protocol
+
+from sandbox.core import JsonObject
+from sandbox.quickbooks.bookkeeper import Bookkeeper as QuickBooksBookkeeper
+from sandbox.sendgrid.service import SendGrid
+from sandbox.state import SandboxState
+from sandbox.xero.bookkeeper import Bookkeeper as XeroBookkeeper
+
+
+class Desk(Protocol):
+    """The bookkeeper's desk of one company."""
+
+    def add_customer(self, name: str, email: str, *, parent: str = "") -> str:
+        """Add a customer (with ``parent``, one that is billed with it) and return its id."""
+        ...
+
+    def add_invoice(self, customer: str, amount: str, *, on: date, due_on: date, number: str | None = None) -> str:
+        """Add an invoice that was sent, and return its id; ``number`` None takes the ledger's next one, "" none."""
+        ...
+
+    def pay(self, invoice: str, amount: str = "", *, on: date | None = None) -> str:
+        """Enter a payment of an invoice (by default of all that is due, today) and return its id."""
+        ...
+
+    def delete_payment(self, payment: str) -> None:
+        """Delete a payment: the amount is due again."""
+        ...
+
+    def pay_on_account(self, customer: str, amount: str) -> None:
+        """Enter a payment that is applied to no invoice."""
+        ...
+
+    def credit(self, invoice: str, customer: str, amount: str) -> None:
+        """Enter a credit note and apply it to the invoice."""
+        ...
+
+    def void(self, invoice: str) -> None:
+        """Void an unpaid invoice."""
+        ...
+
+    def move_due_date(self, invoice: str, due_on: date) -> None:
+        """Change the due date of an invoice."""
+        ...
+
+    def repeat_number(self, invoice: str, other: str) -> None:
+        """Give an invoice the number of another one, where the ledger allows it."""
+        ...
+
+    def merge(self, customer: str, into: str) -> None:
+        """Merge a customer into another."""
+        ...
+
+    def fail_address(self, email: str, outcome: str) -> None:
+        """Return every email to an address, with an outcome of the simulated SendGrid."""
+        ...
+
+
+def open_desk(sandbox: SandboxState, ledger: str, company: str = "") -> Desk:
+    """Open the desk of a company, by its id on the ledger; "" is the company with a history."""
+    if ledger == "xero":
+        return XeroDesk(sandbox.xero, sandbox.sendgrid, company)
+    bookkeeper = sandbox.quickbooks.bookkeeper(company) if company else sandbox.quickbooks
+    return QuickBooksDesk(bookkeeper, sandbox.sendgrid)
+
+
+class XeroDesk:
+    """The desk of a Xero organisation."""
+
+    def __init__(self, bookkeeper: XeroBookkeeper, mailer: SendGrid, organisation: str) -> None:
+        """Work on the organisation with this id ("" is the first one)."""
+        self._bookkeeper, self._organisation = bookkeeper, organisation
+        self.fail_address = mailer.set_outcome
+
+    def add_customer(self, name: str, email: str, *, parent: str = "") -> str:
+        """Add a contact; Xero has no parents."""
+        del parent
+        return self._bookkeeper.add_contact(name, self._organisation, email=email, country="United Kingdom").id
+
+    def add_invoice(self, customer: str, amount: str, *, on: date, due_on: date, number: str | None = None) -> str:
+        """Add an approved invoice that is marked as sent."""
+        fields = {} if number is None else {"number": number}
+        return self._bookkeeper.add_invoice(
+            customer, amount, on.isoformat(), due_on.isoformat(), self._organisation, sent=True, **fields
+        ).id
+
+    def pay(self, invoice: str, amount: str = "", *, on: date | None = None) -> str:
+        """Enter a payment."""
+        return self._bookkeeper.pay(invoice, amount, on.isoformat() if on else "", self._organisation).id
+
+    def delete_payment(self, payment: str) -> None:
+        """Delete a payment."""
+        self._bookkeeper.delete_payment(payment, self._organisation)
+
+    def pay_on_account(self, customer: str, amount: str) -> None:
+        """Enter an overpayment."""
+        self._bookkeeper.add_credit(customer, amount, "Overpayment", organisation=self._organisation)
+
+    def credit(self, invoice: str, customer: str, amount: str) -> None:
+        """Enter a credit note and allocate it; the invoice names its contact."""
+        del customer
+        self._bookkeeper.credit(invoice, amount, self._organisation)
+
+    def void(self, invoice: str) -> None:
+        """Void the invoice."""
+        self._bookkeeper.void(invoice, self._organisation)
+
+    def move_due_date(self, invoice: str, due_on: date) -> None:
+        """Change the due date."""
+        self._bookkeeper.edit(invoice, self._organisation, due_on=due_on)
+
+    def repeat_number(self, invoice: str, other: str) -> None:
+        """Do nothing: Xero keeps the numbers of sales invoices unique."""
+
+    def merge(self, customer: str, into: str) -> None:
+        """Merge two contacts."""
+        self._bookkeeper.merge(customer, into, self._organisation)
+
+
+class QuickBooksDesk:
+    """The desk of a QuickBooks company."""
+
+    def __init__(self, bookkeeper: QuickBooksBookkeeper, mailer: SendGrid) -> None:
+        """Work on the bookkeeper's company."""
+        self._bookkeeper = bookkeeper
+        self.fail_address = mailer.set_outcome
+
+    def add_customer(self, name: str, email: str, *, parent: str = "") -> str:
+        """Add a customer; a sub-customer is billed with its parent."""
+        family: JsonObject = {"ParentRef": {"value": parent}, "Job": True, "BillWithParent": True} if parent else {}
+        return str(self._bookkeeper.add_customer(name, email=email, **family)["Id"])
+
+    def add_invoice(self, customer: str, amount: str, *, on: date, due_on: date, number: str | None = None) -> str:
+        """Add an invoice that was emailed."""
+        added = self._bookkeeper.add_invoice(customer, amount, number=number or "", on=on, due_on=due_on)
+        if number == "":
+            self._bookkeeper.renumber(added["Id"], "")
+        return str(added["Id"])
+
+    def pay(self, invoice: str, amount: str = "", *, on: date | None = None) -> str:
+        """Receive a payment."""
+        return str(self._bookkeeper.pay(invoice, amount or None, on=on)["Id"])
+
+    def delete_payment(self, payment: str) -> None:
+        """Delete a payment."""
+        self._bookkeeper.delete_payment(payment)
+
+    def pay_on_account(self, customer: str, amount: str) -> None:
+        """Receive an unapplied payment."""
+        self._bookkeeper.pay_unapplied(customer, amount)
+
+    def credit(self, invoice: str, customer: str, amount: str) -> None:
+        """Enter a credit memo and apply it."""
+        self._bookkeeper.apply_credit(self._bookkeeper.credit(customer, amount)["Id"], invoice)
+
+    def void(self, invoice: str) -> None:
+        """Void the invoice: its total and balance become 0."""
+        self._bookkeeper.void(invoice)
+
+    def move_due_date(self, invoice: str, due_on: date) -> None:
+        """Change the due date."""
+        self._bookkeeper.edit(invoice, DueDate=due_on.isoformat())
+
+    def repeat_number(self, invoice: str, other: str) -> None:
+        """Change the number: the browser only warns."""
+        self._bookkeeper.renumber(invoice, str(self._bookkeeper.find(other)["DocNumber"]))
+
+    def merge(self, customer: str, into: str) -> None:
+        """Merge two customers; the merged one becomes inactive."""
+        self._bookkeeper.merge(customer, into)

@@ -1,0 +1,241 @@
+"""Situations that real ledgers and real people produce, played day by day on a simulated company.
+
+Each is a generator that works at a desk and yields the number of days until it goes on. The demo plays all of them; the
+fault campaign starts them at random. docs/situations.md lists what duewell does in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from datetime import date, timedelta
+
+from sandbox.desks import Desk
+
+Play = Generator[int, None, None]
+SITUATIONS: dict[str, Callable[[Desk, date], Play]] = {}
+_SATURDAY = 6  # ISO
+
+
+def situation(play: Callable[[Desk, date], Play]) -> Callable[[Desk, date], Play]:
+    """Register a situation under its function's name."""
+    SITUATIONS[play.__name__] = play
+    return play
+
+
+class Player:
+    """Plays situations at one desk; ``start`` and ``go_on`` are called with the date."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Play nothing yet."""
+        self._desk = desk
+        self._started: set[str] = set()
+        self._playing: list[tuple[date, Play]] = []
+
+    def start(self, name: str, today: date) -> None:
+        """Start a situation, once."""
+        if name not in self._started:
+            self._started.add(name)
+            self._playing.append((today, SITUATIONS[name](self._desk, today)))
+            self.go_on(today)
+
+    def go_on(self, today: date) -> None:
+        """Go on with every situation that is due, by one step."""
+        playing, self._playing = self._playing, []
+        for due_on, play in playing:
+            wait = 0 if due_on > today else next(play, None)
+            if wait is not None:
+                self._playing.append((today + timedelta(days=wait) if wait else due_on, play))
+
+
+def _overdue(desk: Desk, name: str, amount: str, today: date, days: int) -> tuple[str, str]:
+    """Add a customer with an invoice that is so many days overdue; return both ids."""
+    customer = desk.add_customer(name, f"accounts@{name.lower().replace(' ', '-')}.example")
+    due_on = today - timedelta(days=days)
+    return customer, desk.add_invoice(customer, amount, on=due_on - timedelta(days=30), due_on=due_on)
+
+
+# Money that is not where one looks
+
+
+@situation
+def credited_in_full(desk: Desk, today: date) -> Play:
+    """An overdue invoice is credited in full: nobody paid anything."""
+    customer, invoice = _overdue(desk, "Coldharbour Crates", "900.00", today, 12)
+    yield 2
+    desk.credit(invoice, customer, "900.00")
+
+
+@situation
+def paid_and_credited(desk: Desk, today: date) -> Play:
+    """1,000 of 1,200 is paid and the rest credited."""
+    customer, invoice = _overdue(desk, "Pennywhistle Fabrics", "1200.00", today, 12)
+    yield 2
+    desk.credit(invoice, customer, "200.00")
+    yield 1
+    desk.pay(invoice)
+
+
+@situation
+def voided(desk: Desk, today: date) -> Play:
+    """An overdue invoice is voided."""
+    _, invoice = _overdue(desk, "Nettlecombe Nursery", "450.00", today, 9)
+    yield 3
+    desk.void(invoice)
+
+
+@situation
+def payment_came_back(desk: Desk, today: date) -> Play:
+    """A payment is deleted after the customer was thanked for it."""
+    _, invoice = _overdue(desk, "Bouncing Barrels", "780.00", today, 8)
+    yield 2
+    payment = desk.pay(invoice)
+    yield 3
+    desk.delete_payment(payment)
+
+
+@situation
+def crumb_of_credit(desk: Desk, today: date) -> Play:
+    """Three hundredths on account beside a large overdue invoice."""
+    customer, _ = _overdue(desk, "Crumbley Mills", "12000.00", today, 10)
+    desk.pay_on_account(customer, "0.03")
+    yield 1
+
+
+@situation
+def partly_covered(desk: Desk, today: date) -> Play:
+    """A payment on account covers a part of what is overdue."""
+    customer, _ = _overdue(desk, "Halfway Haulage", "1000.00", today, 10)
+    desk.pay_on_account(customer, "400.00")
+    yield 1
+
+
+@situation
+def tax_withheld(desk: Desk, today: date) -> Play:
+    """The customer pays 90 % and keeps 10 % that the law makes them withhold."""
+    _, invoice = _overdue(desk, "Withheld Works", "2000.00", today, 6)
+    yield 1
+    desk.pay(invoice, "1800.00")
+
+
+@situation
+def a_cent_short(desk: Desk, today: date) -> Play:
+    """A payment is one hundredth short."""
+    _, invoice = _overdue(desk, "Shortfall Shirts", "600.00", today, 6)
+    yield 1
+    desk.pay(invoice, "599.99")
+
+
+@situation
+def paid_on_time_entered_late(desk: Desk, today: date) -> Play:
+    """A payment dated before the due date is entered weeks later."""
+    _, invoice = _overdue(desk, "Slowpost Signs", "640.00", today, 25)
+    yield 4
+    desk.pay(invoice, on=today - timedelta(days=27))
+
+
+@situation
+def paid_most(desk: Desk, today: date) -> Play:
+    """Nearly everything is paid four weeks late; a small rest stays."""
+    _, invoice = _overdue(desk, "Mostly Masonry", "10000.00", today, 28)
+    yield 1
+    desk.pay(invoice, "9500.00")
+
+
+@situation
+def parent_paid_on_account(desk: Desk, today: date) -> Play:
+    """A sub-customer's invoice is overdue, and its parent has paid as much on account."""
+    parent = desk.add_customer("Harbour Hill Group", "ap@harbour-hill.example")
+    branch = desk.add_customer("Harbour Hill East", "", parent=parent)
+    due_on = today - timedelta(days=10)
+    desk.add_invoice(branch, "300.00", on=due_on - timedelta(days=30), due_on=due_on)
+    desk.pay_on_account(parent, "300.00")
+    yield 1
+
+
+# Records as they are
+
+
+@situation
+def same_number_twice(desk: Desk, today: date) -> Play:
+    """Two invoices of a customer carry one number, and a third has none, where the ledger allows it."""
+    customer, first = _overdue(desk, "Doublet Dairy", "151.00", today, 20)
+    due_on = today - timedelta(days=9)
+    desk.add_invoice(customer, "60.00", on=due_on - timedelta(days=30), due_on=due_on, number="")
+    desk.repeat_number(desk.add_invoice(customer, "151.00", on=due_on - timedelta(days=30), due_on=due_on), first)
+    yield 1
+
+
+@situation
+def shared_mailbox(desk: Desk, today: date) -> Play:
+    """Two customer records have one mailbox."""
+    due_on = today - timedelta(days=7)
+    for name in ("Twinbrook Ltd", "Twinbrook (Leeds) Ltd"):
+        customer = desk.add_customer(name, "accounts@twinbrook.example")
+        desk.add_invoice(customer, "210.00", on=due_on - timedelta(days=30), due_on=due_on)
+    yield 1
+
+
+@situation
+def written_address(desk: Desk, today: date) -> Play:
+    """The address field holds a name and two addresses."""
+    customer = desk.add_customer("Scribble Stationers", "Accounts <ap@scribble.example>; owner@scribble.example")
+    due_on = today - timedelta(days=7)
+    desk.add_invoice(customer, "330.00", on=due_on - timedelta(days=30), due_on=due_on)
+    yield 1
+
+
+@situation
+def merged(desk: Desk, today: date) -> Play:
+    """The customer is merged into another record."""
+    customer, _ = _overdue(desk, "Merrow Motors", "520.00", today, 11)
+    other, _ = _overdue(desk, "Merrow Motors Ltd", "75.00", today, 2)
+    yield 3
+    desk.merge(customer, other)
+
+
+# Time
+
+
+@situation
+def due_date_moved_out(desk: Desk, today: date) -> Play:
+    """The due date moves out after the first reminder."""
+    _, invoice = _overdue(desk, "Laterly Logistics", "860.00", today, 6)
+    yield 3
+    desk.move_due_date(invoice, today + timedelta(days=5))
+
+
+@situation
+def entered_late(desk: Desk, today: date) -> Play:
+    """An invoice dated two months back is entered today."""
+    yield 3
+    on = today - timedelta(days=60)
+    customer = desk.add_customer("Backdated Bakery", "accounts@backdated-bakery.example")
+    desk.add_invoice(customer, "410.00", on=on, due_on=on + timedelta(days=30))
+    yield 1
+
+
+@situation
+def due_on_a_saturday(desk: Desk, today: date) -> Play:
+    """An invoice was due on a Saturday."""
+    days = (today.isoweekday() - _SATURDAY) % 7 + 7
+    _overdue(desk, "Saturday Sails", "275.00", today, days)
+    yield 1
+
+
+# People
+
+
+@situation
+def address_fails(desk: Desk, today: date) -> Play:
+    """The address does not exist: the email bounces."""
+    desk.fail_address("accounts@gone-gardens.example", "bounce")
+    _overdue(desk, "Gone Gardens", "390.00", today, 8)
+    yield 1
+
+
+@situation
+def mailbox_full(desk: Desk, today: date) -> Play:
+    """The mailbox is full: the email is returned, though the address is right."""
+    desk.fail_address("accounts@fullbox-furniture.example", "blocked")
+    _overdue(desk, "Fullbox Furniture", "390.00", today, 8)
+    yield 1
