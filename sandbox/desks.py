@@ -76,7 +76,7 @@ class XeroDesk:
 
     def __init__(self, bookkeeper: XeroBookkeeper, mailer: SendGrid, organisation: str) -> None:
         """Work on the organisation with this id ("" is the first one)."""
-        self._bookkeeper, self._organisation = bookkeeper, organisation
+        self._bookkeeper, self._organisation, self._numbered = bookkeeper, organisation, 0
         self.fail_address = mailer.set_outcome
 
     def add_customer(self, name: str, email: str, *, parent: str = "") -> str:
@@ -86,9 +86,11 @@ class XeroDesk:
 
     def add_invoice(self, customer: str, amount: str, *, on: date, due_on: date, number: str | None = None) -> str:
         """Add an approved invoice that is marked as sent."""
-        fields = {} if number is None else {"number": number}
+        if number is None:
+            self._numbered += 1
+            number = f"INV-{9000 + self._numbered}"  # far from those of the history
         return self._bookkeeper.add_invoice(
-            customer, amount, on.isoformat(), due_on.isoformat(), self._organisation, sent=True, **fields
+            customer, amount, on.isoformat(), due_on.isoformat(), self._organisation, sent=True, number=number
         ).id
 
     def pay(self, invoice: str, amount: str = "", *, on: date | None = None) -> str:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,9 @@ from connector.services import fees
 from connector.settings import load_settings
 from connector.vocabulary import RunOutcome
 from connector.vocabulary.labels import in_sentence, label
+from sandbox.desks import open_desk
 from sandbox.server import Sandbox
+from sandbox.situations import SITUATIONS, Player
 
 DEMO_DAYS = 11  # long enough for a warning, seven days, and the late fee that follows
 PROGRESS_SECONDS = 4.0
@@ -63,11 +65,16 @@ def run_demo(
         on_progress(f"Simulated Xero, QuickBooks Online and SendGrid are listening on {services_url}")
         on_progress(f"The demo has its own database, {home / 'duewell.db'}, and deletes it when it ends.")
         connections = connect_companies(app, on_progress)
+        players = [Player(open_desk(sandbox, each.provider)) for each in connections]
+        for player in players:
+            for name in SITUATIONS:
+                player.start(name, sandbox.clock.now().date())
+        on_progress(f"{len(SITUATIONS)} situations of real ledgers begin in each company (docs/situations.md)")
         for connection in connections:
             on_progress(f"{connection.name}: first sync in observe mode; then live mode")
             run_connection(app, connection.id or 0, on_progress=_throttle(on_progress, connection.name))
             set_mode(app, connection.id or 0, "live", by="the demo")
-        results = simulate_days(app, sandbox, connections, today, on_progress)
+        results = simulate_days(app, sandbox, connections, today, on_progress, players)
         for result in results:
             print_line("")
             for line in result.report:
@@ -131,11 +138,14 @@ def simulate_days(
     connections: list[Connection],
     today: datetime,
     on_progress: Callable[[str], None],
+    players: Sequence[Player] = (),
 ) -> list[RunResult]:
     """Sync each company once a day until ``today``; return the results of the last day."""
     results: list[RunResult] = []
     while sandbox.clock.now() < today:
         sandbox.clock.advance(timedelta(days=1))
+        for player in players:
+            player.go_on(sandbox.clock.now().date())
         results = [
             run_connection(app, each.id or 0, on_progress=_throttle(on_progress, each.name)) for each in connections
         ]
