@@ -1,4 +1,4 @@
-"""Checks the log's chain for people, and remembers what came of it: whether it held, when, up to which line."""
+"""Verification of the log's hash chain, with its last result kept for the web app."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = "chain_checked"
 
 
 def verify_log(app: AppContext) -> ChainVerdict:
-    """Check the chain from the first line to the last, and remember the verdict."""
+    """Verify the chain from the first entry to the last, and store the result."""
     with reading(app.engine) as session:
         verdict = sync_log.verify(session)
     with writing(app.engine) as session:
@@ -25,6 +25,6 @@ def verify_log(app: AppContext) -> ChainVerdict:
 
 
 def last_verification(session: Session) -> dict[str, Any] | None:
-    """Tell what the last check found, and when; None where there was none."""
+    """Return the last stored result and its time, or None."""
     row = session.get(KeyValue, (0, _NAME))
     return {**row.value, "at": row.stored_at} if row is not None else None

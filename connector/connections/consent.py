@@ -1,7 +1,7 @@
-"""Connecting: sends a person to the vendor's consent page, and makes connections of what comes back.
+"""Connecting companies by OAuth: send the user to the provider's consent page, and store the resulting connections.
 
-The state that comes back is known here only as a hash, counts for 15 minutes and for one use; what else must be kept
-until then (the PKCE verifier) is encrypted. The terminal, ``serve`` and a pasted address all end here.
+The ``state`` is stored as a hash only and is valid for 15 minutes and one use; the PKCE verifier is stored encrypted.
+The terminal, ``serve`` and a pasted address all use these functions.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from connector.connections.tokens import store_token
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, Grant, PendingConsent
 from connector.vocabulary import ConnectionHealth, LogKind
+from connector.vocabulary.labels import in_sentence, label
 from providers.errors import ProviderError
 from providers.ledger import CompanyRef, Consent, ConsentRequest, JsonObject, LedgerProvider
 
@@ -31,27 +32,27 @@ _KEEP_FOR = timedelta(days=1)
 
 
 class ConsentError(Exception):
-    """A consent that came to nothing; ``str()`` says what happened and what to do."""
+    """A consent failed; ``str()`` says why and what to do."""
 
 
 def redirect_uri(app: AppContext, provider_name: str) -> str:
-    """Where the vendor sends the person back to; it must stand in the app's settings there, letter for letter."""
+    """Return the redirect URI; it must be registered with the provider's app, letter for letter."""
     return f"{app.settings.duewell_base_url}/callback/{provider_name}"
 
 
 def find_provider(app: AppContext, name: str) -> LedgerProvider:
-    """Find a ledger by name, or say which there are."""
+    """Return an accounting system by name, or raise an error that lists the available ones."""
     provider = app.providers.get(name)
     if provider is None:
-        message = f"There is no ledger called {name!r}. Known: {', '.join(sorted(app.providers))}."
+        message = f"There is no accounting system {name!r}. Available: {', '.join(sorted(app.providers))}."
         raise ConsentError(message)
     return provider
 
 
 def begin_consent(app: AppContext, provider_name: str, *, session_hash: str = "") -> ConsentRequest:
-    """Begin a consent: keep what is needed to finish it, and say where to send the person.
+    """Start a consent: store what is needed to finish it, and return where to send the user.
 
-    ``begun_in`` names the browser session it is begun in: no other one can finish it. "" at a terminal.
+    ``session_hash`` identifies the browser session that starts it, and no other one can finish it; "" at a terminal.
     """
     provider = find_provider(app, provider_name)
     _refuse_if_missing(provider, app)
@@ -75,7 +76,7 @@ def begin_consent(app: AppContext, provider_name: str, *, session_hash: str = ""
 
 
 def consent_outcome(app: AppContext, state: str) -> JsonObject | None:
-    """Tell what came of the consent: {"connections": [ids]}, {"error": words}, or None while the person is away."""
+    """Return the outcome of a consent: {"connections": [ids]}, {"error": message}, or None while it is pending."""
     with reading(app.engine) as session:
         pending = session.get(PendingConsent, _hash(state))
     return pending.outcome if pending else None
@@ -84,7 +85,12 @@ def consent_outcome(app: AppContext, state: str) -> JsonObject | None:
 def finish_consent(
     app: AppContext, provider_name: str, redirected_url: str, *, session_hash: str = ""
 ) -> list[Connection]:
-    """Finish the consent the person came back from. Raises ``ConsentError`` with words for page and terminal."""
+    """Finish the consent that the user was redirected from.
+
+    Raises:
+        ConsentError: it failed or was denied; the message is for page and terminal.
+
+    """
     provider = find_provider(app, provider_name)
     answer = parse_qs(urlsplit(redirected_url.strip()).query)
     begun, back_to = _consume(app, provider, (answer.get("state") or [""])[0], session_hash)
@@ -94,14 +100,14 @@ def finish_consent(
             app.settings, back_to, redirected_url.strip(), begun, app.stop_aware(UncountedCalls())
         )
         if not consent.companies:
-            message = f"{provider.title} opened no company with this consent. Choose one there: {_retry_hint(provider)}"
+            message = f"You did not choose a company at {provider.title}. {_retry_hint(provider)}"
             raise ConsentError(message)
     except (ProviderError, ConsentError) as problem:
-        words = str(problem)
+        reason = str(problem)
         if isinstance(problem, ProviderError):
-            words = f"{provider.title} did not connect: {words.rstrip('.')}. {_retry_hint(provider)}"
-        _record_outcome(app, begun.state, {"error": words})
-        raise ConsentError(words) from problem
+            reason = f"{provider.title} could not be connected: {reason.rstrip('.')}. {_retry_hint(provider)}"
+        _record_outcome(app, begun.state, {"error": reason})
+        raise ConsentError(reason) from problem
     return _store_consent(app, provider, consent, begun.state)
 
 
@@ -109,8 +115,8 @@ def _refuse_if_missing(provider: LedgerProvider, app: AppContext) -> None:
     missing = provider.missing_settings(app.settings)
     if missing:
         message = (
-            f"{provider.title} cannot be connected yet: {', '.join(missing)} must be set, in the environment or in"
-            f" {app.settings.duewell_home / '.env'}. docs/connect-{provider.name}.md shows where to find them."
+            f"{provider.title} cannot be connected yet. Set {', '.join(missing)} in the environment or in"
+            f" {app.settings.duewell_home / '.env'}; docs/connect-{provider.name}.md explains where to find them."
         )
         raise ConsentError(message)
 
@@ -121,35 +127,35 @@ def _refuse_if_denied(provider: LedgerProvider, error: str) -> None:
         raise ConsentError(message)
     if error:
         code = "".join(letter for letter in error[:60] if letter.isalnum() or letter in "_-. ")
-        message = f"{provider.title} answered {code!r} instead of a grant. {_retry_hint(provider)}"
+        message = f"{provider.title} did not grant access: {code!r}. {_retry_hint(provider)}"
         raise ConsentError(message)
 
 
 def _consume(app: AppContext, provider: LedgerProvider, state: str, session_hash: str) -> tuple[ConsentRequest, str]:
-    """Take the pending consent out for its one use."""
+    """Return the pending consent, and mark it as used."""
     now, hashed = app.now(), _hash(state)
     with writing(app.engine) as session:
         pending = session.get(PendingConsent, hashed, with_for_update=True) if state else None
         if pending is None or pending.provider != provider.name:
             message = (
-                f"This address does not belong to a consent that was begun here for {provider.title} (its state is"
-                f" {'unknown' if state else 'missing'}). {_retry_hint(provider)}"
+                f"This address does not belong to a {provider.title} consent that was started here: its state is"
+                f" {'unknown' if state else 'missing'}. {_retry_hint(provider)}"
             )
             raise ConsentError(message)
         if pending.session_hash and not hmac.compare_digest(pending.session_hash, session_hash):
             message = (
-                f"This consent was begun in another browser, or you were signed out meanwhile. {_retry_hint(provider)}"
+                f"This consent was started in another browser, or you have signed out since. {_retry_hint(provider)}"
             )
             raise ConsentError(message)
         if pending.finished_at is not None:
             message = (
-                f"This consent was used already. If that went well there is nothing to do. {_retry_hint(provider)}"
+                f"This consent has already been used. If the company is connected, all is well. {_retry_hint(provider)}"
             )
             raise ConsentError(message)
         pending.finished_at = now
         expired = now - pending.started_at > LIFETIME
         if expired:
-            message = f"This consent is older than 15 minutes and no longer counts. {_retry_hint(provider)}"
+            message = f"This consent has expired after 15 minutes. {_retry_hint(provider)}"
             pending.outcome = {"error": message}
         kept = json.loads(app.keyring.decrypt(pending.encrypted_state, consent_associated_data(hashed, provider.name)))
         pending.encrypted_state = b""
@@ -160,7 +166,7 @@ def _consume(app: AppContext, provider: LedgerProvider, state: str, session_hash
 
 
 def _store_consent(app: AppContext, provider: LedgerProvider, consent: Consent, state: str) -> list[Connection]:
-    """Keep the token and its companies in one commit; a known company gets the new grant, not a twin."""
+    """Store the token and its companies in one commit; a known company gets the new grant and no duplicate."""
     now = app.now()
     with writing(app.engine) as session:
         grant = _find_or_create_grant(session, provider, consent, now)
@@ -177,7 +183,7 @@ def _find_or_create_grant(session: Session, provider: LedgerProvider, consent: C
     if grant is None:
         grant = Grant(provider=provider.name, subject=consent.subject, created_at=now)
         session.add(grant)
-        session.flush()  # its id is part of what the token is bound to
+        session.flush()  # the token is bound to the grant's id
     return grant
 
 
@@ -204,14 +210,14 @@ def _create_or_update_connection(
     row.health, row.health_reason = ConnectionHealth.OK if row.first_pull_done_at else ConnectionHealth.NEW, ""
     row.next_run_at = now
     session.flush()
-    what = "was connected again" if again else "was connected"
-    words = f"{row.name} ({provider.title}) {what}, in mode {row.mode}."
-    sync_log.write(session, at=now, kind=LogKind.CONNECTED, text=words, connection_id=row.id)
+    verb = "reconnected" if again else "connected"
+    message = f"{row.name} ({provider.title}) was {verb}, in {in_sentence(label(row.mode, 'connection_mode'))} mode."
+    sync_log.write(session, at=now, kind=LogKind.CONNECTED, text=message, connection_id=row.id)
     return row
 
 
 def _delete_unused_grants(session: Session, provider: LedgerProvider) -> None:
-    """Drop tokens no connection lives on. They are not revoked: that could end the company's new grant too."""
+    """Delete grants that no connection uses. They are not revoked: that could end the company's new grant as well."""
     used = select(col(Connection.grant_id)).where(col(Connection.grant_id).is_not(None))
     session.execute(delete(Grant).where(col(Grant.provider) == provider.name, col(Grant.id).not_in(used)))
 
@@ -226,13 +232,13 @@ def _set_outcome(session: Session, state: str, outcome: JsonObject) -> None:
 
 
 def load_connections(app: AppContext, ids: Sequence[int]) -> list[Connection]:
-    """Read connections by id, in the order given."""
+    """Return connections by id, in the order given."""
     with reading(app.engine) as session:
         return [session.get_one(Connection, connection_id) for connection_id in ids]
 
 
 def _retry_hint(provider: LedgerProvider) -> str:
-    return f"Begin again on the page Companies, or with: duewell connect {provider.name}"
+    return f"Start again on the Companies page, or with: duewell connect {provider.name}"
 
 
 def _hash(state: str) -> str:
@@ -240,5 +246,5 @@ def _hash(state: str) -> str:
 
 
 def consent_associated_data(state_hash: str, provider_name: str) -> str:
-    """Name what is kept of a consent under way: moved to another row it cannot be opened."""
+    """Return the associated data of a pending consent's secret, which cannot be decrypted in another row."""
     return f"consent|{state_hash}|{provider_name}|v1"

@@ -1,4 +1,4 @@
-"""Short names of connections: what a person types instead of an id."""
+"""Short names of connections, which users type instead of an id."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import unicodedata
 from collections.abc import Collection
 
 _LENGTH_MAX = 32
-_RESERVED = {"all", "verify", "list", "show"}  # words that mean something else where a connection may stand
+_RESERVED = {"all", "verify", "list", "show"}  # they mean something else where a connection can be named
 
 
 def build_short_name(name: str, taken: Collection[str]) -> str:
-    """Make a short name like ``smith-sons``: nobody else's, and not to be mistaken for an id or a command."""
+    """Build a short name such as ``smith-sons`` that is not taken and cannot be confused with an id or a command."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_LENGTH_MAX].strip("-")
     if not slug or slug.isdigit() or slug in _RESERVED:

@@ -1,7 +1,8 @@
-"""The access tokens of a grant: kept encrypted, refreshed by one process at a time, saved before they are used.
+"""The access tokens of a grant: stored encrypted, refreshed by one process at a time, saved before they are used.
 
-A refresh token may die with its use, so that losing an answer loses the company. Hence: a lock per grant, a second look
-under it, the mark ``refresh_started_at`` committed before the call, the old token kept until the vendor has refused it.
+A refresh token may become invalid when it is used, so a lost response can lose the company. Therefore: one lock per
+grant, the token read again under it, ``refresh_started_at`` committed before the call, and the old token kept until the
+provider has rejected it.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from providers.calls import CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, ProviderError, TransientError
 from providers.ledger import AccessToken, JsonObject
 
-EXPIRY_MARGIN = timedelta(seconds=60)  # a token that ends sooner is not sent any more
-LOCK_WAIT_SECONDS = 120  # longer than a slow refresh: a lock that gives up early loses tokens
+EXPIRY_MARGIN = timedelta(seconds=60)  # a token that expires sooner is refreshed first
+LOCK_WAIT_SECONDS = 120  # longer than a slow refresh
 _DEFAULT_LIFETIME_SECONDS = 1800
-_ADVISORY_LOCK_CLASS = 0x6475  # PostgreSQL: our family of advisory locks for grants
+_ADVISORY_LOCK_CLASS = 0x6475  # PostgreSQL: the class of advisory locks for grants
 
 
 def store_token(app: AppContext, grant: Grant, token: JsonObject, requested_at: datetime) -> None:
-    """Put a vendor's new token into the grant's row, encrypted and bound to it, and with it the grant to life."""
+    """Store a new token in the grant's row, encrypted and bound to it; the grant is valid again."""
     now = app.now()
     grant.token = app.keyring.encrypt(json.dumps(token).encode(), associated_data(grant))
     grant.token_expires_at = _expires_at(token, requested_at)
@@ -42,7 +43,7 @@ def store_token(app: AppContext, grant: Grant, token: JsonObject, requested_at: 
 
 
 def token_source(app: AppContext, grant_id: int, calls: CallObserver) -> AccessToken:
-    """Make the callable a ledger asks for its access token. It keeps one in memory until it ends or is rejected."""
+    """Return a callable for the current access token, which is cached until it expires or is rejected."""
     kept: tuple[str, datetime] | None = None
 
     def access_token(*, rejected_token: str | None = None) -> str:
@@ -59,22 +60,24 @@ def token_source(app: AppContext, grant_id: int, calls: CallObserver) -> AccessT
 def fresh_token(
     app: AppContext, grant_id: int, calls: CallObserver, *, rejected_token: str | None = None
 ) -> JsonObject:
-    """Return the grant's token, refreshed first if it ends within a minute, was ``rejected``, or a refresh was cut off.
+    """Return the grant's token; refresh it first if it is about to expire, was rejected, or a refresh was interrupted.
 
-    Raises ``Reconnect`` once the grant is dead; its connections then say so and wait for a person.
+    Raises:
+        AuthorizationExpired: the grant is no longer valid; its companies have to be reconnected.
+
     """
     stored = _load_token(app, grant_id)
     if stored.is_valid_at(app.now(), rejected_token):
         return stored.token
     with _lock_grant(app, grant_id):
-        stored = _load_token(app, grant_id)  # somebody else may have refreshed while we waited
+        stored = _load_token(app, grant_id)  # another process may have refreshed it meanwhile
         if stored.is_valid_at(app.now(), rejected_token):
             return stored.token
         return _refresh(app, stored, calls)
 
 
 def finish_interrupted_refreshes(app: AppContext) -> list[str]:
-    """Refresh every grant whose refresh was cut off: the old token is good for minutes only. Returns what failed."""
+    """Refresh every grant whose refresh was interrupted, and return the errors: the old token is valid for minutes."""
     with reading(app.engine) as session:
         cut_off = session.scalars(
             select(col(Grant.id)).where(col(Grant.refresh_started_at).is_not(None), col(Grant.invalid_reason) == "")
@@ -103,21 +106,21 @@ def _load_token(app: AppContext, grant_id: int) -> _StoredToken:
     with reading(app.engine) as session:
         grant = session.get(Grant, grant_id)
     if grant is None:
-        message = "this connection has no grant any more; connect it again on the page Companies"
+        message = "this company is no longer authorised; reconnect it on the Companies page"
         raise AuthorizationExpired(message)
     if grant.invalid_reason:
         raise AuthorizationExpired(grant.invalid_reason)
     try:
         return _StoredToken(grant, json.loads(app.keyring.decrypt(grant.token, associated_data(grant))))
-    except KeyringError as locked:  # restored without its key, say
-        message = f"the stored token cannot be opened ({locked}). {reconnect_hint(grant.provider)}"
+    except KeyringError as locked:  # for example, restored without its key
+        message = f"the stored token cannot be decrypted ({locked}). {reconnect_hint(grant.provider)}"
         raise AuthorizationExpired(message) from locked
 
 
 def _refresh(app: AppContext, stored: _StoredToken, calls: CallObserver) -> JsonObject:
-    """Refresh under the lock. A lost answer is asked for once more with the old token: vendors allow for it.
+    """Refresh under the lock. After a lost response, try once more with the old token, which providers allow.
 
-    Where no answer comes the mark stays: whoever needs the token next, or starts next, tries again at once.
+    Without a response, ``refresh_started_at`` stays set, and the next run or start tries again at once.
     """
     asked_at = app.now()
     _mark_refreshing(app, stored.grant, asked_at)
@@ -134,7 +137,7 @@ def _refresh(app: AppContext, stored: _StoredToken, calls: CallObserver) -> Json
 def _handle_rejection(
     app: AppContext, stored: _StoredToken, calls: CallObserver, error: AuthorizationExpired
 ) -> JsonObject:
-    """Look at the stored token again before believing that the grant is dead: another host may have refreshed it."""
+    """Read the token again before declaring the grant dead: another host may have refreshed it."""
     newer = _load_token(app, _grant_id(stored.grant))
     if newer.token.get("refresh_token") != stored.token.get("refresh_token"):
         asked_at = app.now()
@@ -157,18 +160,18 @@ def _mark_refreshing(app: AppContext, grant: Grant, started_at: datetime) -> Non
 
 def _save(app: AppContext, stored: _StoredToken, token: JsonObject, requested_at: datetime) -> JsonObject:
     with writing(app.engine) as session:
-        row = session.get_one(Grant, stored.grant.id, with_for_update=True)  # keys may be rotating just now
+        row = session.get_one(Grant, stored.grant.id, with_for_update=True)  # the keys may be rotating
         present: JsonObject = json.loads(app.keyring.decrypt(row.token, associated_data(row)))
-        if present != stored.token:  # a person connected anew meanwhile: the newer consent counts
+        if present != stored.token:  # the company was reconnected meanwhile: the newer consent counts
             return present
         store_token(app, row, token, requested_at)
     return token
 
 
 def _mark_dead(app: AppContext, grant: Grant, error: AuthorizationExpired) -> AuthorizationExpired:
-    """Write down that the grant is dead, on every connection that lived on it, with the words to mend it."""
+    """Record on every connection of the grant that it is no longer valid, and how to reconnect."""
     title = app.providers[grant.provider].title
-    reason = f"{title} no longer accepts this grant ({error}). {reconnect_hint(grant.provider)}"
+    reason = f"{title} no longer accepts the authorisation ({error}). {reconnect_hint(grant.provider)}"
     with writing(app.engine) as session:
         row = session.get_one(Grant, grant.id)
         row.invalid_reason, row.refresh_started_at = reason, None
@@ -181,18 +184,18 @@ def _mark_dead(app: AppContext, grant: Grant, error: AuthorizationExpired) -> Au
 
 
 def reconnect_hint(provider: str) -> str:
-    """Say how a company is connected again: it is read at the terminal, in mails, and on pages beside the button."""
-    return f"Connect it again with the button on its page, or with: duewell connect {provider}"
+    """Return how to reconnect a company, for the terminal, emails and the page with the button."""
+    return f"Reconnect it on its page, or with: duewell connect {provider}"
 
 
 def find_dead_grant(session: Session, connection: Connection) -> Grant | None:
-    """Give the grant on which a company can no longer be reached; None while it is good, or ended by a person."""
+    """Return a company's grant if it is no longer valid; None while it is, or once a user has disconnected it."""
     grant = session.get(Grant, connection.grant_id) if connection.grant_id is not None else None
     return grant if grant is not None and grant.invalid_reason else None
 
 
 def list_grant_connections(session: Session, grant_id: int) -> list[Connection]:
-    """List the connections that live on a grant, the disconnected ones left out."""
+    """List the connections of a grant, without disconnected ones."""
     found = session.scalars(
         select(Connection)
         .where(col(Connection.grant_id) == grant_id, col(Connection.health) != ConnectionHealth.DISCONNECTED)
@@ -203,9 +206,9 @@ def list_grant_connections(session: Session, grant_id: int) -> list[Connection]:
 
 @contextmanager
 def _lock_grant(app: AppContext, grant_id: int) -> Iterator[None]:
-    """Hold the grant's lock; it dies with its process, so nothing is left to clean up."""
+    """Hold the grant's lock; it is released when its process dies."""
     if app.engine.dialect.name == "postgresql":
-        # An advisory lock, because a row lock would end with the commit of the mark that has to come before the call.
+        # An advisory lock, because a row lock would end with the commit of ``refresh_started_at`` before the call.
         with app.engine.begin() as held:
             held.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'"))
             held.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK_CLASS}, :grant)"), {"grant": grant_id})
@@ -215,7 +218,7 @@ def _lock_grant(app: AppContext, grant_id: int) -> Iterator[None]:
     try:
         lock.acquire(timeout=LOCK_WAIT_SECONDS)
     except Timeout as waited:
-        message = "another process has been refreshing this token for two minutes; tried again at the next run"
+        message = "another process has been refreshing this token for two minutes; the next sync tries again"
         raise TransientError(message) from waited
     try:
         yield
@@ -224,7 +227,7 @@ def _lock_grant(app: AppContext, grant_id: int) -> Iterator[None]:
 
 
 def associated_data(grant: Grant) -> str:
-    """Name the place a token belongs to: moved to another row it cannot be opened."""
+    """Return the associated data of a grant's token, which cannot be decrypted in another row."""
     return f"grant|{grant.id}|{grant.provider}|token|v1"
 
 
@@ -233,7 +236,7 @@ def _grant_id(grant: Grant) -> int:
 
 
 def _expires_at(token: JsonObject, requested_at: datetime) -> datetime:
-    """When the token ends by our own clock, counted from before it was asked for, whatever the vendor's clock shows."""
+    """Return the expiry by our own clock, counted from before the request, whatever the provider's clock shows."""
     life = token.get("expires_in")
     if isinstance(life, int | float | str) and str(life).replace(".", "", 1).isdigit():
         return requested_at + timedelta(seconds=float(life))

@@ -1,4 +1,4 @@
-"""Finds customers for a person, over all his companies: by a part of the name, by name, a page at a time."""
+"""Searching customers by name over all of a user's companies, one page at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE_SIZE = 50
 
 @dataclass(slots=True)
 class CustomerBalance:
-    """A customer with what he owes, per currency; ``overdue`` is a part of ``owed``."""
+    """A customer with their balances by currency; the overdue balance is part of the open balance."""
 
     row: CustomerRow
     company: Connection
@@ -31,7 +31,7 @@ class CustomerBalance:
 
 @dataclass(frozen=True, slots=True)
 class CustomerSearchPage:
-    """A page of customers; ``after`` names the last one, to go on from, "" at the end."""
+    """A page of customers; ``next_cursor`` continues after the last one, and is "" on the last page."""
 
     rows: Sequence[CustomerBalance]
     next_cursor: str
@@ -47,7 +47,7 @@ def find_customer_page(
     cursor: str = "",
     size: int = PAGE_SIZE,
 ) -> CustomerSearchPage:
-    """Find a page of customers; ``owing`` leaves out who owes nothing."""
+    """Return a page of customers, in order of name; ``only_with_balance`` leaves out those without open invoices."""
     key = (func.lower(col(CustomerRow.name)), col(CustomerRow.connection_id), col(CustomerRow.external_id))
     query = (
         select(CustomerRow, Connection)

@@ -1,4 +1,4 @@
-"""Checks an installation: settings, files, database, clock, sender, scopes, connections; says what to mend."""
+"""The checks of ``duewell doctor``: settings, files, database, clock, sender, scopes and connections."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from connector.secrets.keyring import KEY_FILE, KeyringError
 from connector.services import doctor_email
 from connector.services.doctor_checks import ERROR, OK, WARNING, Check, Finding, get
 from connector.vocabulary import ConnectionHealth
+from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_datetime
 
 _SKEW_WARNING, _SKEW_ERROR = timedelta(seconds=60), timedelta(minutes=5)
@@ -32,7 +33,7 @@ _OVERDUE_AFTER_RUNS = 3
 
 
 def run_checks(app: AppContext, checks: Sequence[Check] | None = None) -> list[Finding]:
-    """Run every check, or some; one that breaks is a finding, not the end."""
+    """Run all checks, or the given ones; a check that fails becomes a finding."""
     return [finding for check in (_CHECKS if checks is None else checks) for finding in _run_check(check, app)]
 
 
@@ -41,11 +42,7 @@ def _run_check(check: Check, app: AppContext) -> list[Finding]:
     try:
         return list(check(app))
     except Exception as problem:  # noqa: BLE001 - a check that fails is itself a result
-        return [
-            Finding(
-                name, ERROR, f"The check itself broke: {type(problem).__name__}: {problem}", "Report this as a bug."
-            )
-        ]
+        return [Finding(name, ERROR, f"The check failed: {type(problem).__name__}: {problem}", "Report this as a bug.")]
 
 
 def _settings(app: AppContext) -> Iterator[Finding]:
@@ -58,13 +55,13 @@ def _settings(app: AppContext) -> Iterator[Finding]:
             ready += 1
             yield Finding(f"settings.{name}", OK, f"{provider.title} can be connected.")
     if not ready:
-        mend = "Follow docs/connect-xero.md or docs/connect-quickbooks.md, or look around with: duewell demo"
-        yield Finding("settings", WARNING, "No accounting system is set up.", mend)
+        fix = "Follow docs/connect-xero.md or docs/connect-quickbooks.md, or try the demo with: duewell demo"
+        yield Finding("settings", WARNING, "No accounting system is set up.", fix)
 
 
 def _files(app: AppContext) -> Iterator[Finding]:
     if sys.platform == "win32":
-        yield Finding("files", OK, "On Windows the user's profile folder is private by its own rules.")
+        yield Finding("files", OK, "On Windows, the user's profile folder is private.")
         return
     home, database = app.settings.duewell_home, sqlite_file(app.engine)
     files = [home / KEY_FILE, home / ".env", *([database, *_sqlite_side_files(database)] if database else [])]
@@ -72,34 +69,43 @@ def _files(app: AppContext) -> Iterator[Finding]:
     for path in shared:
         mode = "700" if path.is_dir() else "600"
         part = "home" if path == home else path.name
-        yield Finding(f"files.{part}", ERROR, f"Others on this machine can reach {path}.", f"chmod {mode} '{path}'")
+        yield Finding(
+            f"files.{part}", ERROR, f"Other users of this machine can access {path}.", f"chmod {mode} '{path}'"
+        )
     if not shared:
-        yield Finding("files", OK, f"Only you can read {home}.")
+        yield Finding("files", OK, f"Only you can access {home}.")
 
 
 def _database(app: AppContext) -> Iterator[Finding]:
     revision = schema_revision(app.engine)
     if revision == migrations.HEAD:
-        yield Finding("database.schema", OK, f"The database is at the state this duewell needs ({revision}).")
+        yield Finding("database.schema", OK, f"The database schema is up to date ({revision}).")
     else:
-        yield Finding("database.schema", ERROR, f"The database is at {revision}.", "duewell db upgrade")
+        yield Finding(
+            "database.schema", ERROR, f"The database schema is {revision}, not {migrations.HEAD}.", "duewell db upgrade"
+        )
     if sqlite_file(app.engine) is not None:
         with app.engine.connect() as connection:
-            said = connection.execute(text("PRAGMA quick_check(1)")).scalar()
-        sound = said == "ok"
-        mend = "" if sound else "Stop duewell and put a backup back: duewell restore FILE"
-        told = "sound" if sound else f"damaged: {said}"
-        yield Finding("database.file", OK if sound else ERROR, f"The database file is {told}.", mend)
+            reply = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+        intact = reply == "ok"
+        fix = "" if intact else "Stop duewell and restore a backup: duewell restore FILE"
+        message = "The database file is intact." if intact else f"The database file is damaged: {reply}."
+        yield Finding("database.file", OK if intact else ERROR, message, fix)
 
 
 def _log(app: AppContext) -> Iterator[Finding]:
     with reading(app.engine) as session:
         verdict = sync_log.verify(session)
     if verdict.ok:
-        yield Finding("log", OK, f"The sync log holds: {verdict.entries} lines, newest hash {verdict.head[:16]}….")
+        yield Finding(
+            "log", OK, f"The sync log is intact: {verdict.entries} entries, newest hash {verdict.head[:16]}…."
+        )
     else:
         yield Finding(
-            "log", ERROR, f"The sync log breaks at line {verdict.broken_at_id}: {verdict.reason}.", "duewell log verify"
+            "log",
+            ERROR,
+            f"The sync log is broken at entry {verdict.broken_at_id}: {verdict.reason}.",
+            "duewell log verify",
         )
 
 
@@ -111,22 +117,27 @@ def _keys(app: AppContext) -> Iterator[Finding]:
         try:
             json.loads(app.keyring.decrypt(grant.token, associated_data(grant)))
         except KeyringError as problem:
-            mend = f"Put the old key back into DUEWELL_SECRET_KEYS or {KEY_FILE}. Or: {reconnect_hint(grant.provider)}"
-            yield Finding(f"keys.{grant.id}", ERROR, f"A token cannot be opened: {problem}.", mend)
+            fix = f"Restore the old key in DUEWELL_SECRET_KEYS or {KEY_FILE}. Or: {reconnect_hint(grant.provider)}"
+            yield Finding(f"keys.{grant.id}", ERROR, f"A token cannot be decrypted: {problem}.", fix)
             continue
         opened += 1
         older += app.keyring.needs_rotation(grant.token)
         if grant.refresh_started_at is not None:
-            text = f"A refresh at {grant.provider} was cut off at {format_datetime(grant.refresh_started_at)}."
+            text = (
+                f"A token refresh with {app.providers[grant.provider].title} was interrupted at"
+                f" {format_datetime(grant.refresh_started_at)}."
+            )
             yield Finding(
                 f"keys.{grant.id}.refresh",
                 WARNING,
                 text,
-                "duewell run, at once: the old token is good for minutes only",
+                "Run `duewell run` at once: the old token is valid for a few minutes only.",
             )
-    told = f"; {older} still under an older key, until its next refresh" if older else ""
+    older_note = f"; {older} with an older key, until the next refresh" if older else ""
     if opened or not grants:
-        yield Finding("keys", OK, f"{opened} {'token is' if opened == 1 else 'tokens are'} kept encrypted{told}.")
+        yield Finding(
+            "keys", OK, f"{opened} {'token is' if opened == 1 else 'tokens are'} stored encrypted{older_note}."
+        )
 
 
 def _clock(app: AppContext) -> Iterator[Finding]:
@@ -134,8 +145,8 @@ def _clock(app: AppContext) -> Iterator[Finding]:
         try:
             reply = get(url)
         except requests.RequestException as problem:
-            mend = "Check the network and the proxy; runs wait until it answers."
-            yield Finding(f"reach.{name}", WARNING, f"{url} cannot be reached ({type(problem).__name__}).", mend)
+            fix = "Check the network and the proxy. Syncs wait until it responds."
+            yield Finding(f"reach.{name}", WARNING, f"{url} cannot be reached ({type(problem).__name__}).", fix)
             continue
         yield _skew(name, reply.headers.get("Date", ""), app.now())
 
@@ -144,15 +155,16 @@ def _skew(name: str, date_header: str, now: datetime) -> Finding:
     try:
         theirs = parsedate_to_datetime(date_header)
     except ValueError:
-        return Finding(f"clock.{name}", OK, f"{name} answers, and does not tell the time.")
+        return Finding(f"clock.{name}", OK, f"{label(name, 'provider')} responds, without its time.")
     skew = abs(now - theirs.replace(tzinfo=theirs.tzinfo or UTC))
     verdict = ERROR if skew > _SKEW_ERROR else WARNING if skew > _SKEW_WARNING else OK
-    mend = "" if verdict == OK else "Set this machine's clock: timedatectl set-ntp true"
-    return Finding(f"clock.{name}", verdict, f"{name} answers; clocks differ by {skew.total_seconds():.0f} s.", mend)
+    fix = "" if verdict == OK else "Set this machine's clock, for example with: timedatectl set-ntp true"
+    message = f"{label(name, 'provider')} responds; its clock differs by {skew.total_seconds():.0f} s."
+    return Finding(f"clock.{name}", verdict, message, fix)
 
 
 def _hosts(app: AppContext) -> list[tuple[str, str]]:
-    """Only vendors that are set up are asked: no other host is ever contacted."""
+    """Return the hosts of the services that are set up; no other host is ever contacted."""
     settings = app.settings
     hosts = [
         ("xero", settings.xero_identity_url, settings.xero_client_id),
@@ -166,30 +178,30 @@ def _webhooks(app: AppContext) -> Iterator[Finding]:
     with reading(app.engine) as session:
         rows = list(session.scalars(select(WebhookEndpoint).where(col(WebhookEndpoint.stop_reason) != "")))
     for row in rows:
-        mend = "Mend what is there, then start it again under Settings, Webhooks."
-        yield Finding(f"webhook.{row.id}", WARNING, f"Webhook {row.id}: {row.stop_reason}.", mend)
+        fix = "Fix the receiver, then start the webhook again under Settings, Webhooks."
+        yield Finding(f"webhook.{row.id}", WARNING, f"Webhook {row.id} is stopped: {row.stop_reason}.", fix)
 
 
 def _passkeys(app: AppContext) -> Iterator[Finding]:
     with reading(app.engine) as session:
-        demand = passkey_requirement.get_requirement(session)
-        elsewhere = passkey_requirement.find_other_relying_party(session, app.settings)
+        requirement = passkey_requirement.get_requirement(session)
+        other_host = passkey_requirement.find_other_relying_party(session, app.settings)
     base = app.settings.duewell_base_url
-    if elsewhere:
-        text = f"Passkeys were made for {elsewhere}, and browsers hand them out at no other name; this is {base}."
-        mend = "Go back to that name, or let people come in anew: duewell users reset ADDRESS"
-        yield Finding("passkeys.name", ERROR if demand else WARNING, text, mend)
-    if demand is not None and not passkey_requirement.is_supported(app.settings):
-        mend = "Let DUEWELL_BASE_URL be a name over https, or: duewell users passkeys off"
-        yield Finding("passkeys", ERROR, f"Everybody needs a passkey, and browsers allow none at {base}.", mend)
+    if other_host:
+        text = f"Passkeys were created for {other_host} and do not work at {base}."
+        fix = "Use that name again, or reset the users concerned: duewell users reset EMAIL"
+        yield Finding("passkeys.name", ERROR if requirement else WARNING, text, fix)
+    if requirement is not None and not passkey_requirement.is_supported(app.settings):
+        fix = "Set DUEWELL_BASE_URL to a host name with https, or: duewell users passkeys off"
+        yield Finding("passkeys", ERROR, f"Passkeys are required, but browsers do not allow them at {base}.", fix)
 
 
 def _connections(app: AppContext) -> Iterator[Finding]:
     with reading(app.engine) as session:
         rows = list(session.scalars(select(Connection).order_by(col(Connection.id))))
     if not rows:
-        mend = "Connect one on the page Companies, or with: duewell connect xero (or quickbooks)"
-        yield Finding("connections", WARNING, "No company is connected.", mend)
+        fix = "Connect one on the Companies page, or with: duewell connect xero (or quickbooks)"
+        yield Finding("connections", WARNING, "No company is connected.", fix)
     late = timedelta(minutes=app.settings.duewell_interval_minutes * _OVERDUE_AFTER_RUNS)
     for row in rows:
         name = f"connection.{row.short_name}"
@@ -198,20 +210,20 @@ def _connections(app: AppContext) -> Iterator[Finding]:
             ConnectionHealth.FAILING,
             ConnectionHealth.ACTION_REQUIRED,
         }:
-            look = f"Look at its runs on its page, or: duewell log {row.short_name}"
-            mend = reconnect_hint(row.provider) if row.health == ConnectionHealth.AUTHORIZATION_EXPIRED else look
-            reason = row.health_reason.removesuffix(mend).strip()  # it ends in the same words
-            yield Finding(name, ERROR, f"{row.name}: {row.health}. {reason}", mend)
+            see_log = f"See its syncs on its page, or with: duewell log {row.short_name}"
+            fix = reconnect_hint(row.provider) if row.health == ConnectionHealth.AUTHORIZATION_EXPIRED else see_log
+            reason = row.health_reason.removesuffix(fix).strip()  # the reason may end with the hint
+            yield Finding(name, ERROR, f"{row.name}: {in_sentence(label(row.health))}. {reason}", fix)
         elif row.health != ConnectionHealth.DISCONNECTED and not row.pause_reason and _is_overdue(app, row, late):
-            mend = "Keep `duewell serve` running, or call `duewell run` every hour."
-            yield Finding(name, WARNING, f"{row.name} has not run for more than {late}.", mend)
+            fix = "Keep `duewell serve` running, or run `duewell run` every hour."
+            yield Finding(name, WARNING, f"{row.name} has not been synced for more than {late}.", fix)
         else:
-            yield Finding(name, OK, f"{row.name}: {row.health}, mode {row.mode}.")
-        if row.ledger_sends_reminders:
-            mend = (
-                "In Xero: Sales, Invoices, Invoice reminders: switch them off. Until then nothing is mailed from here."
+            yield Finding(
+                name, OK, f"{row.name}: {in_sentence(label(row.health))}, {in_sentence(label(row.mode))} mode."
             )
-            yield Finding(f"{name}.reminders", WARNING, f"{row.name}: the ledger mails reminders of its own.", mend)
+        if row.ledger_sends_reminders:
+            fix = "Switch them off in Xero under Sales, Invoices, Invoice reminders. Until then duewell sends none."
+            yield Finding(f"{name}.reminders", WARNING, f"{row.name}: Xero sends its own reminders.", fix)
 
 
 def _is_overdue(app: AppContext, row: Connection, overdue_after: timedelta) -> bool:

@@ -1,4 +1,4 @@
-"""What a check of the doctor says: a finding, its verdict, and what to do; and how a host is asked."""
+"""What the doctor's checks share: findings and their status, and requests to the configured hosts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TIMEOUT_SECONDS = 5
 
 
 class Finding(NamedTuple):
-    """One line of the doctor; ``id`` names the check, ``mend`` what to do, "" where nothing is to be done."""
+    """The result of a check; ``fix`` says what to do, "" where nothing has to be done."""
 
     id: str
     status: str
@@ -26,7 +26,7 @@ Check = Callable[[AppContext], Iterator[Finding]]
 
 
 def get(url: str, authorization: str = "") -> requests.Response:
-    """Ask one of the hosts that are set up, and no proxy on the way: the question may hold a key."""
+    """Request a URL of a configured host, without a proxy: the request may contain a key."""
     with requests.Session() as session:
         session.trust_env = False
         headers = {"Authorization": authorization} if authorization else {}

@@ -1,7 +1,7 @@
-"""Rotates the keys that encrypt tokens at rest, while everything runs: a new key, everything sealed anew, old ones out.
+"""Rotation of encryption keys while duewell is running: add a new key, re-encrypt everything, remove old keys.
 
-A key is dropped only once nothing in the database needs it. Every step leaves a state in which all can be opened, so a
-rotation that was cut off is simply done again. Processes that run meanwhile notice the new file by themselves.
+A key is removed only once nothing in the database needs it. Everything can be decrypted after each step, so an
+interrupted rotation is simply run again. Running processes notice the new key file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _consent_associated_data(row: PendingConsent) -> str:
     return consent_associated_data(row.state_hash, row.provider)
 
 
-# Everything that is kept encrypted: table, column, and the place a secret there is bound to.
+# Everything stored encrypted: table, column, and the associated data of a row's secret.
 ENCRYPTED_COLUMNS: tuple[tuple[Any, str, Callable[[Any], str]], ...] = (
     (Grant, "token", tokens.associated_data),
     (PendingConsent, "encrypted_state", _consent_associated_data),
@@ -37,20 +37,20 @@ ENCRYPTED_COLUMNS: tuple[tuple[Any, str, Callable[[Any], str]], ...] = (
 
 
 class RotationResult(NamedTuple):
-    """What a rotation did; keys go by names that tell nothing of them."""
+    """The result of a rotation; keys are named by their ids, which reveal nothing about them."""
 
     current_key: str
     reencrypted: int
-    undecryptable: list[str]  # what no key opens, in words
+    undecryptable: list[str]  # messages, one for each secret that no key decrypts
     removed_keys: list[str]
-    unused_keys: list[str]  # of the keys that are still there: nothing in the database needs them
+    unused_keys: list[str]  # keys that are still installed but no longer needed in the database
 
 
 def rotate(app: AppContext, *, keep_old: bool = False) -> RotationResult:
-    """Make a new key where the keys are in our file, seal everything with the newest, and drop what nothing needs.
+    """Create a key, re-encrypt everything with it, and remove the keys that nothing needs any more.
 
-    Where the keys are in ``DUEWELL_SECRET_KEYS`` a person has put the new one in front; all else is the same, and he
-    takes out what is named as unused.
+    Keys in ``DUEWELL_SECRET_KEYS`` are managed by the user, who puts the new one first and removes those returned as
+    unused.
     """
     file = app.keyring.file
     if file is None:
@@ -80,15 +80,15 @@ def _reencrypt_all(app: AppContext) -> RotationResult:
                     setattr(row, name, anew)
                     count += 1
         newest, *older = ring.key_ids()
-        told = f"The keys were rotated: {count} secrets are sealed with the key {newest} now."
-        sync_log.write(session, at=app.now(), kind=LogKind.KEYS_ROTATED, text=told)
+        message = f"Encryption keys rotated: {count} secrets were re-encrypted with the key {newest}."
+        sync_log.write(session, at=app.now(), kind=LogKind.KEYS_ROTATED, text=message)
     return RotationResult(newest, count, unopened, [], [each for each in older if each not in used])
 
 
 def _lock_tables(session: Session) -> None:
-    """Let nobody commit a secret sealed with an older key after this one look; on SQLite there is one writer anyway.
+    """Block writers, so that no secret encrypted with an older key is committed later; SQLite has one writer anyway.
 
-    Whoever seals a secret holds a lock on its row, or on its table, before he asks for the key.
+    Code that encrypts a secret locks its row or table before it asks for the key.
     """
     if session.get_bind().dialect.name == "postgresql":
         tables = ", ".join(table.__tablename__ for table, _name, _place in ENCRYPTED_COLUMNS)

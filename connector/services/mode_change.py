@@ -1,4 +1,4 @@
-"""What a person should see before a company may act by itself: what would leave now, and in the coming week."""
+"""What a user sees before changing a company's mode: what would be sent now and within a week."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UPCOMING_DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class ActionTotal:
-    """So many of a kind, worth so much in one currency; sums of different currencies are never added up."""
+    """The number and total of actions of one kind in one currency; currencies are never added up."""
 
     action: str
     count: int
@@ -30,19 +30,19 @@ class ActionTotal:
 
 @dataclass(frozen=True, slots=True)
 class ModeChangePreview:
-    """What would leave: planned already, and coming by the calendar if nobody pays."""
+    """What would be sent: already planned, and due soon if nobody pays."""
 
     planned: list[ActionTotal]
     upcoming: list[ActionTotal]
-    customer_count: int  # who would be written to by what is planned
-    awaiting_approval: bool  # what is planned waits for a person already
+    customer_count: int  # customers with a planned email or fee
+    awaiting_approval: bool  # some of what is planned already awaits approval
 
 
 def preview_mode_change(session: Session, company: Connection, today: date) -> ModeChangePreview:
-    """Sum up what a company's switch to another mode is about."""
+    """Return what a change of mode would affect."""
     counts: dict[tuple[str, str], int] = defaultdict(int)
     amounts: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
-    written_to, waits = set(), False
+    customer_ids, awaiting = set(), False
     query = select(OutboxEntry).where(
         col(OutboxEntry.connection_id) == company.id,
         col(OutboxEntry.state).in_(UNSENT_STATES),
@@ -57,27 +57,27 @@ def preview_mode_change(session: Session, company: Connection, today: date) -> M
         )
         counts[key] += 1
         amounts[key] += sum((Decimal(each) for each in sums), Decimal())
-        written_to.add(entry.customer_id)
-        waits = waits or entry.state == OutboxState.AWAITING_APPROVAL
+        customer_ids.add(entry.customer_id)
+        awaiting = awaiting or entry.state == OutboxState.AWAITING_APPROVAL
     planned = [
         ActionTotal(what, count, amounts[what, currency], currency) for (what, currency), count in counts.items()
     ]
     planned.sort(key=lambda each: (each.action, each.currency))
-    return ModeChangePreview(planned, _upcoming(session, company, today), len(written_to), waits)
+    return ModeChangePreview(planned, _upcoming(session, company, today), len(customer_ids), awaiting)
 
 
 def has_sent(session: Session, company: Connection) -> bool:
-    """Tell whether anything of a company ever left: to its customers, or into its books."""
-    left = select(col(OutboxEntry.id)).where(
+    """Return whether anything was ever sent to a company's customers or written to its accounting system."""
+    sent = select(col(OutboxEntry.id)).where(
         col(OutboxEntry.connection_id) == company.id,
         col(OutboxEntry.state).in_([OutboxState.DONE, OutboxState.UNCONFIRMED]),
         col(OutboxEntry.kind) != OutboxKind.OWNER_EMAIL,
     )
-    return session.scalars(left.limit(1)).first() is not None
+    return session.scalars(sent.limit(1)).first() is not None
 
 
 def count_mirrored(session: Session, company: Connection) -> dict[str, int]:
-    """Count what the mirror holds of a company: the progress of its first pull."""
+    """Return how many customers and invoices were read so far: the progress of a first sync."""
     return {
         name: session.scalar(select(func.count()).where(column == company.id)) or 0
         for name, column in (

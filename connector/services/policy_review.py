@@ -1,4 +1,4 @@
-"""A policy before it is saved: what is wrong with it, line by line, and what it would alter in the next 30 days."""
+"""Reviewing a policy before it is saved: its errors, its diff and what it would change in the next 30 days."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from policies.fee_rules import FeePreset, LateFees
 from policies.policy import ReminderPolicy
 
 CHANGES_MAX = 200
-SECONDS_MAX = 20.0  # so long a page may keep a person waiting; the terminal has more time
+SECONDS_MAX = 20.0  # a user waits for the page; on the command line there is no limit
 _TOO_LARGE = (
-    "These books are too large to try it on all of them while a page waits: duewell policy diff does, at the terminal."
+    "There are too many customers to show the effects here. See them on the command line with: duewell policy diff"
 )
 
 
 class _TimeLimitExceededError(Exception):
-    """Trying a policy took longer than a page may take."""
+    """The comparison takes longer than a page may."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyReview:
-    """What a person reads before he saves a document; ``changes`` are cut at ``LISTED_MAX``, the summary is not."""
+    """What a user reads before saving a policy; ``changes`` has up to ``CHANGES_MAX``, the summary counts all."""
 
     problems: tuple[Problem, ...] = ()
     summary: str = ""
     changes: Sequence[PolicyChange] = ()
     omitted: int = 0
-    diff_lines: list[str] = field(default_factory=list)  # of the document: what goes (-) and what comes (+)
+    diff_lines: list[str] = field(default_factory=list)  # of the document: removed (-) and added (+) lines
 
 
 def review_policy(app: AppContext, connection_id: int | None, document: str) -> PolicyReview:
-    """Try a document. "" for a connection means that it follows the general one again."""
+    """Review a policy document; "" for a connection means that it follows the general policy again."""
     with reading(app.engine) as session:
         _policy, version = policy_store.get_policy(session, connection_id)
         before = policy_store.get_document(session, version) if version is not None else ""
@@ -76,13 +76,13 @@ def _time_limit() -> ProgressCallback:
 
 
 def diff_documents(before: str, after: str) -> list[str]:
-    """Compare two documents: the lines that go begin with "-", those that come with "+"."""
+    """Return the changed lines of a document: removed ones begin with "-", added ones with "+"."""
     compared = difflib.unified_diff(before.splitlines(), after.splitlines(), n=1, lineterm="")
     return [line for line in compared if not line.startswith(("---", "+++"))]
 
 
 class Preset(NamedTuple):
-    """A preset of late fees: its rules, and what its file says about source and date."""
+    """A late fee preset: its rules, and the source and date that its file names."""
 
     name: str
     rules: LateFees
@@ -91,13 +91,13 @@ class Preset(NamedTuple):
 
 @lru_cache(maxsize=1)
 def presets() -> list[Preset]:
-    """List the presets of late fees."""
+    """List the late fee presets."""
     folder = resources.files("policies") / "presets"
     found = []
     for name in FeePreset:
         if name is not FeePreset.NONE:
             text = (folder / f"fees_{name}.toml").read_text(encoding="utf-8")
-            words = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
+            notes = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
             rules = ReminderPolicy.from_toml(f'[late_fees]\npreset = "{name}"\n').late_fees
-            found.append(Preset(name, rules, words))
+            found.append(Preset(name, rules, notes))
     return found

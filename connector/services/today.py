@@ -1,4 +1,4 @@
-"""What a morning's review needs, over all companies of a person: what waits for him, what went out, what goes out."""
+"""The start page, over all of a user's companies: what needs attention, what was sent and what comes next."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _SENT_KINDS = (
     "owner_email",
     "late_fee",
     "fee_waiver",
-)  # a note only tells in the ledger what one of these did
+)  # notes are left out: each only records one of these in the accounting system
 
 
 @dataclass(slots=True)
 class CompanySummary:
-    """One company's line: what of it waits for a person."""
+    """A company, and how much of it needs attention."""
 
     row: Connection
     approvals: int = 0
@@ -41,13 +41,13 @@ class CompanySummary:
 
     @property
     def needs_attention(self) -> bool:
-        """Tell whether anything does."""
+        """Return whether anything does."""
         return bool(self.approvals or self.unconfirmed or self.tasks or self.exceptions or self.problems)
 
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """Everything on the page. Lists are cut at ``SHOWN_MAX``; the counts are not."""
+    """Everything on the page; lists have up to ``SHOWN_MAX`` items, counts are complete."""
 
     companies: list[CompanySummary]
     tasks: list[dict[str, Any]]
@@ -59,19 +59,19 @@ class Dashboard:
 
     @property
     def omitted(self) -> dict[str, int]:
-        """Tell how many of what is cut are not shown."""
+        """Return how many tasks and exceptions are not shown."""
         counted = {"tasks": sum(each.tasks for each in self.companies)}
         counted["exceptions"] = sum(each.exceptions for each in self.companies)
         return {"tasks": counted["tasks"] - len(self.tasks), "exceptions": counted["exceptions"] - len(self.exceptions)}
 
     @property
     def needing_attention(self) -> list[CompanySummary]:
-        """The companies of which something waits."""
+        """Return the companies that need attention."""
         return [company for company in self.companies if company.needs_attention]
 
 
 def load_dashboard(session: Session, rows: Sequence[Connection], now: datetime) -> Dashboard:
-    """Gather it, in as many queries for a hundred companies as for one."""
+    """Load the dashboard, with as many queries for a hundred companies as for one."""
     companies = {row.id or 0: CompanySummary(row) for row in rows}
     ids = list(companies)
     for connection_id, state, count in session.execute(_entry_counts_query(ids)):
@@ -127,23 +127,23 @@ def _last_runs(session: Session, ids: Sequence[int]) -> dict[int, SyncRun]:
 
 
 def _problems(row: Connection, run: SyncRun | None, now: datetime) -> Iterable[str]:
-    """What keeps a company's hour from doing its work, in sentences."""
+    """Yield what keeps a company from being synced, as sentences."""
     if row.health == ConnectionHealth.DISCONNECTED:
         return
     if row.health in {ConnectionHealth.AUTHORIZATION_EXPIRED, ConnectionHealth.FAILING}:
-        yield row.health_reason or "It has to be connected again."
+        yield row.health_reason or "It has to be reconnected."
     elif run is not None and run.outcome in {"action_required", "failed"}:
-        yield run.reason or "The last run did not come to its end."
+        yield run.reason or "The last sync did not complete."
     if row.pause_reason:
         yield f"Paused: {row.pause_reason}"
     elif row.pulled_at is not None and now - row.pulled_at > STALE_AFTER:
-        yield f"Its books were last read on {format_datetime(row.pulled_at)}."
+        yield f"Last synced on {format_datetime(row.pulled_at)}."
 
 
 def list_open_tasks(
     session: Session, companies: Mapping[int, CompanySummary], *, size: int, offset: int = 0
 ) -> list[dict[str, Any]]:
-    """List a part of the open tasks, the soonest due first."""
+    """List a page of the open tasks, the earliest due first."""
     query = (
         select(Task, col(CustomerRow.name))
         .outerjoin(CustomerRow, _customer_of(Task))
@@ -159,7 +159,7 @@ def list_open_tasks(
 
 
 def _planned(session: Session, companies: dict[int, CompanySummary]) -> list[dict[str, Any]]:
-    """What is planned and leaves by itself: entries of companies that only observe leave nowhere."""
+    """Return what is planned and will be sent automatically; companies in observe mode send nothing."""
     acting = {each: company for each, company in companies.items() if company.row.mode != "observe"}
     found = _entries(session, acting, col(OutboxEntry.state) == OutboxState.PLANNED)
     return sorted(found, key=lambda each: (each["entry"].send_after is not None, each["entry"].send_after or 0))
@@ -193,7 +193,7 @@ def _sent_counts(session: Session, ids: Sequence[int], since: datetime) -> Count
 
 
 def _upcoming(session: Session, ids: Sequence[int], today: date) -> list[tuple[date, str, int]]:
-    """How many invoices have a step of which kind on each of the coming days, as the last decision saw it."""
+    """Return, for the coming days, how many invoices have which next step, by their latest decision."""
     query = (
         select(col(InvoiceDecisionRow.next_on), col(InvoiceDecisionRow.next_step), func.count())
         .where(

@@ -1,7 +1,7 @@
-"""Tells the addresses what happened: from the log into a table, from the table to them, again and again until taken.
+"""Delivery of webhooks: log entries become deliveries in a table, which are retried until accepted.
 
-It runs beside the hour and never within it. An event may come twice (then with the same id), never not at all: a try
-is marked before it is made, and one that was cut off is made again.
+This runs beside syncs, never within them. Delivery is at least once: an attempt is recorded before it is made, an
+interrupted one is repeated, and a repeated message has the same id.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from connector.webhooks.endpoints import encryption_context
 from connector.webhooks.events import LOG_KINDS, build_body, find_event, is_subscribed, message_id
 from connector.webhooks.safe_post import AllowedNetworks, DisallowedAddressError, PostResult, safe_post
 
-# As Standard Webhooks proposes: about three days in all.
+# As Standard Webhooks recommends: about three days in all
 RETRY_DELAYS = tuple(
     timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 )
-_ATTEMPT_LIMIT = timedelta(minutes=2)  # longer than any try takes
+_ATTEMPT_LIMIT = timedelta(minutes=2)  # longer than any attempt takes
 _RETENTION = timedelta(days=30)
-_LINES_PER_PASS, _DELIVERIES_PER_PASS, _FAILURES_PER_PASS = 500, 50, 3  # at a time, of one address
+_LINES_PER_PASS, _DELIVERIES_PER_PASS, _FAILURES_PER_PASS = 500, 50, 3  # per pass and endpoint
 _HTTP_GONE = 410
 Send = Callable[[str, bytes, Mapping[str, str], AllowedNetworks], PostResult]
 
@@ -44,7 +44,7 @@ class _SignedRequest(NamedTuple):
 
 
 def deliver_pending(app: AppContext, *, send: Send = safe_post) -> int:
-    """Do what is to be done now, and tell how much was taken."""
+    """Make all deliveries that are due, and return how many were accepted."""
     if app.settings.duewell_webhooks == "off":
         return 0
     with reading(app.engine) as session:
@@ -57,7 +57,7 @@ def deliver_pending(app: AppContext, *, send: Send = safe_post) -> int:
 
 
 def _enqueue(app: AppContext, endpoint_id: int) -> None:
-    """Put what happened since into the table, and remember how far that is, in one commit."""
+    """Add deliveries for the log entries since the last pass, and remember the position, in one commit."""
     now = app.now()
     with writing(app.engine) as session:
         endpoint = session.get(WebhookEndpoint, endpoint_id)
@@ -93,10 +93,10 @@ def _send_due(app: AppContext, endpoint_id: int, send: Send) -> int:
 
 
 def _claim(app: AppContext, endpoint_id: int) -> WebhookDelivery | None:
-    """Mark the next try before it is made: no other process makes it, and if this one dies it is made again."""
+    """Record the next attempt before it is made: no other process makes it, and it is repeated if this one dies."""
     now, here = app.now(), WebhookDelivery
     due = (col(here.endpoint_id) == endpoint_id, col(here.state) == "pending", col(here.next_attempt_at) <= now)
-    with reading(app.engine) as session:  # mostly there is nothing, and nothing to wait for
+    with reading(app.engine) as session:  # usually nothing is due, and no write lock is needed
         row = session.scalars(select(here).where(*due).order_by(col(here.id)).limit(1)).first()
     if row is None:
         return None
@@ -110,16 +110,16 @@ def _claim(app: AppContext, endpoint_id: int) -> WebhookDelivery | None:
 
 def _attempt(app: AppContext, delivery: WebhookDelivery, send: Send) -> bool:
     try:
-        letter = _build_request(app, delivery)
-        answer = send(letter.url, letter.body, letter.headers, app.settings.duewell_webhooks)
+        request = _build_request(app, delivery)
+        result = send(request.url, request.body, request.headers, app.settings.duewell_webhooks)
     except (DisallowedAddressError, KeyringError) as problem:
-        answer = PostResult(None, str(problem))
-    good = answer.status is not None and 200 <= answer.status < 300
+        result = PostResult(None, str(problem))
+    accepted = result.status is not None and 200 <= result.status < 300
     with writing(app.engine) as session:
         row = session.get(WebhookDelivery, delivery.id)
-        if row is not None:  # else its address was removed meanwhile
-            _record_result(session, row, answer, app.now(), delivered=good)
-    return good
+        if row is not None:  # the endpoint may have been removed meanwhile
+            _record_result(session, row, result, app.now(), delivered=accepted)
+    return accepted
 
 
 def _record_result(
@@ -130,29 +130,28 @@ def _record_result(
         row.state, row.ended_at, row.next_attempt_at = DeliveryState.DONE, now, None
     elif result.status == _HTTP_GONE or row.attempts > len(RETRY_DELAYS):
         row.state, row.ended_at, row.next_attempt_at = DeliveryState.ABANDONED, now, None
-        endpoint = session.get_one(WebhookEndpoint, row.endpoint_id)
-        endpoint.stop_reason = f"{row.attempts} tries came to nothing: {result.reason}"
-        sync_log.write(
-            session, at=now, kind=LogKind.WEBHOOK_STOPPED, text=f"A webhook was given up: {endpoint.stop_reason}."
-        )
+        if result.status == _HTTP_GONE or not _has_accepted_since(session, row):
+            _stop(session, row, result.reason, now)
     else:
         row.next_attempt_at = now + RETRY_DELAYS[row.attempts - 1]
 
 
-def _took_anything_since(session: Session, row: WebhookDelivery) -> bool:
+def _has_accepted_since(session: Session, row: WebhookDelivery) -> bool:
+    """Return whether the endpoint accepted anything since this delivery was created."""
     here = WebhookDelivery
     query = select(col(here.id)).where(col(here.endpoint_id) == row.endpoint_id, col(here.state) == "done")
     return session.scalar(query.where(col(here.ended_at) >= row.created_at).limit(1)) is not None
 
 
-def _stop(session: Session, endpoint_id: int, reason: str, now: datetime) -> None:
-    session.get_one(WebhookEndpoint, endpoint_id).stop_reason = f"It took nothing any more: {reason}"
-    text = f"The webhook {endpoint_id} is told nothing any more, until a person starts it again: {reason}."
+def _stop(session: Session, row: WebhookDelivery, reason: str, now: datetime) -> None:
+    endpoint = session.get_one(WebhookEndpoint, row.endpoint_id)
+    endpoint.stop_reason = f"{row.attempts} failed attempts, the last one because {reason}"
+    text = f"Webhook {endpoint.id} was stopped after {endpoint.stop_reason}."
     sync_log.write(session, at=now, kind=LogKind.WEBHOOK_STOPPED, text=text)
 
 
 def _build_request(app: AppContext, delivery: WebhookDelivery) -> _SignedRequest:
-    """Write what is sent, signed for this moment as Standard Webhooks says."""
+    """Build a request, signed with the current time as Standard Webhooks specifies."""
     with reading(app.engine) as session:
         endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
         line = session.get_one(SyncLogEntry, delivery.log_id)
@@ -175,6 +174,6 @@ def _build_request(app: AppContext, delivery: WebhookDelivery) -> _SignedRequest
 
 
 def signature(secret: bytes, name: str, timestamp: str, body: bytes) -> str:
-    """Sign a message."""
+    """Return the signature of a message."""
     signed = hmac.digest(secret, f"{name}.{timestamp}.".encode() + body, hashlib.sha256)
     return f"v1,{base64.b64encode(signed).decode()}"

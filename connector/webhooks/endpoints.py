@@ -1,4 +1,4 @@
-"""The addresses that are told what happens: entered by an owner, each with its own secret, ended by him."""
+"""Webhook endpoints: the addresses that an owner added, each with its own secret."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DELIVERIES_SHOWN = 20
 
 
 class EndpointError(Exception):
-    """An endpoint that cannot be added or changed so; ``str()`` says why."""
+    """An endpoint cannot be added or changed; ``str()`` says why."""
 
 
 def add_endpoint(
@@ -35,15 +35,15 @@ def add_endpoint(
     companies: Collection[int] | None = None,
     by: str,
 ) -> tuple[int, str]:
-    """Add an address; what happens from now on is told to it. Returns its id, and its secret, once and for all."""
+    """Add an endpoint that receives events from now on; return its id and its secret, which is not shown again."""
     check_url(url, app.settings.duewell_webhooks)
-    strange = set(events or ()) - set(EVENTS)
-    if strange:
-        raise EndpointError(f"There is no event {', '.join(sorted(strange))}.")
+    unknown = set(events or ()) - set(EVENTS)
+    if unknown:
+        raise EndpointError(f"Unknown events: {', '.join(sorted(unknown))}.")
     now, secret = app.now(), secrets.token_bytes(_SECRET_BYTES)
     with writing(app.engine) as session:
         if (session.scalar(select(func.count()).select_from(WebhookEndpoint)) or 0) >= _ENDPOINTS_MAX:
-            raise EndpointError(f"There are {_ENDPOINTS_MAX} addresses already; remove one first.")
+            raise EndpointError(f"There are already {_ENDPOINTS_MAX} webhooks. Remove one first.")
         row = WebhookEndpoint(
             url=url,
             events=sorted(events) if events else None,
@@ -55,50 +55,50 @@ def add_endpoint(
         session.add(row)
         session.flush()
         row.secret = app.keyring.encrypt(secret, encryption_context(row))
-        sync_log.write(session, at=now, kind=LogKind.WEBHOOK_CREATED, text=f"{by} has {_host(url)} told what happens.")
+        sync_log.write(session, at=now, kind=LogKind.WEBHOOK_CREATED, text=f"{by} added a webhook to {_host(url)}.")
         return row.id or 0, format_secret(secret)
 
 
 def remove_endpoint(app: AppContext, endpoint_id: int, *, by: str) -> None:
-    """Tell an address nothing any more, and forget it."""
+    """Remove an endpoint with its deliveries."""
     with writing(app.engine) as session:
         row = _get_endpoint(session, endpoint_id)
         session.execute(delete(WebhookDelivery).where(col(WebhookDelivery.endpoint_id) == endpoint_id))
         session.delete(row)
-        text = f"{by} has {_host(row.url)} told nothing any more."
+        text = f"{by} removed the webhook to {_host(row.url)}."
         sync_log.write(session, at=app.now(), kind=LogKind.WEBHOOK_REMOVED, text=text)
 
 
 def resume_endpoint(app: AppContext, endpoint_id: int, *, by: str) -> None:
-    """Tell an address again that was given up: what happened meanwhile, too."""
+    """Start a stopped endpoint again; it also receives what happened meanwhile."""
     with writing(app.engine) as session:
         row = _get_endpoint(session, endpoint_id)
         row.stop_reason = ""
-        text = f"{by} has {_host(row.url)} told again what happens."
+        text = f"{by} started the webhook to {_host(row.url)} again."
         sync_log.write(session, at=app.now(), kind=LogKind.WEBHOOK_CREATED, text=text)
 
 
 def send_test(app: AppContext, endpoint_id: int, *, by: str) -> None:
-    """Let an address get the event ``test``."""
+    """Send a ``test`` event to an endpoint."""
     with writing(app.engine) as session:
         row = _get_endpoint(session, endpoint_id)
-        text = f"{by} tried the webhook to {_host(row.url)}."
+        text = f"{by} sent a test event to {_host(row.url)}."
         sync_log.write(session, at=app.now(), kind=LogKind.WEBHOOK_TESTED, text=text, facts={"endpoint": row.id})
 
 
 def list_endpoints(session: Session) -> list[tuple[WebhookEndpoint, list[WebhookDelivery]]]:
-    """List the addresses, each with its last deliveries, newest first."""
+    """List the endpoints, each with its latest deliveries, newest first."""
     rows = list(session.scalars(select(WebhookEndpoint).order_by(col(WebhookEndpoint.id))))
     return [(row, list(session.scalars(_deliveries(row)))) for row in rows]
 
 
 def encryption_context(row: WebhookEndpoint) -> str:
-    """Name the place a secret belongs to: moved to another row it cannot be opened."""
+    """Return the associated data of an endpoint's secret, which cannot be decrypted in another row."""
     return f"webhook_endpoint|{row.id}|secret|v1"
 
 
 def format_secret(secret: bytes) -> str:
-    """Write a secret as Standard Webhooks does."""
+    """Format a secret as Standard Webhooks specifies."""
     return f"whsec_{base64.b64encode(secret).decode()}"
 
 
@@ -110,10 +110,10 @@ def _deliveries(row: WebhookEndpoint) -> Any:
 def _get_endpoint(session: Session, endpoint_id: int) -> WebhookEndpoint:
     row = session.get(WebhookEndpoint, endpoint_id)
     if row is None:
-        raise EndpointError("There is no such address.")
+        raise EndpointError("Webhook not found.")
     return row
 
 
 def _host(url: str) -> str:
-    """Name an address without its path, which may hold a secret of its own."""
+    """Return the host of an address; its path may contain a secret."""
     return url.partition("://")[2].partition("/")[0].partition("?")[0]

@@ -93,7 +93,7 @@ LOG_KINDS: Final = (*_EVENT_BY_KIND, LogKind.INVOICE_UPDATED)
 
 
 def find_event(entry: SyncLogEntry) -> Event | None:
-    """Return the event that an entry of the log is, None for those that are none."""
+    """Return the event of a log entry, or None if it has none."""
     if entry.kind == LogKind.INVOICE_UPDATED:
         return _EVENT_BY_CHANGE.get(str(json.loads(entry.facts).get("change", "")))
     return _EVENT_BY_KIND.get(entry.kind)

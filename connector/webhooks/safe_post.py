@@ -1,7 +1,7 @@
-"""Sends one POST to an address that a user entered, and to nowhere else: what it may reach is looked at before it does.
+"""POST requests to addresses that users entered, protected against reaching internal networks (SSRF).
 
-The name is resolved once, every address it has is checked, and one of those very addresses is connected to, under the
-name's certificate. No redirects, no proxies, a few seconds in all, and of the answer only its status counts.
+The host name is resolved once, all of its addresses are checked, and the connection goes to one of them, under the host
+name's certificate. No redirects, no proxies, a limit of seconds, and only the status of the response is used.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ Resolver = Callable[[str, int], Sequence[str]]
 
 
 class DisallowedAddressError(Exception):
-    """An address that must not be called; ``str()`` says why."""
+    """An address is not allowed; ``str()`` says why."""
 
 
 class PostResult(NamedTuple):
-    """What came of it: a status, or None and why there was none."""
+    """The status of the response, or None, with the reason."""
 
     status: int | None
     reason: str
 
 
 def resolve_host(host: str, port: int) -> list[str]:
-    """Ask the system for all addresses of a name."""
+    """Resolve a host name to all of its addresses."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return [str(each[4][0]).partition("%")[0] for each in found]
 
 
 def check_url(url: str, allowed_networks: AllowedNetworks) -> SplitResult:
-    """Refuse an address by its looks: another scheme, a user, a fragment, or one that can never be reached."""
+    """Parse an address, or raise ``DisallowedAddressError`` for a scheme, user or fragment that is not allowed."""
     parts = urlsplit(url)
     try:
         port = parts.port
     except ValueError:
         port = 0
     if allowed_networks == "off":
-        raise DisallowedAddressError("Webhooks are off here: DUEWELL_WEBHOOKS says so.")
+        raise DisallowedAddressError("Webhooks are switched off by DUEWELL_WEBHOOKS.")
     if parts.scheme != "https" and not (parts.scheme == "http" and allowed_networks == "private"):
         raise DisallowedAddressError("The address must begin with https://.")
     if not parts.hostname or port == 0 or parts.username or parts.password or parts.fragment or len(url) > _URL_MAX:
@@ -59,7 +59,7 @@ def check_url(url: str, allowed_networks: AllowedNetworks) -> SplitResult:
             "The address must be like https://example.com/hooks, without a user or a fragment."
         )
     if any(ord(letter) <= ord(" ") or ord(letter) > ord("~") for letter in url):
-        raise DisallowedAddressError("The address must be plain ASCII without blanks.")
+        raise DisallowedAddressError("The address must be ASCII without spaces.")
     return parts
 
 
@@ -72,17 +72,22 @@ def safe_post(
     resolve: Resolver = resolve_host,
     ca_bundle: str | None = None,
 ) -> PostResult:
-    """Send, and tell the status. Raises ``BadAddressError`` before anything is sent."""
+    """Send a POST request and return its result.
+
+    Raises:
+        DisallowedAddressError: the address is not allowed; nothing was sent.
+
+    """
     parts = check_url(url, allowed_networks)
     host, port = str(parts.hostname), parts.port or {"http": 80, "https": 443}[parts.scheme]
     try:
         found = resolve(host, port)
     except (OSError, UnicodeError):
-        return PostResult(None, "its name cannot be resolved")
+        return PostResult(None, "its host name cannot be resolved")
     for address in found:
         _check_address(address, allowed_networks, plain=parts.scheme == "http")
     if not found:
-        return PostResult(None, "its name has no address")
+        return PostResult(None, "its host name has no address")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     sent = {**headers, "Host": parts.netloc.rpartition("@")[2], "User-Agent": "duewell"}
     try:
@@ -108,24 +113,24 @@ def _send(
         )  # fmt: skip
         answer.read(_RESPONSE_BYTES_MAX)
         answer.close()
-        return PostResult(answer.status, f"it answered {answer.status}")
+        return PostResult(answer.status, f"it responded with {answer.status}")
     finally:
         pools.clear()
 
 
 def _check_address(address: str, allowed_networks: AllowedNetworks, *, plain: bool) -> None:
-    """Refuse an address inside a network, or of this machine, unless they were allowed."""
+    """Reject an address in a private network or of this machine, unless these are allowed."""
     ip = _unwrap_ipv4(ip_address(address))
-    if ip.is_link_local or ip.is_unspecified or ip.is_multicast:  # among them clouds' own data about a machine
-        raise DisallowedAddressError("It leads to an address that is nobody's to call.")
+    if ip.is_link_local or ip.is_unspecified or ip.is_multicast:  # includes the metadata service of cloud machines
+        raise DisallowedAddressError("It leads to a reserved address.")
     if allowed_networks == "public" and not ip.is_global:
         raise DisallowedAddressError("It leads into a private network, which DUEWELL_WEBHOOKS does not allow.")
     if plain and not ip.is_loopback:
-        raise DisallowedAddressError("Without https:// only this machine itself is called.")
+        raise DisallowedAddressError("Without https:// only this machine can be called.")
 
 
 def _unwrap_ipv4(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Unwrap an IPv4 address that is carried in an IPv6 one."""
+    """Return the IPv4 address that is embedded in an IPv6 address, or the address itself."""
     if isinstance(ip, IPv4Address):
         return ip
     if ip in _NAT64:
@@ -136,5 +141,5 @@ def _unwrap_ipv4(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 def _describe_error(problem: Exception) -> str:
     text = type(problem).__name__
     if "SSL" in text or "CERTIFICATE" in str(problem):
-        return "its certificate does not hold"
-    return "it did not answer in time" if "Timeout" in text else "the connection failed"
+        return "its certificate is not valid"
+    return "it did not respond in time" if "Timeout" in text else "the connection failed"

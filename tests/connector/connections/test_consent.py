@@ -71,7 +71,7 @@ def test_a_company_that_is_connected_again_is_not_doubled_and_lives_again(
 def test_a_consent_counts_only_once(app: AppContext, answer_consent: AnswerConsent) -> None:
     url = answer_consent(begin_consent(app, "xero").url)
     finish_consent(app, "xero", url)
-    with pytest.raises(ConsentError, match="used already"):
+    with pytest.raises(ConsentError, match="already been used"):
         finish_consent(app, "xero", url)
 
 
@@ -107,7 +107,7 @@ def test_a_consent_ends_after_a_quarter_of_an_hour(
 ) -> None:
     url = answer_consent(begin_consent(app, "xero").url)
     services.sandbox.clock.advance(timedelta(minutes=15, seconds=1))
-    with pytest.raises(ConsentError, match="older than 15 minutes"):
+    with pytest.raises(ConsentError, match="expired after 15 minutes"):
         finish_consent(app, "xero", url)
     assert connections(app) == []
 

@@ -142,7 +142,7 @@ def test_a_dead_grant_stops_its_companies_with_words_and_no_others(
     with reading(app.engine) as session:
         rows = list(session.scalars(select(Connection).order_by(Connection.id)))  # type: ignore[arg-type]
     assert [row.health for row in rows] == ["authorization_expired", "authorization_expired", "new"]
-    assert all("with the button on its page, or with: duewell connect xero" in row.health_reason for row in rows[:2])
+    assert all("Reconnect it on its page, or with: duewell connect xero" in row.health_reason for row in rows[:2])
 
 
 def test_a_dead_grant_is_not_asked_for_again(

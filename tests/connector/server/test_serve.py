@@ -92,7 +92,7 @@ def test_the_callback_finishes_a_consent(web: str, app: AppContext, answer_conse
     assert page.status_code == 200
     assert "Harbour &amp; Finch Studio Ltd is connected" in page.text
     again = get(f"{web}/callback/xero?{query}")
-    assert (again.status_code, "used already" in again.text) == (400, True)
+    assert (again.status_code, "already been used" in again.text) == (400, True)
     assert get(f"{web}/callback/sage?{query}").status_code == 404
 
 

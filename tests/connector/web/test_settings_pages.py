@@ -108,8 +108,8 @@ def test_a_webhook_is_added_tested_and_removed(site: Site, owner: Any) -> None:
     assert shown_secret(owner).startswith("whsec_")
     owner.get("/settings/webhooks")
     owner.submit("/settings/webhooks/1", {"do": "test"})
-    delivery.deliver_pending(site.app, send=lambda *_: PostResult(None, "it did not answer in time"))
-    assert "it did not answer in time; next attempt" in owner.get("/settings/webhooks").text
+    delivery.deliver_pending(site.app, send=lambda *_: PostResult(None, "it did not respond in time"))
+    assert "it did not respond in time; next attempt" in owner.get("/settings/webhooks").text
     assert "email.sent; North Ltd; added by owner@example.com" in owner.text
     owner.submit("/settings/webhooks/1", {"do": "remove"})
     assert "No webhooks yet" in owner.text

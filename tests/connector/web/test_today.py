@@ -76,7 +76,7 @@ def test_it_shows_what_needs_attention_what_was_sent_and_what_is_next(site: Site
     assert "1 unconfirmed" in text
     assert "the consent was withdrawn" in text
     assert "The disk is full." in text
-    assert "Its books were last read on 8 Jun" in text
+    assert "Last synced on 8 Jun" in text
     assert "Ring him" in text
     assert "Miller & Sons" in text
     assert "reason 1-3" in text

@@ -1,4 +1,4 @@
-"""Webhooks of ours: what is told, how it is signed, what is tried again, and where none of it ever goes."""
+"""Outgoing webhooks: which events are sent, how they are signed and retried, and where they never go."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def settings() -> dict[str, Any]:
 
 @dataclass
 class Receiver:
-    """A server that takes what it is told, and answers as it is told."""
+    """A server that records requests and responds with ``status``."""
 
     port: int = 0
     status: int = 200
@@ -168,12 +168,31 @@ def test_what_is_not_taken_is_told_again_under_the_same_name_until_the_address_i
     assert row.state == "abandoned"
     assert dt.timedelta(days=2) < site.clock.at - began < dt.timedelta(days=4)
     with reading(site.app.engine) as session:
-        assert "answered 500" in session.get_one(WebhookEndpoint, endpoint).stop_reason
+        assert "responded with 500" in session.get_one(WebhookEndpoint, endpoint).stop_reason
     write_log_line(site, north)
     assert delivery.deliver_pending(site.app) == 0
     receiver.status = 200
     endpoints.resume_endpoint(site.app, endpoint, by="Ann")
     assert delivery.deliver_pending(site.app) == 1
+
+
+def test_a_message_that_is_never_accepted_does_not_stop_a_webhook_that_accepts_others(site: Site) -> None:
+    north, seen = site.add_company("North Ltd"), list[str]()
+    endpoint, _secret = endpoints.add_endpoint(site.app, "https://hooks.example/", by="Ann")
+
+    def reject_the_first(_url: str, _body: bytes, headers: Any, _networks: str) -> PostResult:
+        seen.append(headers["webhook-id"])
+        return PostResult(500, "it responded with 500") if seen[-1] == seen[0] else PostResult(204, "")
+
+    write_log_line(site, north)
+    delivery.deliver_pending(site.app, send=reject_the_first)
+    write_log_line(site, north)
+    while (first := list_deliveries(site)[0]).state == "pending":
+        site.clock.at = first.next_attempt_at
+        delivery.deliver_pending(site.app, send=reject_the_first)
+    assert [each.state for each in list_deliveries(site)] == ["abandoned", "done"]
+    with reading(site.app.engine) as session:
+        assert session.get_one(WebhookEndpoint, endpoint).stop_reason == ""
 
 
 def test_a_try_that_was_cut_off_is_made_again_and_one_dead_address_keeps_no_other_waiting(site: Site) -> None:
@@ -186,7 +205,7 @@ def test_a_try_that_was_cut_off_is_made_again_and_one_dead_address_keeps_no_othe
 
     def send(url: str, _body: bytes, headers: Any, _reach: str) -> PostResult:
         told.append((url.rpartition("/")[2], headers["webhook-id"]))
-        return PostResult(None, "it did not answer in time") if url.endswith("dead") else PostResult(200, "")
+        return PostResult(None, "it did not respond in time") if url.endswith("dead") else PostResult(200, "")
 
     for _ in range(5):
         write_log_line(site, north)
@@ -208,7 +227,7 @@ def test_nothing_is_told_where_webhooks_are_off(site: Site, receiver: Receiver) 
     off = replace(site.app, settings=site.app.settings.model_copy(update={"duewell_webhooks": "off"}))
     assert delivery.deliver_pending(off) == 0
     assert receiver.received == []
-    with pytest.raises(DisallowedAddressError, match="off here"):
+    with pytest.raises(DisallowedAddressError, match="switched off"):
         endpoints.add_endpoint(off, receiver.url, by="Ann")
 
 
@@ -278,9 +297,9 @@ def test_the_address_that_was_checked_is_the_one_connected_to_under_the_names_ow
                 safe_post(url, b"{}", {}, "private", resolve=lambda *_: ["127.0.0.1"], ca_bundle=trusted)
             )  # fmt: skip
     assert answers == [
-        PostResult(200, "it answered 200"),
-        PostResult(None, "its certificate does not hold"),
-        PostResult(None, "its certificate does not hold"),
+        PostResult(200, "it responded with 200"),
+        PostResult(None, "its certificate is not valid"),
+        PostResult(None, "its certificate is not valid"),
     ]
     assert len(found.received) == 1
 
