@@ -82,8 +82,10 @@ def store_page(session: Session, connection_id: int, page: ChangePage, *, at: da
     Records the database cannot hold are added to ``page.malformed``, so that they are logged like those the provider
     could not read. ``at`` is when the page was read, for malformed records alone.
     """
-    erased.redact_page(session, connection_id, page, at=at or datetime.now(UTC))
+    stored_at = at or datetime.now(UTC)
+    erased.redact_page(session, connection_id, page, at=stored_at)
     session.flush()
+    new_merges = merges.find_merges(session, connection_id, page)
     database = session.connection()
     if page.full_resync:
         sweep.start_sweep(database, connection_id)
@@ -92,14 +94,15 @@ def store_page(session: Session, connection_id: int, page: ChangePage, *, at: da
     invoices = writer.records("invoice", page.invoices)
     payments = writer.records("payment", page.payments)
     credit_notes = writer.records("credit", page.credits)
+    deleted = sum(map(writer.delete, [*page.deleted, *sweep.mark_seen(database, connection_id, page)]))
     counts = PageCounts(
-        customers=customers + merges.move_merged_customers(session, connection_id, page.customers),
+        customers=customers + merges.apply_merges(session, connection_id, page, new_merges, stored_at),
         invoices=invoices,
         payments=payments,
         credits=credit_notes,
         applications=writer.applications(),
-        deleted=sum(map(writer.delete, [*page.deleted, *sweep.mark_seen(database, connection_id, page)])),
-        malformed=writer.malformed(at or datetime.now(UTC)),
+        deleted=deleted,
+        malformed=writer.malformed(stored_at),
     )
     for row in session.identity_map.values():
         if isinstance(row, _MIRRORED):  # loaded before, and perhaps changed by the statements above
