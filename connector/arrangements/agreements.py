@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from itertools import pairwise
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -21,7 +22,7 @@ from connector.db.tables import Agreement, Connection, InvoiceRow, InvoiceSettin
 from connector.results import Result
 from connector.vocabulary import AgreementChange, AgreementKind, AgreementState, LogKind, TaskCode, TaskState
 from connector.vocabulary.labels import label
-from policies.currencies import split_evenly
+from policies.currencies import plain_amount, split_evenly
 from policies.formatting import format_amount, format_date
 from policies.receivables import Instalment
 
@@ -146,11 +147,9 @@ def set_payment_plan(
         session, invoice, attribution, AgreementKind.PAYMENT_PLAN, reason=reason, until_on=instalments[-1].due_on
     )
     plan.amount_e4, plan.currency = invoice.due_e4, invoice.currency
-    plan.instalments = [[each.due_on.isoformat(), str(each.amount)] for each in instalments]
-    parts = ", ".join(
-        f"{format_amount(each.amount, invoice.currency)} by {format_date(each.due_on)}" for each in instalments
-    )
-    text = f"has a payment plan: {parts}" + (f" ({reason})" if reason else "")
+    currency = invoice.currency
+    plan.instalments = [[each.due_on.isoformat(), plain_amount(each.amount, currency)] for each in instalments]
+    text = f"has a payment plan: {format_instalments(plan)}" + (f" ({reason})" if reason else "")
     _log_change(session, invoice, attribution, AgreementChange.PAYMENT_PLAN_AGREED, text)
     return row
 
@@ -214,11 +213,19 @@ def format_agreement(agreement: Agreement) -> str:
     """Return an agreement in words: ``Promise to pay by 3 Dec 2026: on the phone (ann@example.com)``."""
     preposition = "by" if agreement.kind == AgreementKind.PROMISE else "until"
     until = f" {preposition} {format_date(agreement.until_on)}" if agreement.until_on else ""
-    parts = ", ".join(f"{amount} on {on}" for on, amount in agreement.instalments or [])
-    plan = f" for {format_amount(from_e4(agreement.amount_e4), agreement.currency)} ({parts})" if parts else ""
+    parts, total = format_instalments(agreement), format_amount(from_e4(agreement.amount_e4), agreement.currency)
+    plan = f" for {total} ({parts})" if parts else ""
     reason = f": {agreement.reason}" if agreement.reason else ""
     by = f" ({agreement.recorded_by})" if agreement.recorded_by else ""
     return f"{label(agreement.kind, 'agreement_kind')}{plan}{until}{reason}{by}"
+
+
+def format_instalments(plan: Agreement) -> str:
+    """Return the instalments of a payment plan in words: ``EUR 400.00 by 1 Jul 2026, EUR 400.00 by 1 Aug 2026``."""
+    return ", ".join(
+        f"{format_amount(Decimal(amount), plan.currency)} by {format_date(date.fromisoformat(on))}"
+        for on, amount in plan.instalments or ()
+    )
 
 
 def equal_instalments(invoice: InvoiceRow, count: int, first_on: date, interval: relativedelta) -> list[Instalment]:

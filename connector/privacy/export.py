@@ -16,7 +16,7 @@ from sqlmodel import Session, SQLModel, col
 from connector.app_context import AppContext
 from connector.audit import sync_log
 from connector.db.engine import reading, writing
-from connector.db.money import from_e4
+from connector.db.money import format_e4
 from connector.db.tables import Connection, CustomerRow, DecisionRecord, KeyValue, MalformedRow, SuppressedAddress
 from connector.evaluation.decision_records import unpack
 from connector.json_format import json_default
@@ -133,7 +133,8 @@ def _decision(session: Session, decision_id: int) -> dict[str, Any]:
 
 def _row_as_dict(row: Row[Any]) -> dict[str, Any]:
     shown = {name: value for name, value in row._mapping.items() if name not in _HIDDEN}  # noqa: SLF001
+    currency = shown.get("currency", "")
     return {
-        name.removesuffix("_e4"): str(from_e4(value)) if name.endswith("_e4") and value is not None else value
+        name.removesuffix("_e4"): format_e4(value, currency) if name.endswith("_e4") and value is not None else value
         for name, value in shown.items()
     }

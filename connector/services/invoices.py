@@ -10,7 +10,7 @@ from sqlalchemy import or_, select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
-from connector.arrangements.agreements import Attribution
+from connector.arrangements.agreements import Attribution, format_instalments
 from connector.db.engine import writing
 from connector.db.money import format_e4
 from connector.db.paging import Page, matches_keys, paginate
@@ -191,10 +191,7 @@ def _payment_plans(session: Session, keys: Sequence[Key] | None) -> dict[Key, st
     )
     if keys is not None:
         query = query.where(matches_keys(col(Agreement.connection_id), col(Agreement.invoice_id), keys))
-    return {
-        (row.connection_id, row.invoice_id): ", ".join(f"{amount} on {on}" for on, amount in row.instalments or ())
-        for row in session.scalars(query)
-    }
+    return {(row.connection_id, row.invoice_id): format_instalments(row) for row in session.scalars(query)}
 
 
 def _invoices_query(connection_id: int | None) -> Any:

@@ -123,11 +123,11 @@ def test_a_payment_plan_a_pause_and_a_dispute_start_and_end_on_the_invoice_page(
     steps: tuple[tuple[dict[str, str], str], ...] = (
         (
             {"do": "payment_plan", "instalment_count": "2", "first_due_on": "2026-12-01", "interval": "month"},
-            "Payment plan: 55.00 on 2026-12-01",
+            "Payment plan: EUR 55.00 by 1 Dec 2026, EUR 55.00 by 1 Jan 2027",
         ),
         (
             {"do": "payment_plan", "instalments": "2026-12-01 10.00\n2026-12-05 100.00"},
-            "Payment plan: 10.00 on 2026-12-01",
+            "Payment plan: EUR 10.00 by 1 Dec 2026, EUR 100.00 by 5 Dec 2026",
         ),
         ({"do": "cancel_payment_plan"}, "Payment plan: withdrawn by"),
         ({"do": "pause", "paused_until": "2026-12-24", "reason": "Holidays"}, "Reminders paused until 24 Dec 2026"),
