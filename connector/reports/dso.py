@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
+from dateutil.relativedelta import relativedelta
 from sqlalchemy import and_, extract, func, select
 from sqlmodel import Session, SQLModel
 
@@ -65,12 +66,8 @@ def dso(session: Session, scope: Scope) -> Report:
 
 def month_ends(today: date, count: int = MONTHS) -> list[date]:
     """Name the last days of the complete months before a day, the oldest first."""
-    ends: list[date] = []
     first = today.replace(day=1)
-    for _ in range(count):
-        ends.append(first - timedelta(days=1))
-        first = ends[-1].replace(day=1)
-    return ends[::-1]
+    return [first - relativedelta(months=months, days=1) for months in reversed(range(count))]
 
 
 def figures_at(
