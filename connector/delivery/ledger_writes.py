@@ -1,4 +1,4 @@
-"""Writes to the ledger: notes, late fees and waivers; repeated under the same key, after looking for an earlier one."""
+"""Writes to the ledger: notes, late fees and waivers; after an unknown outcome never repeated without a look first."""
 
 from __future__ import annotations
 
@@ -36,11 +36,21 @@ from connector.runtime.run_context import RunContext
 from connector.vocabulary import LogKind, OutboxKind
 from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_date
-from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, RateLimited, TransientError
+from providers.errors import (
+    AuthorizationExpired,
+    OutcomeUnknown,
+    PermanentError,
+    ProviderError,
+    RateLimited,
+    TransientError,
+)
 from providers.ledger import DocumentRef, LateFeeInvoice
 
 MAX_NOTE_LENGTH = 250  # Xero's limit for History; QuickBooks notes are kept the same
 MAX_ATTEMPTS = 5  # of unknown outcome, before somebody is asked
+REPEAT_AFTER = timedelta(
+    minutes=5
+)  # a call ends within two minutes on both sides, and a ledger lists it a little later
 MAX_INLINE_WAIT = timedelta(seconds=65)  # a minute's limit is waited out; anything longer is left to another run
 
 LedgerCall = Callable[[], DocumentRef]
@@ -53,7 +63,7 @@ def write_entry(ctx: RunContext, entry_id: int) -> None:
         entry = refresh_entry(ctx, session, entry_id)
         if entry is None or not entries.is_dispatchable(connection, entry, ctx.now()):
             return
-        kind = entry.kind
+        kind, was_attempted = entry.kind, entry.attempts > 0
         if kind == OutboxKind.LATE_FEE:  # every retry under the same key must post the same
             payload = payload_as(LateFeePayload, entry)
             entry.payload = dump_payload(msgspec.structs.replace(payload, dated_on=ctx.today(connection)))
@@ -62,7 +72,11 @@ def write_entry(ctx: RunContext, entry_id: int) -> None:
         text = f"Posting to the accounting system ({in_sentence(label(kind, 'outbox_kind'))}): {entry.reason}"
         ctx.log(session, LogKind.SENDING, text, **log_fields(entry))
     try:
+        if was_attempted and _find_earlier_write(ctx, entry_id):
+            return
         _attempt(ctx, entry_id, kind, call)
+    except PermanentError as error:  # of the look: the invoice is gone
+        record_rejection(ctx, entry_id, str(error))
     except (AuthorizationExpired, TransientError) as error:
         defer(ctx, entry_id, kind, error)
 
@@ -70,19 +84,22 @@ def write_entry(ctx: RunContext, entry_id: int) -> None:
 def retry_entry(ctx: RunContext, entry_id: int) -> None:
     """Finish a write whose outcome is unknown: look for it in the ledger, else repeat it under the same key.
 
-    A fee that the ledger does not have is decided anew instead, as its invoice may have been paid since. Where nothing
-    may be sent now, the write is only looked for.
+    It is not repeated within ``REPEAT_AFTER``: the call may still be under way, or not listed yet. A fee that the
+    ledger does not have is decided anew instead, as its invoice may have been paid since. Where nothing may be sent
+    now, the write is only looked for.
     """
     with ctx.reading() as session:
         connection = ctx.connection(session)
         entry = session.get_one(OutboxEntry, entry_id)
         kind, attempts = entry.kind, entry.attempts
+        dispatched_at = entry.dispatched_at or entry.planned_at
         may_call = entries.is_permitted(connection, entry)
         call = _build_call(ctx, session, connection, entry)
-    existing = _find_existing(ctx, entry)
-    if existing is not None:
-        record_done(ctx, entry_id, existing.external_id, "found in the accounting system, posted by an earlier call")
-    elif attempts >= MAX_ATTEMPTS:
+    if _find_earlier_write(ctx, entry_id):
+        return
+    if abs(ctx.now() - dispatched_at) < REPEAT_AFTER:  # abs: the clock may have been put back
+        return
+    if attempts >= MAX_ATTEMPTS:
         record_unconfirmed(ctx, entry_id, f"After {attempts} calls its outcome is still unknown.")
     elif kind == OutboxKind.LATE_FEE:
         detail = "not found in the accounting system: it is decided anew"
@@ -106,14 +123,35 @@ def _attempt(ctx: RunContext, entry_id: int, kind: str, call: LedgerCall) -> Non
             posted = _call_with_retry(ctx, call)
     except PermanentError as error:
         record_rejection(ctx, entry_id, str(error))
-    except OutcomeUnknown as error:  # it stays ``sending``: the next run looks for it, then repeats the call
-        record_deferral(ctx, kind, OutcomeUnknown(f"{error} The next sync checks whether it was posted."))
+    except OutcomeUnknown as error:
+        _look_once(ctx, entry_id, kind, error)
     else:
         record_done(ctx, entry_id, posted.external_id, f"Posted as {posted.number or posted.external_id}")
 
 
+def _look_once(ctx: RunContext, entry_id: int, kind: str, error: OutcomeUnknown) -> None:
+    """Look for a write whose reply was lost. If it is not found, it stays ``sending``, and another run looks again."""
+    ctx.on_progress("no response; checking whether it was posted")
+    try:
+        if _find_earlier_write(ctx, entry_id):
+            return
+    except ProviderError as failure:
+        error = OutcomeUnknown(f"{error}; the check failed: {failure}")
+    record_deferral(ctx, kind, OutcomeUnknown(f"{error} The next sync checks whether it was posted."))
+
+
+def _find_earlier_write(ctx: RunContext, entry_id: int) -> bool:
+    """Look for what an earlier call has posted; if it is found, the entry is done."""
+    with ctx.reading() as session:
+        entry = session.get_one(OutboxEntry, entry_id)
+    existing = _find_existing(ctx, entry)
+    if existing is not None:
+        record_done(ctx, entry_id, existing.external_id, "found in the accounting system, posted by an earlier call")
+    return existing is not None
+
+
 def _call_with_retry(ctx: RunContext, call: LedgerCall) -> DocumentRef:
-    """Make a call; wait out a minute's limit once, and repeat an unknown outcome once, which the key makes safe."""
+    """Make a call, and wait out a minute's limit once: what was rejected for a limit was not carried out."""
     try:
         return call()
     except RateLimited as error:
@@ -123,13 +161,6 @@ def _call_with_retry(ctx: RunContext, call: LedgerCall) -> DocumentRef:
         ctx.on_progress("waiting for the rate limit to reset")
         ctx.app.stop.wait(max(pause.total_seconds(), 0.0))
         return call()
-    except OutcomeUnknown as first:
-        ctx.on_progress("no response; calling again under the same key")
-        try:
-            return call()
-        except (AuthorizationExpired, TransientError, PermanentError) as second:  # the first call may have arrived
-            message = f"{first}; called again: {second}"
-            raise OutcomeUnknown(message) from second
 
 
 def _find_existing(ctx: RunContext, entry: OutboxEntry) -> DocumentRef | None:
@@ -137,7 +168,7 @@ def _find_existing(ctx: RunContext, entry: OutboxEntry) -> DocumentRef | None:
         return ctx.ledger.find_note(entry.invoice_id, short_key(entry.key))
     if entry.kind == OutboxKind.LATE_FEE:
         return ctx.ledger.find_invoice(payload_as(LateFeePayload, entry).number)
-    return None  # voiding an invoice that is voided changes nothing
+    return None  # a waiver looks by itself for what an earlier call has voided or credited
 
 
 def _build_call(ctx: RunContext, session: Session, connection: Connection, entry: OutboxEntry) -> LedgerCall:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -51,6 +51,7 @@ class CompanyLedger:
         self.numbers: dict[tuple[str, str], int] = {}
         self.names: dict[tuple[str, str], int] = {}
         self.next_number = 1001
+        self.index_lag = timedelta()  # how long queries do not find a new note yet
         self.clock = now
         self._fixed_time: datetime | None = None
         self._ids: dict[str, int] = {}

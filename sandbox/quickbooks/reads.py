@@ -36,7 +36,11 @@ def run_query(ledger: CompanyLedger, statement: str) -> JsonObject:
     for column in query.columns:
         if column.partition(".")[0] not in KNOWN.get(entity, {column}):
             raise invalid_query(f"Property {column} not found for Entity {entity}")
-    found = _ordered(_matching(ledger.stores[entity], entity, query), entity, query)
+    matching = _matching(ledger.stores[entity], entity, query)
+    if ledger.index_lag and entity == "Attachable":
+        listed_until = ledger.current_time() - ledger.index_lag
+        matching = (entry for entry in matching if parse_instant(entry.body["MetaData"]["CreateTime"]) <= listed_until)
+    found = _ordered(matching, entity, query)
     if query.is_count:
         return {"totalCount": sum(1 for _ in found)}
     return page_of(entity, list(islice(found, query.start - 1, query.start - 1 + query.limit)), query.start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -43,6 +43,7 @@ class Organisation:
         self._clock = clock
         self._fixed_time: datetime | None = None
         self._ids_created = 0
+        self.index_lag = timedelta()  # how long a new note is not listed yet
 
     # Time and ids
 

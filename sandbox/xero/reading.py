@@ -205,7 +205,13 @@ def find_document(listing: Listing, call: Call) -> Any:
 
 def history_handler(listing: Listing) -> Callable[[Call], Response]:
     """Return the handler of ``GET /<name>/{id}/History``."""
-    return lambda call: json_reply(notes_json(find_document(listing, call)))
+
+    def handler(call: Call) -> Response:
+        organisation = call.organisation
+        until = organisation.now() - organisation.index_lag if organisation.index_lag else None
+        return json_reply(notes_json(find_document(listing, call), until))
+
+    return handler
 
 
 def online_invoice(call: Call) -> Response:

@@ -274,8 +274,8 @@ def contact_json(contact: Contact, *, lines: bool = True) -> bytes:  # noqa: ARG
     return encode(shape)
 
 
-def notes_json(document: Document) -> bytes:
-    """Return the history of a document, newest first."""
+def notes_json(document: Document, until: datetime | None = None) -> bytes:
+    """Return the history of a document, newest first, up to an instant."""
     records = [
         {
             "Changes": "Note",
@@ -285,6 +285,7 @@ def notes_json(document: Document) -> bytes:
             "Details": text,
         }
         for at, text in reversed(document.notes)
+        if until is None or at <= until
     ]
     return envelope("HistoryRecords", [encode(record) for record in records])
 

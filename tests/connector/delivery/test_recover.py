@@ -32,7 +32,7 @@ UNPAID_KEPT = 20  # invoices that stay unpaid: old enough for a fee, and so few 
 STEP = min(9, int(os.environ.get("FAULTS_EVERY", "9")))
 EVERYDAY = [("xero", "hang_after")]
 ALL = [(ledger, action) for ledger in ("xero", "quickbooks") for action in ("hang_before", "hang_after")]
-MAX_CALLS = 60  # of one run here; more would mean that something repeats endlessly
+MAX_CALLS = 70  # of one run here; more would mean that something repeats endlessly
 
 
 def run_and_kill(scenario: Scenario, rule: Rule) -> bool:

@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def _is_selected(job: Job, only: str) -> bool:
-    return any(each in f"{job.kind} {job.provider} {job.subject}" for each in only.split(","))
+    return any(each in f"{job.kind} {job.label}" for each in only.split(","))
 
 
 def _sized(job: Job, options: argparse.Namespace, started_at: float) -> Job:

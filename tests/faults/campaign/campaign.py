@@ -104,7 +104,10 @@ class Tally:
 
 
 class Job(NamedTuple):
-    """One world to break: ``kind`` is kills, acts, disturbances, lives or planted; ``what`` is a day or a number."""
+    """One world to break: ``kind`` is kills, acts, disturbances, lives or planted; ``what`` is a day or a number.
+
+    ``honours_keys``: whether the ledgers repeat their reply to a write that comes again under the same key.
+    """
 
     kind: str
     provider: str
@@ -112,6 +115,7 @@ class Job(NamedTuple):
     size: Size
     seed: int
     until: float = inf  # by the monotonic clock: then it ends early
+    honours_keys: bool = True
 
     def add_outcome(self, tally: Tally, outcome: Outcome) -> bool:
         """Add an outcome, and return whether to continue: there is time, and not everything fails."""
@@ -121,11 +125,12 @@ class Job(NamedTuple):
     @property
     def label(self) -> str:
         """Return the job's name in reports."""
-        return f"{self.provider} {self.subject}"
+        return f"{self.provider} {self.subject}{'' if self.honours_keys else ', keys ignored'}"
 
 
 PLANTED_LINES = 40  # a planted bug is searched for at every n-th line
 OTHER_CALLS = 0.1  # share of the calls without an effect that are disturbed: there are many of them
+KEYLESS = {"email", "fee", "life"}  # what is also tried on ledgers that ignore the keys of writes
 SAMPLE_BUG = 5  # the planted bug of the sample
 FAILURES_MAX = 20  # of one job, after which it stops
 
@@ -142,11 +147,15 @@ def list_jobs(name: str, seed: int) -> list[Job]:
         for kind in ("kills", "disturbances")
     ]
     found += [Job("lives", provider, "life", size, seed) for provider in LEDGERS if size.lives]
+    if name != "sample":
+        found += [each._replace(honours_keys=False) for each in found if each.subject in KEYLESS]
     actions = range(len(ACTIONS)) if name != "sample" else [seed % len(ACTIONS)]
     found += [Job("actions", LEDGERS[(n + seed) % 2], str(n), size, seed) for n in actions]
     found += [Job("actions", LEDGERS[(n + seed + 1) % 2], str(n), size, seed) for n in actions if name == "long"]
     planted = range(len(PLANTED)) if name != "sample" else [SAMPLE_BUG]
-    return found + [Job("planted", PLANTED[n].provider, str(n), size, seed) for n in planted]
+    return found + [
+        Job("planted", PLANTED[n].provider, str(n), size, seed, honours_keys=PLANTED[n].honours_keys) for n in planted
+    ]
 
 
 def run_job(job: Job) -> list[Tally]:
@@ -170,6 +179,8 @@ def _build_scene(world: World, folder: Path) -> Scene:
 def _prepare_scene(job: Job, scenario: str, folder: Path) -> Scene:
     """Build the world, record what an undisturbed sync does, and make forks cheap."""
     world = build_scenario(job.provider, scenario, folder / "home")
+    if not job.honours_keys:
+        world.ignore_write_keys()
     scene = _build_scene(world, folder)
     base = folder / "undisturbed"
 
@@ -257,6 +268,8 @@ def _disturbances(job: Job, folder: Path) -> list[Tally]:
 def _lives(job: Job, folder: Path) -> list[Tally]:
     tally = Tally("I")
     world = build_world(job.provider, folder / "home")
+    if not job.honours_keys:
+        world.ignore_write_keys()
     world.checkpoint()
     scene = _build_scene(world, folder)
     _freeze()

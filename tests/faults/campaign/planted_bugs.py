@@ -13,7 +13,7 @@ from sqlmodel import Session
 from connector.connections import tokens
 from connector.db.engine import writing
 from connector.db.tables import Connection, OutboxEntry
-from connector.delivery import after_restore, deliver, recover
+from connector.delivery import after_restore, deliver, ledger_writes, recover
 from connector.evaluation import evaluate
 from connector.outbox import entries
 from connector.runtime.lease import Lease
@@ -25,10 +25,9 @@ from providers.ledger import ChangePage, LateFeeInvoice
 from providers.mailer import Email, SendReceipt
 from providers.quickbooks.ledger import QuickBooksLedger
 from providers.sendgrid.mailer import SendGridMailer
-from providers.xero.ledger import XeroLedger
 
 # The functions as they are before a bug replaces one of them.
-_SEND, _XERO_NOTE, _FEE = SendGridMailer.send, XeroLedger.add_note, QuickBooksLedger.post_late_fee
+_SEND, _FEE = SendGridMailer.send, QuickBooksLedger.post_late_fee
 _QUICKBOOKS_NOTE, _MARK_DONE, _MARK_SENDING = QuickBooksLedger.add_note, entries.mark_done, entries.mark_sending
 _LOG, _STORE_PAGE = RunContext.log, pull._store_page
 _attempts = count(1)
@@ -50,6 +49,7 @@ class Bug(NamedTuple):
     provider: str = "xero"
     scenario: str = "email"
     groups: str = "A"
+    honours_keys: bool = True  # of the ledgers
 
     def plant(self) -> None:
         """Plant the bug in this process, for good."""
@@ -75,10 +75,6 @@ def _accept_without_id(self: SendGridMailer, email: Email) -> SendReceipt:
 def _release(entry: OutboxEntry, *, at: datetime, detail: str) -> None:
     del at
     entry.state, entry.response = OutboxState.PLANNED, detail
-
-
-def _numbered_note(self: XeroLedger, invoice_id: str, text: str, key: str) -> Any:
-    return _XERO_NOTE(self, invoice_id, text, f"{key}{next(_attempts)}")
 
 
 def _numbered_fee(self: QuickBooksLedger, fee: LateFeeInvoice, key: str) -> Any:
@@ -187,7 +183,13 @@ PLANTED = (
         groups="B",
     ),
     Bug("an email is sent without its note", (Target(entries, "mark_done"),), _done_without_notes),
-    Bug("a note's key counts the attempts", (Target(XeroLedger, "add_note"),), _numbered_note, groups="B"),
+    Bug(
+        "a note is repeated without a look",
+        (Target(ledger_writes, "_find_existing"),),
+        _nothing,
+        groups="B",
+        honours_keys=False,
+    ),
     Bug(
         "a note is repeated under another key",
         (Target(QuickBooksLedger, "add_note"),),
