@@ -1,8 +1,8 @@
-"""Erases one customer's personal data, and keeps what book-keeping and the once-only effects need: keys, amounts, days.
+"""Erasure of one customer's personal data; keys, amounts and dates are kept for bookkeeping and against duplicates.
 
-The log loses the texts that are about him and stays whole (``sync_log.erase``). The ledger is not touched: it is the
-books, and has rules of its own. What it goes on telling of him is left out (``mirror/erased.py``), and he is not chased
-(``policies/holds.py``), until a person takes him back.
+Log texts about the customer are removed without breaking the hash chain (``sync_log.erase_texts``). The ledger is not
+changed: it follows its own rules. What it still sends about the customer is ignored (``mirror/erased.py``), and the
+customer is not chased (``policies/holds.py``), until a user undoes the erasure.
 """
 
 from __future__ import annotations
@@ -53,52 +53,61 @@ from connector.vocabulary import LogKind, OutboxKind, OutboxState, TaskState
 
 
 class EraseError(Exception):
-    """The customer cannot be erased now; ``str()`` says what has to come first."""
+    """The customer cannot be erased now; ``str()`` says what to do first."""
 
 
 def erase(app: AppContext, connection_id: int, customer_id: str, *, by: str) -> dict[str, Any]:
-    """Erase a customer's personal data, and say what was done and what is left to a person.
+    """Erase a customer's personal data, and return what was done and what is left to the user.
 
-    Raises ``EraseError`` where a run is under way, or an effect of his has no end yet.
+    Raises:
+        EraseError: a run is in progress, or an outbox entry of the customer is being sent or unconfirmed.
+
     """
     with _hold_lease(app, connection_id) as held:
-        told = _erase(app, held, customer_id, by)
-    return {**told, "incomplete": _vacuum(app)}
+        result = _erase(app, held, customer_id, by)
+    return {**result, "incomplete": _vacuum(app)}
 
 
 def format_result(result: dict[str, Any]) -> list[str]:
-    """Say to whoever erased what was done, and what is left to him."""
-    counts = f"Log texts erased: {result['log_texts_erased']}; invoices kept, without texts: {result['invoices_kept']}."
-    said = [f"Erased; he is known as “{result['pseudonym']}” from now on. {counts}"]
+    """Return what was done and what is left to the user, as sentences."""
+    counts = (
+        f"Log texts erased: {result['log_texts_erased']}; invoices kept without their texts: {result['invoices_kept']}."
+    )
+    sentences = [f"Erased. The customer is now shown as “{result['pseudonym']}”. {counts}"]
     if result["policies_naming_customer"]:
-        said.append(
-            "Versions of your policy name him: take his name out of the one in force, on its page or with"
-            " `duewell policy set`."
+        sentences.append(
+            "Your policy names the customer. Remove the name from the current version on the Policy page or with"
+            " `duewell policy set`; earlier versions are kept."
         )
     if result["incomplete"]:
-        said.append(f"But {result['incomplete']}.")
-    return [*said, "Backups made before still hold him. The ledger does too: erase him there by its own rules."]
+        sentences.append(f"However, {result['incomplete']}.")
+    return [
+        *sentences,
+        "Older backups still contain the data, and so does your accounting system: erase it there as well.",
+    ]
 
 
 def undo_erasure(app: AppContext, connection_id: int, customer_id: str, *, by: str) -> None:
-    """Take an erased customer back: he may be chased again, and the next run reads the whole ledger for his data.
+    """Undo an erasure: the customer can be chased again, and the next run reads the whole ledger for their data.
 
-    Raises ``EraseError`` where he was not erased, or a run is under way: it would go on from where it is reading.
+    Raises:
+        EraseError: the customer was not erased, or a run is in progress, which would continue from its cursor.
+
     """
     with _hold_lease(app, connection_id) as held, writing(app.engine) as session:
         held.renew(session)
         row = session.get(ErasedCustomer, (connection_id, customer_id))
         if row is None:
-            raise EraseError(f"Customer {customer_id} was not erased.")
+            raise EraseError(f"Customer {customer_id} has not been erased.")
         session.delete(row)
         connection = session.get_one(Connection, connection_id)
         connection.cursor, connection.decision_fingerprint = "", ""
-        said = f"{by} took back customer {customer_id}, whose data had been erased: the next run reads them again."
+        message = f"{by} undid the erasure of customer {customer_id}: the next sync reads their data again."
         sync_log.write(
             session,
             at=app.now(),
             kind=LogKind.ERASURE_UNDONE,
-            text=said,
+            text=message,
             connection_id=connection_id,
             customer_id=customer_id,
         )
@@ -110,7 +119,7 @@ def _hold_lease(app: AppContext, connection_id: int) -> Iterator[lease.Lease]:
         with lease.acquire(app, connection_id) as held:
             yield held
     except lease.RunInProgress as busy:
-        raise EraseError("A run of this company is under way: try again when it has ended.") from busy
+        raise EraseError("This company is being synced. Try again when the sync has ended.") from busy
 
 
 def _erase(app: AppContext, run_lease: lease.Lease, customer_id: str, by: str) -> dict[str, Any]:
@@ -131,9 +140,9 @@ def _erase(app: AppContext, run_lease: lease.Lease, customer_id: str, by: str) -
             )
             session.merge(mark)
         session.get_one(Connection, run_lease.connection_id).decision_fingerprint = ""
-        said = f"{by} erased the personal data of customer {customer_id}; the texts of these lines went with them."
+        message = f"{by} erased the personal data of customer {customer_id}, including the texts of these log entries."
         erased = sync_log.erase_texts(
-            session, lines, at=app.now(), text=said, connection_id=run_lease.connection_id, customer_id=customer_id
+            session, lines, at=app.now(), text=message, connection_id=run_lease.connection_id, customer_id=customer_id
         )
         return {
             "id": customer_id,
@@ -145,14 +154,14 @@ def _erase(app: AppContext, run_lease: lease.Lease, customer_id: str, by: str) -
 
 
 def _require_nothing_in_progress(session: Session, subject: Subject) -> None:
-    """An effect without an end is settled by its own words: a retry has to say the same."""
+    """Raise ``EraseError`` while an entry is being sent or unconfirmed: a retry has to send the same content."""
     query = select(func.count()).where(
         *_of_subject(OutboxEntry, subject), col(OutboxEntry.state).in_([OutboxState.SENDING, OutboxState.UNCONFIRMED])
     )
     if session.scalar(query):
         raise EraseError(
-            "Something of this customer is under way or in doubt: let the run come to its end, and settle what the"
-            " outbox shows in doubt (`duewell outbox list`)."
+            "Something is being sent to this customer, or its delivery is unconfirmed. Wait for the sync to end, and"
+            " resolve what the outbox shows as unconfirmed (`duewell outbox list`)."
         )
 
 
@@ -174,12 +183,12 @@ def _replace_names(session: Session, subject: Subject) -> None:
 
 
 def _erase_special_tables(app: AppContext, session: Session, subject: Subject) -> None:
-    """Take what no column rule finds: un-sent effects, open tasks, links, addresses, references, raw records."""
+    """Erase what no column rule covers: unsent entries, open tasks, links, addresses, references, raw records."""
     now, here = app.now(), subject.connection_id
-    mails = session.scalars(select(OutboxEntry).where(*_of_subject(OutboxEntry, subject))).all()
-    events = col(EmailEvent.key).in_([row.key for row in mails]) | col(EmailEvent.address).in_(subject.addresses)
+    entries_sent = session.scalars(select(OutboxEntry).where(*_of_subject(OutboxEntry, subject))).all()
+    events = col(EmailEvent.key).in_([row.key for row in entries_sent]) | col(EmailEvent.address).in_(subject.addresses)
     session.execute(update(EmailEvent).where(events).values(address=""))
-    for row in mails:
+    for row in entries_sent:
         if row.state in entries.UNSENT_STATES:
             session.delete(row)
         else:
@@ -189,8 +198,8 @@ def _erase_special_tables(app: AppContext, session: Session, subject: Subject) -
             {**row.payload, "items": _redact_digest_items(row.payload["items"], subject)},
             REDACTED,
         )
-    unsaid = (col(Task.state) == TaskState.OPEN, *_of_subject(Task, subject))
-    session.execute(update(Task).where(*unsaid).values(state=TaskState.CANCELLED, ended_at=now, ended_by=""))
+    open_tasks = (col(Task.state) == TaskState.OPEN, *_of_subject(Task, subject))
+    session.execute(update(Task).where(*open_tasks).values(state=TaskState.CANCELLED, ended_at=now, ended_by=""))
     session.execute(
         update(ContactToken)
         .where(*_of_subject(ContactToken, subject), col(ContactToken.revoked_at).is_(None))
@@ -204,7 +213,7 @@ def _erase_special_tables(app: AppContext, session: Session, subject: Subject) -
     for name in key_value_names(subject):
         session.execute(delete(KeyValue).where(col(KeyValue.name) == name, col(KeyValue.connection_id).in_([0, here])))
     _unsuppress_addresses(session, subject)
-    for reply in session.scalars(select(ApiRequest)).all():  # kept for a day, for a program that asks twice
+    for reply in session.scalars(select(ApiRequest)).all():  # kept for a day, for repeated requests
         if subject.is_named_in(json.dumps(reply.response, ensure_ascii=False, default=str)):
             session.delete(reply)
 
@@ -216,7 +225,7 @@ def _redact_agreements(session: Session, subject: Subject) -> None:
 
 
 def _unsuppress_addresses(session: Session, subject: Subject) -> None:
-    """Forget that an address gets no mail, unless another customer, in any company, has it too."""
+    """Delete the suppression of an address, unless another customer of any company has the same address."""
     for address in subject.addresses:
         others = select(func.count()).where(
             col(CustomerRow.emails).icontains(address, autoescape=True),
@@ -241,7 +250,7 @@ def _redact_digest_items(items: list[dict[str, Any]], subject: Subject) -> list[
 
 
 def _policies_naming(session: Session, subject: Subject) -> list[int]:
-    """Find the policy documents that name him: they are a person's to change, and versions are kept."""
+    """Return the ids of the policy versions that name the customer; only a user can change a policy."""
     rows = session.scalars(select(PolicyVersion))
     return [row.id or 0 for row in rows if subject.is_named_in(row.document)]
 
@@ -251,16 +260,16 @@ def _of_subject(table: Any, subject: Subject) -> Sequence[ColumnElement[bool]]:
 
 
 def _vacuum(app: AppContext) -> str:
-    """Write the file anew, without what was deleted in it ever before; says why where that could not be done."""
+    """Rewrite the database file, so that deleted data is gone from it; return why if that was not possible."""
     if app.engine.dialect.name != "sqlite":
-        return ""  # a server's own vacuum does it
+        return ""  # a server vacuums on its own
     raw = app.engine.raw_connection()
     try:
         raw.cursor().execute("VACUUM")
-        (busy,) = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[:1]  # says so, and raises nothing
+        (busy,) = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[:1]  # reports it in its result
         problem = "it is being read" if busy else ""
     except sqlite3.OperationalError as refused:
         problem = str(refused)
     finally:
         raw.close()
-    return f"the file could not be written anew ({problem}): erase him once more a little later" if problem else ""
+    return f"the database file could not be rewritten ({problem}): erase the customer again later" if problem else ""

@@ -1,4 +1,4 @@
-"""Everything held about one customer as one document: for the customer who asks for it, and before he is erased."""
+"""Everything stored about one customer as one document, for a data subject request or before an erasure."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from connector.json_format import json_default
 from connector.privacy.personal_data import RULES, Subject, find_log_lines, find_owner_digests, find_rows, find_subject
 from connector.vocabulary import LogKind
 
-_HIDDEN = {"token", "salt", "digest", "hash", "previous_hash", "snapshot"}  # secrets, and what proves the log
+_HIDDEN = {"token", "salt", "digest", "hash", "previous_hash", "snapshot"}  # secrets, and the hash chain of the log
 
 
 def build_document(app: AppContext, connection_id: int, customer_id: str, *, by: str) -> dict[str, Any]:
-    """Gather everything; that somebody asked for it is told in the log."""
+    """Collect everything stored about a customer; the export is logged."""
     with writing(app.engine) as session:
         sync_log.write(
             session,
             at=app.now(),
             kind=LogKind.EXPORTED,
-            text=f"{by} exported everything held about this customer.",
+            text=f"{by} exported everything stored about this customer.",
             connection_id=connection_id,
             customer_id=customer_id,
         )
     with reading(app.engine) as session:
         customer = session.get_one(CustomerRow, (connection_id, customer_id))
         subject = find_subject(session, customer)
-        told: dict[str, Any] = {
+        document: dict[str, Any] = {
             "customer": customer.name,
             "company": session.get_one(Connection, connection_id).name,
             "exported_at": app.now(),
@@ -48,22 +48,24 @@ def build_document(app: AppContext, connection_id: int, customer_id: str, *, by:
         }
         for name, rule in RULES.items():
             if rule.key_column:
-                told[name] = [_row_as_dict(row) for row in find_rows(session, subject, name)]
-        told |= _read_special_tables(session, subject)
-        told["decision_record"] = [_decision(session, row["id"]) for row in told["decision_record"]]
-        told["sync_log"] = [_row_as_dict(row) for row in find_log_lines(session, subject)]
-    return told
+                document[name] = [_row_as_dict(row) for row in find_rows(session, subject, name)]
+        document |= _read_special_tables(session, subject)
+        document["decision_record"] = [_decision(session, row["id"]) for row in document["decision_record"]]
+        document["sync_log"] = [_row_as_dict(row) for row in find_log_lines(session, subject)]
+    return document
 
 
 def to_json(document: Mapping[str, Any]) -> bytes:
-    """Write the document as people and programs can read it."""
+    """Format the document as JSON."""
     return json.dumps(document, indent=2, ensure_ascii=False, default=json_default).encode()
 
 
 def write_file(path: Path, document: Mapping[str, Any]) -> None:
-    """Write the document to a new file that its owner alone may read: JSON, in a zip where the name ends so.
+    """Write the document to a new file that only its owner can read: JSON, zipped if the name ends in ``.zip``.
 
-    Raises ``FileExistsError``: nothing is written over.
+    Raises:
+        FileExistsError: an existing file is never overwritten.
+
     """
     text = to_json(document)
     opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -76,12 +78,12 @@ def write_file(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def _read_special_tables(session: Session, subject: Subject) -> dict[str, list[dict[str, Any]]]:
-    """Read what is found by an address, an invoice or the key of a mail."""
+    """Read what is found by an address, an invoice or the key of an email."""
     keys = [row.key for row in find_rows(session, subject, "outbox")]
     events = SQLModel.metadata.tables["email_event"]
-    his = events.c.key.in_(keys) | events.c.address.in_(subject.addresses)
+    of_customer = events.c.key.in_(keys) | events.c.address.in_(subject.addresses)
     return {
-        "email_event": [_row_as_dict(row) for row in session.execute(select(events).where(his))],
+        "email_event": [_row_as_dict(row) for row in session.execute(select(events).where(of_customer))],
         "owner_email": [
             {"planned_at": row.planned_at, "content": each}
             for row in find_owner_digests(session, subject)
@@ -110,13 +112,13 @@ def _read_special_tables(session: Session, subject: Subject) -> dict[str, list[d
 
 
 def key_value_names(subject: Subject) -> list[str]:
-    """Name the small facts that are kept under his invoices and addresses."""
+    """Return the names of the key-value pairs stored for the customer's invoices and addresses."""
     links = [f"pay_link:{each}" for each in subject.invoices]
     return links + [f"suppressed:{each}" for each in subject.addresses]
 
 
 def malformed_records(session: Session, subject: Subject) -> list[MalformedRow]:
-    """Find the unreadable records that are his, or that name him."""
+    """Return the unreadable records that belong to the customer or name them."""
     query = select(MalformedRow).where(col(MalformedRow.connection_id) == subject.connection_id)
     keys = {*subject.ids, *subject.invoices}
     return [

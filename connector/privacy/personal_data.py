@@ -1,7 +1,7 @@
-"""What is held about one customer, table by table: how his rows are found, and what becomes of each when he is erased.
+"""What each table stores about a customer: how to find their rows, and what an erasure does with them.
 
-Every table of the database stands here, so that none is forgotten. Kept are keys, numbers, amounts and days, which
-book-keeping and the once-only effects need; taken are names, addresses and whatever somebody wrote.
+Every table of the database is listed, so that none is forgotten. Keys, numbers, amounts and dates are kept for
+bookkeeping and for sending things once; names, addresses and free texts are erased.
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ _IN_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class TableRule:
-    """How a table holds a customer. ``by`` is the column with his key, or with that of an invoice of his.
+    """How a table stores a customer's data.
 
-    ``blank`` are the columns that lose what they say, ``goes`` that the whole row does. With neither, what the table
-    holds of him are keys and amounts; without ``by`` it holds nothing that is his alone (``why`` says what it is).
+    Attributes:
+        key_column: the column with the key of the customer or of their invoice; "" if no column has one.
+        redact: the columns to overwrite, each with its new value.
+        delete_row: whether the whole row is deleted.
+        reason: why a table without ``key_column`` has no rule here.
+
     """
 
     key_column: str = ""
@@ -36,7 +40,7 @@ class TableRule:
 
 
 _NOT_CUSTOMER_DATA = TableRule(reason="about this installation and its users, not about customers")
-_SPECIAL = TableRule(reason="dealt with by itself: see erase.py")
+_SPECIAL = TableRule(reason="erased by its own code: see erase.py")
 RULES: dict[str, TableRule] = {
     "customer": TableRule(
         "external_id", dict.fromkeys(("name", "contact_name", "emails", "region", "language", "groups"), "")
@@ -65,10 +69,10 @@ RULES: dict[str, TableRule] = {
     "suppressed_address": _SPECIAL,
     "email_event": _SPECIAL,
     "api_request": _SPECIAL,
-    "policy_version": TableRule(reason="may name a customer for whom a policy is: told, and for a person to change"),
-    "unseen_record": TableRule(reason="keys alone, while a ledger is read afresh"),
-    "webhook_event": TableRule(reason="keys alone, until the next hour"),
-    "webhook_delivery": TableRule(reason="points at a line of the log, whose text goes"),
+    "policy_version": TableRule(reason="can name a customer: reported, and only a user can change a policy"),
+    "unseen_record": TableRule(reason="only keys, while a ledger is resynced completely"),
+    "webhook_event": TableRule(reason="only keys, until the next sync"),
+    "webhook_delivery": TableRule(reason="refers to a log entry, whose text is erased"),
     **dict.fromkeys(
         (
             "grant_token",
@@ -94,7 +98,7 @@ RULES: dict[str, TableRule] = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One customer and everything by which he is known. ``ids`` are his keys: those merged into him are his too."""
+    """A customer and everything that identifies them; ``ids`` includes customers that were merged into this one."""
 
     connection_id: int
     customer_id: str
@@ -104,7 +108,7 @@ class Subject:
     addresses: tuple[str, ...]
 
     def is_named_in(self, text: str, *, include_names: bool = True) -> bool:
-        """Tell whether a text holds an address of his or, as words of their own, a name."""
+        """Return whether a text contains one of the addresses or, as whole words, one of the names."""
         low = text.lower()
         if any(each in low for each in self.addresses):
             return True
@@ -112,7 +116,7 @@ class Subject:
 
 
 def find_subject(session: Session, customer: CustomerRow) -> Subject:
-    """Gather by what a customer is known: keys, names, addresses, also those that a person set or a mail went to."""
+    """Collect a customer's keys, names and addresses, including those set by users and those emails were sent to."""
     here, names, addresses = customer.connection_id, set[str](), set[str]()
     merged = select(col(CustomerRow.external_id)).where(
         col(CustomerRow.connection_id) == here, col(CustomerRow.merged_into) == customer.external_id
@@ -121,7 +125,7 @@ def find_subject(session: Session, customer: CustomerRow) -> Subject:
     for each in ids:
         row, setting = session.get(CustomerRow, (here, each)), session.get(CustomerSetting, (here, each))
         contacts = {row.contact_name if row else "", setting.contact_name if setting else ""}
-        names |= {each for each in contacts if " " in each.strip()}  # "Ann" alone may be one of ours
+        names |= {each for each in contacts if " " in each.strip()}  # a first name alone could be a colleague's
         names |= {row.name} if row else set()
         addresses |= set(f"{row.emails if row else ''},{setting.emails if setting else ''}".split(","))
     mine = col(OutboxEntry.connection_id) == here, col(OutboxEntry.customer_id).in_(ids)
@@ -139,21 +143,21 @@ def find_subject(session: Session, customer: CustomerRow) -> Subject:
 
 
 def find_rows(session: Session, subject: Subject, name: str) -> Iterator[Row[Any]]:
-    """Read the customer's rows of a table that finds them by a key."""
+    """Yield the customer's rows of a table with a key column."""
     table, rule = SQLModel.metadata.tables[name], RULES[name]
     for condition in row_conditions(table, rule, subject):
         yield from session.execute(select(table).where(condition).order_by(*table.primary_key.columns))
 
 
 def find_owner_digests(session: Session, subject: Subject) -> list[OutboxEntry]:
-    """Find the mails to his owner that name him, beside other customers: no column says whom they are about."""
+    """Return the account-owner alerts that name the customer, among others: no column says whom they are about."""
     here = col(OutboxEntry.connection_id) == subject.connection_id, col(OutboxEntry.kind) == OutboxKind.OWNER_EMAIL
     rows = session.scalars(select(OutboxEntry).where(*here).order_by(col(OutboxEntry.id)))
     return [row for row in rows if any(each["customer"] in subject.ids for each in row.payload.get("items", []))]
 
 
 def row_conditions(table: Table, rule: TableRule, subject: Subject) -> Iterator[ColumnElement[bool]]:
-    """Say which rows are his, some keys at a time."""
+    """Yield conditions that select the customer's rows, for some keys at a time."""
     keys: Sequence[str] = subject.invoices if rule.key_column == "invoice_id" else subject.ids
     for start in range(0, len(keys), _IN_MAX):
         yield (table.c.connection_id == subject.connection_id) & table.c[rule.key_column].in_(
@@ -162,7 +166,7 @@ def row_conditions(table: Table, rule: TableRule, subject: Subject) -> Iterator[
 
 
 def find_log_lines(session: Session, subject: Subject) -> list[Row[Any]]:
-    """Find the lines of the log that are about him, or that name him without being about somebody else."""
+    """Return the log entries about the customer, and those that name them without being about another customer."""
     log = SQLModel.metadata.tables["sync_log"]
     here = select(log).where(log.c.connection_id == subject.connection_id)
     found = {row.id: row for row in session.execute(here.where(log.c.customer_id.in_(subject.ids)))}

@@ -1,4 +1,4 @@
-"""After a restore: erases again whom the replaced database knew as erased, since the backup may be from before."""
+"""Repeating erasures after a restore: the backup may be older than they are."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _QUERY = (
 
 
 class ReappliedErasures(NamedTuple):
-    """Which customers were erased again, and which are only kept from being chased until a person erases them."""
+    """The customers that were erased again, and those that are only marked, until a user erases them."""
 
     erased: list[str]
     pending: list[str]
 
 
 def read_erased_customers(old_database: Path | None) -> list[tuple[str, str, str]]:
-    """Read whom a database knew as erased: provider, company and key. Nobody where it cannot be read any more."""
+    """Return the customers erased in a database (provider, company, key); empty if it cannot be read."""
     if old_database is None:
         return []
     try:
         with closing(sqlite3.connect(f"{old_database.absolute().as_uri()}?mode=ro", uri=True)) as reader:
             return [(str(row[0]), str(row[1]), str(row[2])) for row in reader.execute(_QUERY)]
     except sqlite3.DatabaseError:
-        return []  # damaged, which is why it was replaced
+        return []  # damaged, which may be why it was replaced
 
 
 def reapply_erasures(app: AppContext, erased_customers: list[tuple[str, str, str]]) -> ReappliedErasures:
-    """Erase them in the database at hand; first of all mark them, so that none is chased whatever comes."""
+    """Erase the customers in the restored database; all are marked first, so that none is chased in any case."""
     wanted = []
     with writing(app.engine) as session:
         for provider, company, customer_id in erased_customers:

@@ -1,4 +1,4 @@
-"""How long what is held is kept: the days a person sets, and the daily pruning of what is older."""
+"""Data retention: the periods that users set, and the daily deletion of older data."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from connector.vocabulary import LogKind, OutboxState, TaskState
 
 REMOVED = "(removed by age)"
 DAYS_MAX = 36_500
-_BOUNDS_ERROR = f"{{}}: from 1 to {DAYS_MAX} days, or off: for good."
+_BOUNDS_ERROR = f"{{}}: enter 1 to {DAYS_MAX} days, or off to keep it forever."
 _SETTING, _PRUNED = "retention", "pruned"
 _INTERVAL = timedelta(hours=20)
 _BATCH_SIZE = 20_000
 
 
 class RetentionError(Exception):
-    """There is no such kind, or no such number of days; ``str()`` says what there is."""
+    """An unknown kind of data or an invalid number of days; ``str()`` says what is allowed."""
 
 
 class RetentionRule(NamedTuple):
-    """How one kind of thing is pruned: the days it is kept unless a person says otherwise (0: for good), and how."""
+    """The default retention period of a kind of data in days (0: forever), and the function that deletes it."""
 
     days: int
     description: str
@@ -48,32 +48,32 @@ class RetentionRule(NamedTuple):
 
 
 def retention_days(session: Session) -> dict[str, int]:
-    """Tell how many days each kind is kept; 0 for good."""
+    """Return the retention period of each kind in days; 0 means forever."""
     row = session.get(KeyValue, (0, _SETTING))
     return {name: kept.days for name, kept in KINDS.items()} | (row.value if row is not None else {})
 
 
 def last_pruned_at(session: Session) -> datetime | None:
-    """Tell when what was too old went last; None where that never was."""
+    """Return when old data was last deleted, or None."""
     row = session.get(KeyValue, (0, _PRUNED))
     return row.stored_at if row is not None else None
 
 
 def parse_days(name: str, text: str) -> int:
-    """Read for how many days a person wants a kind kept, ``off`` for good; raises ``RetentionError``."""
+    """Parse a retention period; ``off`` returns 0, forever. Raises ``RetentionError``."""
     count = text.strip().lower()
     if count in {"off", "never"}:
         return 0
-    if not count.isdecimal() or not 0 < int(count) <= DAYS_MAX:  # nobody who writes 0 days means for good
+    if not count.isdecimal() or not 0 < int(count) <= DAYS_MAX:  # 0 days would not be understood as forever
         raise RetentionError(_BOUNDS_ERROR.format(name))
     return int(count)
 
 
 def set_retention(app: AppContext, changes: Mapping[str, int], *, by: str) -> dict[str, int]:
-    """Set how many days kinds are kept from now on; raises ``RetentionError``."""
+    """Set retention periods. Raises ``RetentionError``."""
     for name, count in changes.items():
         if name not in KINDS:
-            raise RetentionError(f"There is nothing called {name!r} to keep; there are: {', '.join(KINDS)}.")
+            raise RetentionError(f"There is no kind of data {name!r}. Choose one of {', '.join(KINDS)}.")
         if not 0 <= count <= DAYS_MAX:
             raise RetentionError(_BOUNDS_ERROR.format(name))
     with writing(app.engine) as session:
@@ -96,12 +96,14 @@ def prune(app: AppContext) -> dict[str, int]:
         }
         gone = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         if gone:
-            sync_log.write(session, at=now, kind=LogKind.PRUNED, text=f"Older than it is kept, and taken away: {gone}.")
+            sync_log.write(
+                session, at=now, kind=LogKind.PRUNED, text=f"Data past its retention period was deleted: {gone}."
+            )
         return counts
 
 
 def prune_daily(app: AppContext) -> None:
-    """Prune once a day; asked again and again, it does nothing meanwhile."""
+    """Delete old data, unless that was done within the last day."""
     with reading(app.engine) as session:
         last = last_pruned_at(session)
         if last is not None and timedelta(0) <= app.now() - last < _INTERVAL:
@@ -123,7 +125,7 @@ def _prune_decisions(session: Session, before: datetime, _now: datetime) -> int:
 
 
 def _prune_emails(session: Session, before: datetime, _now: datetime) -> int:
-    """Take addresses and words from effects that have their end; keys, steps and sums stay: nothing happens twice."""
+    """Remove addresses and texts of finished entries; keys, steps and amounts stay, so that nothing is sent twice."""
     query = select(OutboxEntry).where(
         col(OutboxEntry.state).in_([OutboxState.DONE, OutboxState.REJECTED]),
         col(OutboxEntry.ended_at) < before,
@@ -159,19 +161,21 @@ def _prune_log(session: Session, before: datetime, now: datetime) -> int:
         col(SyncLogEntry.at) < before, col(SyncLogEntry.salt) != "", col(SyncLogEntry.kind) != LogKind.ERASED
     )
     ids = session.scalars(query.order_by(col(SyncLogEntry.id)).limit(_BATCH_SIZE)).all()
-    text = "The texts of these lines were taken away: they are older than texts of the log are kept."
+    text = "The texts of these entries were deleted at the end of their retention period."
     return sync_log.erase_texts(session, [each or 0 for each in ids], at=now, text=text, connection_id=None)
 
 
 KINDS = {
-    "raw": RetentionRule(90, "records of the ledger that could not be read, as they came", _prune_malformed),
-    "decisions": RetentionRule(400, "the facts that decisions were made on; explain shows them", _prune_decisions),
+    "raw": RetentionRule(90, "records of the accounting system that could not be read", _prune_malformed),
+    "decisions": RetentionRule(
+        400, "the facts on which decisions were based, as explanations show them", _prune_decisions
+    ),
     "emails": RetentionRule(
         1095,
-        "addresses, reasons and a person's own words of mails that left, and of what became of them",
+        "addresses, reasons and edited texts of sent emails, and their delivery status",
         _prune_emails,
     ),
-    "tasks": RetentionRule(1095, "the words of tasks that have ended, customers' replies among them", _prune_tasks),
-    "sign-ins": RetentionRule(90, "sessions, links and attempts to sign in, consents", _prune_sign_ins),
-    "log": RetentionRule(0, "the texts of the sync log; its lines and their proof stay", _prune_log),
+    "tasks": RetentionRule(1095, "the texts of closed tasks, including customers' replies", _prune_tasks),
+    "sign-ins": RetentionRule(90, "sessions, sign-in links and attempts, and consents", _prune_sign_ins),
+    "log": RetentionRule(0, "the texts of the sync log; its entries and hash chain are kept", _prune_log),
 }

@@ -1,1 +1,1 @@
-"""The reports: what is owed, how soon it comes, what reminders do; every figure is defined in docs/reports.md."""
+"""Reports on receivables, payments, reminders and fees; docs/reports.md defines every figure."""

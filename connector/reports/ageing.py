@@ -1,4 +1,4 @@
-"""Ageing: what is open, by currency and by how long it is overdue; and the same customer by customer."""
+"""Aged receivables: open balances by currency and days overdue, in total and by customer."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from connector.reports.scope import INVOICE, Scope
 
 BUCKETS = (
     ("not_due", "Not due yet"),
-    ("days_1_30", "1–30 days late"),
-    ("days_31_60", "31–60 days late"),
-    ("days_61_90", "61–90 days late"),
-    ("days_over_90", "Over 90 days late"),
+    ("days_1_30", "1–30 days overdue"),
+    ("days_31_60", "31–60 days overdue"),
+    ("days_61_90", "61–90 days overdue"),
+    ("days_over_90", "Over 90 days overdue"),
 )
 _SEVERITIES = ("", "", "warn", "warn", "bad")
 _BUCKET_ENDS = (30, 60, 90)
 _FORMULA = (
-    "The open part of every invoice, by days since its due date in the company's own time zone; one without a due date"
-    " is not due. Credits that are not applied yet are not taken off."
+    "The balance of every open invoice, by days since its due date in the company's time zone; an invoice without a due"
+    " date counts as not due. Unapplied credits are not deducted."
 )
 _BUCKET_COLUMNS = tuple(Column(key, heading, "money") for key, heading in BUCKETS)
-_TOTAL_COLUMNS = (Column("total", "In all", "money"), Column("late_percent", "Overdue", "share"))
+_TOTAL_COLUMNS = (Column("total", "Total", "money"), Column("late_percent", "Overdue", "share"))
 
 
 def ageing(session: Session, scope: Scope) -> Report:
-    """Report what is open in each currency, by age."""
+    """Report the open balance in each currency, by age."""
     rows = sorted(_sum_by_bucket(session, scope, INVOICE.c.currency), key=lambda row: -row["total"])
     return Report(
         name="ageing",
-        title="Ageing",
-        question="How much is owed to us, and how late is it?",
+        title="Aged receivables",
+        question="How much do customers owe, and how overdue is it?",
         formula=_FORMULA,
         columns=(
             Column("currency", "Currency"),
@@ -53,12 +53,12 @@ def ageing(session: Session, scope: Scope) -> Report:
 
 
 def ageing_by_customer(session: Session, scope: Scope) -> Report:
-    """Report what each customer owes, by age, the one with the most overdue first."""
+    """Report the open balance of each customer, by age, the largest overdue balance first."""
     company, customer = INVOICE.c.connection_id, INVOICE.c.customer_id
     rows = list(_sum_by_bucket(session, scope, INVOICE.c.currency, company, customer))
     rows.sort(key=lambda row: (row["not_due"] - row["total"], -row["total"], row["customer_id"]))
     names, companies = _names(session, scope), {row.id: row.name for row in scope.companies}
-    told = [
+    lines = [
         {
             "id": f"{row['connection_id']}:{row['customer_id']}:{row['currency']}",
             "customer": names.get((row["connection_id"], row["customer_id"]), row["customer_id"]),
@@ -69,9 +69,9 @@ def ageing_by_customer(session: Session, scope: Scope) -> Report:
     ]
     return Report(
         name="ageing-by-customer",
-        title="Ageing by customer",
-        question="Who owes it?",
-        formula=f"{_FORMULA} Who has the most overdue stands first; a customer has a line for each currency.",
+        title="Aged receivables by customer",
+        question="Which customers owe it?",
+        formula=f"{_FORMULA} The largest overdue balance comes first; customers have one row per currency.",
         columns=(
             Column("customer", "Customer"),
             Column("company", "Company"),
@@ -79,12 +79,12 @@ def ageing_by_customer(session: Session, scope: Scope) -> Report:
             *_BUCKET_COLUMNS,
             *_TOTAL_COLUMNS,
         ),
-        rows=told,
+        rows=lines,
     )
 
 
 def _sum_by_bucket(session: Session, scope: Scope, *group: Any) -> list[dict[str, Any]]:
-    """Sum what is open by age, within each group."""
+    """Sum open balances by age within each group."""
     bucket = _bucket(scope).label("bucket")
     query = (
         select(*group, bucket, func.sum(INVOICE.c.due_e4).label("due"), func.count().label("invoices"))
@@ -111,14 +111,14 @@ def _bucket_totals(found: Mapping[int, int]) -> dict[str, Any]:
 
 
 def _bucket(scope: Scope) -> ColumnElement[int]:
-    """Number the bucket of an invoice, as of the day that it is in its company."""
+    """Return the number of an invoice's age bucket, by the date in its company."""
     due_on = INVOICE.c.due_on
     days = scope.companies_by_date()
     everywhere = len(days) < 2
 
     def since(back: int) -> ColumnElement[bool]:
         parts = [_on_or_after(today - timedelta(days=back), None if everywhere else ids) for today, ids in days]
-        return or_(false(), *parts)  # where there is no company, none is due
+        return or_(false(), *parts)  # without companies nothing is due
 
     return case(
         (or_(due_on.is_(None), since(0)), 0),
@@ -141,11 +141,15 @@ def _names(session: Session, scope: Scope) -> dict[tuple[int, str], str]:
 
 def _plot(row: Mapping[str, Any]) -> Plot:
     bars = [
-        Bar(words, float(row[key]), format_short(row[key]), mood)
-        for (key, words), mood in zip(BUCKETS, _SEVERITIES, strict=True)
+        Bar(heading, float(row[key]), format_short(row[key]), severity)
+        for (key, heading), severity in zip(BUCKETS, _SEVERITIES, strict=True)
     ]
-    told = join_parts(f"{bar.label}: {bar.text}" for bar in bars)
-    late = f"{row['late_percent']} % of it overdue" if row["late_percent"] else "none of it overdue"
+    alt_text = join_parts(f"{bar.label}: {bar.text}" for bar in bars)
+    late = f"{row['late_percent']} % overdue" if row["late_percent"] else "nothing overdue"
     return Plot(
-        "bars", f"{row['currency']}: {format_short(row['total'])} open, {late}", told, bars=bars, unit=row["currency"]
+        "bars",
+        f"{row['currency']}: {format_short(row['total'])} open, {late}",
+        alt_text,
+        bars=bars,
+        unit=row["currency"],
     )

@@ -1,4 +1,4 @@
-"""Cash expected: what of the open invoices will probably come in each of the coming weeks, with its 80 % interval."""
+"""Cash forecast: the payments expected on open invoices in each coming week, with an 80 % range."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from policies.formatting import format_date
 from policies.payment_behaviour import Forecast, forecast_payment
 
 WEEKS = 8
-Z_80_PERCENT = 1.2816  # standard deviations to either side that hold 80 % of a normal distribution
+Z_80_PERCENT = 1.2816  # standard deviations to either side that contain 80 % of a normal distribution
 
 
 class OpenGroup(NamedTuple):
-    """Open invoices that will be paid alike: their sum, the sum of their squares, and when."""
+    """Open invoices with the same payment forecast: their total and the sum of their squares."""
 
     amount: float
     sum_of_squares: float
@@ -36,16 +36,16 @@ class OpenGroup(NamedTuple):
 
 @dataclass(slots=True)
 class CurrencyForecast:
-    """What is expected of one currency: by week the mean and its variance; and what no week can be named for."""
+    """The forecast of one currency: mean and variance by week, and the amounts outside these weeks."""
 
     means: list[float] = field(default_factory=lambda: [0.0] * WEEKS)
     variances: list[float] = field(default_factory=lambda: [0.0] * WEEKS)
     later: float = 0.0
-    overdue: float = 0.0  # beyond the days in which nine of ten such invoices are paid
+    overdue: float = 0.0  # later than nine of ten such invoices are paid
     undated: float = 0.0
 
     def add(self, group: OpenGroup, weeks: Sequence[date], today: date) -> None:
-        """Add an invoice to the weeks in which it may be paid."""
+        """Add invoices to the weeks in which they may be paid."""
         if group.payment_forecast.latest_on < today:
             self.overdue += group.amount
             return
@@ -60,13 +60,13 @@ class CurrencyForecast:
         self.later += group.amount * (1 - reached[-1]) / left
 
     def interval(self, week: int) -> tuple[float, float]:
-        """Give the 80 % interval of a week, invoices being paid or not independently of each other."""
+        """Return the 80 % range of a week, assuming that invoices are paid independently of each other."""
         spread = Z_80_PERCENT * sqrt(self.variances[week])
         return max(0.0, self.means[week] - spread), self.means[week] + spread
 
 
 def cash_forecast(session: Session, scope: Scope) -> Report:
-    """Report the cash expected per week and currency."""
+    """Report the expected cash by week and currency."""
     weeks = week_starts(scope.today)
     found: defaultdict[str, CurrencyForecast] = defaultdict(CurrencyForecast)
     for each in scope.split_by_company():
@@ -79,12 +79,12 @@ def cash_forecast(session: Session, scope: Scope) -> Report:
     rows_told = [row for currency in currencies for row in _rows(currency, found[currency], weeks)]
     return Report(
         name="cash-forecast",
-        title="Cash expected",
-        question="What will come in, week by week?",
+        title="Cash forecast",
+        question="How much will customers pay in the coming weeks?",
         formula=(
-            "Each open invoice counts in each week with the probability that it is paid then, as its customer's habits"
-            " say, given that it is not paid yet. In four weeks of five the sum should lie within the interval. Sums"
-            " are estimates, without invoices still to be written."
+            "Each open invoice counts in each week with the probability that it is paid in that week, based on its"
+            " customer's payment behaviour and given that it is still unpaid. In four of five weeks the total should be"
+            " within the range. Totals are estimates and do not include future invoices."
         ),
         columns=(
             Column("currency", "Currency"),
@@ -100,7 +100,7 @@ def cash_forecast(session: Session, scope: Scope) -> Report:
 
 
 def week_starts(today: date) -> list[date]:
-    """Name the first days of the weeks: today, and the coming Mondays."""
+    """Return the first day of each week: today, then the following Mondays."""
     monday = today - timedelta(days=today.weekday())
     return [today, *(monday + timedelta(weeks=place) for place in range(1, WEEKS))]
 
@@ -115,10 +115,10 @@ def _week_ends(weeks: Sequence[date]) -> list[date]:
 
 
 def probability_paid(payment_forecast: Forecast, on: date) -> float:
-    """Give the probability that an invoice is paid by the end of a day.
+    """Return the probability that an invoice is paid by the end of a date.
 
-    One in ten by the earliest day, half by the expected, nine in ten by the latest; evenly in between, and the first
-    and last tenth at the pace of their neighbours.
+    It is 10 % on the earliest date, 50 % on the expected one and 90 % on the latest, linear in between; the first and
+    last tenth continue at the rate beside them.
     """
     points = _distribution_points(payment_forecast)
     if on < points[0][0]:
@@ -141,11 +141,11 @@ def _distribution_points(payment_forecast: Forecast) -> list[tuple[date, float]]
     return [(first, 0.0), (earliest_on, 0.1), (expected_on, 0.5), (latest_on, 0.9), (last, 1.0)]
 
 
-@cached  # of each company by itself: where one company's books changed, the others' are not read again
+@cached  # by company: where one company's data changed, the others are not computed again
 def _group_open_invoices(
     session: Session, company_scope: Scope
 ) -> dict[tuple[str, Forecast | None], tuple[float, float]]:
-    """Sum one company's open invoices that will be paid alike, and their squares: 100,000 become a few thousand."""
+    """Group a company's open invoices by payment forecast: 100,000 of them make a few thousand groups."""
     connection, today = company_scope.companies[0], company_scope.today
     rows = session.execute(_open_invoices_query(connection.id or 0)).all()
     payment_behaviour = customer_segments.find_payment_behaviour(
@@ -174,23 +174,23 @@ def _rows(currency: str, found: CurrencyForecast, weeks: Sequence[date]) -> Iter
 
 
 def _note(currency: str, found: CurrencyForecast) -> str:
-    parts = [f"{currency}: {format_short(found.later)} are expected later than these weeks"]
+    parts = [f"{currency}: {format_short(found.later)} is expected after these weeks"]
     if found.overdue:
         parts.append(
-            f"{format_short(found.overdue)} are later than these customers pay in nine of ten cases, and not counted"
+            f"{format_short(found.overdue)} is not counted because it is later than 90 % of these customers' payments"
         )
     if found.undated:
-        parts.append(f"{format_short(found.undated)} have no due date")
+        parts.append(f"{format_short(found.undated)} has no due date")
     return join_parts(parts)
 
 
 def _plot(currency: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
     spans = [Span(format_date(row["on"]).rpartition(" ")[0], row["expected"], row["low"], row["high"]) for row in rows]
-    whole = sum(row["expected"] for row in rows)
-    told = join_parts(
+    total = sum(row["expected"] for row in rows)
+    alt_text = join_parts(
         f"week from {span.label}: {format_short(span.value or 0)}, "
         f"between {format_short(span.low or 0)} and {format_short(span.high or 0)}"
         for span in spans
     )
-    title = f"{currency}: {format_short(whole)} in {len(spans)} weeks"
-    return Plot("columns", title, told, spans=spans, unit=currency, legend=("expected", "80 % interval"))
+    title = f"{currency}: {format_short(total)} in {len(spans)} weeks"
+    return Plot("columns", title, alt_text, spans=spans, unit=currency, legend=("expected", "80 % range"))

@@ -1,4 +1,4 @@
-"""The reports there are, by name, in the order in which they are read."""
+"""The available reports by name, in the order in which they are listed."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ REPORTS: dict[str, Callable[[Session, Scope], Report]] = {
     "fees": fees,
 }
 TITLES = {
-    "ageing": "How much is owed, and how late it is",
-    "ageing-by-customer": "Who owes it",
-    "dso": "How many days of sales are owed: DSO and its trend",
-    "days-to-pay": "How long customers take, by segment",
-    "cash-forecast": "What will come in, week by week",
-    "reminder-results": "Which step gets paid within seven days",
-    "fees": "Late fees charged and waived",
+    "ageing": "Aged receivables",
+    "ageing-by-customer": "Aged receivables by customer",
+    "dso": "Days sales outstanding (DSO) and its trend",
+    "days-to-pay": "Days to pay, by segment",
+    "cash-forecast": "Cash forecast for the coming weeks",
+    "reminder-results": "Payments within seven days of each reminder step",
+    "fees": "Late fees charged and waived, by month",
 }

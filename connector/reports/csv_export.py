@@ -1,4 +1,4 @@
-"""Writes CSV that a spreadsheet shows and never computes: RFC 4180; no cell begins like a formula or steers a tty."""
+"""CSV (RFC 4180) that is safe to open in a spreadsheet: no formulas, no control characters."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _WIDE_SIGNS = (
     "\uff0b",
     "\uff0d",
     "\uff20",
-)  # full-width = + - @, which some spreadsheets take for the others
+)  # full-width = + - @, which some spreadsheets treat like the ASCII ones
 
 
 def csv_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """Write rows line by line."""
+    """Yield the rows as lines of CSV."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
     for row in rows:
@@ -29,7 +29,7 @@ def csv_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
 
 
 def _prepare(value: object) -> object:
-    """Bring to the front what defusedcsv has to see: it looks at the first character only, and knows no wide signs."""
+    """Prepare a cell for defusedcsv, which checks only the first character and does not know full-width signs."""
     if not isinstance(value, str):
         return value
     text = strip_control_characters(value).lstrip()

@@ -1,4 +1,4 @@
-"""Which segment each customer is in and how he pays, for whole companies at once: a few queries for each of them."""
+"""Segments and payment behaviour of all customers of a company, in a few queries."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from policies.receivables import Company, InvoiceStatus, PaymentBehaviour, Reven
 from policies.sections import Segments
 from policies.segments import segment_of
 
-_CHUNK_SIZE = 5000  # so many ids fit into one query on both databases
+_CHUNK_SIZE = 5000  # as many ids as fit into one query on both databases
 
 
 class _SegmentInputs(NamedTuple):
-    """What the segments of one company's customers are told by."""
+    """What determines the segments of a company's customers."""
 
     company: Company
     revenue_ranks: Mapping[str, tuple[RevenueRank, ...]]
@@ -33,10 +33,12 @@ class _SegmentInputs(NamedTuple):
 
 
 def find_segments(session: Session, scope: Scope) -> dict[tuple[int, str], str]:
-    """Tell the segment of every customer who was ever invoiced, as it is today, by company and customer."""
+    """Return the current segment of every customer who was ever invoiced, by company and customer."""
     settings = SQLModel.metadata.tables["customer_setting"]
-    said = session.execute(select(settings).where(in_companies(settings, scope.ids), settings.c.segment.is_not(None)))
-    by_hand = {(row.connection_id, row.customer_id): row for row in said}
+    manual_segments = session.execute(
+        select(settings).where(in_companies(settings, scope.ids), settings.c.segment.is_not(None))
+    )
+    manual = {(row.connection_id, row.customer_id): row for row in manual_segments}
     policies, days = policy_store.get_policies(session, scope.ids), scope.today_by_company()
     seen: dict[int, _SegmentInputs] = {}
     for row in scope.companies:
@@ -44,7 +46,7 @@ def find_segments(session: Session, scope: Scope) -> dict[tuple[int, str], str]:
         ranks = load_portfolio_stats(session, row, today).revenue_ranks
         seen[here] = _SegmentInputs(build_company(row), ranks, policies[here][0].segments, today)
     return {
-        (row.connection_id, row.customer_id): _segment(seen[row.connection_id], row, by_hand)
+        (row.connection_id, row.customer_id): _segment(seen[row.connection_id], row, manual)
         for row in session.execute(_first_invoices_query(scope))
     }
 
@@ -57,7 +59,7 @@ def _segment(inputs: _SegmentInputs, row: Row[Any], manual: Mapping[tuple[int, s
 
 
 def _first_invoices_query(scope: Scope) -> Any:
-    """Ask for each customer's first invoice and the number of paid ones, without our own late fees."""
+    """Return a query for each customer's first invoice and number of paid invoices, without our late fees."""
     outbox, whose = SQLModel.metadata.tables["outbox"], (INVOICE.c.connection_id, INVOICE.c.customer_id)
     fees = select(outbox.c.connection_id, outbox.c.reference).where(
         in_companies(outbox, scope.ids), outbox.c.kind == "late_fee"
@@ -70,15 +72,15 @@ def _first_invoices_query(scope: Scope) -> Any:
 def find_payment_behaviour(
     session: Session, connection: Connection, customer_ids: Collection[str], today: date
 ) -> dict[str, PaymentBehaviour]:
-    """Tell how customers pay; who never paid anything is taken to pay as all customers of the company do."""
+    """Return the payment behaviour of customers; those without a payment get the company's average."""
     here, norm = connection.id or 0, load_portfolio_stats(session, connection, today).baseline
     found: dict[str, PaymentBehaviour] = {}
     for chunk in _chunks(sorted(customer_ids)):
         stamps = _invoices_query(here, *customer_behaviour.CACHE_KEY_COLUMNS).where(INVOICE.c.customer_id.in_(chunk))
         history = {row.customer_id: row for row in session.execute(stamps)}
         found |= customer_behaviour.load_payment_behaviour(session, here, history, norm, today)
-    stranger = _default_behaviour(norm, today)
-    return {each: found.get(each, stranger) for each in customer_ids}
+    default = _default_behaviour(norm, today)
+    return {each: found.get(each, default) for each in customer_ids}
 
 
 _PAID_COUNT = func.count().filter(INVOICE.c.status == InvoiceStatus.PAID.value).label("paid")

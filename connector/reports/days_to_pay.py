@@ -1,4 +1,4 @@
-"""Days to pay: how long customers take from the invoice to the last penny, by segment."""
+"""Days to pay: the time from the invoice date to payment in full, by segment."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from connector.reports import customer_segments
 from connector.reports.formatting import join_parts, percentage
 from connector.reports.report import Column, Plot, Report, Span
 from connector.reports.scope import INVOICE, Scope, in_companies
+from connector.vocabulary.labels import label
 from policies.receivables import InvoiceStatus, Segment
 
 _YEAR = timedelta(days=365)
@@ -21,14 +22,14 @@ ALL = "all"
 
 
 class PaidInvoice(NamedTuple):
-    """An invoice that was paid in full: days from its date to then, and days late, None without a due date."""
+    """An invoice paid in full: the days from its date to payment, and the days late, None without a due date."""
 
     days_to_pay: int
     days_late: int | None
 
 
 def days_to_pay(session: Session, scope: Scope) -> Report:
-    """Report days to pay of the invoices settled in the last twelve months."""
+    """Report days to pay of the invoices paid in full in the last twelve months."""
     paid = _paid(session, scope)
     groups = [each.value for each in Segment if paid.get(each.value)]
     everything = [each for group in groups for each in paid[group]]
@@ -36,18 +37,18 @@ def days_to_pay(session: Session, scope: Scope) -> Report:
     return Report(
         name="days-to-pay",
         title="Days to pay",
-        question="How long do customers take?",
+        question="How long do customers take to pay?",
         formula=(
-            "Days from an invoice's date to the day on which nothing was open any more, of invoices settled in the last"
-            " 365 days. Median: half of them took no longer. The segment is the customer's of today."
+            "Days from the invoice date to payment in full, for invoices paid in the last 365 days. Median: half of"
+            " them were paid at least as fast. The segment is the customer's current one."
         ),
         columns=(
             Column("segment", "Segment"),
             Column("invoices", "Invoices", "number"),
-            Column("first_quartile", "A quarter within", "days"),
-            Column("median", "Half within", "days"),
-            Column("third_quartile", "Three quarters within", "days"),
-            Column("median_days_late", "Days late, median", "days"),
+            Column("first_quartile", "25 % paid within", "days"),
+            Column("median", "Median", "days"),
+            Column("third_quartile", "75 % paid within", "days"),
+            Column("median_days_late", "Median days late", "days"),
             Column("late_percent", "Paid late", "share"),
         ),
         rows=rows,
@@ -56,12 +57,12 @@ def days_to_pay(session: Session, scope: Scope) -> Report:
 
 
 def build_row(segment: str, paid: Sequence[PaidInvoice]) -> dict[str, Any]:
-    """Work out the figures of a group that is not empty."""
+    """Return the row of a group of invoices, which must not be empty."""
     took = sorted(each.days_to_pay for each in paid)
     late = sorted(each.days_late for each in paid if each.days_late is not None)
     return {
         "id": segment,
-        "segment": segment,
+        "segment": "All" if segment == ALL else label(Segment(segment)),
         "invoices": len(took),
         "first_quartile": quantile(took, 0.25),
         "median": quantile(took, 0.5),
@@ -72,7 +73,7 @@ def build_row(segment: str, paid: Sequence[PaidInvoice]) -> dict[str, Any]:
 
 
 def quantile(ordered: Sequence[int], fraction: float) -> int:
-    """Give the nearest-rank quantile: the smallest value that so large a part does not exceed."""
+    """Return the nearest-rank quantile of ``ordered``."""
     return ordered[max(0, -int(-fraction * len(ordered) // 1) - 1)]
 
 
@@ -95,8 +96,8 @@ def _paid(session: Session, scope: Scope) -> dict[str, list[PaidInvoice]]:
 
 def _plot(rows: Iterable[Mapping[str, Any]]) -> Plot:
     spans = [Span(row["segment"], row["median"], row["first_quartile"], row["third_quartile"]) for row in rows]
-    told = join_parts(
-        f"{span.label}: half within {span.value} days, a quarter within {span.low}, three quarters within {span.high}"
+    alt_text = join_parts(
+        f"{span.label}: median {span.value} days, 25 % within {span.low} days, 75 % within {span.high} days"
         for span in spans
     )
-    return Plot("ranges", "From the invoice to the money, in days", told, spans=spans, unit="days")
+    return Plot("ranges", "Days from invoice to payment", alt_text, spans=spans, unit="days")

@@ -1,4 +1,4 @@
-"""Days sales outstanding: how many days of sales are owed, today and at the ends of the last months."""
+"""Days sales outstanding (DSO), today and at the ends of the last months."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Month = tuple[int, int]
 
 
 class _DailySales(NamedTuple):
-    """What was invoiced on a day, and what of it is still open."""
+    """The amount invoiced on a date, and how much of it is still open."""
 
     issued_on: date
     total_e4: int
@@ -32,7 +32,7 @@ class _DailySales(NamedTuple):
 
 
 def dso(session: Session, scope: Scope) -> Report:
-    """Report days sales outstanding per currency."""
+    """Report days sales outstanding by currency."""
     ends = [*month_ends(scope.today), scope.today]
     days, paid = _daily_sales(session, scope), _applied_later(session, scope, ends[0])
     currencies = sorted(days, key=lambda each: -sum(day.total_e4 for day in days[each]))
@@ -46,10 +46,10 @@ def dso(session: Session, scope: Scope) -> Report:
     return Report(
         name="dso",
         title="Days sales outstanding",
-        question="How many days of sales are we waiting for?",
+        question="How many days of sales are still unpaid?",
         formula=(
-            f"What was open at the end of a day ÷ what was invoiced in the {SALES_DAYS} days up to it × {SALES_DAYS}."
-            " Open then: what is open now of what was invoiced by then, and what was paid or credited only later."
+            f"Receivables at the end of the day ÷ sales of the {SALES_DAYS} days up to it × {SALES_DAYS}. Receivables"
+            " at that time are those still open now, plus what was paid or credited later."
         ),
         columns=(
             Column("currency", "Currency"),
@@ -60,12 +60,12 @@ def dso(session: Session, scope: Scope) -> Report:
         ),
         rows=rows,
         plots=[_plot(currency, [row for row in rows if row["currency"] == currency]) for currency in currencies],
-        notes=("A month appears once the books reach back the days of sales before it.",),
+        notes=(f"A month appears once there are invoices from {SALES_DAYS} days before it.",),
     )
 
 
 def month_ends(today: date, count: int = MONTHS) -> list[date]:
-    """Name the last days of the complete months before a day, the oldest first."""
+    """Return the last days of the complete months before a date, the oldest first."""
     first = today.replace(day=1)
     return [first - relativedelta(months=months, days=1) for months in reversed(range(count))]
 
@@ -73,16 +73,16 @@ def month_ends(today: date, count: int = MONTHS) -> list[date]:
 def figures_at(
     on: date, today: date, days: Sequence[_DailySales], paid: Mapping[tuple[_Month, _Month], int]
 ) -> dict[str, Any] | None:
-    """Work out the figures at the end of a day; None where the books do not reach back far enough.
+    """Return the figures at the end of a day; None where the invoices do not reach back far enough.
 
-    ``paid`` says how much of what was invoiced in one month was settled in another.
+    ``paid`` has the amounts that were invoiced in one month and paid or credited in another.
     """
     since = on - timedelta(days=SALES_DAYS - 1)
     if not days or min(day.issued_on for day in days) > since:
         return None
     sales = sum(day.total_e4 for day in days if since <= day.issued_on <= on)
     owed = sum(day.due_e4 for day in days if day.issued_on <= on)
-    if on < today:  # the end of a month, so that whole months tell what was settled only after it
+    if on < today:  # the end of a month: whole months show what was paid after it
         here = (on.year, on.month)
         owed += sum(amount for (issued, applied), amount in paid.items() if issued <= here < applied)
     ratio = round(owed / sales * SALES_DAYS, 1) if sales > 0 else None
@@ -102,7 +102,7 @@ def _daily_sales(session: Session, scope: Scope) -> dict[str, list[_DailySales]]
 
 
 def _applied_later(session: Session, scope: Scope, since: date) -> dict[str, dict[tuple[_Month, _Month], int]]:
-    """Sum what was settled after a day, by the month of the invoice and the month of the payment."""
+    """Sum what was paid or credited after a date, by the month of the invoice and of the payment."""
     application = SQLModel.metadata.tables["application"]
     months = [extract(part, each) for each in (INVOICE.c.issued_on, application.c.applied_on) for part in _DATE_PARTS]
     query = (
@@ -128,6 +128,6 @@ def _applied_later(session: Session, scope: Scope, since: date) -> dict[str, dic
 def _plot(currency: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
     spans = [Span(format_month(row["on"]), row["days"]) for row in rows]
     known = [span for span in spans if span.value is not None]
-    last = f"{known[-1].value:.0f} days" if known else "no sales to compare with"
-    told = join_parts(f"{span.label}: {span.value:.0f} days" for span in known)
-    return Plot("line", f"{currency}: {last}", told if known else "There is nothing to show.", spans=spans, unit="days")
+    last = f"{known[-1].value:.0f} days" if known else "no recent sales"
+    alt_text = join_parts(f"{span.label}: {span.value:.0f} days" for span in known) if known else "No data."
+    return Plot("line", f"{currency}: {last}", alt_text, spans=spans, unit="days")

@@ -1,4 +1,4 @@
-"""Late fees: what was charged and what was waived, month by month."""
+"""Late fees charged and waived, by month."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHARGED, _WAIVED = "late_fee", "fee_waiver"
 
 
 def fees(session: Session, scope: Scope) -> Report:
-    """Report the late fees of the last twelve months and of the running one."""
+    """Report the late fees of the last twelve months and of the current one."""
     months = [*(end.replace(day=1) for end in month_ends(scope.today)), scope.today.replace(day=1)]
     sums, counts = _sums(session, scope, months[0])
     currencies = sorted({currency for currency, _, _ in sums})
@@ -42,18 +42,18 @@ def fees(session: Session, scope: Scope) -> Report:
     return Report(
         name="fees",
         title="Late fees",
-        question="What was charged for being late, and what was waived?",
+        question="How much was charged in late fees, and how much was waived?",
         formula=(
-            "Fees posted to the ledger in the month, and fees taken back in the month, whenever they were charged; in"
-            " the company's own time zone. A draft that never reached the books counts in neither."
+            "Fees posted in the month, and fees waived in the month, whenever they were charged, by the company's time"
+            " zone. Drafts that were never posted do not count."
         ),
         columns=(
             Column("currency", "Currency"),
-            Column("on", "Month from", "day"),
+            Column("on", "Month", "day"),
             Column("charged", "Charged", "money"),
             Column("fees", "Fees", "number"),
             Column("waived", "Waived", "money"),
-            Column("net", "Left of it", "money"),
+            Column("net", "Net", "money"),
         ),
         rows=rows,
         plots=[_plot(each, [row for row in rows if row["currency"] == each]) for each in currencies],
@@ -84,10 +84,10 @@ def _sums(
 def _plot(currency: str, rows: Sequence[dict[str, Any]]) -> Plot:
     spans = [Span(format_month(row["on"]), float(row["charged"]), secondary=float(row["waived"])) for row in rows]
     charged, waived = (sum((row[key] for row in rows), Decimal()) for key in ("charged", "waived"))
-    told = join_parts(
+    alt_text = join_parts(
         f"{format_month(row['on'])}: {format_short(row['charged'])} charged, {format_short(row['waived'])} waived"
         for row in rows
         if row["charged"] or row["waived"]
     )
     title = f"{currency}: {format_short(charged)} charged, {format_short(waived)} waived"
-    return Plot("columns", title, told, spans=spans, unit=currency, legend=("charged", "waived"))
+    return Plot("columns", title, alt_text, spans=spans, unit=currency, legend=("charged", "waived"))

@@ -1,4 +1,4 @@
-"""How figures are said in a report's sentences and plots: short, with their unit."""
+"""Short figures for the titles, labels and alternative texts of charts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _THOUSAND, _MILLION = 10_000, 1_000_000
 
 
 def format_short(amount: Decimal | float) -> str:
-    """Say a sum in a few signs: 1,234 or 12.3k or 1.23M."""
+    """Format an amount in a few characters: 1,234 or 12.3k or 1.23M."""
     value = float(amount)
     if abs(value) >= _MILLION:
         return f"{value / _MILLION:,.2f}M"
@@ -19,10 +19,10 @@ def format_short(amount: Decimal | float) -> str:
 
 
 def join_parts(parts: Iterable[str]) -> str:
-    """Put parts into one sentence."""
+    """Join parts into one sentence."""
     return "; ".join(parts) + "."
 
 
 def percentage(part: float, whole: float) -> float | None:
-    """Give a part of a whole in percent, None where there is no whole."""
+    """Return a part of a whole in percent; None if the whole is 0."""
     return round(100 * part / whole, 1) if whole else None

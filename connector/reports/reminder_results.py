@@ -1,4 +1,4 @@
-"""Steps: how many invoices were paid within seven days after each step of the timetable was taken."""
+"""Reminder results: how many invoices were paid within seven days of each reminder step."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from sqlmodel import Session, SQLModel
 from connector.reports.formatting import join_parts, percentage
 from connector.reports.report import Bar, Column, Plot, Report
 from connector.reports.scope import INVOICE, Scope, in_companies
+from connector.vocabulary.labels import label
 from policies.receivables import Step
 
 WITHIN_DAYS = 7
 _YEAR = timedelta(days=365)
-_NO_CONTACT = {Step.THANK_YOU, Step.NOTIFY_OWNER, Step.LATE_FEE}  # they do not ask the customer for the money
+_NO_CONTACT = {Step.THANK_YOU, Step.NOTIFY_OWNER, Step.LATE_FEE}  # they do not ask the customer for payment
 
 
 class StepOutcome(NamedTuple):
-    """So many invoices for which a step was taken on one day, and that were settled on another, if at all."""
+    """The number of invoices with a step completed on one date and paid on another, None while unpaid."""
 
     step: str
     completed_on: date
@@ -30,20 +31,20 @@ class StepOutcome(NamedTuple):
 
 
 def reminder_results(session: Session, scope: Scope) -> Report:
-    """Report which step gets paid within seven days."""
+    """Report the share of invoices paid within seven days of each step."""
     rows = build_rows(_step_outcomes(session, scope))
     return Report(
         name="reminder-results",
-        title="What reminders do",
-        question="Which step gets paid within seven days?",
+        title="Reminder results",
+        question="Which reminders lead to payment within seven days?",
         formula=(
-            f"Of the invoices for which the step was taken in the last year, at least {WITHIN_DAYS} days ago, and that"
-            f" were still open then: the share settled in full within {WITHIN_DAYS} days after it. What would have come"
-            " without the step nobody knows; a hold-out measures that."
+            f"Of the invoices that were open when the step was completed, in the last year and at least {WITHIN_DAYS}"
+            f" days ago: the share paid in full within {WITHIN_DAYS} days. Some would have been paid without the step;"
+            " a control group measures the difference."
         ),
         columns=(
             Column("step", "Step"),
-            Column("completed", "Taken", "number"),
+            Column("completed", "Completed", "number"),
             Column("paid", f"Paid within {WITHIN_DAYS} days", "number"),
             Column("percent", "Share", "share"),
         ),
@@ -53,19 +54,19 @@ def reminder_results(session: Session, scope: Scope) -> Report:
 
 
 def build_rows(taken: Iterable[StepOutcome]) -> list[dict[str, Any]]:
-    """Work out the figures, in the order in which the steps harden."""
+    """Return a row for each step, from the gentlest to the firmest."""
     counts: Counter[str] = Counter()
     paid: Counter[str] = Counter()
     for each in taken:
         if each.closed_on is not None and each.closed_on < each.completed_on:
-            continue  # it was paid already: the step crossed with the money
+            continue  # already paid when the step was completed
         counts[each.step] += each.invoices
         if each.closed_on is not None and each.closed_on <= each.completed_on + timedelta(days=WITHIN_DAYS):
             paid[each.step] += each.invoices
     return [
         {
             "id": step.value,
-            "step": step.value.replace("_", " "),
+            "step": label(step),
             "completed": counts[step.value],
             "paid": paid[step.value],
             "percent": percentage(paid[step.value], counts[step.value]),
@@ -76,7 +77,7 @@ def build_rows(taken: Iterable[StepOutcome]) -> list[dict[str, Any]]:
 
 
 def _step_outcomes(session: Session, scope: Scope) -> Iterable[StepOutcome]:
-    """Count the steps taken by their days; one whose mail never left was not taken."""
+    """Count completed steps by date; a step whose email was never sent does not count."""
     taken, outbox = SQLModel.metadata.tables["completed_step"], SQLModel.metadata.tables["outbox"]
     columns = (taken.c.step, taken.c.completed_on, INVOICE.c.closed_on)
     query = (
@@ -100,5 +101,5 @@ def _step_outcomes(session: Session, scope: Scope) -> Iterable[StepOutcome]:
 
 def _plot(rows: Sequence[dict[str, Any]]) -> Plot:
     bars = [Bar(row["step"], row["percent"], f"{row['percent']:.0f} % of {row['completed']}") for row in rows]
-    told = join_parts(f"{bar.label}: {bar.text}" for bar in bars)
-    return Plot("bars", f"Paid within {WITHIN_DAYS} days after it", told, bars=bars, unit="%")
+    alt_text = join_parts(f"{bar.label}: {bar.text}" for bar in bars)
+    return Plot("bars", f"Paid within {WITHIN_DAYS} days of the step", alt_text, bars=bars, unit="%")

@@ -1,4 +1,4 @@
-"""What every report is made of: a question, its figures as rows, and plots that show them at a glance."""
+"""The structure of every report: a question, figures as rows, and charts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Column(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """One bar: its label, its length, the text at its end, and how it is to be taken ("", "warn", "bad")."""
+    """A bar of a chart: its label, length, the text at its end, and its severity ("", "warn", "bad")."""
 
     label: str
     value: float
@@ -25,20 +25,20 @@ class Bar(NamedTuple):
 
 
 class Span(NamedTuple):
-    """A middle value within its range; ``low`` and ``high`` are None where there is none."""
+    """A value with its range; ``low`` and ``high`` are None where there is none."""
 
     label: str
     value: float | None
     low: float | None = None
     high: float | None = None
-    secondary: float | None = None  # beside the first: what was waived of what was charged
+    secondary: float | None = None  # a second value beside the first, such as waived beside charged
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A picture of some figures. ``shape``: bars (lying), columns (standing), line, or ranges (lying, with a mark).
+    """A chart; its ``kind`` is bars (horizontal), columns (vertical), line, or ranges (horizontal, with a mark).
 
-    ``told`` says in words what the picture shows, for those who do not see it.
+    ``alt_text`` describes it for screen readers.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report: ``question`` in a person's words, ``formula`` of its figures, rows with an ``id`` each, and plots."""
+    """A report: the question it answers, the formula of its figures, rows with an ``id`` each, and charts."""
 
     name: str
     title: str
@@ -64,7 +64,7 @@ class Report:
     notes: Sequence[str] = field(default_factory=tuple)
 
     def table_rows(self) -> Iterator[list[Any]]:
-        """Give the headings and then the rows, plain values, as a spreadsheet takes them."""
+        """Yield the headings, then the rows, as plain values for a spreadsheet."""
         yield [f"{column.heading} %" if column.kind == "share" else column.heading for column in self.columns]
         for row in self.rows:
             yield [row[column.key] for column in self.columns]

@@ -1,4 +1,4 @@
-"""Remembers figures that depend on nothing but the books and the day, until either of them is another one."""
+"""A cache for figures that depend only on the mirrored data and the date, until either changes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from connector.reports.scope import Scope
 
 Figures = TypeVar("Figures")
 _CACHE_SIZE = 300
-_CacheKey = tuple[str, tuple[int, ...]]  # which figures, of which companies
-_CacheVersion = tuple[date, tuple[tuple[int, date], ...]]  # the day, and each company's books as read, and its day
+_CacheKey = tuple[str, tuple[int, ...]]  # the function, and the companies
+_CacheVersion = tuple[date, tuple[tuple[int, date], ...]]  # the date, and each company's version of the mirror and date
 _cache: WeakKeyDictionary[Pool, dict[_CacheKey, tuple[_CacheVersion, Any]]] = WeakKeyDictionary()  # by open database
 
 
 def cached(compute: Callable[[Session, Scope], Figures]) -> Callable[[Session, Scope], Figures]:
-    """Make figures once for the same books on the same day: with a hundred thousand open invoices it takes seconds."""
+    """Compute figures once for the same data and date: with a hundred thousand open invoices that takes seconds."""
 
     @wraps(compute)
     def known_or_made(session: Session, scope: Scope) -> Figures:

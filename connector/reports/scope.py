@@ -1,4 +1,4 @@
-"""Which companies a report is about, and what day it is there."""
+"""The companies that a report covers, and the date in each of them."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ _BILLED = (InvoiceStatus.OPEN.value, InvoiceStatus.PAID.value)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The companies of a report, and the instant it is made at."""
+    """The companies of a report, and the instant for which it is made."""
 
     companies: Sequence[Connection]
     now: datetime
 
     @property
     def ids(self) -> list[int]:
-        """The ids of the companies."""
+        """Return the ids of the companies."""
         return [row.id or 0 for row in self.companies]
 
     @property
     def today(self) -> date:
-        """The day of the report: the company's own, or that of UTC where there are several."""
+        """Return the date of the report: in the company's time zone, or in UTC where there are several companies."""
         zone = self.companies[0].time_zone if len(self.companies) == 1 else None
         return today_in(zone, self.now) if zone else self.now.astimezone(UTC).date()
 
     def today_by_company(self) -> dict[int, date]:
-        """The day that it is in each company."""
+        """Return the current date in each company."""
         return {row.id or 0: today_in(row.time_zone, self.now) for row in self.companies}
 
     def companies_by_date(self) -> list[tuple[date, list[int]]]:
-        """The days that it is anywhere, and which companies have them: around midnight there are two or three."""
+        """Return the companies by their current date; around midnight there are two or three dates."""
         found: defaultdict[date, list[int]] = defaultdict(list)
         for company, today in self.today_by_company().items():
             found[today].append(company)
         return sorted(found.items())
 
     def split_by_company(self) -> list[Scope]:
-        """Each company by itself."""
+        """Return a scope for each company."""
         return [replace(self, companies=[row]) for row in self.companies]
 
     def billed(self) -> ColumnElement[bool]:
-        """Tell real invoices of these companies from drafts, voided and deleted ones."""
+        """Return a condition for the companies' real invoices: no drafts, no voided or deleted ones."""
         return and_(in_companies(INVOICE, self.ids), INVOICE.c.status.in_(_BILLED))
 
 
 def in_companies(table: Table, ids: Collection[int]) -> ColumnElement[bool]:
-    """Stay within some companies."""
+    """Return a condition for the rows of some companies."""
     return table.c.connection_id.in_(ids)

@@ -1,4 +1,4 @@
-"""What is held about one customer can be given to him and erased; keys, amounts and the log's proof stay."""
+"""Personal data of a customer is exported and erased; keys, amounts and the hash chain are kept."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_everything_held_about_a_customer_is_exported_and_nothing_about_another(
     }
     again = CliRunner().invoke(cli, ["customers", "export", "Miller & Sons", str(file)])
     assert again.exit_code == 2
-    assert "exported everything held about this customer" in verified_log(scenario)[1][-1]
+    assert "exported everything stored about this customer" in verified_log(scenario)[1][-1]
 
 
 def test_an_erased_customer_leaves_no_trace_but_keys_and_amounts_and_is_never_chased(scenario: Any) -> None:
@@ -278,7 +278,7 @@ def test_what_is_older_than_it_is_kept_goes_once_a_day_and_nothing_happens_twice
     assert kept_rows(scenario) == before
     sound, texts = verified_log(scenario)
     assert sound
-    assert texts[-1].startswith("Older than it is kept, and taken away: 1 raw, ")
+    assert texts[-1].startswith("Data past its retention period was deleted: 1 raw, ")
     assert sync_log.ERASED in texts
     retention.prune_daily(scenario.app)
     assert verified_log(scenario)[1] == texts  # once a day
@@ -305,6 +305,6 @@ def test_a_restored_backup_does_not_bring_an_erased_customer_back(
     monkeypatch.setattr("connector.cli.maintenance.open_command_app", lambda: nullcontext(scenario.app))
     done = CliRunner().invoke(cli, ["restore", str(tmp_path / "before.db")])
     assert done.exit_code == 0, done.output
-    assert f"now again: {scenario.miller.external_id}" in done.output
+    assert f"now erased again: {scenario.miller.external_id}" in done.output
     assert traces_in_file(scenario) == []
     assert verified_log(scenario)[0]

@@ -159,7 +159,7 @@ def test_the_figures_of_a_small_book_are_those_worked_out_by_hand(sample_engine:
     assert (now["open"], now["invoiced"], now["days"]) == (Decimal(555), Decimal(1355), 36.9)
 
     new, everybody = build_report(sample_engine, "days-to-pay").rows
-    assert (new["segment"], everybody["id"]) == ("new", "all")
+    assert (new["segment"], everybody["id"]) == ("New", "all")
     assert [
         everybody[key] for key in ("invoices", "first_quartile", "median", "third_quartile", "median_days_late")
     ] == [

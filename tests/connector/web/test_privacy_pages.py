@@ -69,7 +69,7 @@ def test_an_owner_exports_a_customers_data(site_with_invoices: Site, owner: Any)
     assert (told["customer"][0]["name"], told["exported_by"], len(told["invoice"])) == (NAME, "owner@example.com", 10)
     assert [each["content"]["name"] for each in told["owner_email"]] == [NAME]
     assert "Customer 00002" not in answer.text
-    assert log_texts(site_with_invoices)[-1] == "owner@example.com exported everything held about this customer."
+    assert log_texts(site_with_invoices)[-1] == "owner@example.com exported everything stored about this customer."
     bookkeeper = site_with_invoices.sign_in("bookkeeper")
     assert "/export" not in bookkeeper.get(CUSTOMER_PATH).text
     assert "/erase" not in bookkeeper.page.text
@@ -96,10 +96,10 @@ def test_a_customer_is_erased_after_typing_their_name_and_restored(site_with_inv
     owner.submit(page, {"confirm_password": PASSWORD})  # what was typed before is kept
     assert owner.page.status_code == 200
     for words in (
-        "known as “Erased customer c1”",
-        "without texts: 10.",
-        "Versions of your policy name him",
-        "Backups",
+        "now shown as “Erased customer c1”",
+        "without their texts: 10.",
+        "Your policy names the customer",
+        "backups",
     ):
         assert words in owner.text
     assert customer_name(site_with_invoices) == "Erased customer c1"
@@ -123,15 +123,15 @@ def test_what_prevents_erasure_is_reported_and_nothing_is_changed(site_with_invo
     page, before = f"{CUSTOMER_PATH}/erase", log_texts(site_with_invoices)
     owner.get(page)
     with lease.acquire(site_with_invoices.app, 1):
-        assert "A run of this company is under way: try again when it has ended." in refused(page, name=NAME)
+        assert "This company is being synced. Try again when the sync has ended." in refused(page, name=NAME)
     mail: dict[str, Any] = {"key": "m", "kind": "email", "state": "unconfirmed", "customer_id": "c1", "payload": {}}
     site_with_invoices.add_rows(OutboxEntry(connection_id=1, planned_at=NOW, **mail))
-    assert "settle what the outbox shows in doubt" in refused(page, name=NAME)
+    assert "resolve what the outbox shows as unconfirmed" in refused(page, name=NAME)
     assert (customer_name(site_with_invoices), log_texts(site_with_invoices)) == (NAME, before)
     site_with_invoices.add_rows(ErasedCustomer(connection_id=1, customer_id="c1", erased_at=NOW, erased_by="ann"))
     owner.get(CUSTOMER_PATH)
     with lease.acquire(site_with_invoices.app, 1):
-        assert "A run of this company is under way" in refused(f"{CUSTOMER_PATH}/erase/undo")
+        assert "This company is being synced" in refused(f"{CUSTOMER_PATH}/erase/undo")
 
 
 def test_an_owner_changes_the_retention_periods(site_with_invoices: Site, owner: Any) -> None:
@@ -145,9 +145,9 @@ def test_an_owner_changes_the_retention_periods(site_with_invoices: Site, owner:
     retention.prune_daily(site_with_invoices.app)
     assert "Last deletion: 23 Nov 2026" in " ".join((owner.get(page) and owner.text).split())
     for fields, words in (
-        ({"decisions": "0"}, "decisions: from 1 to 36500 days, or off"),
-        ({"raw": "36501"}, "raw: from 1 to 36500 days, or off"),
-        ({"emails": "a year"}, "mails: from 1 to 36500 days, or off"),
+        ({"decisions": "0"}, "decisions: enter 1 to 36500 days, or off"),
+        ({"raw": "36501"}, "raw: enter 1 to 36500 days, or off"),
+        ({"emails": "a year"}, "emails: enter 1 to 36500 days, or off"),
         ({"tasks": "1095"}, "Nothing was changed."),
     ):
         owner.get(page)
