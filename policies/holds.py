@@ -16,6 +16,7 @@ from policies.decisions import HoldCode
 from policies.formatting import format_amount, format_date
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, InvoiceStatus, Statement
+from policies.settlement import describe_settlement
 from policies.statement_context import Hold, StatementContext
 
 
@@ -27,7 +28,7 @@ def nothing_owed(context: StatementContext, invoice: Invoice) -> Hold | None:
         return Hold(f"{invoice.status.value.capitalize()} in the accounting system.")
     if invoice.status is InvoiceStatus.OPEN:
         return Hold("Nothing is due on it.")
-    return Hold(f"Paid on {format_date(invoice.closed_on)}." if invoice.closed_on else "Paid.")
+    return Hold(describe_settlement(invoice))
 
 
 def erased(context: StatementContext, invoice: Invoice) -> Hold | None:

@@ -32,6 +32,14 @@ class CreditKind(StrEnum):
     PREPAYMENT = "prepayment"
 
 
+class SettlementKind(StrEnum):
+    """What settled a part of an invoice: only a payment is money that came."""
+
+    PAYMENT = "payment"
+    CREDIT = "credit_note"
+    ADJUSTMENT = "adjustment"  # a journal entry: usually a write-off
+
+
 class Segment(StrEnum):
     """The group of customers whose schedule a customer follows (docs/policy.md, "Customer segments")."""
 
@@ -166,6 +174,7 @@ class BalanceChange:
 
     on: date
     amount: Decimal
+    kind: SettlementKind = SettlementKind.PAYMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +227,20 @@ class Invoice:
     paused_until_on: date | None = None
     balance_changes: tuple[BalanceChange, ...] = ()
     payment_plan: PaymentPlan | None = None
+
+    def settled_by(self, kind: SettlementKind) -> Decimal:
+        """Return how much of it was settled by payments, credits or journal entries."""
+        return -sum((change.amount for change in self.balance_changes if change.kind is kind), Decimal(0))
+
+    @property
+    def paid(self) -> Decimal:
+        """The money received for it. Credits, write-offs and deductions close an invoice, too, but are no payment."""
+        return self.settled_by(SettlementKind.PAYMENT)
+
+    @property
+    def last_paid_on(self) -> date | None:
+        """The date of the last payment."""
+        return max((each.on for each in self.balance_changes if each.kind is SettlementKind.PAYMENT), default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from policies.invoice_assessment import InvoiceAssessment
 from policies.past_actions import PastActions
 from policies.receivables import InvoiceStatus, Step
 from policies.schedule import suspension_date
+from policies.settlement import describe_payment
 
 
 class Postponement(NamedTuple):
@@ -97,8 +98,7 @@ def _suspension_on(covered: list[InvoiceAssessment], sends_on: date) -> date | N
 def reminder_reason(assessment: InvoiceAssessment, step: Step, send_slot: SendSlot) -> str:
     """Return why an invoice is in today's email."""
     if step is Step.THANK_YOU:
-        paid_on = assessment.invoice.closed_on or assessment.context.today
-        text = f"{step_title(step)}: paid in full on {format_date(paid_on)}"
+        text = f"{step_title(step)}: {describe_payment(assessment.invoice, assessment.context.today)}"
     else:
         text = f"{step_title(step)}: {assessment.describe_balance()}{_history_note(assessment)}"
     return f"{text}.{_send_window_note(send_slot)}"
@@ -140,8 +140,7 @@ def choose_thank_you(
         return None
     lead = min(paid, key=lambda each: (each.invoice.currency, each.invoice.id))
     ids = tuple(sorted(each.invoice.id for each in paid if each.context is lead.context))
-    paid_on = format_date(lead.invoice.closed_on or today)
-    text = f"{step_title(Step.THANK_YOU)}: {lead.number} was paid in full on {paid_on}"
+    text = f"{step_title(Step.THANK_YOU)} for {lead.number}: {describe_payment(lead.invoice, today)}"
     return SendReminder(
         customer_id=lead.context.statement.customer.id,
         currency=lead.invoice.currency,
@@ -157,12 +156,15 @@ def _is_due_thank_you(assessment: InvoiceAssessment) -> bool:
     invoice, context = assessment.invoice, assessment.context
     if invoice.status is not InvoiceStatus.PAID or invoice.closed_on is None or invoice.total <= 0 or invoice.fee_of:
         return False
+    if invoice.paid <= 0 or invoice.last_paid_on is None:
+        return False  # credited or written off: no money came
     live_since_at = context.statement.live_since_at
     if live_since_at is None or Step.THANK_YOU in assessment.completed:
         return False
     live_on = live_since_at.astimezone(find_time_zone(context.statement.company.time_zone)).date()
     days_ago = (context.today - invoice.closed_on).days
-    is_recent = 0 <= days_ago <= context.policy.thank_you.max_days_after_payment
+    days_since_payment = max(days_ago, (context.today - invoice.last_paid_on).days)
+    is_recent = days_ago >= 0 and days_since_payment <= context.policy.thank_you.max_days_after_payment
     return invoice.closed_on >= live_on and is_recent and not _gets_no_email(assessment)
 
 

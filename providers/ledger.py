@@ -107,13 +107,19 @@ class CreditRecord(NamedTuple):
 
 
 class ApplicationRecord(NamedTuple):
-    """The ``amount`` of a payment or credit (``source_kind``, ``source_id``) that is applied to an invoice."""
+    """The ``amount`` of a payment or credit (``source_kind``, ``source_id``) that is applied to an invoice.
+
+    Where a payment also links credits to invoices, ``credited`` and ``adjusted`` are the parts of the amount that came
+    from credit notes and from journal entries. What is left is money.
+    """
 
     source_kind: CreditKind
     source_id: str
     invoice_id: str
     applied_on: date
     amount: Decimal
+    credited: Decimal = Decimal(0)
+    adjusted: Decimal = Decimal(0)
 
 
 class DeletedRecord(NamedTuple):

@@ -15,6 +15,7 @@ from connector.geo import HolidayCalendar
 from connector.outbox.drafts import Draft
 from connector.outbox.payloads import EmailPayload
 from connector.runtime.run_context import RunContext
+from connector.sync.mirror.customer_behaviour import is_settled_by_money
 from connector.vocabulary import AgreementKind, AgreementState, LogKind, TaskCode
 from connector.vocabulary.labels import in_sentence, label
 from policies.agreements import grace_ends_on
@@ -121,6 +122,9 @@ def _judge(
         status = in_sentence(label(invoice.status, "invoice_status"))
         return _Outcome(AgreementState.ENDED, f"{name} ended: invoice {number} is {status}.")
     paid_on = format_date(invoice.closed_on)
+    if not _is_paid(session, invoice):
+        text = f"{name} ended: invoice {number} was credited or written off on {paid_on}."
+        return _Outcome(AgreementState.ENDED, text)
     if agreement.kind not in _DATED_KINDS or agreement.until_on is None:
         return _Outcome(AgreementState.RESOLVED, f"{name} ended: invoice {number} was paid on {paid_on}.")
     customer = session.get(CustomerRow, (agreement.connection_id, agreement.customer_id))
@@ -129,6 +133,16 @@ def _judge(
         return _Outcome(AgreementState.KEPT, f"{name} kept: invoice {number} was paid on {paid_on}.")
     late = format_days((invoice.closed_on - agreement.until_on).days)
     return _Outcome(AgreementState.BROKEN, f"{name} broken: invoice {number} was paid {late} late, on {paid_on}.")
+
+
+def _is_paid(session: Session, invoice: InvoiceRow) -> bool:
+    """Return whether money settled the invoice: a credit neither keeps nor breaks a promise to pay."""
+    query = select(col(InvoiceRow.external_id)).where(
+        col(InvoiceRow.connection_id) == invoice.connection_id,
+        col(InvoiceRow.external_id) == invoice.external_id,
+        is_settled_by_money(),
+    )
+    return session.scalar(query) is not None
 
 
 def _close(ctx: RunContext, session: Session, agreement: Agreement, outcome: _Outcome) -> None:

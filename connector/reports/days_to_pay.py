@@ -14,6 +14,7 @@ from connector.reports import customer_segments
 from connector.reports.formatting import join_parts, percentage
 from connector.reports.report import Column, Plot, Report, Span
 from connector.reports.scope import INVOICE, Scope, in_companies
+from connector.sync.mirror.customer_behaviour import is_settled_by_money
 from connector.vocabulary.labels import label
 from policies.receivables import InvoiceStatus, Segment
 
@@ -86,7 +87,7 @@ def _paid(session: Session, scope: Scope) -> dict[str, list[PaidInvoice]]:
     ]
     query = select(
         INVOICE.c.connection_id, INVOICE.c.customer_id, INVOICE.c.issued_on, INVOICE.c.due_on, settled_on
-    ).where(INVOICE.c.status == InvoiceStatus.PAID.value, or_(false(), *lately))
+    ).where(INVOICE.c.status == InvoiceStatus.PAID.value, is_settled_by_money(), or_(false(), *lately))
     for company, customer_id, issued_on, due_on, paid_on in session.execute(query).all():
         late = (paid_on - due_on).days if due_on else None
         segment = segments.get((company, customer_id), Segment.NEW.value)

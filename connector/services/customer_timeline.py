@@ -136,6 +136,8 @@ def _format_payment(payment: PaymentRow, numbers: list[str]) -> str:
     unapplied = ""
     if payment.unapplied_e4:
         unapplied = f"; {format_amount(from_e4(payment.unapplied_e4), payment.currency)} of it is not applied yet"
+    if not payment.total_e4 and numbers:
+        return f"Credit or journal entry{applied}{more}"  # QuickBooks links them by a payment of 0
     return f"Payment of {format_amount(from_e4(payment.total_e4), payment.currency)}{applied}{more}{unapplied}"
 
 

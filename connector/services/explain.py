@@ -34,11 +34,13 @@ from connector.results import Amount, Result
 from connector.services.invoice_timeline import TimelineEvent, find_invoice_entries, invoice_timeline
 from connector.services.invoices import ActiveAgreements, active_agreements, find_invoice
 from connector.services.upcoming_actions import UpcomingAction, list_customer_upcoming
+from connector.sync.mirror.facts import build_balance_changes
 from connector.sync.mirror.pages import load_statements
 from connector.vocabulary import LogKind, OutboxKind, OutboxState
+from policies.currencies import plain_amount
 from policies.decide import decide
 from policies.decisions import DecisionKind
-from policies.receivables import CreditKind, InvoiceStatus, Step
+from policies.receivables import CreditKind, InvoiceStatus, SettlementKind, Step
 
 _LOG_ENTRIES_MAX = 30
 _UPCOMING_DAYS = 60
@@ -69,9 +71,9 @@ class InvoiceCustomer(Result):
 
 
 class AppliedAmount(Result):
-    """A payment or credit that is applied to an invoice."""
+    """A payment, credit or journal entry that is applied to an invoice."""
 
-    kind: CreditKind
+    kind: CreditKind | SettlementKind
     id: str
     on: date
     amount: Amount
@@ -244,12 +246,13 @@ def _applied(session: Session, invoice: InvoiceRow) -> list[AppliedAmount]:
     )
     return [
         AppliedAmount(
-            kind=CreditKind(row.source_kind),
+            kind=CreditKind(row.source_kind) if change.kind is SettlementKind.PAYMENT else change.kind,
             id=row.source_id,
             on=row.applied_on,
-            amount=format_e4(row.amount_e4, invoice.currency),
+            amount=plain_amount(-change.amount, invoice.currency),
         )
         for row in session.scalars(query)
+        for change in build_balance_changes(row)
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -16,9 +17,11 @@ from connector.db.tables import Agreement, ApplicationRow, CompletedStep, Connec
 from connector.evaluation import decision_records
 from connector.outbox.payloads import EmailPayload, payload_as
 from connector.results import Result
+from connector.sync.mirror.facts import build_balance_changes
 from connector.vocabulary import OutboxKind, OutboxState, TimelineKind
 from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_amount, format_date
+from policies.receivables import InvoiceStatus, SettlementKind
 
 ENDED_STATES = (OutboxState.DONE, OutboxState.UNCONFIRMED, OutboxState.REJECTED)
 _DONE_TEXTS = {
@@ -115,13 +118,18 @@ def _ledger_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]
         col(ApplicationRow.connection_id) == invoice.connection_id,
         col(ApplicationRow.invoice_id) == invoice.external_id,
     )
+    paid = Decimal(0)
     for row in session.scalars(query):
-        amount = format_amount(from_e4(row.amount_e4), invoice.currency)
-        source = label(row.source_kind, "credit_kind")
-        yield row.applied_on, TimelineKind.APPLIED, f"{source} of {amount} applied"
+        for change in build_balance_changes(row):
+            amount = format_amount(-change.amount, invoice.currency)
+            is_payment = change.kind is SettlementKind.PAYMENT
+            source = label(row.source_kind, "credit_kind") if is_payment else label(change.kind)
+            yield row.applied_on, TimelineKind.APPLIED, f"{source} of {amount} applied"
+            paid -= change.amount if is_payment else 0
     if invoice.closed_on is not None:
-        status = in_sentence(label(invoice.status, "invoice_status"))
-        yield invoice.closed_on, TimelineKind.CLOSED, f"Closed: {status}"
+        is_settled_otherwise = invoice.status == InvoiceStatus.PAID and paid < from_e4(invoice.total_e4)
+        status = "" if is_settled_otherwise else f": {in_sentence(label(invoice.status, 'invoice_status'))}"
+        yield invoice.closed_on, TimelineKind.CLOSED, f"Closed{status}"
 
 
 def _decision_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]:

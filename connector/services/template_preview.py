@@ -13,7 +13,7 @@ from connector.connections.account_owners import load_team
 from connector.db.engine import reading
 from connector.db.tables import Connection, InvoiceRow
 from connector.emails.outbound import email_templates, render
-from connector.emails.outbound.email_facts import EmailFacts
+from connector.emails.outbound.email_facts import EmailFacts, PaidLine
 from connector.emails.outbound.email_templates import TemplateError
 from connector.emails.outbound.facts_builder import PlannedEmail, build_facts, list_open_invoices
 from connector.emails.outbound.ledger_documents import KnownDocuments
@@ -92,6 +92,8 @@ def _fill_missing_facts(facts: EmailFacts, invoice: Invoice, today: date) -> Ema
         return replace(facts, discount=Discount(invoice.due * 0, today))
     if facts.step is Step.PROMISE_BROKEN and facts.promised_on is None:
         return replace(facts, promised_on=today)
+    if facts.step is Step.THANK_YOU and not facts.paid:
+        return replace(facts, paid=[PaidLine(invoice.number, invoice.total, today)])
     return facts
 
 

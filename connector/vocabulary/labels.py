@@ -40,7 +40,7 @@ from policies.agreements import AgreementTask
 from policies.decisions import DecisionKind, HoldCode
 from policies.exception_checks import ExceptionCode
 from policies.fee_rules import FeeApproval, FeeInvoicing, FeeKind, FeePreset
-from policies.receivables import CreditKind, FeeOutcome, InvoiceStatus, Segment, Size, Step
+from policies.receivables import CreditKind, FeeOutcome, InvoiceStatus, Segment, SettlementKind, Size, Step
 from policies.schedule import StepKind
 from policies.sections import Language, Origin, Tone
 
@@ -94,6 +94,11 @@ _CREDIT_KINDS: dict[str, str] = {
     CreditKind.PAYMENT: "Payment",
     CreditKind.OVERPAYMENT: "Overpayment",
     CreditKind.PREPAYMENT: "Prepayment",
+}
+_SETTLEMENT_KINDS: dict[str, str] = {
+    SettlementKind.PAYMENT: "Payment",
+    SettlementKind.CREDIT: "Credit note",
+    SettlementKind.ADJUSTMENT: "Journal entry",
 }
 _OUTBOX_KINDS: dict[str, str] = {
     OutboxKind.EMAIL: "Email",
@@ -493,6 +498,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "role": _ROLES,
     "run_outcome": _RUN_OUTCOMES,
     "segment": _SEGMENTS,
+    "settlement_kind": _SETTLEMENT_KINDS,
     "size": _SIZES,
     "step": _STEPS,
     "step_kind": _STEP_KINDS,

@@ -606,6 +606,8 @@ Table(
     Column("invoice_id", String, primary_key=True),
     Column("applied_on", Date, nullable=False),
     Column("amount_e4", BigInteger, nullable=False),
+    Column("credited_e4", BigInteger, nullable=False),
+    Column("adjusted_e4", BigInteger, nullable=False),
     Index("ix_application_invoice", "connection_id", "invoice_id"),
 )
 Table(

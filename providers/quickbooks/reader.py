@@ -97,6 +97,10 @@ class RecordMapper:
                 _add_unmapped(page, record)
         self._load_payment_dates(records)
         page.invoices += [mapping.map_invoice(record, self._context) for record in records]
+        for record in records:
+            if record.deposit is not None:
+                page.applications += mapping.map_deposit(record)
+                page.replaced_sources.append((CreditKind.PAYMENT, mapping.deposit_id(record)))
         self._fill_missing_emails(page, records)
 
     def _load_payment_dates(self, records: list[Invoice]) -> None:

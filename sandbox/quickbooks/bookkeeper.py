@@ -12,6 +12,7 @@ from sandbox.core import JsonObject
 from sandbox.quickbooks import writes
 from sandbox.quickbooks.company_ledger import CompanyLedger
 from sandbox.quickbooks.entity_store import Entry
+from sandbox.quickbooks.formats import ZERO
 from sandbox.quickbooks.formats import parse_amount as figure
 from sandbox.quickbooks.history import link_credit, write_note
 from sandbox.quickbooks.list_entities import name_key
@@ -79,6 +80,39 @@ class Bookkeeper:
             paid = entry.body["Balance"] if amount is None else figure("amount", amount)
             lines = [application_line("Invoice", entry.number, paid)]
             return self._receive_payment(entry.body["CustomerRef"], paid, lines, on)
+
+    def receive(
+        self,
+        customer: str,
+        amount: Money,
+        applied: dict[str, Money],
+        *,
+        credits: dict[str, Money] | None = None,
+        on: date | None = None,
+    ) -> JsonObject:
+        """Receive one payment of several invoices (number to amount), with credit memos (id to amount) beside it."""
+        with self._lock:
+            invoices = {name: self._invoice(name) for name in applied}
+            lines = [
+                application_line("Invoice", invoices[name].number, figure("amount", applied[name])) for name in applied
+            ]
+            lines += [
+                application_line("CreditMemo", each, figure("amount", part)) for each, part in (credits or {}).items()
+            ]
+            reference = {"value": str(self._customer(customer).number)}
+            return self._receive_payment(reference, figure("amount", amount), lines, on)
+
+    def write_off(self, invoice: str, amount: Money | None = None, *, on: date | None = None) -> JsonObject:
+        """Clear an invoice by a journal entry, which QuickBooks links to it by a payment of 0."""
+        with self._lock:
+            entry = self._invoice(invoice)
+            cleared = entry.body["Balance"] if amount is None else figure("amount", amount)
+            journal = self._get_ledger().new_id("Payment")  # transactions share a sequence
+            lines = [
+                application_line("Invoice", entry.number, cleared),
+                application_line("JournalEntry", journal, cleared),
+            ]
+            return self._receive_payment(entry.body["CustomerRef"], ZERO, lines, on)
 
     def pay_unapplied(self, customer: str, amount: Money, *, on: date | None = None) -> JsonObject:
         """Receive an unapplied payment."""

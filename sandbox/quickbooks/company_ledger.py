@@ -179,7 +179,8 @@ class CompanyLedger:
             by.pop(payment.number, None)
             if target in applications:
                 by[payment.number] = applications[target]
-            entry = self.stores[target[0]].entries.get(target[1])
+            store = self.stores.get(target[0])  # journal entries have none
+            entry = store.entries.get(target[1]) if store is not None else None
             if entry is not None:
                 self.change(entry, self.with_balance(entry.body, entry.entity, entry.number))
                 self.update_customer_balance(entry)

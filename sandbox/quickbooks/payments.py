@@ -1,4 +1,4 @@
-"""Received payments, and the invoices and credit memos they are linked to."""
+"""Received payments, and the invoices, credit memos and journal entries they are linked to."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def applications_of(payment: Entry) -> Applications:
 
 
 def credit_total(applications: Applications) -> Decimal:
-    """Return the total taken from credit memos."""
-    return sum((amount for (entity, _), amount in applications.items() if entity == "CreditMemo"), ZERO)
+    """Return the total taken from credit memos, and from journal entries that credit accounts receivable."""
+    return sum((amount for (entity, _), amount in applications.items() if entity != "Invoice"), ZERO)
 
 
 def invoice_total(applications: Applications) -> Decimal:
@@ -87,6 +87,9 @@ def _parse_applications(
     for line in lines:
         for link in line.get("LinkedTxn") or []:
             entity, value = link.get("TxnType"), link.get("TxnId")
+            if entity == "JournalEntry":  # there is no store of them: any id stands for one that is large enough
+                applications[entity, int(value)] = round_to_cents(parse_amount("Line.Amount", line.get("Amount")))
+                continue
             if entity not in {"Invoice", "CreditMemo"}:
                 raise business(f"Transactions of type {entity} may not be linked to a payment here.")
             entry = ledger.find(entity, value)
@@ -105,7 +108,7 @@ def _parse_applications(
 
 def _line(ledger: CompanyLedger, target: tuple[str, int], amount: Decimal) -> JsonObject:
     entity, number = target
-    body = ledger.stores[entity].entries[number].body
+    body = ledger.stores[entity].entries[number].body if entity in ledger.stores else {"Balance": ZERO}
     facts = {"txnId": number, "txnOpenBalance": body["Balance"], "txnReferenceNumber": body.get("DocNumber", "")}
     return {
         "Amount": round_to_cents(amount),

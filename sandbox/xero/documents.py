@@ -1,6 +1,7 @@
 """The documents of a simulated Xero organisation.
 
-Always, ``Invoice.amount_due == total - amount_paid - amount_credited`` and ``Credit.remaining == total - allocated``.
+Always, ``Invoice.amount_due == total - deduction - amount_paid - amount_credited`` and ``Credit.remaining == total -
+allocated``.
 """
 
 from __future__ import annotations
@@ -132,6 +133,7 @@ class Invoice(Document):
     expected_on: date | None = None
     created_by_app: bool = False
     fully_paid_on: date | None = None
+    deduction: Decimal = ZERO  # under the Construction Industry Scheme (CIS): the customer pays it to the tax office
     payments: list[Payment] = field(default_factory=list)
     allocations: list[Allocation] = field(default_factory=list)
 
@@ -149,7 +151,7 @@ class Invoice(Document):
     @property
     def amount_due(self) -> Decimal:
         """The amount still due."""
-        return self.total - self.amount_paid - self.amount_credited
+        return self.total - self.deduction - self.amount_paid - self.amount_credited
 
 
 def round_to_cents(amount: Decimal) -> Decimal:

@@ -93,6 +93,8 @@ def invoice_object(invoice: Invoice) -> JsonObject:
 
 def _optional(invoice: Invoice) -> JsonObject:
     shape: JsonObject = {}
+    if invoice.deduction:
+        shape["CISDeduction"] = invoice.deduction
     if invoice.branding_theme:
         shape["BrandingThemeID"] = invoice.branding_theme
     if invoice.url:

@@ -76,11 +76,27 @@ class SandboxCompany:
         self.numbers.append(number)
         return number
 
-    def pay(self, number: str, amount: str | None = None) -> None:
+    def pay(self, number: str, amount: str | None = None, *, on: date | None = None) -> None:
         if self.provider == "xero":
-            self.simulator.pay(number, amount or "", **self.company_filter)
+            self.simulator.pay(number, amount or "", on.isoformat() if on else "", **self.company_filter)
         else:
-            self.simulator.pay(number, amount)
+            self.simulator.pay(number, amount, on=on)
+
+    def credit_invoice(self, number: str, amount: str) -> None:
+        """Enter a credit note and apply it to the invoice: on QuickBooks by a payment of 0."""
+        if self.provider == "xero":
+            self.simulator.credit(number, amount, **self.company_filter)
+            return
+        customer = self.simulator.find(number)["CustomerRef"]["value"]
+        self.simulator.apply_credit(self.simulator.credit(customer, amount)["Id"], number)
+
+    def delete_payment(self, number: str) -> None:
+        """Delete the last payment of an invoice."""
+        if self.provider == "xero":
+            payment = self.simulator.find(number, **self.company_filter).payments[-1].id
+            self.simulator.delete_payment(payment, **self.company_filter)
+            return
+        self.simulator.delete_payment(self.simulator.find(number)["LinkedTxn"][-1]["TxnId"])
 
     def void(self, number: str) -> None:
         self.simulator.void(number, **self.company_filter)

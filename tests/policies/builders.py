@@ -20,7 +20,17 @@ from policies.decisions import (
     SendReminder,
 )
 from policies.policy import ReminderPolicy
-from policies.receivables import Company, Customer, Invoice, InvoiceStatus, PastAction, Size, Statement, Step
+from policies.receivables import (
+    BalanceChange,
+    Company,
+    Customer,
+    Invoice,
+    InvoiceStatus,
+    PastAction,
+    Size,
+    Statement,
+    Step,
+)
 
 MONDAY = date(2026, 11, 23)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -77,7 +87,10 @@ def overdue_invoice(days: int, **facts: Any) -> Invoice:
 
 
 def paid_invoice(closed_on: date, **facts: Any) -> Invoice:
-    return invoice(**{"due": Decimal(0), "status": InvoiceStatus.PAID, "closed_on": closed_on, **facts})
+    """Build an invoice that was paid in full by one payment, unless its balance changes say otherwise."""
+    payment = BalanceChange(closed_on, -Decimal(str(facts.get("total", "100.00"))))
+    known = {"due": Decimal(0), "status": InvoiceStatus.PAID, "closed_on": closed_on, "balance_changes": (payment,)}
+    return invoice(**{**known, **facts})
 
 
 def statement(*invoices: Invoice, now: datetime | None = None, **facts: Any) -> Statement:
@@ -185,7 +198,8 @@ class Simulation:
         pays_on = self.payment_dates.get(each.id)
         if pays_on is None or today < pays_on:
             return each
-        return replace(each, status=InvoiceStatus.PAID, due=Decimal(0), closed_on=pays_on)
+        changes = (*each.balance_changes, BalanceChange(pays_on, -each.due))
+        return replace(each, status=InvoiceStatus.PAID, due=Decimal(0), closed_on=pays_on, balance_changes=changes)
 
     def _apply(self, action: Action, now: datetime, today: date) -> None:
         is_contact = isinstance(action, SendReminder)

@@ -14,6 +14,7 @@ from policies.decide import decide
 from policies.decisions import DecisionKind, HoldCode
 from policies.policy import ReminderPolicy
 from policies.receivables import (
+    BalanceChange,
     Credit,
     CreditKind,
     Discount,
@@ -56,9 +57,11 @@ def credit(remaining: str, currency: str = "EUR") -> Credit:
     return Credit("cr", CreditKind.PAYMENT, "c1", currency, Decimal(remaining), YESTERDAY)
 
 
+PAID = (BalanceChange(YESTERDAY, Decimal(-100)),)
+
 # each hold: its code, the facts of invoice, customer and statement that cause it, and a part of its sentence
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
-    ("nothing_owed", {"status": InvoiceStatus.PAID, "due": Decimal(0)}, {}, {}, "Paid"),
+    ("nothing_owed", {"status": InvoiceStatus.PAID, "due": Decimal(0), "balance_changes": PAID}, {}, {}, "Paid."),
     ("nothing_owed", {"status": InvoiceStatus.VOIDED}, {}, {}, "Voided in"),
     ("nothing_owed", {"status": InvoiceStatus.DELETED}, {}, {}, "Deleted in"),
     ("nothing_owed", {"due": Decimal(0)}, {}, {}, "Nothing is due"),

@@ -102,7 +102,7 @@ class CreditRow(SQLModel, table=True):
 
 
 class ApplicationRow(SQLModel, table=True):
-    """How much of a payment or credit is applied to an invoice."""
+    """How much of a payment or credit is applied to an invoice, and which parts of a payment are not money."""
 
     __tablename__: ClassVar[Any] = "application"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
@@ -111,6 +111,8 @@ class ApplicationRow(SQLModel, table=True):
     invoice_id: str = Field(primary_key=True)
     applied_on: date
     amount_e4: int = money_column()
+    credited_e4: int = money_column(0)
+    adjusted_e4: int = money_column(0)
     __table_args__ = (Index("ix_application_invoice", "connection_id", "invoice_id"),)
 
 

@@ -24,7 +24,11 @@ class FeeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """One invoice in an email. ``days_late`` counts in the company's time zone and is negative before the due date."""
+    """One invoice in an email.
+
+    ``days_late`` counts in the company's time zone and is negative before the due date. ``paid`` is money that came:
+    ``total`` less ``due`` may also be a credit or a deduction.
+    """
 
     number: str
     issued_on: date
@@ -34,11 +38,12 @@ class InvoiceLine:
     days_late: int
     pay_link: str = ""
     disputed: bool = False
+    paid: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
 class PaidLine:
-    """One invoice in a thank-you email."""
+    """One invoice in a thank-you email: the money that came, less than its total where a credit did the rest."""
 
     number: str
     paid: Decimal

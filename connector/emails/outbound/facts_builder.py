@@ -70,7 +70,9 @@ def build_facts(
         discount=next((invoice.discount for invoice in about if invoice.discount), None),
         suspension_on=planned.suspension_on,
         promised_on=max((invoice.promised_on for invoice in about if invoice.promised_on), default=None),
-        paid=[PaidLine(i.number, i.total, i.closed_on or today) for i in about] if is_thank_you else (),
+        paid=[PaidLine(each.number, each.paid, each.last_paid_on or today) for each in about if each.paid > 0]
+        if is_thank_you
+        else (),
     )
 
 
@@ -85,6 +87,7 @@ def build_invoice_line(invoice: Invoice, today: date, pay_link: str = "") -> Inv
         days_late=(today - invoice.due_on).days if invoice.due_on else 0,
         pay_link=pay_link,
         disputed=invoice.disputed_on is not None,
+        paid=invoice.paid,
     )
 
 

@@ -86,7 +86,7 @@ class EmailTexts:
             "sender": _signature_name(facts),
             "reply_to": facts.reply_to or facts.sender,
             "plural": "yes" if len(numbers) > 1 else "",
-            "partly_paid": "yes" if any(line.due < line.total for line in self.about) else "",
+            "partly_paid": "yes" if any(line.paid > 0 for line in self.about) else "",
             "invoices": invoices,
             "Invoices": invoices[:1].upper() + invoices[1:],
             "reference": reference,

@@ -121,7 +121,7 @@ def _select_text(dialect: str, column: str) -> str:
         ("connection_id",) if column == "invoice_id" else ("connection_id", "source_kind")
     )  # in the order of the index
     conditions = [f"{name} = {_PLACEHOLDER[dialect]}" for name in fixed] + [f"{column} {_IN_LIST[dialect]}"]
-    columns = "connection_id, source_kind, source_id, invoice_id, applied_on, amount_e4"
+    columns = "connection_id, source_kind, source_id, invoice_id, applied_on, amount_e4, credited_e4, adjusted_e4"
     return f"SELECT {columns} FROM application WHERE {' AND '.join(conditions)}"  # noqa: S608 - names, no values
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -28,6 +28,7 @@ from policies.receivables import (
     PaymentBehaviour,
     PaymentPlan,
     RevenueRank,
+    SettlementKind,
     Step,
 )
 from providers.geo import country_code, language_in, time_zone
@@ -165,9 +166,17 @@ def build_payment_plan(row: SqlRow) -> PaymentPlan:
     return PaymentPlan(row.since_on, from_e4(row.amount_e4), instalments)
 
 
-def build_balance_change(row: SqlRow) -> BalanceChange:
-    """Return how a payment or credit changed an invoice's balance."""
-    return BalanceChange(row.applied_on, -from_e4(row.amount_e4))
+def build_balance_changes(row: SqlRow) -> Iterator[BalanceChange]:
+    """Yield how a payment or credit changed an invoice's balance: its money, and what else it linked to the invoice."""
+    is_credit = row.source_kind == CreditKind.CREDIT_NOTE
+    parts = {
+        SettlementKind.PAYMENT: 0 if is_credit else row.amount_e4 - row.credited_e4 - row.adjusted_e4,
+        SettlementKind.CREDIT: row.amount_e4 if is_credit else row.credited_e4,
+        SettlementKind.ADJUSTMENT: 0 if is_credit else row.adjusted_e4,
+    }
+    for kind, amount_e4 in parts.items():
+        if amount_e4:
+            yield BalanceChange(row.applied_on, -from_e4(amount_e4), kind)
 
 
 def build_credit(row: SqlRow) -> Credit:

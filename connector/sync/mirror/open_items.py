@@ -11,7 +11,7 @@ from connector.sync.mirror.customer_batch import TABLES, CustomerBatch
 from connector.sync.mirror.facts import (
     INVOICE_COLUMNS,
     NO_OVERRIDES,
-    build_balance_change,
+    build_balance_changes,
     build_credit,
     build_invoice,
     build_payment_plan,
@@ -74,7 +74,10 @@ def _balance_changes(batch: CustomerBatch, ids: Select[tuple[str]]) -> dict[str,
     application = TABLES["application"]
     query = select(application).where(batch.with_ids(application, "invoice_id", ids))
     query = query.order_by(application.c.applied_on, application.c.source_id)
-    return batch.many_per_key(query, "invoice_id", build_balance_change)
+    found: defaultdict[str, list[BalanceChange]] = defaultdict(list)
+    for row in batch.session.execute(query):
+        found[row.invoice_id].extend(build_balance_changes(row))
+    return found
 
 
 def _payment_plans(batch: CustomerBatch, ids: Select[tuple[str]]) -> dict[str, PaymentPlan]:

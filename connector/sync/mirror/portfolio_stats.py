@@ -123,4 +123,5 @@ def _revenue_ranks(session: Session, connection_id: int, since_on: date) -> dict
 
 def _last_payment_on(session: Session, connection_id: int) -> date | None:
     payment = SQLModel.metadata.tables["payment"]
-    return session.execute(select(func.max(payment.c.paid_on)).where(payment.c.connection_id == connection_id)).scalar()
+    is_money = (payment.c.connection_id == connection_id, payment.c.total_e4 > 0)  # a payment of 0 only links credits
+    return session.execute(select(func.max(payment.c.paid_on)).where(*is_money)).scalar()

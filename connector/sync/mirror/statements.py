@@ -168,7 +168,7 @@ class _StatementReader:
             )
 
     def _history(self, batch: CustomerBatch) -> dict[str, SqlRow]:
-        paid = func.count().filter(_INVOICE.c.status == InvoiceStatus.PAID)
+        paid = func.count().filter(_INVOICE.c.status == InvoiceStatus.PAID, customer_behaviour.is_settled_by_money())
         query = select(
             _INVOICE.c.customer_id,
             func.min(_INVOICE.c.issued_on).label("first_on"),

@@ -171,7 +171,11 @@ _COLUMN_BUILDERS: dict[str, list[ColumnBuilder]] = {
         *map(_money, ("total", "remaining")),
         _instant("updated_at"),
     ],
-    "application": [*map(_copied, ("source_kind", "source_id", "invoice_id")), _date("applied_on"), _money("amount")],
+    "application": [
+        *map(_copied, ("source_kind", "source_id", "invoice_id")),
+        _date("applied_on"),
+        *map(_money, ("amount", "credited", "adjusted")),
+    ],
 }
 
 

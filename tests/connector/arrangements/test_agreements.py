@@ -145,6 +145,15 @@ def test_a_promise_is_judged_by_the_payment_date_not_by_the_sync(late_customer: 
     assert agreement_states(late_customer) == [("promise", "broken")]
 
 
+def test_a_credit_neither_keeps_nor_breaks_a_promise(late_customer: Scenario) -> None:
+    late_customer.run()
+    change_invoice(late_customer, agreements.set_promise, on=days(2))
+    late_customer.pass_days(9)
+    late_customer.company.credit_invoice(late_customer.number, "1200.00")
+    late_customer.run()
+    assert agreement_states(late_customer) == [("promise", "ended")]
+
+
 def two_instalments(scenario: Scenario) -> list[Instalment]:
     with reading(scenario.app.engine) as session:
         return agreements.equal_instalments(

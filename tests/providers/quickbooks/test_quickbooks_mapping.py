@@ -237,3 +237,48 @@ def test_company_has_its_own_time_zone_else_that_of_its_address(
     name: str, country: str, region: str, zone: str
 ) -> None:
     assert _company_time_zone(name, country, region) == zone
+
+
+def linked(amount: float, kind: str, number: str) -> dict[str, Any]:
+    return {"Amount": amount, "LinkedTxn": [{"TxnId": number, "TxnType": kind}]}
+
+
+@pytest.mark.parametrize(
+    ("total", "lines", "expected"),
+    [
+        (900, [linked(900, "Invoice", "95")], [("95", "900", "0", "0")]),
+        (0, [linked(900, "Invoice", "95"), linked(900, "CreditMemo", "7")], [("95", "900", "900", "0")]),
+        (0, [linked(900, "Invoice", "95"), linked(900, "JournalEntry", "8")], [("95", "900", "0", "900")]),
+        (700, [linked(900, "Invoice", "95"), linked(200, "CreditMemo", "7")], [("95", "900", "200", "0")]),
+        (
+            1200,
+            [linked(1200, "Invoice", "95"), linked(300, "Invoice", "96"), linked(300, "CreditMemo", "7")],
+            [("95", "1200", "0", "0"), ("96", "300", "300", "0")],
+        ),
+        (
+            500,
+            [
+                linked(400, "Invoice", "95"),
+                linked(600, "Invoice", "96"),
+                linked(100, "CreditMemo", "7"),
+                linked(400, "JournalEntry", "8"),
+            ],
+            [("95", "400", "100", "300"), ("96", "600", "0", "100")],
+        ),
+        (900, [linked(900, "Expense", "12")], []),  # a bounced cheque: the payment now settles the bank's charge
+    ],
+    ids=["money", "credit memo", "journal entry", "money and credit", "credit of its size", "all three", "bounced"],
+)
+def test_a_payment_says_how_much_of_it_is_money(
+    total: int, lines: list[dict[str, Any]], expected: list[tuple[str, ...]]
+) -> None:
+    record = one(Payment, PAYMENT, TotalAmt=total, UnappliedAmt=0, Line=lines)
+    found = [(each.invoice_id, each.amount, each.credited, each.adjusted) for each in mapping.map_applications(record)]
+    assert found == [(to, *map(Decimal, amounts)) for to, *amounts in expected]
+
+
+def test_the_deposit_on_an_invoice_is_money_that_came() -> None:
+    [deposit] = mapping.map_deposit(one(Invoice, INVOICE, Deposit=62.07, Balance=300))
+    assert (deposit.invoice_id, deposit.amount, deposit.credited) == ("95", Decimal("62.07"), 0)
+    assert mapping.map_deposit(one(Invoice, INVOICE, Deposit=0)) == []
+    assert mapping.map_deposit(one(Invoice, INVOICE, Deposit=62.07, TotalAmt=0, Balance=0)) == []

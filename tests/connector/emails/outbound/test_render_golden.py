@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_texts_after_a_part_payment_are_as_last_approved(language: str, facts_fo
     for step in (Step.PAST_DUE, Step.SECOND_NOTICE, Step.PROMISE_BROKEN):
         for tone in TONES:
             facts = facts_for(step, language=language, tone=tone)
-            part_paid = replace(facts.invoices[0], total=facts.invoices[0].due + 500)
+            part_paid = replace(facts.invoices[0], total=facts.invoices[0].due + 500, paid=Decimal(500))
             for variant in (replace(facts, invoices=(part_paid,)), _about_two(replace(facts, invoices=(part_paid,)))):
                 opening = compose_email(variant).text.splitlines()[2]
                 openings += f"===== {step}, {tone}\n{opening}\n"

@@ -24,6 +24,7 @@ from policies.receivables import (
     InvoiceStatus,
     PastAction,
     Segment,
+    SettlementKind,
     Size,
     Statement,
     Step,
@@ -140,7 +141,7 @@ def test_a_statement_holds_what_the_ledger_said(mirrored: Engine) -> None:
     assert (invoice.discount, invoice.promised_on) == (Discount(Decimal(2), date(2026, 10, 11)), date(2026, 12, 1))
     assert (invoice.ledger_fee, invoice.sent_to_customer) == (True, False)
     assert invoice.balance_changes == (
-        BalanceChange(date(2026, 11, 2), Decimal("-10.5")),
+        BalanceChange(date(2026, 11, 2), Decimal("-10.5"), SettlementKind.CREDIT),
         BalanceChange(date(2026, 11, 3), Decimal(-9)),
     )
     assert statement.credits == (
@@ -399,6 +400,24 @@ def test_habits_are_learned_from_what_was_settled_before_today(mirrored: Engine)
     assert (late.closed_invoices, late.median_days_late) == (8, 20)
     assert (prompt.closed_invoices, prompt.median_days_late, prompt.on_time_streak) == (8, 0, 8)
     assert late.late_share > prompt.late_share
+
+
+def test_an_invoice_that_was_credited_or_written_off_says_nothing_about_how_a_customer_pays(mirrored: Engine) -> None:
+    on = date(2026, 11, 10)
+    _store(
+        mirrored,
+        invoices=[_paid("paid"), _paid("partly"), _paid("credited"), _paid("cleared"), _invoice("open")],
+        applications=[
+            ApplicationRecord(CreditKind.PAYMENT, "p1", "paid", on, Decimal(100)),
+            ApplicationRecord(CreditKind.PAYMENT, "p2", "partly", on, Decimal(100), credited=Decimal(40)),
+            ApplicationRecord(CreditKind.CREDIT_NOTE, "n1", "credited", on, Decimal(100)),
+            ApplicationRecord(CreditKind.PAYMENT, "p3", "cleared", on, Decimal(100), adjusted=Decimal(100)),
+        ],
+    )
+    customer = _only(mirrored).customer
+    assert customer.paid_invoices == 2
+    assert customer.payment_behaviour is not None
+    assert customer.payment_behaviour.closed_invoices == 2
 
 
 def test_a_broken_promise_is_remembered_for_a_year(mirrored: Engine) -> None:
