@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row
 
 from connector.db.money import from_e4
-from connector.db.tables import Connection
+from connector.db.tables import ApplicationRow, Connection
 from connector.vocabulary import OutboxKind, OutboxState
 from policies.receivables import (
     BalanceChange,
@@ -166,7 +166,7 @@ def build_payment_plan(row: SqlRow) -> PaymentPlan:
     return PaymentPlan(row.since_on, from_e4(row.amount_e4), instalments)
 
 
-def build_balance_changes(row: SqlRow) -> Iterator[BalanceChange]:
+def build_balance_changes(row: SqlRow | ApplicationRow) -> Iterator[BalanceChange]:
     """Yield how a payment or credit changed an invoice's balance: its money, and what else it linked to the invoice."""
     is_credit = row.source_kind == CreditKind.CREDIT_NOTE
     parts = {
