@@ -146,7 +146,7 @@ def hang(_connection: socket.socket, _request: bytes) -> None:
     threading.Event().wait(1)
 
 
-def test_a_reply_comes_back_whole_and_is_counted() -> None:
+def test_response_is_returned_complete_and_counted() -> None:
     bench = TransportBench()
     with server(replies_with(b"HTTP/1.1 200 OK\r\nX-Left: 7\r\nContent-Length: 4\r\n\r\n[42]")) as (url, _):
         reply = bench.session.get(url)
@@ -170,12 +170,12 @@ def test_one_connection_serves_many_calls() -> None:
     assert (len(got), len(ports)) == (5, 1)
 
 
-def test_a_reply_that_ends_with_its_connection_is_read() -> None:
+def test_response_that_ends_with_its_connection_is_read() -> None:
     with server(replies_with(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[1,2]", then_close=True)) as (url, _):
         assert TransportBench().session.get(url).json() == [1, 2]
 
 
-def test_a_chunked_reply_is_read() -> None:
+def test_chunked_response_is_read() -> None:
     with server(
         replies_with(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2\r\n2]\r\n0\r\n\r\n")
     ) as (
@@ -185,7 +185,7 @@ def test_a_chunked_reply_is_read() -> None:
         assert TransportBench().session.get(url).json() == [1, 2]
 
 
-def test_gzip_is_asked_for_and_unpacked() -> None:
+def test_gzip_is_requested_and_decompressed() -> None:
     packed = gzip.compress(b"[" + b"1," * 100_000 + b"1]")
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
     with server(replies_with(head + packed)) as (url, got):
@@ -194,7 +194,7 @@ def test_gzip_is_asked_for_and_unpacked() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
-def test_a_body_over_the_cap_is_not_read_to_the_end(encoding: str) -> None:
+def test_body_over_the_limit_is_not_read_completely(encoding: str) -> None:
     body = b"a" * 3_000_000
     packed = gzip.compress(body) if encoding == "gzip" else body
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
@@ -207,7 +207,7 @@ def test_a_body_over_the_cap_is_not_read_to_the_end(encoding: str) -> None:
             bench.session.post(url)
 
 
-def test_a_redirect_is_never_followed() -> None:
+def test_redirect_is_never_followed() -> None:
     with server(replies_with(OK)) as (elsewhere, strangers):
         moved = f"HTTP/1.1 301 Moved\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n".encode()
         with server(replies_with(moved)) as (url, got):
@@ -228,14 +228,14 @@ def test_only_known_hosts_are_called_and_only_over_tls(url: str) -> None:
     assert bench.calls.kinds_before == []
 
 
-def test_a_refused_connection_surely_sent_nothing() -> None:
+def test_refused_connection_means_nothing_was_sent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(TransientError, match=r"no connection.*nothing was sent"):
         TransportBench().session.put(f"http://127.0.0.1:{port}/")
 
 
-def test_a_failing_handshake_surely_sent_nothing() -> None:
+def test_failed_tls_handshake_means_nothing_was_sent() -> None:
     with server(hang) as (url, _), pytest.raises(TransientError, match="nothing was sent"):
         TransportBench(connect_timeout_s=0.2).session.put(url.replace("http://", "https://"))
 
@@ -278,7 +278,7 @@ FAULTS_AFTER_SENDING = {
 
 @pytest.mark.parametrize("fault", FAULTS_AFTER_SENDING)
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
-def test_a_write_whose_answer_is_lost_is_unknown_and_left_once(fault: str, method: str) -> None:
+def test_write_with_a_lost_response_is_sent_once_and_has_an_unknown_outcome(fault: str, method: str) -> None:
     bench = TransportBench(read_timeout_s=0.3, call_timeout_s=0.4)
     with server(FAULTS_AFTER_SENDING[fault]) as (url, got):
         with pytest.raises(OutcomeUnknown, match="was sent"):
@@ -288,7 +288,7 @@ def test_a_write_whose_answer_is_lost_is_unknown_and_left_once(fault: str, metho
 
 
 @pytest.mark.parametrize("fault", FAULTS_AFTER_SENDING)
-def test_a_read_whose_answer_is_lost_is_tried_again_and_then_later(fault: str) -> None:
+def test_read_with_a_lost_response_is_retried_at_once_and_then_later(fault: str) -> None:
     bench = TransportBench(read_timeout_s=0.3, call_timeout_s=0.4, attempts_max=2)
     with server(FAULTS_AFTER_SENDING[fault]) as (url, got):
         with pytest.raises(TransientError):
@@ -297,7 +297,7 @@ def test_a_read_whose_answer_is_lost_is_tried_again_and_then_later(fault: str) -
     assert bench.sleeps_s == [1]
 
 
-def test_kinds_may_be_named_for_a_whole_session() -> None:
+def test_call_kind_can_be_set_for_a_whole_session() -> None:
     bench = TransportBench(kind=CallKind.TOKEN)
     with server(cut) as (url, got):
         with pytest.raises(OutcomeUnknown):
@@ -306,7 +306,7 @@ def test_kinds_may_be_named_for_a_whole_session() -> None:
 
 
 @responses.activate
-def test_a_busy_read_is_tried_again_and_succeeds() -> None:
+def test_read_from_a_busy_server_is_retried_and_succeeds() -> None:
     responses.get(URL, status=503, body="<html>down</html>")
     responses.get(URL, status=429, headers={"Retry-After": "5"})
     responses.get(URL, json={})
@@ -317,7 +317,7 @@ def test_a_busy_read_is_tried_again_and_succeeds() -> None:
 
 
 @responses.activate
-def test_reads_wait_a_minute_at_most() -> None:
+def test_reads_wait_at_most_a_minute() -> None:
     responses.get(URL, status=429, headers={"Retry-After": "25"})
     bench = TransportBench()
     with pytest.raises(RateLimited) as caught:
@@ -327,7 +327,7 @@ def test_reads_wait_a_minute_at_most() -> None:
 
 
 @responses.activate
-def test_a_day_limit_is_told_at_once_with_its_end() -> None:
+def test_daily_limit_is_reported_at_once_with_its_end() -> None:
     responses.get(URL, status=429, headers={"Retry-After": "66975", "X-Limit": "day", "X-Trace": "t1"})
     bench = TransportBench()
     with pytest.raises(RateLimited, match="day") as caught:
@@ -351,7 +351,7 @@ def test_a_day_limit_is_told_at_once_with_its_end() -> None:
         (format_datetime(NOW - timedelta(minutes=3), usegmt=True), None),
     ],
 )
-def test_a_limit_stops_a_write_at_once_until_the_vendor_says(value: str | None, after: timedelta | None) -> None:
+def test_limit_stops_a_write_at_once_until_the_time_given(value: str | None, after: timedelta | None) -> None:
     responses.put(URL, status=429, headers={} if value is None else {"Retry-After": value})
     bench = TransportBench()
     with pytest.raises(RateLimited) as caught:
@@ -362,7 +362,7 @@ def test_a_limit_stops_a_write_at_once_until_the_vendor_says(value: str | None, 
 
 @responses.activate
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
-def test_a_server_error_leaves_a_write_unknown(status: int) -> None:
+def test_server_error_on_a_write_has_an_unknown_outcome(status: int) -> None:
     responses.put(URL, status=status, body="<!DOCTYPE html><title>Sorry</title>")
     with pytest.raises(OutcomeUnknown, match=rf"{status} \(.*\) with an HTML page"):
         TransportBench().session.put(URL)
@@ -371,13 +371,13 @@ def test_a_server_error_leaves_a_write_unknown(status: int) -> None:
 
 @responses.activate
 @pytest.mark.parametrize("status", [200, 204, 304, 400, 401, 403, 404, 412, 501])
-def test_other_statuses_are_the_providers_to_read(status: int) -> None:
+def test_other_statuses_are_left_to_the_provider(status: int) -> None:
     responses.get(URL, status=status)
     assert TransportBench().session.get(URL).status_code == status
 
 
 @responses.activate
-def test_a_used_up_budget_stops_the_call_before_it_leaves() -> None:
+def test_exhausted_budget_stops_a_call_before_it_is_made() -> None:
     responses.get(URL, json={})
     bench = TransportBench()
     bench.calls.refuses = RateLimited("the day's calls are used up", limit=LimitWindow.DAY)
@@ -387,7 +387,7 @@ def test_a_used_up_budget_stops_the_call_before_it_leaves() -> None:
 
 
 @responses.activate
-def test_an_html_page_under_status_200_is_named() -> None:
+def test_html_page_with_status_200_is_recognised() -> None:
     responses.get(URL, body=b"\n <html><body>maintenance</body></html>")
     responses.put(URL, body=b"")
     session = TransportBench().session
@@ -398,14 +398,14 @@ def test_an_html_page_under_status_200_is_named() -> None:
 
 
 @pytest.mark.parametrize("fault", [cut, replies_with(b"HTTP/1.1 503 X\r\nContent-Length: 6\r\n\r\ncanary")])
-def test_no_error_quotes_a_secret(fault: Callable[[socket.socket, bytes], None]) -> None:
+def test_no_error_contains_a_secret(fault: Callable[[socket.socket, bytes], None]) -> None:
     with server(fault) as (url, _), pytest.raises(ProviderError) as caught:
         TransportBench().session.post(f"{url}?token=canary", data="canary", headers={"Authorization": "Bearer canary"})
     assert "canary" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
-def test_proxies_and_netrc_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_and_netrc_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with server(replies_with(OK)) as (url, got):
@@ -421,7 +421,7 @@ def test_cookies_are_not_kept() -> None:
     assert b"cookie" not in got[1].lower()
 
 
-def test_the_allowlist_is_made_of_the_settings() -> None:
+def test_allowlist_comes_from_the_settings() -> None:
     assert hosts_of("https://api.xero.com", "http://localhost:8710/x") == {"api.xero.com", "localhost"}
 
 
@@ -473,7 +473,7 @@ def tls_server(context: ssl.SSLContext, answer: Callable[[socket.socket, bytes],
         yield url.replace("http://", "https://")
 
 
-def test_a_reply_over_tls_is_read_whole(trusted: ssl.SSLContext) -> None:
+def test_response_over_tls_is_read_completely(trusted: ssl.SSLContext) -> None:
     body = b"[" + b"1," * 1_000_000 + b"1]"
     with tls_server(trusted, replies_with(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)) as url:
         session = TransportBench().session
@@ -481,13 +481,13 @@ def test_a_reply_over_tls_is_read_whole(trusted: ssl.SSLContext) -> None:
 
 
 @pytest.mark.parametrize("fault", ["cut", "silent", "dripping headers", "cut body"])
-def test_a_write_over_tls_whose_answer_is_lost_is_unknown(trusted: ssl.SSLContext, fault: str) -> None:
+def test_write_over_tls_with_a_lost_response_has_an_unknown_outcome(trusted: ssl.SSLContext, fault: str) -> None:
     bench = TransportBench(read_timeout_s=0.3, call_timeout_s=0.4)
     with tls_server(trusted, FAULTS_AFTER_SENDING[fault]) as url, pytest.raises(OutcomeUnknown):
         bench.session.put(url, data="x")
 
 
-def test_a_certificate_nobody_trusts_gets_nothing(tls: tuple[Path, ssl.SSLContext]) -> None:
+def test_nothing_is_sent_to_a_server_with_an_untrusted_certificate(tls: tuple[Path, ssl.SSLContext]) -> None:
     got: list[bytes] = []
 
     def answer(connection: socket.socket, request: bytes) -> None:

@@ -36,7 +36,7 @@ def test_first_pull_equals_the_ledger_and_resumes_from_any_cursor(company: Compa
         assert (resumed.amounts_due(), resumed.unapplied()) == (copy.amounts_due(), copy.unapplied()), f"page {number}"
 
 
-def test_next_pull_brings_every_change_of_the_bookkeeper(company: Company) -> None:
+def test_next_pull_reads_every_change_in_the_ledger(company: Company) -> None:
     for name in ("Ann", "Bob"):
         company.add_customer(name)
     part_paid, voided, paid, reopened = (
@@ -102,7 +102,7 @@ def test_merged_customer_points_to_the_remaining_one(company: Company) -> None:
     assert ann is None or ann.merged_into == bob or not ann.active
 
 
-def test_amounts_keep_their_own_currency(company: Company) -> None:
+def test_amounts_keep_their_currency(company: Company) -> None:
     company.add_customer("Ann")
     company.add_customer("Eva")
     pounds, euros = company.add_invoice("Ann", "100"), company.add_invoice("Eva", "80.50", "EUR")

@@ -90,7 +90,7 @@ def test_fee_that_cannot_be_voided_is_credited_to_the_cent(company: Company, inv
 
 
 @pytest.mark.needs("locked periods")
-def test_fee_in_a_locked_period_is_refused_and_not_posted(company: Company, invoice: InvoiceKey) -> None:
+def test_fee_in_a_locked_period_is_rejected_and_not_posted(company: Company, invoice: InvoiceKey) -> None:
     company.close_books(TODAY)
     with pytest.raises(PermanentError, match=r"(?i)clos|lock"):
         company.ledger().post_late_fee(company.build_fee(invoice), "fee-1")
@@ -98,7 +98,7 @@ def test_fee_in_a_locked_period_is_refused_and_not_posted(company: Company, invo
 
 
 @pytest.mark.needs("archived accounts")
-def test_refusal_names_what_was_archived_in_the_ledger(company: Company, invoice: InvoiceKey) -> None:
+def test_rejection_names_what_was_archived_in_the_ledger(company: Company, invoice: InvoiceKey) -> None:
     if company.name == "xero":
         company.archive("Ann")
         reason = r"(?i)archived"

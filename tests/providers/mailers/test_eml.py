@@ -29,7 +29,7 @@ def mailer(folder: Path, calls: CallCounter) -> EmlMailer:
     return EmlMailer(folder, calls)
 
 
-def test_a_mail_becomes_one_private_file(mailer: EmlMailer, folder: Path, email: Email) -> None:
+def test_email_becomes_one_private_file(mailer: EmlMailer, folder: Path, email: Email) -> None:
     accepted = mailer.send(email)
     (file,) = folder.iterdir()
     assert file.name == accepted.message_id
@@ -41,32 +41,32 @@ def test_a_mail_becomes_one_private_file(mailer: EmlMailer, folder: Path, email:
     assert arrived["Message-ID"] == "<abc123@larkspur.example>"
 
 
-def test_the_same_key_is_never_written_twice(mailer: EmlMailer, folder: Path, email: Email) -> None:
+def test_same_key_is_never_written_twice(mailer: EmlMailer, folder: Path, email: Email) -> None:
     first = mailer.send(email)
     before = (folder / first.message_id).read_bytes()
     assert mailer.send(dataclasses.replace(email, attempt=2, text="changed")) == first
     assert [one.read_bytes() for one in folder.iterdir()] == [before]
 
 
-def test_keys_that_look_alike_get_files_of_their_own(mailer: EmlMailer, folder: Path, email: Email) -> None:
+def test_similar_keys_get_separate_files(mailer: EmlMailer, folder: Path, email: Email) -> None:
     for key in ("a/b", "a:b", "../a-b", "A-B" * 60):
         mailer.send(dataclasses.replace(email, key=key))
     assert len(list(folder.iterdir())) == 4
 
 
-def test_what_was_written_is_found(mailer: EmlMailer, email: Email) -> None:
+def test_written_email_is_found(mailer: EmlMailer, email: Email) -> None:
     assert mailer.find_sent(email.key, email.to, NOW) is None
     accepted = mailer.send(email)
     assert mailer.find_sent(email.key, email.to, NOW) == accepted
 
 
-def test_a_folder_that_cannot_be_written_sends_nothing(folder: Path, calls: CallCounter, email: Email) -> None:
+def test_nothing_is_sent_when_the_folder_is_not_writable(folder: Path, calls: CallCounter, email: Email) -> None:
     folder.write_text("a file is in its place")
     with pytest.raises(TransientError):
         EmlMailer(folder, calls).send(email)
 
 
-def test_a_mailer_is_found_by_its_name(folder: Path, calls: CallCounter) -> None:
+def test_mailer_is_found_by_name(folder: Path, calls: CallCounter) -> None:
     class Settings:
         eml_folder = folder
 

@@ -59,14 +59,14 @@ def sandbox_mailer(sandbox: Sandbox, calls: CallCounter) -> Iterator[SendGridMai
 # the payload
 
 
-def test_the_payload_carries_the_key_where_events_will_bring_it_back(email: Email) -> None:
+def test_key_is_a_custom_argument_so_that_events_contain_it(email: Email) -> None:
     (personalization,) = build_payload(email)["personalizations"]
     assert personalization["custom_args"] == {"duewell_key": email.key, "duewell_attempt": "1"}
     assert personalization["headers"]["Message-ID"] == "<abc123@larkspur.example>"
     assert [one["email"] for one in personalization["to"]] == ["ada@example.com", "office@example.com"]
 
 
-def test_text_comes_before_html_and_nothing_is_tracked(email: Email) -> None:
+def test_text_precedes_html_and_tracking_is_off(email: Email) -> None:
     body = build_payload(email)
     assert [one["type"] for one in body["content"]] == ["text/plain", "text/html"]
     assert body["categories"] == ["reminder-past_due"]
@@ -81,12 +81,12 @@ def test_text_comes_before_html_and_nothing_is_tracked(email: Email) -> None:
     assert "mail_settings" not in body
 
 
-def test_an_address_named_twice_is_written_to_once(email: Email) -> None:
+def test_duplicate_address_gets_one_email(email: Email) -> None:
     twice = dataclasses.replace(email, to=("ada@example.com", "Ada@Example.com"))
     assert len(build_payload(twice)["personalizations"][0]["to"]) == 1
 
 
-def test_the_payload_is_what_sendgrids_own_document_allows(email: Email) -> None:
+def test_payload_matches_sendgrids_openapi_document(email: Email) -> None:
     if not SPEC.exists():
         pytest.skip("SendGrid's OpenAPI document is not beside this checkout (../shared/vendor)")
     jsonschema_rs = pytest.importorskip("jsonschema_rs")
@@ -121,7 +121,7 @@ REPLY_CASES = [
 
 @pytest.mark.parametrize(("status", "headers", "body", "error"), REPLY_CASES)
 @responses.activate
-def test_each_answer_says_what_to_do(
+def test_each_response_is_classified_by_what_to_do(
     mailer: SendGridMailer,
     email: Email,
     status: int,
@@ -146,7 +146,7 @@ def test_accepted_means_202_with_an_id(mailer: SendGridMailer, email: Email, cal
 
 
 @responses.activate
-def test_a_refusal_is_told_in_sendgrids_words(mailer: SendGridMailer, email: Email) -> None:
+def test_rejection_contains_sendgrids_message(mailer: SendGridMailer, email: Email) -> None:
     problem = {"message": "Does not contain a valid address.", "field": "personalizations.0.to.0.email"}
     responses.post(f"{API}/v3/mail/send", status=400, json={"errors": [problem]})
     with pytest.raises(PermanentError, match=r"valid address\. \(personalizations.0.to.0.email\)"):
@@ -154,7 +154,7 @@ def test_a_refusal_is_told_in_sendgrids_words(mailer: SendGridMailer, email: Ema
 
 
 @responses.activate
-def test_a_limit_is_waited_for_until_sendgrid_says(mailer: SendGridMailer, email: Email) -> None:
+def test_rate_limit_is_waited_for_as_long_as_sendgrid_says(mailer: SendGridMailer, email: Email) -> None:
     reset_at = NOW + timedelta(seconds=17)
     headers = {"X-RateLimit-Reset": str(int(reset_at.timestamp()))}
     responses.post(f"{API}/v3/mail/send", status=429, headers=headers)
@@ -163,7 +163,7 @@ def test_a_limit_is_waited_for_until_sendgrid_says(mailer: SendGridMailer, email
     assert limited.value.retry_at == reset_at
 
 
-def test_a_refused_connection_is_a_mail_that_never_left(email: Email, calls: CallCounter, closed_port: int) -> None:
+def test_refused_connection_means_the_email_was_not_sent(email: Email, calls: CallCounter, closed_port: int) -> None:
     with pytest.raises(TransientError, match="nothing was sent"):
         SendGridMailer(f"http://127.0.0.1:{closed_port}", "SG.key", calls, limits()).send(email)
 
@@ -184,7 +184,7 @@ def received(connection: socket.socket) -> None:
 @pytest.mark.parametrize(
     "answer", [b"", b"HTTP/1.1 202 Acc", b"HTTP/1.1 202 Accepted\r\nX-Message-Id: abc\r\nContent-Length: 9\r\n\r\nab"]
 )
-def test_a_connection_that_breaks_after_the_mail_left_is_unknown(
+def test_connection_lost_after_sending_makes_the_outcome_unknown(
     email: Email, calls: CallCounter, answer: bytes
 ) -> None:
     def cut(connection: socket.socket) -> None:
@@ -195,7 +195,7 @@ def test_a_connection_that_breaks_after_the_mail_left_is_unknown(
         SendGridMailer(f"http://127.0.0.1:{port}", "SG.key", calls, limits()).send(email)
 
 
-def test_silence_after_the_mail_left_is_unknown(email: Email, calls: CallCounter) -> None:
+def test_no_response_after_sending_makes_the_outcome_unknown(email: Email, calls: CallCounter) -> None:
     def hush(connection: socket.socket) -> None:
         received(connection)
         connection.settimeout(3)
@@ -208,7 +208,7 @@ def test_silence_after_the_mail_left_is_unknown(email: Email, calls: CallCounter
 # at the sandbox
 
 
-def test_a_mail_arrives_as_it_was_written(sandbox_mailer: SendGridMailer, sandbox: Sandbox, email: Email) -> None:
+def test_email_arrives_as_composed(sandbox_mailer: SendGridMailer, sandbox: Sandbox, email: Email) -> None:
     accepted = sandbox_mailer.send(email)
     (arrived,) = sandbox.sendgrid.emails_to("ada@example.com")
     assert arrived.subject == email.subject
@@ -216,7 +216,7 @@ def test_a_mail_arrives_as_it_was_written(sandbox_mailer: SendGridMailer, sandbo
     assert accepted.message_id
 
 
-def test_a_mail_whose_answer_was_lost_is_found_by_its_key(
+def test_email_whose_response_was_lost_is_found_by_its_key(
     sandbox_mailer: SendGridMailer, sandbox: Sandbox, email: Email
 ) -> None:
     sandbox_mailer.send(dataclasses.replace(email, key="another"))
@@ -228,7 +228,7 @@ def test_a_mail_whose_answer_was_lost_is_found_by_its_key(
     assert len(sandbox.sendgrid.emails()) == 2
 
 
-def test_a_mail_to_an_address_with_an_apostrophe_is_found(
+def test_email_to_an_address_with_an_apostrophe_is_found(
     sandbox_mailer: SendGridMailer, sandbox: Sandbox, email: Email
 ) -> None:
     irish = dataclasses.replace(email, to=("pat.o'neil@example.com",))
@@ -236,7 +236,7 @@ def test_a_mail_to_an_address_with_an_apostrophe_is_found(
     assert sandbox_mailer.find_sent(irish.key, irish.to, NOW) is not None
 
 
-def test_a_mail_of_the_day_before_is_not_looked_for(sandbox_mailer: SendGridMailer, email: Email) -> None:
+def test_email_of_the_previous_day_is_not_searched_for(sandbox_mailer: SendGridMailer, email: Email) -> None:
     sandbox_mailer.send(email)
     assert sandbox_mailer.find_sent(email.key, email.to, NOW + timedelta(hours=1)) is None
 
@@ -250,7 +250,7 @@ def test_a_mail_of_the_day_before_is_not_looked_for(sandbox_mailer: SendGridMail
         ("unsubscribes", "unsubscribed"),
     ],
 )
-def test_the_suppressed_are_known_with_the_reason(
+def test_suppressed_addresses_are_read_with_their_reasons(
     sandbox_mailer: SendGridMailer, sandbox: Sandbox, name: str, reason: str
 ) -> None:
     sandbox.sendgrid.suppress("ada@example.com", name)
@@ -258,7 +258,7 @@ def test_the_suppressed_are_known_with_the_reason(
     assert sandbox_mailer.get_suppression_reason("bo@example.com") == ""
 
 
-def test_an_api_key_that_may_only_send_can_still_send(sandbox: Sandbox, calls: CallCounter, email: Email) -> None:
+def test_api_key_with_only_mail_send_can_send(sandbox: Sandbox, calls: CallCounter, email: Email) -> None:
     sandbox.sendgrid.keys["SG.small"] = frozenset({"mail"})
     with sandbox.serve() as url:
         small = SendGridMailer(url, "SG.small", calls, limits())
@@ -268,7 +268,7 @@ def test_an_api_key_that_may_only_send_can_still_send(sandbox: Sandbox, calls: C
             small.find_sent(email.key, email.to, NOW)
 
 
-def test_settings_make_the_mailer(sandbox: Sandbox, calls: CallCounter) -> None:
+def test_mailer_is_built_from_the_settings(sandbox: Sandbox, calls: CallCounter) -> None:
     class Settings:
         sendgrid_api_url = API
         sendgrid_api_key = "SG.key"

@@ -71,7 +71,7 @@ def send(email: Email, calls: CallCounter) -> Callable[..., object]:
     return to
 
 
-def test_a_mail_arrives_whole(send: Callable[..., object], email: Email) -> None:
+def test_email_arrives_complete(send: Callable[..., object], email: Email) -> None:
     script = ScriptedServer()
     accepted = send(script)
     assert accepted == ("<abc123@larkspur.example>",)
@@ -90,7 +90,7 @@ def test_a_mail_arrives_whole(send: Callable[..., object], email: Email) -> None
     ]
 
 
-def test_headers_that_signatures_cover_stay_on_one_line(send: Callable[..., object]) -> None:
+def test_headers_covered_by_signatures_stay_on_one_line(send: Callable[..., object]) -> None:
     script = ScriptedServer()
     send(script)
     lines = script.email_data.split(b"\r\n")
@@ -116,7 +116,7 @@ def test_headers_that_signatures_cover_stay_on_one_line(send: Callable[..., obje
         ({".": "!"}, OutcomeUnknown),
     ],
 )
-def test_each_failure_says_what_to_do(
+def test_each_failure_is_classified_by_what_to_do(
     send: Callable[..., object], calls: CallCounter, answers: dict[str, str], error: type[ProviderError]
 ) -> None:
     script = ScriptedServer()
@@ -128,12 +128,12 @@ def test_each_failure_says_what_to_do(
     assert calls.statuses == [0]
 
 
-def test_a_refused_connection_is_a_mail_that_never_left(email: Email, calls: CallCounter, closed_port: int) -> None:
+def test_refused_connection_means_the_email_was_not_sent(email: Email, calls: CallCounter, closed_port: int) -> None:
     with pytest.raises(TransientError, match="nothing was sent"):
         SmtpMailer(f"smtp://127.0.0.1:{closed_port}", calls).send(email)
 
 
-def test_one_refused_recipient_does_not_keep_the_mail_from_the_other(send: Callable[..., object]) -> None:
+def test_one_rejected_recipient_does_not_stop_the_others_email(send: Callable[..., object]) -> None:
     class Picky(ScriptedServer):
         def _answer(self, stream: Any, word: str) -> bool:
             self.replies["RCPT"] = "550 no" if self.received and "office" in self.received[-1] else "250 ok"
@@ -143,7 +143,7 @@ def test_one_refused_recipient_does_not_keep_the_mail_from_the_other(send: Calla
     assert send(script) == ("<abc123@larkspur.example>",)
 
 
-def test_user_and_password_are_given_and_a_wrong_one_stops_all_mail(send: Callable[..., object]) -> None:
+def test_credentials_are_used_and_wrong_ones_stop_all_email(send: Callable[..., object]) -> None:
     script = ScriptedServer(AUTH="535 5.7.8 no")
     script.replies.update(HELLO)
     with pytest.raises(AuthorizationExpired, match="SMTP_URL") as raised:
@@ -152,9 +152,7 @@ def test_user_and_password_are_given_and_a_wrong_one_stops_all_mail(send: Callab
     assert any(line.startswith("AUTH PLAIN") for line in script.received)
 
 
-def test_a_password_does_not_travel_in_the_open(
-    email: Email, calls: CallCounter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_password_is_not_sent_unencrypted(email: Email, calls: CallCounter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("providers.smtp.mailer._is_loopback", lambda _host: False)
     script = ScriptedServer()
     script.replies.update(HELLO)
@@ -164,12 +162,12 @@ def test_a_password_does_not_travel_in_the_open(
 
 
 @pytest.mark.parametrize("address", ["jörg@example.com", "two words@example.com", "nobody"])
-def test_an_address_that_cannot_be_is_refused(send: Callable[..., object], email: Email, address: str) -> None:
+def test_invalid_address_is_rejected(send: Callable[..., object], email: Email, address: str) -> None:
     with pytest.raises(PermanentError):
         send(ScriptedServer(), email=dataclasses.replace(email, to=(address,)))
 
 
-def test_it_cannot_look_back(email: Email, calls: CallCounter) -> None:
+def test_sent_email_cannot_be_searched_for(email: Email, calls: CallCounter) -> None:
     mailer = SmtpMailer("smtp://127.0.0.1", calls)
     assert not mailer.can_find_sent
     assert mailer.get_suppression_reason("ada@example.com") == ""

@@ -45,7 +45,7 @@ def fault(code: str, message: str, detail: str = "", kind: str = "ValidationFaul
 
 
 @responses.activate
-def test_intuits_words_and_code_reach_the_reader(client: Client) -> None:
+def test_error_contains_intuits_message_and_code(client: Client) -> None:
     body = fault("6140", "Duplicate Document Number Error", "DocNumber=1038 is assigned to another")
     responses.post(f"{API}/v3/company/123/invoice", body=body, status=400)
     with pytest.raises(PermanentError, match=r"6140.*Duplicate Document Number.*1038 is assigned"):
@@ -53,14 +53,14 @@ def test_intuits_words_and_code_reach_the_reader(client: Client) -> None:
 
 
 @responses.activate
-def test_a_throttled_read_is_waited_for_once(client: Client) -> None:
+def test_throttled_read_is_retried_once(client: Client) -> None:
     responses.post(f"{API}/v3/company/123/query", body="busy", status=429)
     responses.post(f"{API}/v3/company/123/query", json={"QueryResponse": {}})
     assert client.query("SELECT * FROM Invoice") == b'{"QueryResponse": {}}'
 
 
 @responses.activate
-def test_what_is_sent_is_what_was_given_and_carries_version_and_request_id(client: Client) -> None:
+def test_request_is_sent_unchanged_with_minor_version_and_request_id(client: Client) -> None:
     responses.post(f"{API}/v3/company/123/invoice", json={})
     client.create("Invoice", b'{"DocNumber":"\xc3\xa4"}', "key")
     request = responses.calls[0].request

@@ -57,7 +57,7 @@ def invoice(**changed: Any) -> InvoiceRecord:
 
 
 @pytest.mark.parametrize("text", ["0.1", "12", "1e2", "99999999999999.9999", "-3.25", "100.10"])
-def test_amounts_are_exact_whether_written_as_whole_or_broken(text: str) -> None:
+def test_amounts_are_exact_as_integers_and_as_decimals(text: str) -> None:
     body = raw(INVOICE, TotalAmt="@", Balance="@")
     (record,) = mapping.decode_records([Raw(bytes(body).replace(b'"@"', text.encode()))], Invoice)
     assert isinstance(record, Invoice)
@@ -77,7 +77,7 @@ def test_amounts_are_exact_whether_written_as_whole_or_broken(text: str) -> None
         ({"Line": [{"Amount": [1]}]}, "Line"),
     ],
 )
-def test_a_malformed_record_names_its_field_and_not_its_content(changed: dict[str, Any], field: str) -> None:
+def test_error_of_a_malformed_record_names_the_field_but_not_its_value(changed: dict[str, Any], field: str) -> None:
     create_company = one(Invoice, INVOICE, **changed)
     assert isinstance(create_company, MalformedRecord)
     assert (create_company.kind, create_company.external_id) == ("invoice", "95")
@@ -85,13 +85,13 @@ def test_a_malformed_record_names_its_field_and_not_its_content(changed: dict[st
     assert "lots" not in create_company.reason
 
 
-def test_one_bad_record_does_not_spoil_the_others() -> None:
+def test_one_malformed_record_does_not_affect_the_others() -> None:
     raws = [raw(INVOICE, Id="1"), Raw(b'{"Id": "2", "DocNumber": "\xff"}'), raw(INVOICE, Id="3")]
     kinds = [type(create_company).__name__ for create_company in mapping.decode_records(raws, Invoice)]
     assert kinds == ["Invoice", "MalformedRecord", "Invoice"]
 
 
-def test_a_record_without_a_readable_id_still_has_a_name() -> None:
+def test_record_without_a_readable_id_still_gets_a_name() -> None:
     (record,) = mapping.decode_records([Raw(b'{"DocNumber": 1}')], Invoice)
     assert isinstance(record, MalformedRecord)
     assert record.external_id.startswith("?")
@@ -101,7 +101,7 @@ def test_a_record_without_a_readable_id_still_has_a_name() -> None:
     ("entity", "kind"),
     [(Invoice, RecordKind.INVOICE), (CreditMemo, RecordKind.CREDIT_NOTE), (Payment, RecordKind.PAYMENT)],
 )
-def test_a_deleted_object_is_deleted_and_never_paid(entity: Any, kind: RecordKind) -> None:
+def test_deleted_invoice_is_deleted_and_never_paid(entity: Any, kind: RecordKind) -> None:
     stub = {"domain": "QBO", "status": "Deleted", "Id": "9", "MetaData": {"LastUpdatedTime": "2026-05-01T00:00:00Z"}}
     assert one(entity, stub) == DeletedRecord(kind, "9", datetime(2026, 5, 1, tzinfo=UTC))
 
@@ -116,7 +116,7 @@ def test_a_deleted_object_is_deleted_and_never_paid(entity: Any, kind: RecordKin
         ({"Balance": 1, "PrivateNote": "Voided the first one"}, "open"),
     ],
 )
-def test_status_follows_from_amounts_and_the_word_before_the_note(changed: dict[str, Any], status: str) -> None:
+def test_status_follows_from_the_amounts_and_the_private_note(changed: dict[str, Any], status: str) -> None:
     assert invoice(**changed).status == status
 
 
@@ -130,16 +130,16 @@ def test_status_follows_from_amounts_and_the_word_before_the_note(changed: dict[
         ({}, "2026-05-26"),
     ],
 )
-def test_the_day_of_settling_is_that_of_the_last_payment(changed: dict[str, Any], settled: str) -> None:
+def test_payment_date_is_that_of_the_last_payment(changed: dict[str, Any], settled: str) -> None:
     assert str(invoice(Balance=0, **changed).closed_on) == settled
 
 
-def test_currency_is_the_homes_where_none_is_named() -> None:
+def test_home_currency_applies_where_none_is_given() -> None:
     assert invoice().currency == "USD"
     assert invoice(CurrencyRef={"value": "EUR", "name": "Euro"}).currency == "EUR"
 
 
-def test_terms_with_a_discount_give_sum_and_last_day() -> None:
+def test_terms_with_a_discount_give_its_amount_and_last_day() -> None:
     record = invoice(SalesTermRef={"value": "4"}, TotalAmt=100.25, Balance=100.25)
     assert (record.discount_amount, str(record.discount_until_on)) == (Decimal("2.01"), "2026-05-11")
     yen = invoice(SalesTermRef={"value": "4"}, TotalAmt=1025, Balance=1025, CurrencyRef={"value": "JPY"})
@@ -147,7 +147,7 @@ def test_terms_with_a_discount_give_sum_and_last_day() -> None:
     assert invoice(SalesTermRef={"value": "3"}).discount_amount is None
 
 
-def test_date_driven_terms_promise_no_discount() -> None:
+def test_date_driven_terms_give_no_discount() -> None:
     term = {"Id": "4", "Type": "STANDARD", "DiscountPercent": 2, "DiscountDays": 10}
     assert mapping.map_discount(one(Term, term)) == EarlyPaymentDiscount(Decimal(2), 10)
     assert mapping.map_discount(one(Term, term, Type="DATE_DRIVEN")) is None
@@ -170,11 +170,11 @@ def line(item: str, account: str = "Sales", **changed: Any) -> dict[str, Any]:
         ({"Amount": 5, "DetailType": "GroupLineDetail", "GroupLineDetail": {"Line": [line("Late fee")]}}, True),
     ],
 )
-def test_the_ledgers_own_late_fee_is_noticed(create_company: dict[str, Any], fee: bool) -> None:
+def test_late_fee_charged_by_the_ledger_is_recognised(create_company: dict[str, Any], fee: bool) -> None:
     assert invoice(Line=[create_company]).ledger_fee is fee
 
 
-def test_lines_are_kept_as_shown_without_subtotals() -> None:
+def test_lines_are_read_without_subtotals() -> None:
     create_company = [
         line("Gardening", Description="Roses", Amount=140.5),
         {"Amount": 140.5, "DetailType": "SubTotalLineDetail"},
@@ -193,11 +193,11 @@ def test_lines_are_kept_as_shown_without_subtotals() -> None:
         ("NeedToSend", "PrintComplete", True),
     ],
 )
-def test_only_an_invoice_still_waiting_to_be_sent_counts_as_not_sent(email: str, printed: Any, sent: bool) -> None:
+def test_only_an_invoice_marked_need_to_send_counts_as_not_sent(email: str, printed: Any, sent: bool) -> None:
     assert invoice(EmailStatus=email, PrintStatus=printed).sent_to_customer is sent
 
 
-def test_a_payment_is_applied_line_by_line_and_once_per_invoice() -> None:
+def test_payment_is_applied_by_line_and_once_per_invoice() -> None:
     to = [
         {"Amount": 40, "LinkedTxn": [{"TxnId": "95", "TxnType": "Invoice"}], "LineEx": {"any": [{}]}},
         {"Amount": 49.5, "LinkedTxn": [{"TxnId": "95", "TxnType": "Invoice"}]},
@@ -217,7 +217,7 @@ def test_a_payment_is_applied_line_by_line_and_once_per_invoice() -> None:
         (None, ""),
     ],
 )
-def test_several_addresses_in_one_field_are_told_apart(field: str | None, emails: str) -> None:
+def test_several_addresses_in_one_field_are_separated(field: str | None, emails: str) -> None:
     record = one(
         Customer,
         {"Id": "1", "DisplayName": "Ada", "MetaData": INVOICE["MetaData"], "PrimaryEmailAddr": {"Address": field}},
@@ -233,9 +233,7 @@ def test_several_addresses_in_one_field_are_told_apart(field: str | None, emails
         ("Nowhere", "", "", "UTC"),
     ],
 )
-def test_company_has_its_own_time_zone_else_that_of_its_address(
-    name: str, country: str, region: str, zone: str
-) -> None:
+def test_company_uses_its_own_time_zone_or_that_of_its_address(name: str, country: str, region: str, zone: str) -> None:
     assert _company_time_zone(name, country, region) == zone
 
 

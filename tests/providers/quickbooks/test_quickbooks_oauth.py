@@ -45,7 +45,7 @@ def discoveries(sandbox: Sandbox) -> int:
     return sum(".well-known" in one.path for one in sandbox.requests)
 
 
-def test_a_consent_opens_one_company_and_names_it(settings: SimpleNamespace) -> None:
+def test_consent_connects_one_company_with_its_name(settings: SimpleNamespace) -> None:
     consent = connect(settings)
     assert [one.name for one in consent.companies] == ["Larkspur Field Services LLC"]
     assert consent.subject == consent.companies[0].external_id, "at Intuit every company has a grant of its own"
@@ -53,18 +53,18 @@ def test_a_consent_opens_one_company_and_names_it(settings: SimpleNamespace) -> 
     assert "id_token" not in consent.token
 
 
-def test_no_more_than_the_books_is_asked_for(settings: SimpleNamespace) -> None:
+def test_only_the_accounting_scope_is_requested(settings: SimpleNamespace) -> None:
     assert "scope=com.intuit.quickbooks.accounting&" in QUICKBOOKS.begin_consent(settings, REDIRECT_URI).url + "&"
 
 
-def test_an_answer_with_another_state_is_refused(settings: SimpleNamespace) -> None:
+def test_redirect_with_another_state_is_rejected(settings: SimpleNamespace) -> None:
     begun = QUICKBOOKS.begin_consent(settings, REDIRECT_URI)
     other = QUICKBOOKS.begin_consent(settings, REDIRECT_URI)
     with pytest.raises(PermanentError, match="state"):
         QUICKBOOKS.finish_consent(settings, REDIRECT_URI, approve_consent(other), begun, CallCounter())
 
 
-def test_a_denied_consent_is_refused_in_words(settings: SimpleNamespace) -> None:
+def test_denied_consent_is_reported(settings: SimpleNamespace) -> None:
     begun = QUICKBOOKS.begin_consent(settings, REDIRECT_URI)
     with pytest.raises(PermanentError, match="access_denied"):
         QUICKBOOKS.finish_consent(
@@ -72,7 +72,7 @@ def test_a_denied_consent_is_refused_in_words(settings: SimpleNamespace) -> None
         )
 
 
-def test_the_discovery_document_is_read_once_a_day_and_travels_with_the_token(
+def test_discovery_document_is_read_once_a_day_and_stored_with_the_token(
     settings: SimpleNamespace, sandbox: Sandbox
 ) -> None:
     token = connect(settings).token
@@ -85,7 +85,7 @@ def test_the_discovery_document_is_read_once_a_day_and_travels_with_the_token(
     assert discoveries(sandbox) == 2
 
 
-def test_yesterdays_discovery_document_serves_where_todays_cannot_be_had(
+def test_previous_discovery_document_is_used_where_the_new_one_is_unavailable(
     settings: SimpleNamespace, sandbox: Sandbox
 ) -> None:
     token = connect(settings).token
@@ -95,9 +95,7 @@ def test_yesterdays_discovery_document_serves_where_todays_cannot_be_had(
     assert QUICKBOOKS.refresh(settings, token, CallCounter())["access_token"]
 
 
-def test_a_refresh_gives_a_new_pair_and_the_old_one_may_be_tried_again(
-    settings: SimpleNamespace, sandbox: Sandbox
-) -> None:
+def test_refresh_returns_new_tokens_and_the_old_one_can_be_retried(settings: SimpleNamespace, sandbox: Sandbox) -> None:
     old = connect(settings).token
     sandbox.clock.advance(timedelta(hours=25))
     new = QUICKBOOKS.refresh(settings, old, CallCounter())
@@ -107,7 +105,7 @@ def test_a_refresh_gives_a_new_pair_and_the_old_one_may_be_tried_again(
     assert again["refresh_token"] == new["refresh_token"]
 
 
-def test_a_refresh_whose_answer_is_lost_is_unknown(settings: SimpleNamespace, sandbox: Sandbox) -> None:
+def test_refresh_with_a_lost_response_has_an_unknown_outcome(settings: SimpleNamespace, sandbox: Sandbox) -> None:
     token = connect(settings).token
     sandbox.faults.add(Rule("drop_after", path="tokens/bearer"))
     with pytest.raises(OutcomeUnknown):
@@ -115,21 +113,21 @@ def test_a_refresh_whose_answer_is_lost_is_unknown(settings: SimpleNamespace, sa
     assert QUICKBOOKS.refresh(settings, token, CallCounter())["access_token"]
 
 
-def test_a_grant_the_bookkeeper_ended_asks_for_a_new_consent(settings: SimpleNamespace, sandbox: Sandbox) -> None:
+def test_grant_revoked_by_the_user_needs_a_new_consent(settings: SimpleNamespace, sandbox: Sandbox) -> None:
     token = connect(settings).token
     sandbox.quickbooks.disconnect()
     with pytest.raises(AuthorizationExpired):
         QUICKBOOKS.refresh(settings, token, CallCounter())
 
 
-def test_a_wrong_secret_is_said_and_buries_no_grant(settings: SimpleNamespace) -> None:
+def test_wrong_client_secret_is_reported_and_does_not_end_the_grant(settings: SimpleNamespace) -> None:
     token = connect(settings).token
     settings.quickbooks_client_secret = "wrong"
     with pytest.raises(PermanentError, match="QUICKBOOKS_CLIENT_ID"):
         QUICKBOOKS.refresh(settings, token, CallCounter())
 
 
-def test_a_revoked_grant_is_dead(settings: SimpleNamespace) -> None:
+def test_revoked_grant_is_no_longer_valid(settings: SimpleNamespace) -> None:
     consent = connect(settings)
     QUICKBOOKS.revoke(settings, consent.token, consent.companies[0], whole_grant=True, calls=CallCounter())
     with pytest.raises(AuthorizationExpired):
@@ -159,7 +157,7 @@ def official_document() -> SimpleNamespace:
 
 
 @responses.activate
-def test_intuits_own_document_is_taken(official_document: SimpleNamespace) -> None:
+def test_intuits_own_discovery_document_is_accepted(official_document: SimpleNamespace) -> None:
     responses.get(OFFICIAL, json=document())
     assert QUICKBOOKS.begin_consent(official_document, REDIRECT_URI).url.startswith(
         "https://appcenter.intuit.com/connect/oauth2?"
@@ -175,7 +173,7 @@ def test_intuits_own_document_is_taken(official_document: SimpleNamespace) -> No
     ],
 )
 @responses.activate
-def test_a_document_that_names_strange_addresses_is_refused(
+def test_discovery_document_with_foreign_hosts_is_rejected(
     official_document: SimpleNamespace, changed: dict[str, str]
 ) -> None:
     responses.get(OFFICIAL, json=document(**changed))
@@ -185,7 +183,7 @@ def test_a_document_that_names_strange_addresses_is_refused(
 
 @pytest.mark.parametrize("body", ["<html>busy</html>", '["no object"]', '{"token_type": "bearer"}'])
 @responses.activate
-def test_an_odd_answer_to_the_token_call_is_unknown(official_document: SimpleNamespace, body: str) -> None:
+def test_unexpected_token_response_has_an_unknown_outcome(official_document: SimpleNamespace, body: str) -> None:
     responses.get(OFFICIAL, json=document())
     responses.post(document()["token_endpoint"], body=body)
     with pytest.raises(OutcomeUnknown):
@@ -193,7 +191,7 @@ def test_an_odd_answer_to_the_token_call_is_unknown(official_document: SimpleNam
 
 
 @responses.activate
-def test_the_end_of_the_grants_five_years_is_asked_for_and_no_scope(official_document: SimpleNamespace) -> None:
+def test_refresh_requests_the_hard_expiry_and_no_scope(official_document: SimpleNamespace) -> None:
     responses.get(OFFICIAL, json=document())
     fresh = {"access_token": "a", "refresh_token": "r", "expires_in": 3600, "x_refresh_token_hard_expires_in": 9}
     responses.post(document()["token_endpoint"], json=fresh)
@@ -205,6 +203,6 @@ def test_the_end_of_the_grants_five_years_is_asked_for_and_no_scope(official_doc
     assert token["x_refresh_token_hard_expires_in"] == 9
 
 
-def test_what_is_missing_is_named() -> None:
+def test_missing_settings_are_named() -> None:
     empty = SimpleNamespace(quickbooks_client_id="", quickbooks_client_secret="s")
     assert QUICKBOOKS.missing_settings(empty) == ["QUICKBOOKS_CLIENT_ID"]

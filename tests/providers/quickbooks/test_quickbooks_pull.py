@@ -24,7 +24,7 @@ def money(value: object) -> Decimal:
     return Decimal(str(value))
 
 
-def test_a_full_pull_equals_the_book(company: SandboxCompany) -> None:
+def test_full_pull_equals_the_ledger(company: SandboxCompany) -> None:
     pages = company.pull()
     invoices, payments, credited = (all_of(pages, name) for name in ("invoices", "payments", "credits"))
     assert {one["Id"]: (money(one["TotalAmt"]), money(one["Balance"])) for one in company.bookkeeper.invoices()} == {
@@ -40,7 +40,7 @@ def test_a_full_pull_equals_the_book(company: SandboxCompany) -> None:
     assert sum(len(page.malformed) for page in pages) == 0
 
 
-def test_what_payments_settle_explains_every_balance(company: SandboxCompany) -> None:
+def test_applied_payments_explain_every_balance(company: SandboxCompany) -> None:
     pages = company.pull()
     settled: dict[str, Decimal] = defaultdict(Decimal)
     for page in pages:
@@ -50,7 +50,7 @@ def test_what_payments_settle_explains_every_balance(company: SandboxCompany) ->
         assert invoice.due == invoice.total - settled[key], invoice.number
 
 
-def test_the_pull_says_how_much_it_will_bring(company: SandboxCompany) -> None:
+def test_pull_reports_the_expected_number_of_records(company: SandboxCompany) -> None:
     pages = company.pull()
     brought = sum(
         len(getattr(page, name)) for page in pages for name in ("customers", "invoices", "payments", "credits")
@@ -59,7 +59,7 @@ def test_the_pull_says_how_much_it_will_bring(company: SandboxCompany) -> None:
     assert [page.is_last for page in pages] == [False] * (len(pages) - 1) + [True]
 
 
-def test_a_quiet_hour_costs_one_read(company: SandboxCompany) -> None:
+def test_sync_without_changes_costs_one_read(company: SandboxCompany) -> None:
     cursor = company.pull()[-1].cursor
     company.sandbox.clock.advance(timedelta(minutes=30))
     company.reset_calls()
@@ -68,7 +68,7 @@ def test_a_quiet_hour_costs_one_read(company: SandboxCompany) -> None:
     assert [page.is_last for page in pages] == [True]
 
 
-def test_an_hour_brings_what_was_edited_voided_deleted_and_undone(small_company: SandboxCompany) -> None:
+def test_pull_reads_what_was_edited_voided_deleted_and_undone(small_company: SandboxCompany) -> None:
     edited, voided, deleted, paid = (
         small_company.bookkeeper.add_invoice("Ada", amount)["Id"] for amount in (10, 20, 30, 40)
     )
@@ -100,7 +100,7 @@ def many(small_company: SandboxCompany, count: int) -> dict[str, str]:
     return {one["DocNumber"]: one["Id"] for one in small_company.bookkeeper.invoices()}
 
 
-def test_a_book_edited_while_it_is_read_loses_no_invoice(small_company: SandboxCompany) -> None:
+def test_ledger_edited_during_a_pull_loses_no_invoice(small_company: SandboxCompany) -> None:
     ids = many(small_company, 3100)
     numbers = list(ids)
     edits = iter([numbers[at] for at in (2500, 3, 1000, 999, 1001, -1, 0, 1998)])
@@ -119,7 +119,7 @@ def test_a_book_edited_while_it_is_read_loses_no_invoice(small_company: SandboxC
     assert {key: str(one.due_on) for key, one in newest.items()} == in_book
 
 
-def test_a_book_from_which_is_deleted_while_it_is_read_loses_no_other_invoice(small_company: SandboxCompany) -> None:
+def test_deletions_during_a_pull_lose_no_other_invoice(small_company: SandboxCompany) -> None:
     ids = many(small_company, 2500)
     numbers = list(ids)
     gone = [numbers[at] for at in (5, 998, 999)]  # behind the second page's start, and where the pages meet
@@ -139,7 +139,7 @@ def test_a_book_from_which_is_deleted_while_it_is_read_loses_no_other_invoice(sm
     assert {one.external_id for page in after for one in page.deleted} == {ids[one] for one in gone}
 
 
-def test_a_pull_that_breaks_resumes_behind_its_last_page(small_company: SandboxCompany) -> None:
+def test_interrupted_pull_resumes_after_its_last_page(small_company: SandboxCompany) -> None:
     ids = many(small_company, 1500)
     first, *_, late = ids
     small_company.sandbox.clock.advance(timedelta(days=2))
@@ -158,7 +158,7 @@ def test_a_pull_that_breaks_resumes_behind_its_last_page(small_company: SandboxC
     assert str(all_of(resumed, "invoices")[ids[late]].closed_on) == "2026-11-22"
 
 
-def test_a_page_that_fails_leaves_what_came_before(small_company: SandboxCompany) -> None:
+def test_failed_page_keeps_the_pages_before_it(small_company: SandboxCompany) -> None:
     many(small_company, 1500)
     small_company.sandbox.faults.refuse(503, path="/query$", nth=12, times=0)
     pages: list[ChangePage] = []
@@ -170,7 +170,7 @@ def test_a_page_that_fails_leaves_what_came_before(small_company: SandboxCompany
     assert len(all_of(pages + rest, "invoices")) == 1500
 
 
-def test_after_more_than_29_days_everything_is_read_afresh(small_company: SandboxCompany) -> None:
+def test_after_more_than_29_days_everything_is_read_again(small_company: SandboxCompany) -> None:
     small_company.bookkeeper.add_invoice("Ada", 10)
     pages = small_company.pull()
     assert not pages[0].full_resync
@@ -182,7 +182,7 @@ def test_after_more_than_29_days_everything_is_read_afresh(small_company: Sandbo
     assert len(small_company.pull(again[-1].cursor)) == 1
 
 
-def test_an_hour_with_more_changes_than_one_answer_holds_brings_all(small_company: SandboxCompany) -> None:
+def test_more_changes_than_one_response_holds_are_all_read(small_company: SandboxCompany) -> None:
     gone = small_company.bookkeeper.add_invoice("Ada", 10)
     cursor = small_company.pull()[-1].cursor
     small_company.sandbox.clock.advance(timedelta(hours=1))
@@ -205,13 +205,13 @@ def test_an_hour_with_more_changes_than_one_answer_holds_brings_all(small_compan
     assert len(small_company.pull(swept[-1].cursor)) == 1
 
 
-def test_the_next_pull_starts_by_the_earlier_clock_less_an_overlap(small_company: SandboxCompany) -> None:
+def test_next_pull_starts_at_the_earlier_clock_minus_an_overlap(small_company: SandboxCompany) -> None:
     ahead = small_company.now + timedelta(hours=3)
     cursor = list(small_company.ledger.list_changes(None, ahead))[-1].cursor
     assert msgspec.json.decode(cursor)["changed_since"] == "2026-11-20T11:55:00+00:00"
 
 
-def test_a_record_that_cannot_be_read_is_skipped_and_named(small_company: SandboxCompany) -> None:
+def test_unreadable_record_is_skipped_and_named(small_company: SandboxCompany) -> None:
     good, bad = (small_company.bookkeeper.add_invoice("Ada", amount)["Id"] for amount in (10, 20))
     entry = small_company.sandbox.quickbooks.ledger(small_company.realm).get("Invoice", bad)
     entry.body = {**entry.body, "CustomerRef": {"value": 7}}
@@ -223,7 +223,7 @@ def test_a_record_that_cannot_be_read_is_skipped_and_named(small_company: Sandbo
     assert b'"CustomerRef"' in malformed.raw
 
 
-def test_an_edit_of_a_paid_invoice_does_not_change_the_day_it_was_settled(small_company: SandboxCompany) -> None:
+def test_editing_a_paid_invoice_does_not_change_its_payment_date(small_company: SandboxCompany) -> None:
     invoice = small_company.bookkeeper.add_invoice("Ada", 10)["Id"]
     small_company.bookkeeper.pay(invoice)
     small_company.sandbox.clock.advance(timedelta(hours=1))
@@ -238,7 +238,7 @@ def test_an_edit_of_a_paid_invoice_does_not_change_the_day_it_was_settled(small_
     assert small_company.reads() == 2, "the payment came days ago, so it is asked for"
 
 
-def test_a_customer_without_address_is_written_to_where_his_invoice_went(small_company: SandboxCompany) -> None:
+def test_customer_without_an_address_gets_emails_at_the_invoices_address(small_company: SandboxCompany) -> None:
     small_company.bookkeeper.add_customer("Bo")
     cursor = small_company.pull()[-1].cursor
     small_company.sandbox.clock.advance(timedelta(hours=1))
@@ -252,7 +252,7 @@ def test_a_customer_without_address_is_written_to_where_his_invoice_went(small_c
     assert [one.emails for one in later.customers] == ["bo@example.com,office@example.com"]
 
 
-def test_a_look_sees_what_was_paid_deleted_and_left_unapplied_a_minute_ago(small_company: SandboxCompany) -> None:
+def test_recheck_sees_recent_payments_deletions_and_unapplied_credits(small_company: SandboxCompany) -> None:
     paid, gone, open_ = (small_company.bookkeeper.add_invoice("Ada", amount)["Id"] for amount in (10, 20, 30))
     customer = small_company.bookkeeper.customer("Ada")["Id"]
     small_company.pull()
@@ -271,7 +271,7 @@ def test_a_look_sees_what_was_paid_deleted_and_left_unapplied_a_minute_ago(small
     assert page.cursor == ""
 
 
-def test_a_look_of_a_machine_that_slept_for_weeks_reads_all_of_the_customers(small_company: SandboxCompany) -> None:
+def test_recheck_after_weeks_without_a_sync_reads_everything_of_the_customers(small_company: SandboxCompany) -> None:
     open_ = small_company.bookkeeper.add_invoice("Ada", 30)["Id"]
     customer = small_company.bookkeeper.customer("Ada")["Id"]
     small_company.pull()
@@ -281,7 +281,7 @@ def test_a_look_of_a_machine_that_slept_for_weeks_reads_all_of_the_customers(sma
     assert sum(one.unapplied for one in page.payments) == 25
 
 
-def test_a_look_without_a_pull_before_keeps_discounts_and_addresses(company: SandboxCompany) -> None:
+def test_recheck_without_an_earlier_pull_keeps_discounts_and_addresses(company: SandboxCompany) -> None:
     invoices = all_of(company.pull(), "invoices")
     discounted = next(one for one in invoices.values() if one.discount_amount)
     page = company.another_ledger().reload_documents([discounted.external_id], [discounted.customer_id], company.now)
@@ -289,7 +289,7 @@ def test_a_look_without_a_pull_before_keeps_discounts_and_addresses(company: San
     assert all(one.emails for one in page.customers)
 
 
-def test_a_look_keeps_other_customers_out(small_company: SandboxCompany) -> None:
+def test_recheck_leaves_out_other_customers(small_company: SandboxCompany) -> None:
     small_company.bookkeeper.add_customer("Bo", email="bo@example.com")
     invoice = small_company.bookkeeper.add_invoice("Ada", 10)["Id"]
     small_company.pull()
@@ -301,7 +301,7 @@ def test_a_look_keeps_other_customers_out(small_company: SandboxCompany) -> None
     assert {one.name for one in page.customers} <= {"Ada"}
 
 
-def test_the_company_is_known_by_currency_country_zone_and_closed_books(company: SandboxCompany) -> None:
+def test_company_has_currency_country_time_zone_and_closing_date(company: SandboxCompany) -> None:
     company.sandbox.quickbooks.close_books((company.now - timedelta(days=40)).date())
     facts = company.ledger.get_company_details()
     assert (facts.company.base_currency, facts.company.country) == ("USD", "US")

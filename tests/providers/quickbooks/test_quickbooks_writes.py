@@ -35,7 +35,7 @@ def fee_on(company: SandboxCompany, invoice: dict[str, Any], amount: str = "12.5
     )
 
 
-def test_a_note_hangs_on_the_invoice_and_is_found_by_its_short_key(
+def test_note_is_attached_to_the_invoice_and_found_by_its_short_key(
     small_company: SandboxCompany, invoice: dict[str, Any]
 ) -> None:
     posted = small_company.ledger.add_note(invoice["Id"], "Reminder sent. [duewell ab12cd]", "key-1")
@@ -45,7 +45,7 @@ def test_a_note_hangs_on_the_invoice_and_is_found_by_its_short_key(
     assert small_company.bookkeeper.find(invoice["DocNumber"])["SyncToken"] == invoice["SyncToken"]
 
 
-def test_a_late_fee_is_an_invoice_of_its_own_that_names_the_original(
+def test_late_fee_is_a_separate_invoice_that_names_the_original(
     small_company: SandboxCompany, invoice: dict[str, Any]
 ) -> None:
     posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
@@ -60,9 +60,7 @@ def test_a_late_fee_is_an_invoice_of_its_own_that_names_the_original(
     assert small_company.bookkeeper.find(invoice["DocNumber"]) == invoice
 
 
-def test_the_mirror_knows_a_fee_invoice_and_what_it_is_for(
-    small_company: SandboxCompany, invoice: dict[str, Any]
-) -> None:
+def test_fee_invoice_is_recognised_with_its_original(small_company: SandboxCompany, invoice: dict[str, Any]) -> None:
     posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
     records = {one.external_id: one for page in small_company.pull() for one in page.invoices}
     assert (records[posted.external_id].ledger_fee, records[posted.external_id].reference) == (
@@ -77,7 +75,7 @@ def fees(small_company: SandboxCompany) -> list[str]:
 
 
 @pytest.mark.parametrize("replays", [True, False], ids=["requestid is honoured", "requestid is ignored"])
-def test_a_fee_whose_answer_is_lost_is_one_fee_after_the_retry(
+def test_fee_with_a_lost_response_is_posted_once_after_the_retry(
     small_company: SandboxCompany, invoice: dict[str, Any], *, replays: bool
 ) -> None:
     small_company.sandbox.quickbooks.replays_requests = replays
@@ -89,7 +87,7 @@ def test_a_fee_whose_answer_is_lost_is_one_fee_after_the_retry(
     assert small_company.ledger.find_invoice(again.number) == again
 
 
-def test_item_and_account_are_made_once(small_company: SandboxCompany, invoice: dict[str, Any]) -> None:
+def test_item_and_account_are_created_once(small_company: SandboxCompany, invoice: dict[str, Any]) -> None:
     other = small_company.bookkeeper.add_invoice("Ada", 50)
     small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
     small_company.another_ledger().post_late_fee(fee_on(small_company, other), "fee-2")
@@ -100,7 +98,7 @@ def test_item_and_account_are_made_once(small_company: SandboxCompany, invoice: 
     ]
 
 
-def test_outside_the_united_states_the_fee_bears_no_tax(create_company: Callable[..., Any]) -> None:
+def test_outside_the_united_states_the_fee_has_no_tax(create_company: Callable[..., Any]) -> None:
     company = create_company(country="GB", currency="GBP", time_zone="Europe/London")
     invoice = company.bookkeeper.add_invoice("Ada", 100)
     posted = company.ledger.post_late_fee(fee_on(company, invoice), "fee-1")
@@ -111,7 +109,7 @@ def test_outside_the_united_states_the_fee_bears_no_tax(create_company: Callable
     assert [fee["Line"][0]["SalesItemLineDetail"]["TaxCodeRef"]["value"]] == untaxed
 
 
-def test_a_fee_into_closed_books_is_refused_in_intuits_words(
+def test_fee_in_a_closed_period_is_rejected_with_intuits_message(
     small_company: SandboxCompany, invoice: dict[str, Any]
 ) -> None:
     small_company.sandbox.quickbooks.close_books(small_company.now.date(), small_company.realm)
@@ -122,7 +120,7 @@ def test_a_fee_into_closed_books_is_refused_in_intuits_words(
     assert fees(small_company) == []
 
 
-def test_a_fee_that_someone_edits_between_read_and_void_is_voided_all_the_same(
+def test_fee_edited_between_read_and_void_is_voided_all_the_same(
     small_company: SandboxCompany, invoice: dict[str, Any]
 ) -> None:
     posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
@@ -137,7 +135,7 @@ def test_a_fee_that_someone_edits_between_read_and_void_is_voided_all_the_same(
 
 
 @pytest.mark.parametrize("paid", ["5"])
-def test_a_fee_with_money_on_it_is_credited_so_that_balance_and_income_are_as_before(
+def test_partly_paid_fee_is_credited_so_that_balance_and_income_are_restored(
     small_company: SandboxCompany, invoice: dict[str, Any], paid: str
 ) -> None:
     before = small_company.bookkeeper.customer("Ada")["Balance"]
@@ -169,13 +167,13 @@ def sold(sale: dict[str, Any]) -> dict[str, Any]:
     return detail
 
 
-def test_a_fee_that_someone_deleted_needs_no_waiving(small_company: SandboxCompany, invoice: dict[str, Any]) -> None:
+def test_deleted_fee_needs_no_waiver(small_company: SandboxCompany, invoice: dict[str, Any]) -> None:
     posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
     small_company.bookkeeper.delete(posted.number)
     small_company.ledger.waive_late_fee(posted.external_id, "waive-1")
 
 
-def test_an_inactive_fee_item_is_said_and_not_used(small_company: SandboxCompany, invoice: dict[str, Any]) -> None:
+def test_inactive_fee_item_is_reported_and_not_used(small_company: SandboxCompany, invoice: dict[str, Any]) -> None:
     small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
     books = small_company.sandbox.quickbooks.ledger(small_company.realm)
     item = next(one for one in books.stores["Item"].by_id() if one.body["Name"] == "Late fee")
@@ -185,7 +183,7 @@ def test_an_inactive_fee_item_is_said_and_not_used(small_company: SandboxCompany
         small_company.another_ledger().post_late_fee(fee_on(small_company, other), "fee-2")
 
 
-def test_pay_link_and_pdf_are_the_ledgers_own(small_company: SandboxCompany, invoice: dict[str, Any]) -> None:
+def test_pay_link_and_pdf_come_from_the_ledger(small_company: SandboxCompany, invoice: dict[str, Any]) -> None:
     assert str(small_company.ledger.get_payment_link(invoice["Id"])).endswith(f"-{invoice['Id']}")
     assert (small_company.ledger.get_invoice_pdf(invoice["Id"]) or b"").startswith(b"%PDF")
     assert small_company.ledger.get_payment_link("999999") is None

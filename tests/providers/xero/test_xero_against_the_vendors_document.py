@@ -100,7 +100,9 @@ def test_every_path_parameter_and_header_is_known(
     assert len({(request.method, urlsplit(str(request.url)).path) for request in sent}) >= 14
 
 
-def test_every_body_has_the_documents_shape(document: dict[str, Any], sent: list[requests.PreparedRequest]) -> None:
+def test_every_body_matches_the_documents_schema(
+    document: dict[str, Any], sent: list[requests.PreparedRequest]
+) -> None:
     bodies = [request for request in sent if request.body]
     for request in bodies:
         content = resolved(document, operation(document, request)["requestBody"])["content"]["application/json"]

@@ -57,7 +57,7 @@ def sent(mocked: responses.RequestsMock, number: int = -1) -> requests.PreparedR
     return mocked.calls[number].request
 
 
-def test_the_organisation_is_read_with_its_zone_locks_and_own_reminders(
+def test_organisation_is_read_with_time_zone_lock_dates_and_reminder_settings(
     mocked: responses.RequestsMock, ledger: XeroLedger
 ) -> None:
     organisation = {
@@ -88,7 +88,7 @@ def test_the_organisation_is_read_with_its_zone_locks_and_own_reminders(
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_unknown_reminder_settings_are_a_warning(
+def test_unknown_reminder_settings_give_a_warning(
     mocked: responses.RequestsMock, ledger: XeroLedger, status: int
 ) -> None:
     organisation = {"Name": "Demo", "BaseCurrency": "GBP", "Timezone": "MARSTANDARDTIME", "IsDemoCompany": True}
@@ -99,7 +99,7 @@ def test_unknown_reminder_settings_are_a_warning(
     assert ["remind" in one for one in facts.warnings] == [True, False, False]
 
 
-def test_a_look_reads_many_invoices_in_one_call_and_says_which_are_gone(xero: FakeXero, ledger: XeroLedger) -> None:
+def test_recheck_reads_many_invoices_in_one_call_and_reports_missing_ones(xero: FakeXero, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(n, Status="PAID") for n in range(30)]
     ids = [one["InvoiceID"] for one in xero.records["Invoices"]]
     page = ledger.reload_documents([*ids, "gone"], [], NOW)
@@ -108,7 +108,7 @@ def test_a_look_reads_many_invoices_in_one_call_and_says_which_are_gone(xero: Fa
     assert (xero.reads, page.cursor) == (["Invoices"], "")
 
 
-def test_a_look_at_very_many_keeps_its_addresses_short(
+def test_recheck_of_very_many_invoices_keeps_its_urls_short(
     xero: FakeXero, ledger: XeroLedger, mocked: responses.RequestsMock
 ) -> None:
     xero.records["Invoices"] = [xero.invoice(n) for n in range(100)]
@@ -117,13 +117,13 @@ def test_a_look_at_very_many_keeps_its_addresses_short(
     assert max(len(str(call.request.url)) for call in mocked.calls) < 2048
 
 
-def test_an_invoice_that_cannot_be_read_is_not_called_gone(xero: FakeXero, ledger: XeroLedger) -> None:
+def test_unreadable_invoice_is_not_reported_as_missing(xero: FakeXero, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(1, Status="NEW")]
     page = ledger.reload_documents([xero.records["Invoices"][0]["InvoiceID"]], [], NOW)
     assert (page.deleted, len(page.malformed)) == ([], 1)
 
 
-def test_a_look_reads_each_kind_of_credit_and_the_contacts_once(xero: FakeXero, ledger: XeroLedger) -> None:
+def test_recheck_reads_each_kind_of_credit_and_the_contacts_once(xero: FakeXero, ledger: XeroLedger) -> None:
     ledger.reload_documents([], ["c1", "c2", "c3"], NOW)
     assert xero.reads == ["CreditNotes", "Overpayments", "Prepayments", "Contacts"]
     assert {query["where"] for query in xero.queries[:3]} == {'Status=="AUTHORISED"'}
@@ -132,7 +132,7 @@ def test_a_look_reads_each_kind_of_credit_and_the_contacts_once(xero: FakeXero, 
     assert xero.queries[-2]["where"] == 'Contact.ContactID==Guid("c1")'
 
 
-def test_a_note_is_put_once_with_its_key(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+def test_note_is_written_once_with_its_key(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
     mocked.put(f"{BASE}/Invoices/i7/History", json={"HistoryRecords": [{"Details": "Reminded [k1]"}]})
     ledger.add_note("i7", "Reminded [k1]", "key-1")
     request = sent(mocked)
@@ -142,7 +142,7 @@ def test_a_note_is_put_once_with_its_key(mocked: responses.RequestsMock, ledger:
     assert request.headers["Authorization"] == "Bearer token-1"
 
 
-def test_a_key_longer_than_xero_takes_is_hashed_always_to_the_same(
+def test_key_too_long_for_xero_is_hashed_to_the_same_value_every_time(
     mocked: responses.RequestsMock, ledger: XeroLedger
 ) -> None:
     mocked.put(f"{BASE}/Invoices/i7/History", json={"HistoryRecords": []})
@@ -153,13 +153,13 @@ def test_a_key_longer_than_xero_takes_is_hashed_always_to_the_same(
     assert (keys[0] == keys[1], keys[0] == keys[2]) == (True, False)
 
 
-def test_a_note_too_long_for_xero_never_leaves(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+def test_note_too_long_for_xero_is_never_sent(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
     with pytest.raises(PermanentError, match="250"):
         ledger.add_note("i7", "x" * 251, "key")
     assert len(mocked.calls) == 0
 
 
-def test_a_note_is_found_by_its_short_key(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+def test_note_is_found_by_its_short_key(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
     mocked.get(f"{BASE}/Invoices/i7/History", json={"HistoryRecords": [{"Details": None}, {"Details": "Hi [k1]"}]})
     assert ledger.find_note("i7", "[k1]") is not None
     assert ledger.find_note("i7", "[k2]") is None
@@ -171,9 +171,7 @@ def posting(mocked: responses.RequestsMock) -> None:
     mocked.get(f"{BASE}/Accounts", json=ACCOUNTS)
 
 
-def test_a_late_fee_is_a_new_invoice_that_names_the_original(
-    mocked: responses.RequestsMock, ledger: XeroLedger
-) -> None:
+def test_late_fee_is_a_new_invoice_that_names_the_original(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
     posting(mocked)
     mocked.put(f"{BASE}/Invoices", json={"Invoices": [{"InvoiceID": "f1", "InvoiceNumber": "LF-INV-7-1"}]})
     posted = ledger.post_late_fee(FEE, "key-2")
@@ -204,7 +202,9 @@ def test_a_late_fee_is_a_new_invoice_that_names_the_original(
     }
 
 
-def test_a_refusal_inside_a_success_is_a_refusal(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+def test_validation_error_in_a_successful_response_is_a_rejection(
+    mocked: responses.RequestsMock, ledger: XeroLedger
+) -> None:
     posting(mocked)
     broken = {"InvoiceID": "0", "HasErrors": True, "ValidationErrors": [{"Message": "Account archived"}]}
     mocked.put(f"{BASE}/Invoices", json={"Invoices": [broken]})
@@ -213,7 +213,9 @@ def test_a_refusal_inside_a_success_is_a_refusal(mocked: responses.RequestsMock,
         ledger.post_late_fee(FEE, "key")
 
 
-def test_a_fee_whose_number_exists_is_that_one(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+def test_fee_whose_number_already_exists_is_not_posted_again(
+    mocked: responses.RequestsMock, ledger: XeroLedger
+) -> None:
     posting(mocked)
     mocked.put(f"{BASE}/Invoices", json=INVALID, status=400)
     known = {"InvoiceID": "f1", "InvoiceNumber": "LF-INV-7-1", "Type": "ACCREC", "Status": "AUTHORISED"}
@@ -222,7 +224,7 @@ def test_a_fee_whose_number_exists_is_that_one(mocked: responses.RequestsMock, l
 
 
 @pytest.mark.parametrize(("status", "found"), [("AUTHORISED", True), ("PAID", True), ("VOIDED", False)])
-def test_only_a_live_invoice_is_found_by_number(
+def test_search_by_number_ignores_voided_and_deleted_invoices(
     mocked: responses.RequestsMock, ledger: XeroLedger, status: str, found: bool
 ) -> None:
     known = {"InvoiceID": "f1", "InvoiceNumber": "LF-1", "Type": "ACCREC", "Status": status}
@@ -231,13 +233,13 @@ def test_only_a_live_invoice_is_found_by_number(
     assert "InvoiceNumbers=LF-1" in str(sent(mocked).url)
 
 
-def test_a_fee_is_waived_by_voiding_it(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+def test_fee_is_waived_by_voiding_it(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
     mocked.post(f"{BASE}/Invoices/f1", json={"Invoices": [{"InvoiceID": "f1", "Status": "VOIDED"}]})
     assert ledger.waive_late_fee("f1", "key").external_id == "f1"
     assert json.loads(sent(mocked).body or b"")["Invoices"] == [{"InvoiceID": "f1", "Status": "VOIDED"}]
 
 
-def test_a_fee_that_is_void_already_is_waived_and_one_that_cannot_even_be_credited_is_not(
+def test_voided_fee_counts_as_waived_and_one_that_cannot_be_credited_does_not(
     mocked: responses.RequestsMock, ledger: XeroLedger
 ) -> None:
     mocked.post(f"{BASE}/Invoices/f1", json=INVALID, status=400)
@@ -257,7 +259,7 @@ def test_only_a_web_address_is_a_pay_link(mocked: responses.RequestsMock, ledger
     assert ledger.get_payment_link("i7") == "https://in.xero.com/abc"
 
 
-def test_the_pdf_is_xeros_own(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+def test_pdf_comes_from_xero(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
     mocked.get(f"{BASE}/Invoices/i7", body=b"%PDF-1.4 ...")
     assert ledger.get_invoice_pdf("i7") == b"%PDF-1.4 ..."
     assert sent(mocked).headers["Accept"] == "application/pdf"
@@ -268,7 +270,7 @@ def test_the_pdf_is_xeros_own(mocked: responses.RequestsMock, ledger: XeroLedger
         ledger.get_invoice_pdf("i7")
 
 
-def test_what_is_left_of_the_limits_is_passed_on(
+def test_remaining_limits_are_passed_on(
     mocked: responses.RequestsMock, ledger: XeroLedger, calls: CallRecorder
 ) -> None:
     headers = {"X-DayLimit-Remaining": "997", "X-MinLimit-Remaining": "59"}
@@ -307,7 +309,7 @@ class _Server(ThreadingHTTPServer):
         self.thread.join()
 
 
-def test_a_dropped_connection_leaves_one_put_and_an_unknown_outcome(token: Token, calls: CallRecorder) -> None:
+def test_dropped_connection_means_one_put_and_an_unknown_outcome(token: Token, calls: CallRecorder) -> None:
     puts: list[str] = []
 
     def drop(handler: BaseHTTPRequestHandler) -> None:
@@ -363,7 +365,7 @@ def account(code: str, name: str, kind: str, tax: str = "") -> Account:
     return Account(code=code, name=name, type=kind, status="ACTIVE", group="REVENUE", tax=tax)
 
 
-def test_the_account_named_for_late_fees_is_chosen_first_then_other_income() -> None:
+def test_account_named_for_late_fees_is_preferred_over_other_income() -> None:
     sales = account("200", "Sales", "SALES")
     other = account("260", "Other Revenue", "OTHERINCOME")
     interest = account("270", "Interest Income", "REVENUE")
@@ -374,11 +376,11 @@ def test_the_account_named_for_late_fees_is_chosen_first_then_other_income() -> 
     assert choose_fee_account([sales, other, interest, fees]).code == "299"
 
 
-def test_an_australian_chart_has_its_own_word_for_no_tax() -> None:
+def test_australian_chart_of_accounts_uses_its_own_tax_type_for_no_tax() -> None:
     assert choose_fee_account([account("200", "Sales", "SALES", "BASEXCLUDED")]).tax_type == "BASEXCLUDED"
 
 
-def test_without_a_revenue_account_no_fee_leaves(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+def test_without_a_revenue_account_no_fee_is_posted(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
     mocked.get(f"{BASE}/Invoices/i7", json={"Invoices": [{"InvoiceID": "i7"}]})
     mocked.get(f"{BASE}/Accounts", json={"Accounts": ACCOUNTS["Accounts"][:1]})
     with pytest.raises(PermanentError, match="nothing was sent"):

@@ -57,7 +57,7 @@ def invoice(**fields: Any) -> ChangePage:
     return read(Stream.INVOICES, {**INVOICE, **fields})
 
 
-def test_an_invoice_becomes_ours_with_exact_money() -> None:
+def test_invoice_is_mapped_with_exact_amounts() -> None:
     lines = [{"Description": "Work", "LineAmount": 100.10, "ItemCode": "W", "Quantity": 1.0}, {}]
     page = invoice(LineItems=lines, Reference="PO 7", SentToContact=True, ExpectedPaymentDate="/Date(1764547200000)/")
     (one,) = page.invoices
@@ -80,16 +80,16 @@ def test_an_invoice_becomes_ours_with_exact_money() -> None:
         ("DELETED", "deleted"),
     ],
 )
-def test_every_status_arrives(status: str, ours: str) -> None:
+def test_every_status_is_mapped(status: str, ours: str) -> None:
     assert invoice(Status=status).invoices[0].status == ours
 
 
-def test_bills_are_passed_over() -> None:
+def test_bills_are_ignored() -> None:
     page = invoice(Type="ACCPAY")
     assert (page.invoices, page.malformed) == ([], [])
 
 
-def test_what_settled_an_invoice_rides_on_it_and_parts_of_one_credit_are_added_up() -> None:
+def test_invoice_lists_its_payments_and_parts_of_one_credit_are_added_up() -> None:
     page = invoice(
         Payments=[
             {"PaymentID": "p1", "Date": "/Date(1761004800000+0000)/", "Amount": 50},
@@ -113,7 +113,7 @@ def test_what_settled_an_invoice_rides_on_it_and_parts_of_one_credit_are_added_u
     assert page.replaced_invoice_ids == ["i1"]
 
 
-def test_an_invoice_that_lost_its_payments_says_so() -> None:
+def test_invoice_that_lost_its_payments_has_none() -> None:
     page = invoice(Payments=[], CreditNotes=None)
     assert (page.applications, page.replaced_invoice_ids) == ([], ["i1"])
 
@@ -130,17 +130,17 @@ def test_an_invoice_that_lost_its_payments_says_so() -> None:
         ("/Date(-86400000+0000)/", date(1969, 12, 31)),
     ],
 )
-def test_days_stay_the_days_they_were(text: str, expected: date) -> None:
+def test_dates_stay_the_same(text: str, expected: date) -> None:
     assert parse_date("Date", text) == expected
 
 
-def test_the_date_string_is_believed_before_the_milliseconds() -> None:
+def test_date_string_takes_precedence_over_the_milliseconds() -> None:
     page = invoice(Date="/Date(1546081200000+0000)/", DueDateString=None, DueDate="/Date(1546128000000+0000)/")
     assert (page.invoices[0].issued_on, page.invoices[0].due_on) == (date(2025, 10, 1), date(2018, 12, 30))
 
 
 @pytest.mark.parametrize("fields", [{"DueDateString": None}, {"DueDateString": "", "DueDate": "/Date(0+0000)/"}])
-def test_a_due_date_may_be_missing(fields: dict[str, Any]) -> None:
+def test_due_date_can_be_missing(fields: dict[str, Any]) -> None:
     assert invoice(**fields).invoices[0].due_on is None
 
 
@@ -163,7 +163,7 @@ def test_a_due_date_may_be_missing(fields: dict[str, Any]) -> None:
         ({"CurrencyCode": 5}, "$.CurrencyCode"),
     ],
 )
-def test_an_odd_record_is_set_aside_by_name_and_the_page_goes_on(fields: dict[str, Any], named: str) -> None:
+def test_malformed_record_is_set_aside_with_its_name_and_the_page_goes_on(fields: dict[str, Any], named: str) -> None:
     page = read(Stream.INVOICES, INVOICE, {**INVOICE, "InvoiceID": "odd", **fields}, {**INVOICE, "InvoiceID": "i3"})
     assert [one.external_id for one in page.invoices] == ["i1", "i3"]
     assert page.replaced_invoice_ids == ["i1", "i3"]
@@ -173,7 +173,7 @@ def test_an_odd_record_is_set_aside_by_name_and_the_page_goes_on(fields: dict[st
     assert json.loads(odd.raw)["InvoiceID"] == "odd"
 
 
-def test_a_record_without_an_id_is_kept_under_a_name_of_its_own() -> None:
+def test_record_without_an_id_gets_a_name_of_its_own() -> None:
     page = read(Stream.INVOICES, "{}", "[]", '{"InvoiceID": 7}', INVOICE)
     assert len(page.invoices) == 1
     assert len({one.external_id for one in page.malformed}) == 3
@@ -187,18 +187,18 @@ def test_a_record_without_an_id_is_kept_under_a_name_of_its_own() -> None:
         {"DateString": "2025-10-01", "Total": "120.50"},
     ],
 )
-def test_what_sdk_models_choke_on_is_read(fields: dict[str, Any]) -> None:
+def test_values_that_break_the_sdk_models_are_read(fields: dict[str, Any]) -> None:
     page = invoice(**fields)
     assert page.malformed == []
     assert page.invoices[0].reference == ""
 
 
-def test_an_unsent_invoice_is_told_from_one_that_says_nothing() -> None:
+def test_unsent_invoice_differs_from_one_without_the_field() -> None:
     assert not invoice(SentToContact=False).invoices[0].sent_to_customer
     assert invoice().invoices[0].sent_to_customer
 
 
-def test_a_credit_note_becomes_ours_with_its_allocations_added_up() -> None:
+def test_credit_note_is_mapped_with_its_allocations_added_up() -> None:
     allocations = [
         {"Amount": 10, "Date": "/Date(1761004800000+0000)/", "Invoice": {"InvoiceID": "i1"}},
         {"Amount": 15, "Date": "/Date(1761091200000+0000)/", "Invoice": {"InvoiceID": "i1"}},
@@ -213,11 +213,11 @@ def test_a_credit_note_becomes_ours_with_its_allocations_added_up() -> None:
 
 
 @pytest.mark.parametrize(("status", "remaining"), [("DRAFT", 0), ("PAID", 0), ("AUTHORISED", 20)])
-def test_only_an_approved_credit_is_credit(status: str, remaining: int) -> None:
+def test_only_an_authorised_credit_counts(status: str, remaining: int) -> None:
     assert read(Stream.CREDIT_NOTES, {**CREDIT, "Status": status}).credits[0].remaining == remaining
 
 
-def test_a_voided_credit_is_gone_and_a_suppliers_is_passed_over() -> None:
+def test_voided_credit_is_removed_and_a_suppliers_credit_ignored() -> None:
     page = read(Stream.CREDIT_NOTES, {**CREDIT, "Status": "VOIDED"}, {**CREDIT, "Type": "ACCPAYCREDIT"})
     assert (page.credits, page.malformed) == ([], [])
     assert [tuple(one) for one in page.deleted] == [("credit_note", "n1", AT)]
@@ -227,7 +227,7 @@ def contact(**fields: Any) -> ChangePage:
     return read(Stream.CONTACTS, {"ContactID": "c1", "Name": "Acme", "UpdatedDateUTC": UPDATED, **fields})
 
 
-def test_a_customers_addresses_are_the_main_one_and_those_to_be_included_each_once() -> None:
+def test_customer_addresses_are_the_main_one_and_included_contacts_without_duplicates() -> None:
     persons = [
         {"FirstName": "A", "EmailAddress": "Ann@acme.test", "IncludeInEmails": True},
         {"FirstName": "B", "EmailAddress": "bob@acme.test", "IncludeInEmails": False},
@@ -240,17 +240,17 @@ def test_a_customers_addresses_are_the_main_one_and_those_to_be_included_each_on
     assert (one.contact_name, one.active) == ("Pat Lee", True)
 
 
-def test_who_asked_to_be_forgotten_has_no_address() -> None:
+def test_contact_erased_under_gdpr_has_no_address() -> None:
     (one,) = contact(ContactStatus="GDPRREQUEST", EmailAddress="a@b.test").customers
     assert (one.emails, one.active) == ("", False)
 
 
-def test_an_archived_and_merged_customer_says_into_whom() -> None:
+def test_merged_customer_names_the_remaining_one() -> None:
     (one,) = contact(ContactStatus="ARCHIVED", MergedToContactID="c2").customers
     assert (one.active, one.merged_into) == (False, "c2")
 
 
-def test_the_billing_address_tells_the_country() -> None:
+def test_country_comes_from_the_billing_address() -> None:
     street = {"AddressType": "STREET", "Country": "France"}
     billing = {"AddressType": "POBOX", "Country": "United  Kingdom", "Region": "Kent"}
     (one,) = contact(Addresses=[street, billing]).customers

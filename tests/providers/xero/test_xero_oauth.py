@@ -75,19 +75,19 @@ def finish(calls: CallRecorder, **changed: str) -> Any:
     )
 
 
-def test_the_provider_is_found_by_its_folder() -> None:
+def test_provider_is_found_by_its_folder() -> None:
     assert providers.get_ledger_provider("xero") is PROVIDER
     assert "xero" in providers.list_ledger_names()
     with pytest.raises(LookupError, match="xero"):
         providers.get_ledger_provider("sage")
 
 
-def test_only_the_client_id_must_be_given() -> None:
+def test_only_the_client_id_is_required() -> None:
     assert PROVIDER.missing_settings(settings(xero_client_secret="")) == []
     assert PROVIDER.missing_settings(settings(xero_client_id="")) == ["XERO_CLIENT_ID"]
 
 
-def test_the_consent_address_carries_state_and_pkce() -> None:
+def test_consent_url_contains_state_and_pkce_challenge() -> None:
     begun, other = (PROVIDER.begin_consent(settings(), REDIRECT_URI) for _ in range(2))
     url = urlsplit(begun.url)
     query = {name: values[0] for name, values in parse_qs(url.query).items()}
@@ -107,7 +107,7 @@ def test_the_consent_address_carries_state_and_pkce() -> None:
     assert begun.code_verifier != other.code_verifier
 
 
-def test_without_scopes_the_granular_ones_are_asked_for() -> None:
+def test_granular_scopes_are_requested_by_default() -> None:
     url = PROVIDER.begin_consent(settings(xero_scopes=""), REDIRECT_URI).url
     scopes = parse_qs(urlsplit(url).query)["scope"][0].split()
     assert {"offline_access", "accounting.invoices", "accounting.payments.read"} <= set(scopes)
@@ -115,7 +115,7 @@ def test_without_scopes_the_granular_ones_are_asked_for() -> None:
 
 
 @responses.activate
-def test_one_consent_opens_several_organisations(calls: CallRecorder) -> None:
+def test_one_consent_connects_several_organisations(calls: CallRecorder) -> None:
     responses.post(TOKEN_URL, json=token_pair())
     found = [tenant(1), tenant(2), tenant(3, "PRACTICE")]
     responses.get(CONNECTIONS, json=found, match=[responses.matchers.query_param_matcher({"authEventId": "event-1"})])
@@ -134,7 +134,7 @@ def test_one_consent_opens_several_organisations(calls: CallRecorder) -> None:
 
 
 @responses.activate
-def test_a_consent_that_added_nothing_lists_all_organisations(calls: CallRecorder) -> None:
+def test_consent_that_added_no_organisation_lists_all_of_them(calls: CallRecorder) -> None:
     responses.post(TOKEN_URL, json=token_pair())
     responses.get(CONNECTIONS, json=[], match=[responses.matchers.query_param_matcher({"authEventId": "event-1"})])
     responses.get(CONNECTIONS, json=[tenant(1)], match=[responses.matchers.query_param_matcher({})])
@@ -142,7 +142,7 @@ def test_a_consent_that_added_nothing_lists_all_organisations(calls: CallRecorde
 
 
 @responses.activate
-def test_without_a_secret_pkce_alone_proves_who_asks(calls: CallRecorder) -> None:
+def test_without_a_secret_pkce_alone_authenticates(calls: CallRecorder) -> None:
     responses.post(TOKEN_URL, json=token_pair())
     responses.get(CONNECTIONS, json=[tenant(1)])
     finish(calls, xero_client_secret="")
@@ -162,7 +162,7 @@ def test_without_a_secret_pkce_alone_proves_who_asks(calls: CallRecorder) -> Non
     ],
 )
 @responses.activate
-def test_a_wrong_answer_is_refused_before_anything_is_sent(calls: CallRecorder, query: str, words: str) -> None:
+def test_invalid_redirect_is_rejected_before_anything_is_sent(calls: CallRecorder, query: str, words: str) -> None:
     begun = ConsentRequest("", "state-1", "verifier-1")
     with pytest.raises(PermanentError, match=words):
         PROVIDER.finish_consent(settings(), REDIRECT_URI, f"{REDIRECT_URI}?{query}", begun, calls)
@@ -170,7 +170,7 @@ def test_a_wrong_answer_is_refused_before_anything_is_sent(calls: CallRecorder, 
 
 
 @responses.activate
-def test_a_code_that_is_refused_says_why(calls: CallRecorder) -> None:
+def test_rejected_code_is_reported_with_the_reason(calls: CallRecorder) -> None:
     responses.post(TOKEN_URL, json={"error": "invalid_grant"}, status=400)
     with pytest.raises(PermanentError, match="invalid_grant"):
         finish(calls)
@@ -178,7 +178,7 @@ def test_a_code_that_is_refused_says_why(calls: CallRecorder) -> None:
 
 @responses.activate
 @pytest.mark.parametrize("scopes", ["openid", "openid accounting.invoices accounting.contacts"])
-def test_a_refresh_keeps_what_xero_does_not_repeat_and_asks_for_no_scope(calls: CallRecorder, scopes: str) -> None:
+def test_refresh_keeps_fields_xero_does_not_repeat_and_requests_no_scope(calls: CallRecorder, scopes: str) -> None:
     responses.post(TOKEN_URL, json=token_pair(2))
     fresh = PROVIDER.refresh(settings(xero_scopes=scopes), OLD_TOKEN, calls)
     assert (fresh["refresh_token"], fresh["access_token"], fresh["id_token"]) == ("refresh-2", ACCESS, "kept")
@@ -187,7 +187,7 @@ def test_a_refresh_keeps_what_xero_does_not_repeat_and_asks_for_no_scope(calls: 
 
 
 @responses.activate
-def test_a_refresh_without_a_secret_names_the_app(calls: CallRecorder) -> None:
+def test_refresh_without_a_secret_sends_the_client_id(calls: CallRecorder) -> None:
     responses.post(TOKEN_URL, json=token_pair(2))
     PROVIDER.refresh(settings(xero_client_secret=""), OLD_TOKEN, calls)
     assert form(responses.calls[0].request)["client_id"] == "app"
@@ -203,7 +203,9 @@ LOST_REPLIES: list[dict[str, Any]] = [
 
 @responses.activate
 @pytest.mark.parametrize("lost", LOST_REPLIES)
-def test_a_lost_answer_is_asked_for_again_at_once_with_the_old_token(calls: CallRecorder, lost: dict[str, Any]) -> None:
+def test_refresh_with_a_lost_response_is_repeated_at_once_with_the_old_token(
+    calls: CallRecorder, lost: dict[str, Any]
+) -> None:
     responses.post(TOKEN_URL, **lost)
     responses.post(TOKEN_URL, json=token_pair(2))
     assert PROVIDER.refresh(settings(), OLD_TOKEN, calls)["refresh_token"] == "refresh-2"
@@ -212,7 +214,7 @@ def test_a_lost_answer_is_asked_for_again_at_once_with_the_old_token(calls: Call
 
 @responses.activate
 @pytest.mark.parametrize("lost", LOST_REPLIES)
-def test_an_answer_lost_twice_is_tried_later(calls: CallRecorder, lost: dict[str, Any]) -> None:
+def test_refresh_with_two_lost_responses_is_tried_later(calls: CallRecorder, lost: dict[str, Any]) -> None:
     responses.post(TOKEN_URL, **lost)
     with pytest.raises(TransientError):
         PROVIDER.refresh(settings(), OLD_TOKEN, calls)
@@ -228,7 +230,7 @@ def test_an_answer_lost_twice_is_tried_later(calls: CallRecorder, lost: dict[str
         ({"status": 429, "headers": {"Retry-After": "30"}}, RateLimited),
     ],
 )
-def test_a_refused_refresh_is_told_by_what_to_do(
+def test_rejected_refresh_is_classified_by_what_to_do(
     calls: CallRecorder, answer: dict[str, Any], error: type[Exception]
 ) -> None:
     responses.post(TOKEN_URL, **answer)
@@ -249,14 +251,14 @@ def test_one_organisation_is_disconnected(calls: CallRecorder, status: int) -> N
 
 
 @responses.activate
-def test_the_last_organisation_takes_the_grant_with_it(calls: CallRecorder) -> None:
+def test_disconnecting_the_last_organisation_revokes_the_grant(calls: CallRecorder) -> None:
     responses.post("https://identity.xero.com/connect/revocation")
     PROVIDER.revoke(settings(), OLD_TOKEN, CompanyRef("tenant-1", "", "connection-1"), whole_grant=True, calls=calls)
     assert form(responses.calls[0].request)["token"] == "old-refresh"
 
 
 @responses.activate
-def test_a_refused_revocation_is_told(calls: CallRecorder) -> None:
+def test_rejected_revocation_is_reported(calls: CallRecorder) -> None:
     responses.post("https://identity.xero.com/connect/revocation", status=400, json={"error": "invalid_client"})
     with pytest.raises(PermanentError):
         PROVIDER.revoke(

@@ -122,7 +122,7 @@ def expected_copy(sandbox: Sandbox) -> dict[Key, Any]:
     return rows
 
 
-def test_one_consent_opens_both_organisations_and_their_refresh_rotates(connected: ConnectedXero) -> None:
+def test_one_consent_connects_both_organisations_and_their_refresh_token_rotates(connected: ConnectedXero) -> None:
     assert {one.name for one in connected.consent.companies} == {
         book.name for book in connected.sandbox.xero.organisations
     }
@@ -135,26 +135,26 @@ def test_one_consent_opens_both_organisations_and_their_refresh_rotates(connecte
         PROVIDER.refresh(connected.settings, old, connected.calls)
 
 
-def test_an_app_without_a_secret_connects_and_refreshes_by_pkce_alone(connected: ConnectedXero) -> None:
+def test_app_without_a_secret_connects_and_refreshes_with_pkce_alone(connected: ConnectedXero) -> None:
     connected.settings.xero_client_id, connected.settings.xero_client_secret = PKCE_CLIENT_ID, ""
     token = connected.connect().token
     assert PROVIDER.refresh(connected.settings, token, connected.calls)["access_token"] != token["access_token"]
 
 
-def test_an_expired_token_is_refreshed_in_the_middle_of_a_pull(connected: ConnectedXero) -> None:
+def test_expired_token_is_refreshed_during_a_pull(connected: ConnectedXero) -> None:
     connected.sandbox.clock.advance(timedelta(hours=1))
     before = connected.token
     LocalCopy().pull(connected.ledger, connected.sandbox.clock.now())
     assert connected.token != before
 
 
-def test_a_revoked_grant_opens_nothing(connected: ConnectedXero) -> None:
+def test_revoked_grant_gives_no_access(connected: ConnectedXero) -> None:
     PROVIDER.revoke(connected.settings, connected.token, CompanyRef("", ""), whole_grant=True, calls=connected.calls)
     with pytest.raises(AuthorizationExpired):
         connected.ledger.get_company_details()
 
 
-def test_the_organisations_facts_are_read(connected: ConnectedXero) -> None:
+def test_organisation_details_are_read(connected: ConnectedXero) -> None:
     facts = connected.ledger.get_company_details()
     assert (facts.company.base_currency, facts.company.country) == ("GBP", "GB")
     assert (facts.company.time_zone, facts.company.ledger_reminders) == ("Europe/London", False)
@@ -162,14 +162,14 @@ def test_the_organisations_facts_are_read(connected: ConnectedXero) -> None:
     assert connected.ledger.get_company_details().company.ledger_reminders
 
 
-def test_the_first_pull_equals_the_books_to_the_cent(connected: ConnectedXero) -> None:
+def test_first_pull_equals_the_ledger_to_the_cent(connected: ConnectedXero) -> None:
     mirror = LocalCopy().pull(connected.ledger, NOW)
     assert mirror.malformed == []
     assert len(mirror.rows) > 500
     assert mirror.rows == expected_copy(connected.sandbox)
 
 
-def test_whatever_a_bookkeeper_does_arrives_with_the_next_pull(connected: ConnectedXero) -> None:
+def test_every_change_in_the_ledger_arrives_with_the_next_pull(connected: ConnectedXero) -> None:
     xero, clock = connected.sandbox.xero, connected.sandbox.clock
     mirror = LocalCopy().pull(connected.ledger, NOW)
     clock.advance(timedelta(minutes=30))
@@ -191,7 +191,7 @@ def test_whatever_a_bookkeeper_does_arrives_with_the_next_pull(connected: Connec
     assert mirror.pull(connected.ledger, clock.now()).rows == expected_copy(connected.sandbox)
 
 
-def test_a_quiet_hour_costs_three_reads(connected: ConnectedXero) -> None:
+def test_sync_without_changes_costs_three_reads(connected: ConnectedXero) -> None:
     ledger, clock = connected.ledger, connected.sandbox.clock
     mirror = LocalCopy().pull(ledger, clock.now())
     before = connected.reads()
@@ -199,7 +199,7 @@ def test_a_quiet_hour_costs_three_reads(connected: ConnectedXero) -> None:
     assert connected.reads() - before == 3
 
 
-def test_books_edited_between_pages_lose_nothing(connected: ConnectedXero) -> None:
+def test_edits_between_pages_lose_nothing(connected: ConnectedXero) -> None:
     sandbox = connected.sandbox
     sandbox.xero.add_bulk_invoices(5000)
     numbers = [one.number for one in sandbox.xero.invoices() if one.status == "AUTHORISED"]
@@ -219,7 +219,7 @@ def test_books_edited_between_pages_lose_nothing(connected: ConnectedXero) -> No
     assert mirror.rows == expected_copy(sandbox)
 
 
-def test_a_look_sees_a_payment_of_this_minute_and_every_open_credit(connected: ConnectedXero) -> None:
+def test_recheck_sees_a_payment_of_this_minute_and_every_open_credit(connected: ConnectedXero) -> None:
     xero = connected.sandbox.xero
     found = [one for one in xero.invoices() if one.status == "AUTHORISED"][:3]
     customers = sorted({one.contact.id for one in found})
@@ -234,7 +234,7 @@ def test_a_look_sees_a_payment_of_this_minute_and_every_open_credit(connected: C
     assert credit.id in {one.external_id for one in page.credits}
 
 
-def test_the_pay_link_and_the_pdf_come_from_the_ledger(connected: ConnectedXero) -> None:
+def test_pay_link_and_pdf_come_from_the_ledger(connected: ConnectedXero) -> None:
     invoices = connected.sandbox.xero.invoices()
     approved = next(one for one in invoices if one.status == "AUTHORISED")
     link = connected.ledger.get_payment_link(approved.id)
@@ -245,7 +245,7 @@ def test_the_pay_link_and_the_pdf_come_from_the_ledger(connected: ConnectedXero)
     assert connected.ledger.get_invoice_pdf("00000000-0000-4000-8000-000000000000") is None
 
 
-def test_the_days_limit_stops_the_pull_and_what_came_stays(connected: ConnectedXero) -> None:
+def test_daily_limit_stops_the_pull_and_keeps_what_was_read(connected: ConnectedXero) -> None:
     connected.sandbox.xero.limits.day = 3
     mirror = LocalCopy()
     with pytest.raises(RateLimited) as caught:

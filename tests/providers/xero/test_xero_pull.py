@@ -33,7 +33,7 @@ def invoices(pages: list[ChangePage]) -> list[str]:
     return [one.external_id for page in pages for one in page.invoices]
 
 
-def test_the_first_pull_reads_everything_and_customers_last(xero: FakeXero, ledger: XeroLedger) -> None:
+def test_first_pull_reads_everything_and_customers_last(xero: FakeXero, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(n) for n in range(3)]
     pages = pull(ledger, None, NOW)
     assert xero.reads == ["Invoices", "CreditNotes", "Overpayments", "Prepayments", "Contacts"]
@@ -41,7 +41,7 @@ def test_the_first_pull_reads_everything_and_customers_last(xero: FakeXero, ledg
     assert [page.is_last for page in pages] == [False, False, False, False, True]
 
 
-def test_a_quiet_hour_costs_three_reads(xero: FakeXero, ledger: XeroLedger) -> None:
+def test_sync_without_changes_costs_three_reads(xero: FakeXero, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(1, NOW - timedelta(minutes=1))]
     cursor = pull(ledger, None, NOW)[-1].cursor
     for hour in range(1, 24):
@@ -50,7 +50,7 @@ def test_a_quiet_hour_costs_three_reads(xero: FakeXero, ledger: XeroLedger) -> N
         assert xero.reads == ["Invoices", "CreditNotes", "Contacts"]
 
 
-def test_once_a_day_a_quiet_hour_looks_at_over_and_prepayments_instead(xero: FakeXero, ledger: XeroLedger) -> None:
+def test_overpayments_and_prepayments_are_checked_once_a_day(xero: FakeXero, ledger: XeroLedger) -> None:
     cursor = pull(ledger, None, NOW)[-1].cursor
     seen = []
     for hour in range(1, 50):
@@ -61,7 +61,7 @@ def test_once_a_day_a_quiet_hour_looks_at_over_and_prepayments_instead(xero: Fak
     assert sum(seen) == 2
 
 
-def test_an_hour_in_which_an_invoice_changed_reads_what_changing_it_may_have_touched(
+def test_changed_invoice_makes_the_pull_read_what_the_change_may_have_affected(
     xero: FakeXero, ledger: XeroLedger
 ) -> None:
     cursor = pull(ledger, None, NOW)[-1].cursor
@@ -74,7 +74,7 @@ def test_an_hour_in_which_an_invoice_changed_reads_what_changing_it_may_have_tou
     assert xero.reads == ["Invoices", "CreditNotes", "Contacts"]
 
 
-def test_the_next_pull_starts_at_this_ones_start_less_an_overlap(xero: FakeXero, ledger: XeroLedger) -> None:
+def test_next_pull_starts_at_the_start_of_the_last_one_minus_an_overlap(xero: FakeXero, ledger: XeroLedger) -> None:
     cursor = pull(ledger, None, NOW)[-1].cursor
     xero.records["Invoices"] = [
         xero.invoice(1, NOW - timedelta(minutes=4)),
@@ -83,7 +83,7 @@ def test_the_next_pull_starts_at_this_ones_start_less_an_overlap(xero: FakeXero,
     assert invoices(pull(ledger, cursor, NOW + HOUR)) == ["00000001-0000-4000-8000-000000000000"]
 
 
-def test_a_deleted_payment_arrives(xero: FakeXero, ledger: XeroLedger) -> None:
+def test_deleted_payment_is_read(xero: FakeXero, ledger: XeroLedger) -> None:
     cursor = pull(ledger, None, NOW)[-1].cursor
     at = NOW + HOUR / 2
     xero.records["Invoices"] = [xero.invoice(1, at)]
@@ -92,7 +92,7 @@ def test_a_deleted_payment_arrives(xero: FakeXero, ledger: XeroLedger) -> None:
     assert [tuple(one) for page in pages for one in page.deleted] == [("payment", "p1", at)]
 
 
-def test_a_book_edited_while_it_is_read_loses_no_invoice(xero: FakeXero, ledger: XeroLedger) -> None:
+def test_ledger_edited_during_a_pull_loses_no_invoice(xero: FakeXero, ledger: XeroLedger) -> None:
     book = [xero.invoice(n * 7919 % 100_003) for n in range(5000)]
     xero.records["Invoices"] = book
     served = []
@@ -111,7 +111,7 @@ def test_a_book_edited_while_it_is_read_loses_no_invoice(xero: FakeXero, ledger:
     assert len(served) >= 5
 
 
-def test_records_that_vanish_while_pages_are_read_take_none_with_them(xero: FakeXero, ledger: XeroLedger) -> None:
+def test_records_that_disappear_between_pages_hide_no_others(xero: FakeXero, ledger: XeroLedger) -> None:
     book = [xero.invoice(n) for n in range(3500)]
     xero.records["Invoices"] = book
     stay = {one["InvoiceID"] for one in book[20:]}
@@ -119,7 +119,7 @@ def test_records_that_vanish_while_pages_are_read_take_none_with_them(xero: Fake
     assert set(invoices(pull(ledger, None, NOW))) >= stay
 
 
-def test_a_broken_pull_goes_on_after_its_last_page(xero: FakeXero, ledger: XeroLedger) -> None:
+def test_interrupted_pull_continues_after_its_last_page(xero: FakeXero, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(n) for n in range(2500)]
     pages = ledger.list_changes(None, NOW)
     first, second = next(pages), next(pages)
@@ -130,12 +130,12 @@ def test_a_broken_pull_goes_on_after_its_last_page(xero: FakeXero, ledger: XeroL
     assert datetime.fromisoformat(since) == NOW - timedelta(minutes=5)
 
 
-def test_a_cursor_that_cannot_be_read_starts_a_full_pull(xero: FakeXero, ledger: XeroLedger) -> None:
+def test_unreadable_cursor_starts_a_full_pull(xero: FakeXero, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(1, NOW - timedelta(days=300))]
     assert len(invoices(pull(ledger, "{oops", NOW))) == 1
 
 
-def test_pages_without_counts_are_followed_until_one_is_empty(
+def test_pages_without_counts_are_read_until_one_is_empty(
     mocked: responses.RequestsMock, ledger: XeroLedger, xero: FakeXero
 ) -> None:
     mocked.remove("GET", f"{BASE}/Invoices")
@@ -145,7 +145,7 @@ def test_pages_without_counts_are_followed_until_one_is_empty(
     assert len(invoices(pull(ledger, None, NOW))) == 2
 
 
-def test_nothing_is_filtered_by_status_and_bills_are_not_asked_for(xero: FakeXero, ledger: XeroLedger) -> None:
+def test_all_statuses_are_requested_but_no_bills(xero: FakeXero, ledger: XeroLedger) -> None:
     cursor = pull(ledger, None, NOW)[-1].cursor
     pull(ledger, cursor, NOW + HOUR)
     asked = [query for name, query in zip(xero.reads, xero.queries, strict=True) if name == "Invoices"]
@@ -156,13 +156,15 @@ def test_nothing_is_filtered_by_status_and_bills_are_not_asked_for(xero: FakeXer
 
 
 @pytest.mark.parametrize("body", ["[]", '{"Invoices": "none"}', '{"Invoices": [{]}'])
-def test_a_page_that_is_none_is_tried_later(mocked: responses.RequestsMock, ledger: XeroLedger, body: str) -> None:
+def test_response_that_is_not_a_page_is_tried_later(
+    mocked: responses.RequestsMock, ledger: XeroLedger, body: str
+) -> None:
     mocked.get(f"{BASE}/Invoices", body=body)
     with pytest.raises(TransientError):
         pull(ledger, None, NOW)
 
 
-def test_nothing_modified_is_an_empty_page(mocked: responses.RequestsMock, xero: FakeXero, ledger: XeroLedger) -> None:
+def test_not_modified_is_an_empty_page(mocked: responses.RequestsMock, xero: FakeXero, ledger: XeroLedger) -> None:
     cursor = pull(ledger, None, NOW)[-1].cursor
     for name in ("Invoices", "CreditNotes", "Contacts"):
         mocked.remove("GET", f"{BASE}/{name}")

@@ -18,7 +18,7 @@ AddUp = Callable[[Bookkeeper], None]
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def test_a_year_of_history_adds_up(sandbox: Sandbox, check_balances: AddUp) -> None:
+def test_year_of_history_adds_up(sandbox: Sandbox, check_balances: AddUp) -> None:
     check_balances(sandbox.quickbooks)
     assert len(sandbox.quickbooks.customers()) > 50
     assert any(invoice["Balance"] for invoice in sandbox.quickbooks.invoices())
@@ -26,7 +26,7 @@ def test_a_year_of_history_adds_up(sandbox: Sandbox, check_balances: AddUp) -> N
     assert any(memo["Balance"] for memo in sandbox.quickbooks.credit_memos())
 
 
-def test_nothing_the_world_tells_is_refused_by_the_books(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ledger_accepts_every_event_of_the_story(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     refused: list[str] = []
     plain = ApiFault.__init__
 
@@ -40,13 +40,13 @@ def test_nothing_the_world_tells_is_refused_by_the_books(sandbox: Sandbox, monke
     assert refused == []
 
 
-def test_the_same_seed_gives_the_same_books() -> None:
+def test_same_seed_gives_the_same_ledger() -> None:
     first, second = Sandbox(7, NOON).quickbooks.invoices(), Sandbox(7, NOON).quickbooks.invoices()
     assert first == second
     assert first != Sandbox(8, NOON).quickbooks.invoices()
 
 
-def test_life_goes_on_for_a_year_and_still_adds_up(sandbox: Sandbox, check_balances: AddUp) -> None:
+def test_another_year_still_adds_up(sandbox: Sandbox, check_balances: AddUp) -> None:
     before = len(sandbox.quickbooks.invoices())
     for _ in range(12):
         sandbox.clock.advance(timedelta(days=30))
@@ -54,7 +54,7 @@ def test_life_goes_on_for_a_year_and_still_adds_up(sandbox: Sandbox, check_balan
     assert len(sandbox.quickbooks.invoices()) > before + 300
 
 
-def test_a_customer_paid_by_hand_does_not_pay_again(sandbox: Sandbox, check_balances: AddUp) -> None:
+def test_customer_with_a_manual_payment_does_not_pay_again(sandbox: Sandbox, check_balances: AddUp) -> None:
     bookkeeper = sandbox.quickbooks
     for invoice in bookkeeper.invoices():
         if invoice["Balance"]:
@@ -68,7 +68,7 @@ def test_a_customer_paid_by_hand_does_not_pay_again(sandbox: Sandbox, check_bala
     check_balances(bookkeeper)
 
 
-def test_who_paid_a_part_by_hand_pays_only_the_rest_later(sandbox: Sandbox, check_balances: AddUp) -> None:
+def test_customer_with_a_manual_part_payment_pays_only_the_rest(sandbox: Sandbox, check_balances: AddUp) -> None:
     twin = Sandbox(1, NOON)
     twin.clock.advance(timedelta(days=90))
     open_now = {invoice["Id"] for invoice in sandbox.quickbooks.invoices() if invoice["Balance"] > 1}
@@ -91,7 +91,7 @@ def test_who_paid_a_part_by_hand_pays_only_the_rest_later(sandbox: Sandbox, chec
     check_balances(sandbox.quickbooks)
 
 
-def test_a_voided_invoice_frees_its_payment(bookkeeper: Bookkeeper, check_balances: AddUp) -> None:
+def test_voiding_an_invoice_unapplies_its_payment(bookkeeper: Bookkeeper, check_balances: AddUp) -> None:
     number = bookkeeper.add_invoice("Ada", 100)["DocNumber"]
     bookkeeper.pay(number, 40)
     bookkeeper.void(number)
@@ -102,9 +102,7 @@ def test_a_voided_invoice_frees_its_payment(bookkeeper: Bookkeeper, check_balanc
     check_balances(bookkeeper)
 
 
-def test_applying_a_credit_memo_is_a_payment_of_nothing_with_two_lines(
-    bookkeeper: Bookkeeper, check_balances: AddUp
-) -> None:
+def test_applying_a_credit_memo_is_a_zero_payment_with_two_lines(bookkeeper: Bookkeeper, check_balances: AddUp) -> None:
     number = bookkeeper.add_invoice("Ada", "100.50")["DocNumber"]
     memo = bookkeeper.credit("Ada", "30.25")
     payment = bookkeeper.apply_credit(memo["Id"], number)
@@ -118,7 +116,7 @@ def test_applying_a_credit_memo_is_a_payment_of_nothing_with_two_lines(
     check_balances(bookkeeper)
 
 
-def test_deleting_the_invoice_gives_the_credit_back(bookkeeper: Bookkeeper, check_balances: AddUp) -> None:
+def test_deleting_an_invoice_restores_the_credit(bookkeeper: Bookkeeper, check_balances: AddUp) -> None:
     number = bookkeeper.add_invoice("Ada", 100)["DocNumber"]
     bookkeeper.apply_credit(bookkeeper.credit("Ada", 30)["Id"], number)
     bookkeeper.delete(number)
@@ -127,7 +125,7 @@ def test_deleting_the_invoice_gives_the_credit_back(bookkeeper: Bookkeeper, chec
     check_balances(bookkeeper)
 
 
-def test_merged_customers_take_their_invoices_along(bookkeeper: Bookkeeper, check_balances: AddUp) -> None:
+def test_merged_customers_keep_their_invoices(bookkeeper: Bookkeeper, check_balances: AddUp) -> None:
     bookkeeper.add_customer("Bert")
     bookkeeper.add_invoice("Bert", 70)
     bookkeeper.pay_unapplied("Bert", 20)
@@ -138,7 +136,7 @@ def test_merged_customers_take_their_invoices_along(bookkeeper: Bookkeeper, chec
     check_balances(bookkeeper)
 
 
-def test_a_deposited_payment_cannot_be_changed(bookkeeper: Bookkeeper) -> None:
+def test_deposited_payment_cannot_be_changed(bookkeeper: Bookkeeper) -> None:
     payment = bookkeeper.pay(bookkeeper.add_invoice("Ada", 10)["DocNumber"])
     bookkeeper.deposit(payment["Id"])
     with pytest.raises(ApiFault, match="6540"):
@@ -163,7 +161,7 @@ _ACTS = st.lists(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=_ACTS)
-def test_whatever_a_bookkeeper_does_the_books_add_up(check_balances: AddUp, acts: list[tuple[str, int, int]]) -> None:
+def test_ledger_adds_up_after_any_change(check_balances: AddUp, acts: list[tuple[str, int, int]]) -> None:
     quickbooks = Sandbox(1, NOON).quickbooks
     bookkeeper = quickbooks.bookkeeper(quickbooks.add_company("Acts Inc"))
     bookkeeper.add_customer("Ada")

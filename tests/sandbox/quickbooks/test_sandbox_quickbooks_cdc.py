@@ -22,11 +22,11 @@ def _changes(api: Api, entities: str = ALL, since: str = SINCE) -> list[dict[str
     return list(told[0]["QueryResponse"])
 
 
-def test_a_quiet_hour_gives_an_empty_object_per_entity(api: Api) -> None:
+def test_cdc_without_changes_gives_an_empty_object_per_entity(api: Api) -> None:
     assert _changes(api) == [{}, {}, {}, {}]
 
 
-def test_a_payment_brings_invoice_payment_and_customer(api: Api, sandbox: Sandbox) -> None:
+def test_payment_returns_invoice_payment_and_customer(api: Api, sandbox: Sandbox) -> None:
     invoice = next(each for each in sandbox.quickbooks.invoices() if each["Balance"])
     sandbox.clock.advance(timedelta(minutes=1))
     payment = sandbox.quickbooks.pay(invoice["Id"])
@@ -39,14 +39,14 @@ def test_a_payment_brings_invoice_payment_and_customer(api: Api, sandbox: Sandbo
     assert credits_ == {}
 
 
-def test_elements_come_in_the_order_asked_for(api: Api, sandbox: Sandbox) -> None:
+def test_entities_come_in_the_requested_order(api: Api, sandbox: Sandbox) -> None:
     sandbox.clock.advance(timedelta(minutes=1))
     sandbox.quickbooks.credit(sandbox.quickbooks.customers()[0]["Id"], 5)
     told = _changes(api, "CreditMemo,Payment,Customer")
     assert [[name for name in page if name[0].isupper()] for page in told] == [["CreditMemo"], [], ["Customer"]]
 
 
-def test_a_deleted_invoice_is_a_stub(empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox) -> None:
+def test_deleted_invoice_is_a_stub(empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox) -> None:
     number = bookkeeper.add_invoice("Ada", 12)["DocNumber"]
     sandbox.clock.advance(timedelta(minutes=1))
     gone = bookkeeper.delete(number)["Id"]
@@ -57,9 +57,7 @@ def test_a_deleted_invoice_is_a_stub(empty_company: Api, bookkeeper: Bookkeeper,
     assert empty_company.refused("GET", f"invoice/{gone}")["code"] == "610"
 
 
-def test_a_voided_invoice_comes_as_an_ordinary_object(
-    empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox
-) -> None:
+def test_voided_invoice_is_an_ordinary_object(empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox) -> None:
     number = bookkeeper.add_invoice("Ada", 12)["DocNumber"]
     sandbox.clock.advance(timedelta(minutes=1))
     bookkeeper.void(number)
@@ -69,14 +67,16 @@ def test_a_voided_invoice_comes_as_an_ordinary_object(
     assert (invoice["TotalAmt"], invoice["Balance"], invoice["PrivateNote"]) == (0, 0, "Voided")
 
 
-def test_an_inactive_customer_comes_too(empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox) -> None:
+def test_inactive_customer_is_included(empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox) -> None:
     sandbox.clock.advance(timedelta(minutes=1))
     bookkeeper.deactivate("Ada")
     (page,) = _changes(empty_company, "Customer")
     assert page["Customer"][0]["Active"] is False
 
 
-def test_at_most_a_thousand_objects_come_and_the_oldest_change_is_lost(empty_company: Api, sandbox: Sandbox) -> None:
+def test_at_most_a_thousand_objects_are_returned_and_the_oldest_change_is_lost(
+    empty_company: Api, sandbox: Sandbox
+) -> None:
     sandbox.clock.advance(timedelta(minutes=1))
     sandbox.quickbooks.add_bulk_invoices(999, empty_company.realm)
     assert sum(len(page.get("Invoice", [])) for page in _changes(empty_company, "Invoice")) == 999
@@ -89,7 +89,7 @@ def test_at_most_a_thousand_objects_come_and_the_oldest_change_is_lost(empty_com
     assert "1001" in ids
 
 
-def test_the_thousand_counts_over_all_entities_asked_for(
+def test_limit_of_a_thousand_covers_all_requested_entities(
     empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox
 ) -> None:
     sandbox.clock.advance(timedelta(minutes=1))
@@ -100,7 +100,7 @@ def test_the_thousand_counts_over_all_entities_asked_for(
     assert [page.get("maxResults", 0) for page in told] == [600, 400, 0]
 
 
-def test_what_changed_twice_comes_once_as_it_is_now(
+def test_object_changed_twice_is_returned_once_in_its_current_state(
     empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox
 ) -> None:
     number = bookkeeper.add_invoice("Ada", 12)["DocNumber"]
@@ -113,7 +113,7 @@ def test_what_changed_twice_comes_once_as_it_is_now(
     assert len(empty_company.query("select * from Invoice")["Invoice"]) == 1
 
 
-def test_more_than_thirty_days_back_is_refused(api: Api) -> None:
+def test_more_than_thirty_days_back_is_rejected(api: Api) -> None:
     assert _changes(api, "Invoice", "2026-10-22T12:00:01Z")
     error = api.refused("GET", "cdc", entities="Invoice", changedSince="2026-10-22T11:59:59Z")
     assert "older than" in error["Detail"]
@@ -122,18 +122,18 @@ def test_more_than_thirty_days_back_is_refused(api: Api) -> None:
 @pytest.mark.parametrize(
     ("entities", "since"), [("TaxCode", SINCE), ("Unicorn", SINCE), ("", SINCE), ("Invoice", ""), ("Invoice", "soon")]
 )
-def test_what_it_cannot_do_is_refused(api: Api, entities: str, since: str) -> None:
+def test_unsupported_request_is_rejected(api: Api, entities: str, since: str) -> None:
     api.refused("GET", "cdc", entities=entities, changedSince=since)
 
 
-def test_a_time_without_an_offset_is_pacific(api: Api, sandbox: Sandbox) -> None:
+def test_time_without_an_offset_is_pacific(api: Api, sandbox: Sandbox) -> None:
     sandbox.clock.advance(timedelta(minutes=1))
     sandbox.quickbooks.edit("1", PrivateNote="x")
     assert _changes(api, "Invoice", "2026-11-21T04:00:30")[0]
     assert _changes(api, "Invoice", "2026-11-21T12:00:30") == [{}]
 
 
-def test_a_quiet_cdc_takes_no_time_at_all(api: Api) -> None:
+def test_cdc_without_changes_is_fast(api: Api) -> None:
     _changes(api)
     began = time.process_time()
     for _ in range(50):

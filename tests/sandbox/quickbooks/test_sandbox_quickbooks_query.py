@@ -18,14 +18,14 @@ def _numbers(page: dict[str, Any], entity: str = "Invoice") -> list[str]:
     return [document["Id"] for document in page.get(entity, [])]
 
 
-def test_without_a_limit_a_query_gives_a_hundred(api: Api) -> None:
+def test_query_without_a_limit_returns_a_hundred(api: Api) -> None:
     page = api.query("SELECT * FROM Invoice")
     assert (page["startPosition"], page["maxResults"], len(page["Invoice"])) == (1, 100, 100)
     assert page["totalCount"] == 100
     assert "totalCount" not in api.query("SELECT * FROM Payment")
 
 
-def test_transactions_come_last_changed_first_and_names_do_not(api: Api, sandbox: Sandbox) -> None:
+def test_transactions_are_ordered_by_last_change_and_names_are_not(api: Api, sandbox: Sandbox) -> None:
     oldest = sandbox.quickbooks.invoices()[0]["Id"]
     sandbox.clock.advance(timedelta(minutes=1))
     sandbox.quickbooks.edit(oldest, PrivateNote="touched")
@@ -37,7 +37,7 @@ def test_transactions_come_last_changed_first_and_names_do_not(api: Api, sandbox
     assert customers == sorted(customers, key=int)
 
 
-def test_pages_by_id_meet_every_invoice_once_while_they_are_edited(api: Api, sandbox: Sandbox) -> None:
+def test_pages_by_id_contain_every_invoice_once_despite_edits(api: Api, sandbox: Sandbox) -> None:
     ids = [document["Id"] for document in sandbox.quickbooks.invoices()]
     seen: list[str] = []
     while True:
@@ -61,7 +61,7 @@ def test_conditions_are_joined_by_and(api: Api, sandbox: Sandbox) -> None:
     )
 
 
-def test_each_operator_compares_as_its_property_wants(api: Api, sandbox: Sandbox) -> None:
+def test_each_operator_compares_by_the_type_of_the_property(api: Api, sandbox: Sandbox) -> None:
     invoices = sandbox.quickbooks.invoices()
     some = invoices[17]
     who = some["CustomerRef"]["value"]
@@ -80,7 +80,7 @@ def test_each_operator_compares_as_its_property_wants(api: Api, sandbox: Sandbox
     assert ids("Id > '1' and TxnDate < '2020-01-01'") == []
 
 
-def test_changes_since_a_time_are_found_by_its_index(api: Api, sandbox: Sandbox) -> None:
+def test_changes_since_a_time_are_found_by_index(api: Api, sandbox: Sandbox) -> None:
     some = sandbox.quickbooks.invoices()[5]["DocNumber"]
     sandbox.clock.advance(timedelta(minutes=5))
     sandbox.quickbooks.edit(some, PrivateNote="x")
@@ -90,14 +90,14 @@ def test_changes_since_a_time_are_found_by_its_index(api: Api, sandbox: Sandbox)
     assert page == {}
 
 
-def test_inactive_names_hide_unless_asked_for(empty_company: Api, bookkeeper: Bookkeeper) -> None:
+def test_inactive_names_are_hidden_unless_requested(empty_company: Api, bookkeeper: Bookkeeper) -> None:
     bookkeeper.deactivate("Ada")
     assert empty_company.query("select * from Customer") == {}
     found = empty_company.query("select * from Customer where Active in (true, false)")["Customer"]
     assert [(each["DisplayName"], each["Active"]) for each in found] == [("Ada (deleted)", False)]
 
 
-def test_order_by_goes_both_ways_and_over_several_properties(api: Api, sandbox: Sandbox) -> None:
+def test_order_by_works_in_both_directions_and_for_several_properties(api: Api, sandbox: Sandbox) -> None:
     page = api.query("select * from Invoice orderby DueDate desc, Id maxresults 1000")["Invoice"]
     wanted = sorted(sandbox.quickbooks.invoices(), key=lambda each: int(each["Id"]))
     wanted.sort(key=lambda each: each["DueDate"], reverse=True)
@@ -107,13 +107,13 @@ def test_order_by_goes_both_ways_and_over_several_properties(api: Api, sandbox: 
     ]
 
 
-def test_a_quote_in_a_text_is_escaped_by_a_backslash(empty_company: Api, bookkeeper: Bookkeeper) -> None:
+def test_quote_in_a_text_is_escaped_with_a_backslash(empty_company: Api, bookkeeper: Bookkeeper) -> None:
     bookkeeper.add_customer("O'Brien \\ Sons")
     page = empty_company.query(r"select * from Customer where DisplayName = 'O\'Brien \\ Sons'")
     assert page["Customer"][0]["DisplayName"] == "O'Brien \\ Sons"
 
 
-def test_get_and_post_answer_alike(api: Api) -> None:
+def test_get_and_post_give_the_same_response(api: Api) -> None:
     statement = "select * from Term orderby Id"
     assert api.get("query", query=statement)["QueryResponse"] == api.query(statement)
 
@@ -135,17 +135,17 @@ def test_get_and_post_answer_alike(api: Api) -> None:
         ("select * from Unicorn", "4001", "Unicorn"),
     ],
 )
-def test_what_the_language_does_not_have_is_refused(api: Api, statement: str, code: str, words: str) -> None:
+def test_unsupported_syntax_is_rejected(api: Api, statement: str, code: str, words: str) -> None:
     error = api.refused("POST", "query", raw=statement)
     assert error["code"] == code
     assert words in error["Detail"]
 
 
-def test_nothing_found_is_an_empty_object(api: Api) -> None:
+def test_empty_result_is_an_empty_object(api: Api) -> None:
     assert api.query("select * from Invoice where DocNumber = 'none'") == {}
 
 
-def test_a_page_of_a_thousand_is_quick(api: Api, sandbox: Sandbox) -> None:
+def test_page_of_a_thousand_is_fast(api: Api, sandbox: Sandbox) -> None:
     sandbox.quickbooks.add_bulk_invoices(2000)
     began = time.perf_counter()
     page = api.query("select * from Invoice orderby Id startposition 1001 maxresults 1000")

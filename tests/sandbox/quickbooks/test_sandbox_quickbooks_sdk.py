@@ -55,7 +55,7 @@ def _invoice(amount: float = 100) -> Invoice:
     return invoice
 
 
-def test_an_invoice_is_saved_found_sent_and_downloaded(qb: QuickBooks) -> None:
+def test_invoice_is_saved_found_sent_and_downloaded(qb: QuickBooks) -> None:
     saved = _invoice(19.95).save(qb=qb)
     assert (saved.Id, saved.TotalAmt, saved.DocNumber) == ("1", 19.95, "1001")
     assert Invoice.get("1", qb=qb).CustomerRef.name == "Ada"
@@ -65,7 +65,7 @@ def test_an_invoice_is_saved_found_sent_and_downloaded(qb: QuickBooks) -> None:
     assert Invoice.get("1", qb=qb).download_pdf(qb=qb).startswith(b"%PDF")
 
 
-def test_its_lists_and_pages_work(qb: QuickBooks, sandbox: Sandbox) -> None:
+def test_lists_and_pages_work(qb: QuickBooks, sandbox: Sandbox) -> None:
     sandbox.quickbooks.add_bulk_invoices(150, qb.company_id)
     assert len(Invoice.all(qb=qb)) == 100
     assert len(Invoice.where("Balance > '0'", order_by="Id", start_position=101, max_results=100, qb=qb)) == 50
@@ -73,7 +73,7 @@ def test_its_lists_and_pages_work(qb: QuickBooks, sandbox: Sandbox) -> None:
     assert len(Invoice.choose(["1", "2", "3"], qb=qb)) == 3
 
 
-def test_voiding_and_deleting_work_as_it_does_them(qb: QuickBooks, bookkeeper: Bookkeeper) -> None:
+def test_voiding_and_deleting_work(qb: QuickBooks, bookkeeper: Bookkeeper) -> None:
     saved = _invoice().save(qb=qb)
     payment = Payment.get(bookkeeper.pay("1001")["Id"], qb=qb)
     payment.void(qb=qb)
@@ -83,7 +83,7 @@ def test_voiding_and_deleting_work_as_it_does_them(qb: QuickBooks, bookkeeper: B
     assert Invoice.get(saved.Id, qb=qb).delete(qb=qb)["Invoice"]["status"] == "Deleted"
 
 
-def test_a_raw_sparse_update_and_a_note_under_a_request_id(qb: QuickBooks, bookkeeper: Bookkeeper) -> None:
+def test_raw_sparse_update_and_note_work_with_a_request_id(qb: QuickBooks, bookkeeper: Bookkeeper) -> None:
     _invoice().save(qb=qb)
     note = json.dumps({"Id": "1", "SyncToken": "0", "sparse": True, "PrivateNote": "seen"})
     first = qb.update_object("Invoice", note, request_id="k-1")
@@ -98,7 +98,7 @@ def test_a_raw_sparse_update_and_a_note_under_a_request_id(qb: QuickBooks, bookk
     assert bookkeeper.notes("1001") == ["Reminder sent"]
 
 
-def test_change_data_capture_comes_as_its_objects(qb: QuickBooks, bookkeeper: Bookkeeper, sandbox: Sandbox) -> None:
+def test_change_data_capture_returns_sdk_objects(qb: QuickBooks, bookkeeper: Bookkeeper, sandbox: Sandbox) -> None:
     _invoice().save(qb=qb)
     sandbox.clock.advance(timedelta(minutes=1))
     bookkeeper.pay("1001")
@@ -108,7 +108,7 @@ def test_change_data_capture_comes_as_its_objects(qb: QuickBooks, bookkeeper: Bo
     assert len(told.Customer) == 1
 
 
-def test_its_batches_are_taken_apart_again(qb: QuickBooks) -> None:
+def test_batches_work(qb: QuickBooks) -> None:
     customers = []
     for name in ("Bert", "Ada", "Cora"):
         customer = Customer()
@@ -119,7 +119,7 @@ def test_its_batches_are_taken_apart_again(qb: QuickBooks) -> None:
     assert [fault.Error[0].code for fault in told.faults] == ["6240"]
 
 
-def test_refusals_become_its_exceptions(qb: QuickBooks, empty_company: Api, sandbox: Sandbox) -> None:
+def test_errors_become_sdk_exceptions(qb: QuickBooks, empty_company: Api, sandbox: Sandbox) -> None:
     with pytest.raises(ObjectNotFoundException):
         Invoice.get("9", qb=qb)
     with pytest.raises(ValidationException) as unknown:
@@ -135,12 +135,12 @@ def test_refusals_become_its_exceptions(qb: QuickBooks, empty_company: Api, sand
         Invoice.get("1", qb=qb)
 
 
-def test_the_company_tells_of_itself(qb: QuickBooks) -> None:
+def test_company_info_is_returned(qb: QuickBooks) -> None:
     assert CompanyInfo.get(qb.company_id, qb=qb).CompanyName == "Empty Books Inc"
     assert Preferences.get(qb=qb).CurrencyPrefs.HomeCurrency.value == "USD"
 
 
-def test_decimals_survive_its_reading(qb: QuickBooks, bookkeeper: Bookkeeper) -> None:
+def test_decimals_are_read_exactly(qb: QuickBooks, bookkeeper: Bookkeeper) -> None:
     bookkeeper.add_invoice("Ada", "362.07")
     qb.use_decimal = True
     assert Decimal("362.07") == Invoice.get("1", qb=qb).Balance

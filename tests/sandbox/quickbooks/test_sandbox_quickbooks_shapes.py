@@ -101,7 +101,7 @@ def schema() -> Schema:
     return Schema(XSD)
 
 
-def test_the_check_itself_finds_faults(schema: Schema) -> None:
+def test_schema_check_finds_errors(schema: Schema) -> None:
     bad = {
         "Id": 5,
         "TotalAmt": "5",
@@ -117,7 +117,7 @@ def test_the_check_itself_finds_faults(schema: Schema) -> None:
 @pytest.mark.parametrize(
     "entity", ["Invoice", "Payment", "CreditMemo", "Customer", "Item", "Account", "Term", "TaxCode", "Attachable"]
 )
-def test_every_object_of_a_year_fits_the_schema(schema: Schema, api: Api, entity: str) -> None:
+def test_every_object_of_a_year_matches_the_schema(schema: Schema, api: Api, entity: str) -> None:
     active = " where Active in (true, false)" if entity == "Customer" else ""
     reply = api.call("POST", "query", raw=f"select * from {entity}{active} orderby Id maxresults 1000").json()
     objects = reply["QueryResponse"][entity]
@@ -126,14 +126,14 @@ def test_every_object_of_a_year_fits_the_schema(schema: Schema, api: Api, entity
     assert found == []
 
 
-def test_the_companys_own_facts_fit_the_schema(schema: Schema, api: Api) -> None:
+def test_company_info_matches_the_schema(schema: Schema, api: Api) -> None:
     for path, entity in (("companyinfo/1", "CompanyInfo"), ("preferences", "Preferences")):
         reply = api.call("GET", path).json()
         assert schema.complaints(entity, reply[entity], entity) == []
         assert schema.complaints("dateTime", reply["time"], "time") == []
 
 
-def test_what_a_day_of_work_leaves_fits_the_schema(
+def test_objects_of_a_day_of_work_match_the_schema(
     schema: Schema, empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox
 ) -> None:
     sandbox.clock.advance(timedelta(seconds=1.25))
@@ -156,13 +156,13 @@ def test_what_a_day_of_work_leaves_fits_the_schema(
     assert any(each.get("status") == "Deleted" for page in told["QueryResponse"] for each in page.get("Invoice", []))
 
 
-def test_faults_fit_the_schema(schema: Schema, empty_company: Api) -> None:
+def test_faults_match_the_schema(schema: Schema, empty_company: Api) -> None:
     for call in (("GET", "invoice/9"), ("GET", "unicorn/9"), ("POST", "invoice")):
         fault = empty_company.call(*call, body={}).json()["Fault"]
         assert schema.complaints("Fault", fault, "Fault") == []
 
 
-def test_the_known_properties_are_the_schemas(schema: Schema) -> None:
+def test_known_properties_are_those_of_the_schema(schema: Schema) -> None:
     sdk_only = {"Payment": {"TaxExemptionRef"}}  # python-quickbooks may send it; the schema has it on sales forms alone
     for entity, known in KNOWN.items():
         assert known - set(schema.table(entity)) - sdk_only.get(entity, set()) == set(), entity

@@ -40,7 +40,7 @@ def _refresh(session: OAuth2Session, token: str) -> dict[str, Any]:
     return dict(session.refresh_token(session.metadata["token_endpoint"], refresh_token=token))
 
 
-def test_a_person_sees_which_company_and_clicks_through(sandbox: Sandbox, url: str, session: OAuth2Session) -> None:
+def test_user_sees_the_company_and_confirms(sandbox: Sandbox, url: str, session: OAuth2Session) -> None:
     asked, _ = session.create_authorization_url(f"{url}/connect/oauth2")
     page = requests.get(asked, timeout=10)
     assert "Larkspur Field Services LLC" in page.text
@@ -52,7 +52,7 @@ def test_a_person_sees_which_company_and_clicks_through(sandbox: Sandbox, url: s
     assert "error=access_denied" in refused
 
 
-def test_authlib_gets_a_token_that_opens_the_books(signed_in: OAuth2Session, url: str) -> None:
+def test_authlib_gets_a_token_that_gives_access(signed_in: OAuth2Session, url: str) -> None:
     reply = signed_in.get(f"{url}/v3/company/9341450000000001/companyinfo/9341450000000001")
     assert reply.json()["CompanyInfo"]["CompanyName"] == "Larkspur Field Services LLC"
     assert signed_in.token["expires_in"] == 3600
@@ -60,7 +60,7 @@ def test_authlib_gets_a_token_that_opens_the_books(signed_in: OAuth2Session, url
     assert signed_in.get(f"{url}/v1/openid_connect/userinfo").json()["sub"]
 
 
-def test_the_refresh_token_changes_after_a_day_and_the_old_one_lives_a_day_longer(
+def test_refresh_token_changes_after_a_day_and_the_old_one_is_valid_for_another_day(
     sandbox: Sandbox, signed_in: OAuth2Session
 ) -> None:
     first = signed_in.token["refresh_token"]
@@ -77,13 +77,13 @@ def test_the_refresh_token_changes_after_a_day_and_the_old_one_lives_a_day_longe
     assert _refresh(signed_in, second)["access_token"]
 
 
-def test_a_hundred_days_of_silence_end_the_grant(sandbox: Sandbox, signed_in: OAuth2Session) -> None:
+def test_grant_ends_after_a_hundred_days_without_use(sandbox: Sandbox, signed_in: OAuth2Session) -> None:
     sandbox.clock.advance(timedelta(days=102))
     with pytest.raises(OAuthError, match="invalid_grant"):
         _refresh(signed_in, signed_in.token["refresh_token"])
 
 
-def test_the_hard_end_is_told_to_who_asks(sandbox: Sandbox, signed_in: OAuth2Session, url: str) -> None:
+def test_hard_expiry_is_returned_on_request(sandbox: Sandbox, signed_in: OAuth2Session, url: str) -> None:
     env = sandbox.settings(url)
     form = {"grant_type": "refresh_token", "refresh_token": signed_in.token["refresh_token"]}
     client = (env["QUICKBOOKS_CLIENT_ID"], env["QUICKBOOKS_CLIENT_SECRET"])
@@ -94,7 +94,7 @@ def test_the_hard_end_is_told_to_who_asks(sandbox: Sandbox, signed_in: OAuth2Ses
     assert "x_refresh_token_hard_expires_in" not in plain
 
 
-def test_a_code_serves_once_and_only_for_its_redirect(sandbox: Sandbox, url: str) -> None:
+def test_code_works_once_and_only_for_its_redirect(sandbox: Sandbox, url: str) -> None:
     env = sandbox.settings(url)
     client = (env["QUICKBOOKS_CLIENT_ID"], env["QUICKBOOKS_CLIENT_SECRET"])
     scopes = ["com.intuit.quickbooks.accounting"]
@@ -118,7 +118,7 @@ def test_a_code_serves_once_and_only_for_its_redirect(sandbox: Sandbox, url: str
     assert exchange(late, REDIRECT) == "invalid_grant"
 
 
-def test_a_wrong_secret_is_refused_in_the_header_and_in_the_form(url: str) -> None:
+def test_wrong_secret_is_rejected_in_header_and_form(url: str) -> None:
     form = {"grant_type": "refresh_token", "refresh_token": "x"}
     endpoint = f"{url}/oauth2/v1/tokens/bearer"
     assert requests.post(endpoint, data=form, auth=("a", "b"), timeout=10).json() == {"error": "invalid_client"}
@@ -126,7 +126,7 @@ def test_a_wrong_secret_is_refused_in_the_header_and_in_the_form(url: str) -> No
     assert requests.post(endpoint, data=named, timeout=10).status_code == 401
 
 
-def test_revoking_takes_json_and_ends_the_grant(sandbox: Sandbox, signed_in: OAuth2Session, url: str) -> None:
+def test_revocation_takes_json_and_ends_the_grant(sandbox: Sandbox, signed_in: OAuth2Session, url: str) -> None:
     env = sandbox.settings(url)
     client = (env["QUICKBOOKS_CLIENT_ID"], env["QUICKBOOKS_CLIENT_SECRET"])
     token = signed_in.token["refresh_token"]
@@ -138,7 +138,7 @@ def test_revoking_takes_json_and_ends_the_grant(sandbox: Sandbox, signed_in: OAu
         _refresh(signed_in, token)
 
 
-def test_an_expired_token_gets_the_gateways_lower_case_fault(sandbox: Sandbox, api: Api) -> None:
+def test_expired_token_gets_the_gateways_lower_case_fault(sandbox: Sandbox, api: Api) -> None:
     sandbox.clock.advance(timedelta(hours=1))
     reply = api.call("GET", "companyinfo/1")
     assert reply.status_code == 401
@@ -146,18 +146,18 @@ def test_an_expired_token_gets_the_gateways_lower_case_fault(sandbox: Sandbox, a
     assert reply.headers["intuit_tid"]
 
 
-def test_another_companys_token_gets_3100(sandbox: Sandbox, api: Api) -> None:
+def test_token_of_another_company_gets_3100(sandbox: Sandbox, api: Api) -> None:
     api.realm = sandbox.quickbooks.add_company("Another")
     reply = api.call("GET", "companyinfo/1")
     assert reply.status_code == 403
     assert reply.json()["fault"]["error"][0]["code"] == "3100"
 
 
-def test_a_token_without_the_accounting_scope_gets_3100(sign_in: Callable[..., Any]) -> None:
+def test_token_without_the_accounting_scope_gets_3100(sign_in: Callable[..., Any]) -> None:
     assert sign_in(scope="openid profile").call("GET", "companyinfo/1").status_code == 403
 
 
-def test_disconnecting_kills_the_tokens_of_that_company_alone(sandbox: Sandbox, sign_in: Callable[..., Any]) -> None:
+def test_disconnecting_ends_only_the_tokens_of_that_company(sandbox: Sandbox, sign_in: Callable[..., Any]) -> None:
     other = sign_in(sandbox.quickbooks.add_company("Another"))
     first = sign_in()
     sandbox.quickbooks.disconnect()

@@ -21,7 +21,7 @@ def _invoice(amount: object = 100, **more: Any) -> dict[str, Any]:
     return {"CustomerRef": {"value": "1"}, "Line": [_line(amount)], **more}
 
 
-def test_an_invoice_is_created_with_everything_worked_out(empty_company: Api) -> None:
+def test_invoice_is_created_with_calculated_fields(empty_company: Api) -> None:
     made = empty_company.post("invoice", _invoice("19.95", TxnDate="2026-11-20", SalesTermRef={"value": "1"}))
     assert (made["Id"], made["SyncToken"], made["sparse"], made["domain"]) == ("1", "0", False, "QBO")
     assert made["DocNumber"] == "1001"
@@ -34,11 +34,11 @@ def test_an_invoice_is_created_with_everything_worked_out(empty_company: Api) ->
     assert empty_company.get("invoice/1")["Invoice"] == made
 
 
-def test_without_terms_an_invoice_is_due_after_thirty_days(empty_company: Api) -> None:
+def test_invoice_without_terms_is_due_after_thirty_days(empty_company: Api) -> None:
     assert empty_company.post("invoice", _invoice(TxnDate="2026-11-01"))["DueDate"] == "2026-12-01"
 
 
-def test_a_foreign_customer_is_billed_in_his_currency(empty_company: Api, bookkeeper: Bookkeeper) -> None:
+def test_foreign_customer_is_billed_in_their_currency(empty_company: Api, bookkeeper: Bookkeeper) -> None:
     bookkeeper.add_customer("Chloé", currency="EUR")
     made = empty_company.post("invoice", _invoice(100) | {"CustomerRef": {"value": "2"}})
     assert made["CurrencyRef"]["value"] == "EUR"
@@ -78,7 +78,7 @@ def test_whole_amounts_are_integers_and_payments_have_two_decimals(empty_company
         ({"Id": "one", "SyncToken": "0"}, "2030", "one"),
     ],
 )
-def test_a_bad_invoice_is_refused_with_its_code(
+def test_invalid_invoice_is_rejected_with_its_error_code(
     empty_company: Api, body: dict[str, Any], code: str, words: str
 ) -> None:
     error = empty_company.refused("POST", "invoice", body=body)
@@ -86,12 +86,12 @@ def test_a_bad_invoice_is_refused_with_its_code(
     assert empty_company.query("select count(*) from Invoice")["totalCount"] == 0
 
 
-def test_what_is_no_json_is_refused(empty_company: Api) -> None:
+def test_invalid_json_is_rejected(empty_company: Api) -> None:
     assert empty_company.refused("POST", "invoice", raw="{'no': json}")["code"] == "2010"
     assert empty_company.refused("POST", "invoice", raw="[1]")["code"] == "2010"
 
 
-def test_a_number_is_taken_once(empty_company: Api) -> None:
+def test_number_can_be_used_once(empty_company: Api) -> None:
     empty_company.post("invoice", _invoice(DocNumber="LF-1001-1"))
     error = empty_company.refused("POST", "invoice", body=_invoice(DocNumber="LF-1001-1"))
     assert error["code"] == "6140"
@@ -100,13 +100,13 @@ def test_a_number_is_taken_once(empty_company: Api) -> None:
     assert empty_company.post("invoice", _invoice(DocNumber="LF-1001-1"))["Id"] == "2"
 
 
-def test_a_company_with_its_own_numbers_gives_none(empty_company: Api, sandbox: Sandbox) -> None:
+def test_company_with_custom_numbers_assigns_none(empty_company: Api, sandbox: Sandbox) -> None:
     sandbox.quickbooks.ledger(empty_company.realm).profile.custom_numbers = True
     assert "DocNumber" not in empty_company.post("invoice", _invoice())
     assert empty_company.post("invoice", _invoice(DocNumber="AUTO_GENERATE"))["DocNumber"] == "1001"
 
 
-def test_a_closed_period_stays_closed(empty_company: Api, sandbox: Sandbox) -> None:
+def test_closed_period_cannot_be_changed(empty_company: Api, sandbox: Sandbox) -> None:
     early = empty_company.post("invoice", _invoice(TxnDate="2026-10-31"))
     sandbox.quickbooks.close_books(date(2026, 10, 31), empty_company.realm)
     assert empty_company.get("preferences")["Preferences"]["AccountingInfoPrefs"]["BookCloseDate"] == "2026-10-31"
@@ -117,7 +117,7 @@ def test_a_closed_period_stays_closed(empty_company: Api, sandbox: Sandbox) -> N
     empty_company.post("invoice", _invoice(TxnDate="2026-11-01"))
 
 
-def test_an_inactive_customer_gets_no_invoice(empty_company: Api, bookkeeper: Bookkeeper) -> None:
+def test_inactive_customer_cannot_be_invoiced(empty_company: Api, bookkeeper: Bookkeeper) -> None:
     bookkeeper.deactivate("Ada")
     assert empty_company.refused("POST", "invoice", body=_invoice())["code"] == "2500"
 
@@ -130,7 +130,7 @@ def test_outside_the_united_states_every_line_needs_a_tax_code(sandbox: Sandbox,
     api.post("invoice", _invoice() | {"Line": [_line(5, TaxCodeRef={"value": "TAX"})]})
 
 
-def test_a_sparse_update_keeps_the_rest_and_raises_the_version(empty_company: Api, sandbox: Sandbox) -> None:
+def test_sparse_update_keeps_the_rest_and_increments_the_sync_token(empty_company: Api, sandbox: Sandbox) -> None:
     made = empty_company.post("invoice", _invoice(CustomerMemo={"value": "Thanks"}))
     sandbox.clock.advance(timedelta(minutes=3))
     changed = empty_company.post("invoice", {"Id": "1", "SyncToken": "0", "sparse": True, "PrivateNote": "note"})
@@ -141,7 +141,7 @@ def test_a_sparse_update_keeps_the_rest_and_raises_the_version(empty_company: Ap
     assert changed["MetaData"]["LastUpdatedTime"] == "2026-11-21T04:03:00-08:00"
 
 
-def test_a_full_update_clears_what_it_does_not_name(empty_company: Api) -> None:
+def test_full_update_clears_missing_fields(empty_company: Api) -> None:
     empty_company.post("invoice", _invoice(CustomerMemo={"value": "Thanks"}, PrivateNote="mine"))
     changed = empty_company.post("invoice", _invoice(70, Id="1", SyncToken="0"))
     assert "CustomerMemo" not in changed
@@ -150,7 +150,7 @@ def test_a_full_update_clears_what_it_does_not_name(empty_company: Api) -> None:
     assert (changed["TotalAmt"], changed["DocNumber"]) == (70, "1001")
 
 
-def test_an_old_version_is_stale(empty_company: Api, bookkeeper: Bookkeeper) -> None:
+def test_old_sync_token_is_rejected_as_stale(empty_company: Api, bookkeeper: Bookkeeper) -> None:
     empty_company.post("invoice", _invoice())
     bookkeeper.edit("1001", PrivateNote="by a person")
     note = {"Id": "1", "SyncToken": "0", "sparse": True, "PrivateNote": "by a program"}
@@ -160,7 +160,7 @@ def test_an_old_version_is_stale(empty_company: Api, bookkeeper: Bookkeeper) -> 
     empty_company.post("invoice", {**note, "SyncToken": "1"})
 
 
-def test_a_payment_raises_the_invoices_version(empty_company: Api, bookkeeper: Bookkeeper) -> None:
+def test_payment_increments_the_invoices_sync_token(empty_company: Api, bookkeeper: Bookkeeper) -> None:
     empty_company.post("invoice", _invoice())
     bookkeeper.pay("1001", 1)
     assert (
@@ -168,7 +168,7 @@ def test_a_payment_raises_the_invoices_version(empty_company: Api, bookkeeper: B
     )
 
 
-def test_a_payment_moves_the_customers_time_but_not_his_version(
+def test_payment_changes_the_customers_update_time_but_not_the_sync_token(
     empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox
 ) -> None:
     before = bookkeeper.customer("Ada")
@@ -180,14 +180,14 @@ def test_a_payment_moves_the_customers_time_but_not_his_version(
     assert after["MetaData"]["LastUpdatedTime"] == "2026-11-21T04:01:00-08:00"
 
 
-def test_a_change_is_stamped_with_the_second_after_the_reply(empty_company: Api, sandbox: Sandbox) -> None:
+def test_change_has_the_time_of_the_second_after_the_response(empty_company: Api, sandbox: Sandbox) -> None:
     sandbox.clock.advance(timedelta(milliseconds=543))
     reply = empty_company.call("POST", "invoice", body=_invoice()).json()
     assert reply["time"] == "2026-11-21T04:00:00.543-08:00"
     assert reply["Invoice"]["MetaData"]["LastUpdatedTime"] == "2026-11-21T04:00:01-08:00"
 
 
-def test_a_payment_applies_no_more_than_it_brings(empty_company: Api, bookkeeper: Bookkeeper) -> None:
+def test_payment_applies_at_most_its_total(empty_company: Api, bookkeeper: Bookkeeper) -> None:
     for _ in range(2):
         bookkeeper.add_invoice("Ada", 50)
     lines = [{"Amount": 50, "LinkedTxn": [{"TxnId": number, "TxnType": "Invoice"}]} for number in ("1", "2")]
@@ -199,7 +199,7 @@ def test_a_payment_applies_no_more_than_it_brings(empty_company: Api, bookkeeper
     assert empty_company.refused("POST", "payment", body=stranger)["code"] == "6000"
 
 
-def test_the_same_request_id_gets_the_same_answer_and_does_nothing_more(empty_company: Api, sandbox: Sandbox) -> None:
+def test_same_request_id_gets_the_same_response_and_has_no_further_effect(empty_company: Api, sandbox: Sandbox) -> None:
     first = empty_company.call("POST", "invoice", body=_invoice(), requestid="r-1")
     again = empty_company.call("POST", "invoice", body=_invoice(), requestid="r-1")
     assert first.text == again.text
@@ -208,12 +208,12 @@ def test_the_same_request_id_gets_the_same_answer_and_does_nothing_more(empty_co
     assert empty_company.post("invoice", _invoice(), requestid="r-1")["Id"] == "3"
 
 
-def test_a_refused_request_may_be_sent_again_under_its_request_id(empty_company: Api) -> None:
+def test_rejected_request_can_be_repeated_with_its_request_id(empty_company: Api) -> None:
     empty_company.refused("POST", "invoice", body=_invoice(None), requestid="r-1")
     assert empty_company.post("invoice", _invoice(), requestid="r-1")["Id"] == "1"
 
 
-def test_void_leaves_zeroes_and_the_number(empty_company: Api) -> None:
+def test_voided_invoice_keeps_its_number_and_has_zero_amounts(empty_company: Api) -> None:
     empty_company.post("invoice", _invoice(DocNumber="A-1", PrivateNote="mine"))
     voided = empty_company.post("invoice", {"Id": "1", "SyncToken": "0"}, operation="void")
     assert (voided["TotalAmt"], voided["Balance"], voided["DocNumber"]) == (0, 0, "A-1")
@@ -222,7 +222,7 @@ def test_void_leaves_zeroes_and_the_number(empty_company: Api) -> None:
     assert empty_company.refused("POST", "invoice", body=_invoice(DocNumber="A-1"))["code"] == "6140"
 
 
-def test_delete_answers_with_a_stub_and_then_there_is_nothing(empty_company: Api) -> None:
+def test_delete_returns_a_stub_and_the_object_is_gone(empty_company: Api) -> None:
     empty_company.post("invoice", _invoice())
     assert empty_company.post("invoice", {"Id": "1", "SyncToken": "0"}, operation="delete") == {
         "domain": "QBO",
@@ -232,7 +232,7 @@ def test_delete_answers_with_a_stub_and_then_there_is_nothing(empty_company: Api
     assert empty_company.refused("GET", "invoice/1")["code"] == "610"
 
 
-def test_a_payment_is_voided_by_an_update_that_includes_it(empty_company: Api, bookkeeper: Bookkeeper) -> None:
+def test_payment_is_voided_by_an_update(empty_company: Api, bookkeeper: Bookkeeper) -> None:
     empty_company.post("invoice", _invoice())
     bookkeeper.pay("1001")
     body = {"Id": "2", "SyncToken": "0", "sparse": True}
@@ -241,7 +241,7 @@ def test_a_payment_is_voided_by_an_update_that_includes_it(empty_company: Api, b
     assert empty_company.get("invoice/1")["Invoice"]["Balance"] == 100
 
 
-def test_replacing_a_payments_lines_detaches_what_was_linked(empty_company: Api, bookkeeper: Bookkeeper) -> None:
+def test_replacing_a_payments_lines_unlinks_the_old_ones(empty_company: Api, bookkeeper: Bookkeeper) -> None:
     empty_company.post("invoice", _invoice())
     bookkeeper.pay("1001")
     changed = empty_company.post("payment", {"Id": "2", "SyncToken": "0", "sparse": True, "Line": []})
@@ -249,7 +249,7 @@ def test_replacing_a_payments_lines_detaches_what_was_linked(empty_company: Api,
     assert empty_company.get("invoice/1")["Invoice"]["Balance"] == 100
 
 
-def test_a_note_is_attached_and_found_by_its_invoice(empty_company: Api, bookkeeper: Bookkeeper) -> None:
+def test_note_is_attached_and_found_by_its_invoice(empty_company: Api, bookkeeper: Bookkeeper) -> None:
     empty_company.post("invoice", _invoice())
     before = empty_company.get("invoice/1")
     link = {"EntityRef": {"type": "Invoice", "value": "1"}}
@@ -267,7 +267,7 @@ def test_a_note_is_attached_and_found_by_its_invoice(empty_company: Api, bookkee
     )
 
 
-def test_a_late_fee_item_is_set_up_on_other_income(empty_company: Api) -> None:
+def test_late_fee_item_is_created_on_other_income(empty_company: Api) -> None:
     account = empty_company.post("account", {"Name": "Late fees", "AccountType": "Other Income"})
     assert (account["Classification"], account["AccountType"]) == ("Revenue", "Other Income")
     item = {"Name": "Late fee", "Type": "Service", "IncomeAccountRef": {"value": account["Id"]}}
@@ -291,7 +291,7 @@ def test_names_are_unique_and_cannot_be_deleted(empty_company: Api) -> None:
     )
 
 
-def test_sending_marks_the_invoice(empty_company: Api) -> None:
+def test_sending_marks_the_invoice_as_sent(empty_company: Api) -> None:
     empty_company.post("invoice", _invoice())
     sent = empty_company.post("invoice/1/send", None, sendTo="boss@ada.example")
     assert (sent["EmailStatus"], sent["BillEmail"]) == ("EmailSent", {"Address": "boss@ada.example"})
@@ -300,7 +300,7 @@ def test_sending_marks_the_invoice(empty_company: Api) -> None:
     assert kept["DeliveryInfo"] == sent["DeliveryInfo"]
 
 
-def test_the_pay_link_leads_to_a_page_that_pays(empty_company: Api, bookkeeper: Bookkeeper) -> None:
+def test_pay_link_opens_a_page_that_pays(empty_company: Api, bookkeeper: Bookkeeper) -> None:
     empty_company.post("invoice", _invoice())
     assert "InvoiceLink" not in empty_company.get("invoice/1")["Invoice"]
     link = empty_company.get("invoice/1", include="invoiceLink")["Invoice"]["InvoiceLink"]
@@ -310,7 +310,7 @@ def test_the_pay_link_leads_to_a_page_that_pays(empty_company: Api, bookkeeper: 
     assert empty_company.http.get(f"{link}99").status_code == 404
 
 
-def test_an_invoice_comes_as_pdf(empty_company: Api) -> None:
+def test_invoice_is_available_as_pdf(empty_company: Api) -> None:
     empty_company.post("invoice", _invoice())
     reply = empty_company.call("GET", "invoice/1/pdf")
     assert reply.headers["Content-Type"] == "application/pdf"
@@ -318,7 +318,7 @@ def test_an_invoice_comes_as_pdf(empty_company: Api) -> None:
     assert b"Invoice 1001" in reply.content
 
 
-def test_in_a_batch_one_refusal_stops_nobody(empty_company: Api) -> None:
+def test_in_a_batch_one_error_does_not_stop_the_others(empty_company: Api) -> None:
     items = [
         {"bId": "a", "operation": "create", "Invoice": _invoice()},
         {"bId": "b", "operation": "create", "Invoice": _invoice(Colour="red")},
@@ -330,7 +330,7 @@ def test_in_a_batch_one_refusal_stops_nobody(empty_company: Api) -> None:
     assert reply[2]["QueryResponse"] == {"totalCount": 1}
 
 
-def test_every_reply_has_its_own_trace_id(empty_company: Api) -> None:
+def test_every_response_has_its_own_trace_id(empty_company: Api) -> None:
     traces = {
         empty_company.call("GET", path).headers["intuit_tid"] for path in ("invoice/1", "preferences", "companyinfo/1")
     }
@@ -353,7 +353,7 @@ def test_throttling_counts_by_second_and_by_minute(empty_company: Api, sandbox: 
     assert empty_company.call("GET", "preferences").status_code == 200
 
 
-def test_a_script_in_another_process_can_act_at_the_desk(api: Api, url: str, sandbox: Sandbox) -> None:
+def test_script_in_another_process_can_change_the_ledger(api: Api, url: str, sandbox: Sandbox) -> None:
     invoice = next(each for each in sandbox.quickbooks.invoices() if each["Balance"])
     paid = api.http.post(f"{url}/sandbox/quickbooks/invoices/{invoice['DocNumber']}/pay", json={})
     assert paid.status_code == 200, paid.text

@@ -45,7 +45,7 @@ def search(http: requests.Session, url: str) -> Any:
     return ask
 
 
-def test_a_mail_is_found_by_address_and_time_and_its_detail_holds_the_key(
+def test_email_is_found_by_address_and_time_and_its_details_contain_the_key(
     sent: Any, search: Any, http: requests.Session, url: str
 ) -> None:
     sent("bert@bert.example", "k-0")
@@ -59,7 +59,7 @@ def test_a_mail_is_found_by_address_and_time_and_its_detail_holds_the_key(
     assert [event["event"] for event in detail["events"]] == ["processed", "delivered"]
 
 
-def test_the_logs_answer_newest_first_and_up_to_a_limit(sent: Any, search: Any, sandbox: Sandbox) -> None:
+def test_logs_are_returned_newest_first_up_to_a_limit(sent: Any, search: Any, sandbox: Sandbox) -> None:
     for n in range(12):
         sandbox.clock.advance(timedelta(seconds=1))
         sent(f"p{n}@ada.example")
@@ -74,7 +74,7 @@ def test_the_logs_answer_newest_first_and_up_to_a_limit(sent: Any, search: Any, 
     )
 
 
-def test_the_logs_may_lag(sent: Any, search: Any, sandbox: Sandbox, http: requests.Session, url: str) -> None:
+def test_logs_can_lag(sent: Any, search: Any, sandbox: Sandbox, http: requests.Session, url: str) -> None:
     sandbox.sendgrid.logs_lag = timedelta(minutes=10)
     sent()
     assert search("to_email = 'ada@ada.example'") == []
@@ -95,11 +95,11 @@ def test_the_logs_may_lag(sent: Any, search: Any, sandbox: Sandbox, http: reques
         "status IN ()",
     ],
 )
-def test_a_log_query_beyond_the_language_is_refused(http: requests.Session, url: str, query: str) -> None:
+def test_unsupported_log_query_is_rejected(http: requests.Session, url: str, query: str) -> None:
     assert http.post(f"{url}/v3/logs", json={"query": query}).status_code == 400
 
 
-def test_the_logs_limits_are_kept(http: requests.Session, url: str) -> None:
+def test_log_rate_limits_are_enforced(http: requests.Session, url: str) -> None:
     assert http.post(f"{url}/v3/logs", json={"limit": 1001}).status_code == 400
     assert http.get(f"{url}/v3/logs").status_code == 405
 
@@ -113,7 +113,7 @@ def _validator(name: str, shape: dict[str, Any]) -> Any:
     return jsonschema_rs.validator_for({**shape, "components": spec["components"]})
 
 
-def test_the_logs_replies_fit_sendgrids_description(
+def test_log_responses_match_sendgrids_openapi_document(
     sent: Any, sendgrid: SendGrid, http: requests.Session, url: str
 ) -> None:
     for who, fate in (("b@b.example", "bounce"), ("c@c.example", "blocked"), ("d@d.example", "deferred")):
@@ -134,7 +134,7 @@ def test_the_logs_replies_fit_sendgrids_description(
         assert [str(error) for error in check.iter_errors(detail)] == []
 
 
-def test_suppressions_are_listed_looked_up_and_deleted(http: requests.Session, url: str, sendgrid: SendGrid) -> None:
+def test_suppressions_are_listed_found_and_deleted(http: requests.Session, url: str, sendgrid: SendGrid) -> None:
     for name, schema in (
         ("bounces", {"type": "array", "items": {"$ref": "#/components/schemas/BounceResponse"}}),
         ("blocks", {"$ref": "#/components/schemas/BlocksResponse"}),
@@ -159,7 +159,7 @@ def test_suppressions_are_listed_looked_up_and_deleted(http: requests.Session, u
         assert http.get(base).json() == []
 
 
-def test_the_global_unsubscribe_list_answers_with_an_empty_object_for_a_stranger(
+def test_global_unsubscribe_list_returns_an_empty_object_for_an_unknown_address(
     http: requests.Session, url: str, sent: Any, sendgrid: SendGrid
 ) -> None:
     base = f"{url}/v3/asm/suppressions/global"
@@ -173,7 +173,7 @@ def test_the_global_unsubscribe_list_answers_with_an_empty_object_for_a_stranger
     assert http.get(f"{base}/ada@ada.example").json() == {}
 
 
-def test_every_reply_but_mail_send_tells_what_is_left_and_429_comes_where_it_is_enforced(
+def test_every_response_except_sending_has_rate_limit_headers_and_429_where_enforced(
     http: requests.Session, url: str, sendgrid: SendGrid, sandbox: Sandbox, sent: Any
 ) -> None:
     sendgrid.limit.per_minute, sendgrid.limit.enforced = 2, True
@@ -236,7 +236,7 @@ def test_events_are_posted_with_a_signature_that_the_sdk_verifies(
     assert sendgrid.post_events() == 0
 
 
-def test_what_was_not_answered_with_2xx_comes_again(receiver: _Receiver, sendgrid: SendGrid, sent: Any) -> None:
+def test_event_without_a_2xx_response_is_repeated(receiver: _Receiver, sendgrid: SendGrid, sent: Any) -> None:
     sent()
     receiver.status = 500
     assert sendgrid.post_events() == 500
@@ -245,7 +245,7 @@ def test_what_was_not_answered_with_2xx_comes_again(receiver: _Receiver, sendgri
     assert receiver.got[0][0] == receiver.got[1][0]
 
 
-def test_events_may_come_many_times_and_in_any_order(receiver: _Receiver, sendgrid: SendGrid, sent: Any) -> None:
+def test_events_can_come_repeatedly_and_in_any_order(receiver: _Receiver, sendgrid: SendGrid, sent: Any) -> None:
     sendgrid.webhook.copies, sendgrid.webhook.shuffled = 3, True
     for n in range(4):
         sent(f"p{n}@ada.example")
@@ -255,7 +255,7 @@ def test_events_may_come_many_times_and_in_any_order(receiver: _Receiver, sendgr
     assert ids != ids[:8] * 3
 
 
-def test_a_late_bounce_is_an_event_and_a_suppression(receiver: _Receiver, sendgrid: SendGrid, sent: Any) -> None:
+def test_late_bounce_is_an_event_and_a_suppression(receiver: _Receiver, sendgrid: SendGrid, sent: Any) -> None:
     sent()
     sendgrid.bounce(1)
     sendgrid.post_events()

@@ -28,7 +28,7 @@ class _Page(HTMLParser):
             self.frames.append(dict(attrs))
 
 
-def test_the_list_shows_the_newest_first_and_links_each(http: requests.Session, url: str, request_body: Body) -> None:
+def test_list_shows_the_newest_first_with_links(http: requests.Session, url: str, request_body: Body) -> None:
     assert "No emails yet" in requests.get(f"{url}/emails", timeout=10).text
     for subject in ("First", "Second"):
         http.post(f"{url}/v3/mail/send", json={**request_body, "subject": subject})
@@ -40,7 +40,7 @@ def test_the_list_shows_the_newest_first_and_links_each(http: requests.Session, 
     assert requests.get(f"{url}/sandbox/emails", timeout=10).url == f"{url}/emails"
 
 
-def test_a_mail_shows_html_in_a_powerless_frame_and_text_beside_it(
+def test_email_shows_its_html_in_a_sandboxed_frame_and_its_text_beside_it(
     http: requests.Session, url: str, request_body: Body
 ) -> None:
     evil = {"type": "text/html", "value": '<script>alert(1)</script><a href="https://pay.example">Pay</a>"\'>'}
@@ -69,7 +69,7 @@ def test_attachments_can_be_downloaded(http: requests.Session, url: str, request
     assert requests.get(f"{url}/emails/1/attachments/1", timeout=10).status_code == 404
 
 
-def test_one_can_walk_from_mail_to_mail(http: requests.Session, url: str, request_body: Body) -> None:
+def test_pages_link_to_the_previous_and_next_email(http: requests.Session, url: str, request_body: Body) -> None:
     for _ in range(3):
         http.post(f"{url}/v3/mail/send", json=request_body)
     assert _Page(requests.get(f"{url}/emails/2", timeout=10).text).links[:3] == ["/emails", "/emails/3", "/emails/1"]

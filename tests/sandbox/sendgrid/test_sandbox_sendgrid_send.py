@@ -34,7 +34,7 @@ def _schema(spec: dict[str, Any], part: dict[str, Any]) -> Any:
     return jsonschema_rs.validator_for({**part, "components": spec["components"]})
 
 
-def test_the_sdks_mail_is_taken_and_kept_as_sent(sdk: Any, sendgrid: SendGrid) -> None:
+def test_email_from_the_sdk_is_accepted_and_stored_as_sent(sdk: Any, sendgrid: SendGrid) -> None:
     request_body = Mail("billing@larkspur.example", "ada@ada.example", "Hello", "plain", "<p>html</p>")
     request_body.add_custom_arg(CustomArg("duewell_key", "k-7"))
     request_body.add_category(Category("reminder"))
@@ -51,7 +51,7 @@ def test_the_sdks_mail_is_taken_and_kept_as_sent(sdk: Any, sendgrid: SendGrid) -
     assert (kept.message_id, kept.status) == (reply.headers["X-Message-Id"], "delivered")
 
 
-def test_a_good_request_fits_sendgrids_description_and_is_taken(
+def test_valid_request_matches_sendgrids_openapi_document_and_is_accepted(
     spec: dict[str, Any], http: requests.Session, url: str, request_body: Body
 ) -> None:
     body = spec["components"]["requestBodies"]["PostMailSend"]["content"]["application/json"]["schema"]
@@ -59,14 +59,14 @@ def test_a_good_request_fits_sendgrids_description_and_is_taken(
     assert http.post(f"{url}/v3/mail/send", json=request_body).status_code == 202
 
 
-def test_the_sandbox_mode_answers_200_and_keeps_nothing(sdk: Any, sendgrid: SendGrid) -> None:
+def test_sandbox_mode_returns_200_and_stores_nothing(sdk: Any, sendgrid: SendGrid) -> None:
     request_body = Mail("billing@larkspur.example", "ada@ada.example", "Hello", "plain")
     request_body.mail_settings = MailSettings(sandbox_mode=SandBoxMode(enable=True))
     assert sdk.send(request_body).status_code == 200
     assert sendgrid.emails() == []
 
 
-def test_the_sdk_raises_on_what_is_refused(sdk: Any, url: str) -> None:
+def test_sdk_raises_for_rejected_requests(sdk: Any, url: str) -> None:
     with pytest.raises(BadRequestsError) as refused:
         sdk.send(Mail("billing@larkspur.example", "ada@nowhere", "Hello", "plain"))
     assert refused.value.to_dict["errors"][0]["field"] == "personalizations.0.to.0.email"
@@ -74,7 +74,7 @@ def test_the_sdk_raises_on_what_is_refused(sdk: Any, url: str) -> None:
         SendGridAPIClient("SG.wrong", host=url).send(Mail("a@b.example", "c@d.example", "Hello", "plain"))
 
 
-def test_html_before_text_is_put_right_by_the_sdk(sdk: Any, sendgrid: SendGrid) -> None:
+def test_sdk_puts_text_before_html(sdk: Any, sendgrid: SendGrid) -> None:
     request_body = Mail("billing@larkspur.example", "ada@ada.example", "Hello")
     request_body.add_content(Content("text/html", "<p>html</p>"))
     request_body.add_content(Content("text/plain", "plain"))
@@ -117,7 +117,7 @@ _HTML_FIRST = [{"type": "text/html", "value": "<p>x</p>"}, {"type": "text/plain"
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_a_bad_request_is_refused_and_the_field_is_named(
+def test_invalid_request_is_rejected_with_the_name_of_the_field(
     http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body, changed: Body, field: str
 ) -> None:
     reply = http.post(f"{url}/v3/mail/send", json={**request_body, **changed})
@@ -126,7 +126,7 @@ def test_a_bad_request_is_refused_and_the_field_is_named(
     assert sendgrid.emails() == []
 
 
-def test_errors_fit_sendgrids_description(
+def test_errors_match_sendgrids_openapi_document(
     spec: dict[str, Any], http: requests.Session, url: str, request_body: Body
 ) -> None:
     shape = copy.deepcopy(spec["components"]["schemas"]["ErrorResponse"])
@@ -140,7 +140,7 @@ def test_errors_fit_sendgrids_description(
         assert [str(error) for error in check.iter_errors(reply)] == []
 
 
-def test_what_is_no_json_or_too_large_or_of_another_kind_is_refused(
+def test_invalid_json_large_bodies_and_other_content_types_are_rejected(
     http: requests.Session, url: str, request_body: Body
 ) -> None:
     json_kind = {"Content-Type": "application/json"}
@@ -150,14 +150,14 @@ def test_what_is_no_json_or_too_large_or_of_another_kind_is_refused(
     assert http.post(f"{url}/v3/mail/send", json=huge).status_code == 413
 
 
-def test_a_compressed_request_is_read(http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body) -> None:
+def test_compressed_request_is_read(http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     sent = http.post(f"{url}/v3/mail/send", data=gzip.compress(json.dumps(request_body).encode()), headers=headers)
     assert sent.status_code == 202
     assert len(sendgrid.emails()) == 1
 
 
-def test_keys_have_scopes_and_senders_may_have_to_be_verified(
+def test_keys_have_scopes_and_verified_senders_can_be_required(
     http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body
 ) -> None:
     sendgrid.keys["SG.reader"] = frozenset({"logs"})
@@ -170,7 +170,7 @@ def test_keys_have_scopes_and_senders_may_have_to_be_verified(
     assert http.post(f"{url}/v3/mail/send", json=request_body).status_code == 202
 
 
-def test_each_personalization_is_a_mail_of_its_own(
+def test_each_personalization_is_a_separate_email(
     http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body
 ) -> None:
     second = {"to": [{"email": "bert@bert.example"}], "subject": "Only for Bert", "custom_args": {"duewell_key": "k-2"}}
@@ -184,7 +184,7 @@ def test_each_personalization_is_a_mail_of_its_own(
     assert [kept.custom_args["duewell_key"] for kept in sendgrid.emails_to("BERT@bert.example")] == ["k-2"]
 
 
-def test_a_suppressed_address_still_gets_202_and_the_mail_is_dropped(
+def test_suppressed_address_gets_202_and_the_email_is_dropped(
     http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body
 ) -> None:
     sendgrid.suppress("ADA@ada.example")
@@ -195,14 +195,16 @@ def test_a_suppressed_address_still_gets_202_and_the_mail_is_dropped(
     assert kept.messages[0].reason == "Bounced Address"
 
 
-def test_bypassing_a_list_is_obeyed(http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body) -> None:
+def test_bypassing_a_suppression_list_works(
+    http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body
+) -> None:
     sendgrid.suppress("ada@ada.example", "unsubscribes")
     settings = {"bypass_list_management": {"enable": True}}
     http.post(f"{url}/v3/mail/send", json={**request_body, "mail_settings": settings})
     assert sendgrid.emails()[0].status == "delivered"
 
 
-def test_fates_decide_by_address_and_by_domain(
+def test_delivery_outcomes_can_be_set_by_address_and_domain(
     http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body
 ) -> None:
     sendgrid.set_outcome("ada@ada.example", "bounce")
@@ -216,7 +218,9 @@ def test_fates_decide_by_address_and_by_domain(
     assert [kept.status for kept in sendgrid.emails()[2:]] == ["deferred", "blocked", "blocked"]
 
 
-def test_a_script_in_another_process_can_decide_fates(http: requests.Session, url: str, sandbox: Sandbox) -> None:
+def test_script_in_another_process_can_set_delivery_outcomes(
+    http: requests.Session, url: str, sandbox: Sandbox
+) -> None:
     asked = {"address": "ada@ada.example", "outcome": "bounce"}
     assert http.post(f"{url}/sandbox/sendgrid/set_outcome", json=asked).status_code == 200
     assert sandbox.sendgrid.store.outcomes == {"ada@ada.example": "bounce"}

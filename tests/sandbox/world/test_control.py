@@ -27,7 +27,7 @@ def post(url: str, body: Any) -> requests.Response:
     return requests.post(url, json=body, timeout=10)
 
 
-def test_the_page_links_what_there_is_and_says_how_to_sign_in(url: str) -> None:
+def test_start_page_links_everything_and_explains_how_to_sign_in(url: str) -> None:
     page = requests.get(f"{url}/sandbox", timeout=10)
     assert '<html lang="en">' in page.text
     for link in ("/sandbox/emails", "/sandbox/state", "/sandbox/requests"):
@@ -37,7 +37,7 @@ def test_the_page_links_what_there_is_and_says_how_to_sign_in(url: str) -> None:
     assert "Signing in needs no password" in page.text
 
 
-def test_a_script_moves_the_clock(sandbox: Sandbox, url: str) -> None:
+def test_script_moves_the_clock(sandbox: Sandbox, url: str) -> None:
     before = requests.get(f"{url}/sandbox/state", timeout=10).json()["xero"]["Harbour & Finch Studio Ltd"]["invoices"]
     assert post(f"{url}/sandbox/clock", {"advance_seconds": 86_400 * 30}).json() == {"now": "2026-12-18T09:30:00+00:00"}
     after = requests.get(f"{url}/sandbox/state", timeout=10).json()["xero"]["Harbour & Finch Studio Ltd"]["invoices"]
@@ -48,7 +48,7 @@ def test_a_script_moves_the_clock(sandbox: Sandbox, url: str) -> None:
     assert post(f"{url}/sandbox/clock", [1]).status_code == 400
 
 
-def test_a_script_pays_and_voids(sandbox: Sandbox, url: str) -> None:
+def test_script_pays_and_voids_invoices(sandbox: Sandbox, url: str) -> None:
     one, two = [i for i in sandbox.xero.invoices() if i.status == "AUTHORISED" and not i.amount_paid][:2]
     assert post(f"{url}/sandbox/xero/invoices/{one.number}/pay", {"amount": "1.50"}).status_code == 200
     assert one.amount_paid + one.amount_credited == one.total - one.amount_due
@@ -65,13 +65,13 @@ def test_a_script_pays_and_voids(sandbox: Sandbox, url: str) -> None:
         assert two.status == "VOIDED"
 
 
-def test_a_script_tells_of_a_dispute_by_a_note(sandbox: Sandbox, url: str) -> None:
+def test_script_records_a_dispute_as_a_note(sandbox: Sandbox, url: str) -> None:
     number = sandbox.xero.invoices()[0].number
     assert post(f"{url}/sandbox/xero/invoices/{number}/dispute", {"reason": "never ordered"}).status_code == 200
     assert post(f"{url}/sandbox/xero/invoices/{number}/notes", {}).json()["result"][-1] == "Disputed: never ordered"
 
 
-def test_a_script_hears_what_there_is_not(url: str) -> None:
+def test_script_gets_an_error_for_unknown_objects(url: str) -> None:
     missing = post(f"{url}/sandbox/xero/invoices/none/pay", {})
     assert (missing.status_code, missing.json()) == (404, {"error": "there is no invoice 'none'"})
     assert "there are add_bulk_invoices" in post(f"{url}/sandbox/xero/dance", {}).json()["error"]
@@ -79,7 +79,7 @@ def test_a_script_hears_what_there_is_not(url: str) -> None:
     assert post(f"{url}/sandbox/xero/pay", {"colour": "red"}).status_code == 400
 
 
-def test_a_script_sets_watches_and_clears_faults(sandbox: Sandbox, url: str) -> None:
+def test_script_sets_lists_and_clears_faults(sandbox: Sandbox, url: str) -> None:
     rule = {"action": "refuse", "status": 418, "path": "^/connections"}
     assert post(f"{url}/sandbox/faults", rule).json()["fired"] == 0
     assert requests.get(f"{url}/connections", timeout=10).status_code == 418
@@ -89,7 +89,7 @@ def test_a_script_sets_watches_and_clears_faults(sandbox: Sandbox, url: str) -> 
     assert post(f"{url}/sandbox/faults", {"action": "explode"}).status_code == 400
 
 
-def test_a_script_reads_the_request_log(url: str) -> None:
+def test_script_reads_the_request_log(url: str) -> None:
     requests.get(f"{url}/connections", timeout=10)
     requests.post(f"{url}/v3/mail/send", timeout=10)
     log = requests.get(f"{url}/sandbox/requests", params={"service": "xero"}, timeout=10).json()
@@ -99,12 +99,12 @@ def test_a_script_reads_the_request_log(url: str) -> None:
     assert requests.get(f"{url}/sandbox/requests", timeout=10).json() == []
 
 
-def test_the_settings_name_every_vendor(sandbox: Sandbox, url: str) -> None:
+def test_settings_name_every_service(sandbox: Sandbox, url: str) -> None:
     settings = sandbox.settings(url)
     for name in ("XERO_CLIENT_ID", "XERO_API_URL", "QUICKBOOKS_CLIENT_ID", "QUICKBOOKS_API_URL", "SENDGRID_API_KEY"):
         assert settings[name], name
 
 
-def test_fifty_thousand_invoices_can_be_asked_for(sandbox: Sandbox, url: str) -> None:
+def test_company_with_fifty_thousand_invoices_can_be_created(sandbox: Sandbox, url: str) -> None:
     before = len(sandbox.xero.organisation().invoices)
     assert post(f"{url}/sandbox/xero/add_bulk_invoices", {"count": 2000}).json() == {"result": before + 2000}

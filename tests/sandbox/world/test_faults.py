@@ -61,7 +61,7 @@ def written(sandbox: Sandbox) -> int:
 
 
 @pytest.mark.parametrize("applied", [True, False])
-def test_a_refusal_may_come_before_or_after_the_effect(sandbox: Sandbox, note: Any, *, applied: bool) -> None:
+def test_error_can_come_before_or_after_the_effect(sandbox: Sandbox, note: Any, *, applied: bool) -> None:
     rule = sandbox.faults.refuse(503, body="<html>Bye</html>", retry_after=7, method="PUT", applied=applied)
     reply = note()
     assert (reply.status_code, reply.headers["Retry-After"], reply.text) == (503, "7", "<html>Bye</html>")
@@ -72,7 +72,7 @@ def test_a_refusal_may_come_before_or_after_the_effect(sandbox: Sandbox, note: A
 
 @pytest.mark.parametrize("reset", [True, False])
 @pytest.mark.parametrize(("action", "expected_notes"), [(Action.DROP_BEFORE, 0), (Action.DROP_AFTER, 1)])
-def test_a_connection_drops_before_or_after_the_effect(
+def test_connection_can_drop_before_or_after_the_effect(
     sandbox: Sandbox, note: Any, action: Action, expected_notes: int, *, reset: bool
 ) -> None:
     sandbox.faults.add(Rule(action, kind="write", reset=reset))
@@ -83,7 +83,7 @@ def test_a_connection_drops_before_or_after_the_effect(
 
 
 @pytest.mark.parametrize(("action", "expected_notes"), [(Action.HANG_BEFORE, 0), (Action.HANG_AFTER, 1)])
-def test_a_request_hangs_until_it_is_released(sandbox: Sandbox, note: Any, action: Action, expected_notes: int) -> None:
+def test_request_hangs_until_it_is_released(sandbox: Sandbox, note: Any, action: Action, expected_notes: int) -> None:
     rule = sandbox.faults.add(Rule(action, service="xero", kind="write"))
     failures: list[Exception] = []
 
@@ -106,7 +106,7 @@ def test_a_request_hangs_until_it_is_released(sandbox: Sandbox, note: Any, actio
     assert written(sandbox) == expected_notes
 
 
-def test_the_sandbox_stops_although_a_request_hangs(sandbox: Sandbox) -> None:
+def test_sandbox_stops_although_a_request_hangs(sandbox: Sandbox) -> None:
     rule = sandbox.faults.add(Rule(Action.HANG_BEFORE))
     with sandbox.serve() as url:
         thread = threading.Thread(target=lambda: _ignore(lambda: requests.get(f"{url}/connections", timeout=10)))
@@ -123,7 +123,7 @@ def _ignore(call: Any) -> None:
         return
 
 
-def test_answers_can_be_garbled_in_many_ways(sandbox: Sandbox, note: Any) -> None:
+def test_responses_can_be_garbled_in_many_ways(sandbox: Sandbox, note: Any) -> None:
     sandbox.faults.add(Rule(Action.HTML, kind="write"))
     page = note()
     assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
@@ -139,7 +139,7 @@ def test_answers_can_be_garbled_in_many_ways(sandbox: Sandbox, note: Any) -> Non
     assert written(sandbox) == 3
 
 
-def test_a_rule_fires_at_its_turn_and_as_often_as_it_says(sandbox: Sandbox, note: Any) -> None:
+def test_fault_rule_applies_when_and_as_often_as_configured(sandbox: Sandbox, note: Any) -> None:
     sandbox.faults.refuse(500, path="/History$", nth=2, times=2)
     assert [note().status_code for _ in range(5)] == [200, 500, 500, 200, 200]
     sandbox.faults.refuse(502, path="/History$", times=0)
@@ -148,7 +148,7 @@ def test_a_rule_fires_at_its_turn_and_as_often_as_it_says(sandbox: Sandbox, note
     assert note().status_code == 200
 
 
-def test_a_hook_edits_the_book_between_two_requests(sandbox: Sandbox, note: Any) -> None:
+def test_hook_changes_the_ledger_between_two_requests(sandbox: Sandbox, note: Any) -> None:
     invoice = sandbox.xero.invoices()[0].id
     sandbox.faults.call(
         lambda request: sandbox.xero.note(invoice, f"hook before request {request.number}"), kind="write"
@@ -158,14 +158,14 @@ def test_a_hook_edits_the_book_between_two_requests(sandbox: Sandbox, note: Any)
     assert [text.split(" before")[0] for text in sandbox.xero.notes(invoice)] == ["hook", "a note"] * 2
 
 
-def test_a_rule_with_a_broken_expression_is_refused_at_once() -> None:
+def test_fault_rule_with_an_invalid_expression_is_rejected_at_once() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         Rule("nonsense")
     with pytest.raises(Exception, match="unterminated"):
         Rule(Action.HTML, path="[")
 
 
-def test_the_log_tells_vendors_and_kinds_apart(sandbox: Sandbox, note: Any) -> None:
+def test_request_log_distinguishes_services_and_kinds(sandbox: Sandbox, note: Any) -> None:
     note()
     seen = [(r.service, r.kind, r.method, r.status) for r in sandbox.requests]
     assert seen == [("xero", "consent", "GET", 302), ("xero", "token", "POST", 200), ("xero", "write", "PUT", 200)]
@@ -190,5 +190,5 @@ def test_the_log_tells_vendors_and_kinds_apart(sandbox: Sandbox, note: Any) -> N
         ("GET", "/sandbox/state", ("", "")),
     ],
 )
-def test_paths_belong_to_vendors(method: str, path: str, told: tuple[str, str]) -> None:
+def test_paths_are_assigned_to_services(method: str, path: str, told: tuple[str, str]) -> None:
     assert classify_request(method, path) == told

@@ -12,13 +12,13 @@ from sandbox import Sandbox
 from tests.sandbox.xero.conftest import Client
 
 
-def test_one_list_holds_sales_and_bills_unless_filtered(client: Client) -> None:
+def test_list_contains_sales_invoices_and_bills_unless_filtered(client: Client) -> None:
     types = {invoice["Type"] for invoice in client.all("Invoices")}
     assert types == {"ACCREC", "ACCPAY"}
     assert {i["Type"] for i in client.all("Invoices", where='Type=="ACCREC"')} == {"ACCREC"}
 
 
-def test_lines_come_only_with_pages_and_with_a_single_invoice(client: Client) -> None:
+def test_lines_are_returned_only_with_pages_and_single_invoices(client: Client) -> None:
     unpaged = client.get("Invoices").json()
     assert "pagination" not in unpaged
     assert all(invoice["LineItems"] == [] for invoice in unpaged["Invoices"])
@@ -28,7 +28,7 @@ def test_lines_come_only_with_pages_and_with_a_single_invoice(client: Client) ->
     assert single["Invoices"][0] == paged["Invoices"][0]
 
 
-def test_a_page_is_a_hundred_unless_asked_and_a_thousand_at_most(client: Client) -> None:
+def test_page_has_a_hundred_items_by_default_and_a_thousand_at_most(client: Client) -> None:
     first = client.get("Invoices", page=1).json()
     total = first["pagination"]["itemCount"]
     assert first["pagination"] == {"page": 1, "pageSize": 100, "pageCount": -(-total // 100), "itemCount": total}
@@ -41,7 +41,7 @@ def test_a_page_is_a_hundred_unless_asked_and_a_thousand_at_most(client: Client)
     assert client.get("Invoices", page=99).json()["Invoices"] == []
 
 
-def test_order_by_an_immutable_key_keeps_its_order(client: Client) -> None:
+def test_order_by_an_immutable_key_is_stable(client: Client) -> None:
     ids = [invoice["InvoiceID"] for invoice in client.all("Invoices", order="InvoiceID")]
     assert ids == sorted(ids)
     assert [i["InvoiceID"] for i in client.all("Invoices", order="InvoiceID DESC")] == ids[::-1]
@@ -49,9 +49,7 @@ def test_order_by_an_immutable_key_keeps_its_order(client: Client) -> None:
     assert updated == sorted(updated)
 
 
-def test_pages_by_update_time_lose_what_is_edited_meanwhile_and_pages_by_id_lose_nothing(
-    sandbox: Sandbox, client: Client
-) -> None:
+def test_pages_by_update_time_lose_edited_invoices_and_pages_by_id_lose_none(sandbox: Sandbox, client: Client) -> None:
     everything = {invoice["InvoiceID"] for invoice in client.all("Invoices")}
 
     def pull(order: str) -> set[str]:
@@ -68,7 +66,7 @@ def test_pages_by_update_time_lose_what_is_edited_meanwhile_and_pages_by_id_lose
     assert everything - pull("UpdatedDateUTC") != set()
 
 
-def test_only_what_changed_comes_back_whatever_became_of_it(sandbox: Sandbox, client: Client) -> None:
+def test_only_changed_invoices_are_returned_whatever_their_status(sandbox: Sandbox, client: Client) -> None:
     since = "2026-11-18T09:30:00"
     assert client.get("Invoices", since, page=1).json()["Invoices"] == []
     sandbox.clock.advance(timedelta(minutes=1))
@@ -90,7 +88,7 @@ def test_only_what_changed_comes_back_whatever_became_of_it(sandbox: Sandbox, cl
     assert client.get("Invoices", "yesterday", page=1).status_code == 400
 
 
-def test_a_note_is_no_change_but_a_deleted_payment_is(sandbox: Sandbox, client: Client) -> None:
+def test_note_is_not_a_change_but_a_deleted_payment_is(sandbox: Sandbox, client: Client) -> None:
     invoice = next(i for i in sandbox.xero.invoices() if i.status == "AUTHORISED" and not i.payments)
     payment = sandbox.xero.pay(invoice.id)
     sandbox.clock.advance(timedelta(minutes=1))
@@ -105,7 +103,7 @@ def test_a_note_is_no_change_but_a_deleted_payment_is(sandbox: Sandbox, client: 
     assert [(p["PaymentID"], p["Status"]) for p in payments] == [(payment.id, "DELETED")]
 
 
-def test_life_goes_on_when_the_clock_moves(sandbox: Sandbox, client: Client) -> None:
+def test_history_continues_when_the_clock_moves(sandbox: Sandbox, client: Client) -> None:
     before = client.get("Invoices", page=1).json()["pagination"]["itemCount"]
     sandbox.clock.advance(timedelta(days=7))
     client.use(client.refresh(client.token["refresh_token"]).json())
@@ -124,7 +122,7 @@ def test_life_goes_on_when_the_clock_moves(sandbox: Sandbox, client: Client) -> 
         ("DueDate < DateTime(2026,1,1)", lambda i: i.get("DueDateString", "9") < "2026-01-01"),
     ],
 )
-def test_optimised_filters_filter(client: Client, where: str, test: Any) -> None:
+def test_optimised_filters_work(client: Client, where: str, test: Any) -> None:
     wanted = [i["InvoiceID"] for i in client.all("Invoices") if test(i)]
     assert wanted
     assert [i["InvoiceID"] for i in client.all("Invoices", where=where)] == wanted
@@ -143,12 +141,12 @@ def test_optimised_filters_filter(client: Client, where: str, test: Any) -> None
         {"order": "InvoiceID SIDEWAYS"},
     ],
 )
-def test_a_filter_it_cannot_read_is_refused(client: Client, query: dict[str, str]) -> None:
+def test_invalid_filter_is_rejected(client: Client, query: dict[str, str]) -> None:
     reply = client.get("Invoices", page=1, **query)
     assert (reply.status_code, reply.json()["Type"]) == (400, "QueryParseException")
 
 
-def test_lists_of_ids_numbers_statuses_and_contacts(client: Client) -> None:
+def test_filters_by_ids_numbers_statuses_and_contacts_work(client: Client) -> None:
     invoices = client.all("Invoices", where='Type=="ACCREC"')
     two = [invoices[0], invoices[5]]
     ids = ",".join(invoice["InvoiceID"].upper() for invoice in two)
@@ -161,7 +159,7 @@ def test_lists_of_ids_numbers_statuses_and_contacts(client: Client) -> None:
     assert client.all("Invoices", createdByMyApp="true") == []
 
 
-def test_archived_contacts_come_when_asked_for(sandbox: Sandbox, client: Client) -> None:
+def test_archived_contacts_are_returned_on_request(sandbox: Sandbox, client: Client) -> None:
     everyone = client.all("Contacts", includeArchived="true")
     active = client.all("Contacts")
     assert {c["ContactStatus"] for c in active} == {"ACTIVE"}
@@ -174,26 +172,26 @@ def test_archived_contacts_come_when_asked_for(sandbox: Sandbox, client: Client)
     assert sum(not contact["EmailAddress"] for contact in active if contact["IsCustomer"]) == 1
 
 
-def test_dates_have_xeros_shape(client: Client) -> None:
+def test_dates_have_xeros_format(client: Client) -> None:
     invoice = client.get("Invoices", page=1).json()["Invoices"][0]
     assert invoice["Date"].startswith("/Date(")
     assert invoice["Date"].endswith("00000+0000)/")
     assert invoice["DateString"].endswith("T00:00:00")
 
 
-def test_what_is_not_there_is_not_found_in_plain_text(client: Client) -> None:
+def test_unknown_object_is_not_found_in_plain_text(client: Client) -> None:
     for path in ("Invoices/none", "Contacts/none/History", "CreditNotes/none"):
         reply = client.get(path)
         assert reply.status_code == 404
         assert reply.headers["Content-Type"].startswith("text/plain")
 
 
-def test_without_asking_for_json_one_gets_xml(client: Client) -> None:
+def test_response_is_xml_unless_json_is_requested(client: Client) -> None:
     client.session.headers["Accept"] = "*/*"
     assert client.get("Organisation").text.startswith("<?xml")
 
 
-def test_replies_are_zipped_when_asked(client: Client) -> None:
+def test_responses_are_compressed_on_request(client: Client) -> None:
     client.session.headers["Accept-Encoding"] = "identity"
     assert "Content-Encoding" not in client.get("Invoices", page=1).headers
     client.session.headers["Accept-Encoding"] = "gzip"
@@ -201,7 +199,7 @@ def test_replies_are_zipped_when_asked(client: Client) -> None:
     assert len(gzip.decompress(reply.raw.read())) > 5 * int(reply.headers["Content-Length"])
 
 
-def test_an_invoice_is_to_be_had_as_pdf_and_as_a_page(client: Client) -> None:
+def test_invoice_is_available_as_pdf_and_as_a_page(client: Client) -> None:
     invoice = client.all("Invoices", where='Type=="ACCREC" AND Status=="AUTHORISED"')[0]
     client.session.headers["Accept"] = "application/pdf"
     pdf = client.get(f"Invoices/{invoice['InvoiceID']}")
@@ -218,7 +216,7 @@ def test_an_invoice_is_to_be_had_as_pdf_and_as_a_page(client: Client) -> None:
     assert str(invoice["AmountDue"]) in page.text
 
 
-def test_settings_tell_the_companys_ways(sandbox: Sandbox, client: Client) -> None:
+def test_settings_describe_the_company(sandbox: Sandbox, client: Client) -> None:
     organisation = client.get("Organisation").json()["Organisations"][0]
     assert (organisation["BaseCurrency"], organisation["CountryCode"]) == ("GBP", "GB")
     assert client.get("InvoiceReminders/Settings").json()["InvoiceReminders"] == [{"Enabled": False}]
@@ -228,7 +226,7 @@ def test_settings_tell_the_companys_ways(sandbox: Sandbox, client: Client) -> No
         assert client.get(name).json()[name], name
 
 
-def test_credits_that_are_not_set_off_show_what_remains(sandbox: Sandbox, client: Client) -> None:
+def test_unapplied_credits_show_their_remaining_amount(sandbox: Sandbox, client: Client) -> None:
     invoice = next(i for i in sandbox.xero.invoices() if i.status == "AUTHORISED" and i.amount_due > 100)
     for kind in ("CreditNote", "Overpayment", "Prepayment"):
         credit = sandbox.xero.add_credit(invoice.contact.id, 40, kind, currency=invoice.currency)
@@ -243,7 +241,7 @@ def test_credits_that_are_not_set_off_show_what_remains(sandbox: Sandbox, client
     assert mirrored["AmountDue"] == float(invoice.total) - mirrored["AmountPaid"] - mirrored["AmountCredited"]
 
 
-def test_after_a_year_every_balance_still_holds(sandbox: Sandbox, client: Client) -> None:
+def test_every_balance_is_right_after_a_year(sandbox: Sandbox, client: Client) -> None:
     sandbox.clock.advance(timedelta(days=366))
     client.sign_in()
     sandbox.xero.limits.minute = 0
@@ -267,7 +265,7 @@ def test_after_a_year_every_balance_still_holds(sandbox: Sandbox, client: Client
             assert round(credit["RemainingCredit"] * 100) == round((credit["Total"] - applied) * 100)
 
 
-def test_the_same_seed_serves_the_same_book(sandbox: Sandbox, client: Client) -> None:
+def test_same_seed_returns_the_same_ledger(sandbox: Sandbox, client: Client) -> None:
     other = Sandbox(seed=1, now=sandbox.clock.now())
     mine = [(i["InvoiceID"], i["AmountDue"]) for i in client.all("Invoices", where='Type=="ACCREC"', order="InvoiceID")]
     assert mine == sorted((i.id, float(i.amount_due)) for i in other.xero.invoices())

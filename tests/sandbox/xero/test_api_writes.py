@@ -38,7 +38,7 @@ def message(reply: Any) -> str:
     return str(body["Elements"][0]["ValidationErrors"][0]["Message"])
 
 
-def test_a_fee_invoice_is_made_and_owed(sandbox: Sandbox, client: Client, fee: dict[str, Any]) -> None:
+def test_fee_invoice_is_created_and_due(sandbox: Sandbox, client: Client, fee: dict[str, Any]) -> None:
     reply = client.put("Invoices", {"Invoices": [fee]})
     made = reply.json()["Invoices"][0]
     assert (made["Status"], made["AmountDue"], made["Reference"]) == ("AUTHORISED", 12.34, fee["Reference"])
@@ -47,7 +47,7 @@ def test_a_fee_invoice_is_made_and_owed(sandbox: Sandbox, client: Client, fee: d
     assert client.all("Invoices", InvoiceNumbers=fee["InvoiceNumber"])[0]["InvoiceID"] == made["InvoiceID"]
 
 
-def test_a_number_can_be_taken_once(client: Client, fee: dict[str, Any]) -> None:
+def test_invoice_number_can_be_used_once(client: Client, fee: dict[str, Any]) -> None:
     assert client.put("Invoices", {"Invoices": [fee]}).status_code == 200
     assert message(client.put("Invoices", {"Invoices": [fee]})) == "Invoice # must be unique."
     assert message(client.put("Invoices", {"Invoices": [fee | {"InvoiceNumber": "N1"}, fee]}))
@@ -71,11 +71,13 @@ def test_a_number_can_be_taken_once(client: Client, fee: dict[str, Any]) -> None
         ({"Date": "soon"}, "not a valid date"),
     ],
 )
-def test_xero_says_what_is_wrong(client: Client, fee: dict[str, Any], change: dict[str, Any], words: str) -> None:
+def test_validation_errors_are_returned(
+    client: Client, fee: dict[str, Any], change: dict[str, Any], words: str
+) -> None:
     assert words in message(client.put("Invoices", {"Invoices": [fee | change]}))
 
 
-def test_a_draft_needs_no_account(client: Client, fee: dict[str, Any]) -> None:
+def test_draft_needs_no_account(client: Client, fee: dict[str, Any]) -> None:
     draft = fee | {"Status": "DRAFT", "DueDate": None, "LineItems": [{"Description": "Fee", "UnitAmount": 5}]}
     made = client.put("Invoices", draft).json()["Invoices"][0]
     assert (made["Status"], made["Total"]) == ("DRAFT", 5)
@@ -83,24 +85,26 @@ def test_a_draft_needs_no_account(client: Client, fee: dict[str, Any]) -> None:
     assert message(approved) == "Due Date cannot be empty"
 
 
-def test_closed_books_take_no_documents(sandbox: Sandbox, client: Client, fee: dict[str, Any]) -> None:
+def test_locked_period_accepts_no_documents(sandbox: Sandbox, client: Client, fee: dict[str, Any]) -> None:
     sandbox.xero.organisation().period_lock_on = date(2026, 11, 18)
     assert "period lock date" in message(client.put("Invoices", {"Invoices": [fee]}))
     sandbox.xero.organisation().period_lock_on = date(2026, 11, 17)
     assert client.put("Invoices", {"Invoices": [fee]}).status_code == 200
 
 
-def test_an_archived_contact_takes_no_documents(sandbox: Sandbox, client: Client, fee: dict[str, Any]) -> None:
+def test_archived_contact_accepts_no_documents(sandbox: Sandbox, client: Client, fee: dict[str, Any]) -> None:
     sandbox.xero.archive(fee["Contact"]["ContactID"])
     assert "archived" in message(client.put("Invoices", {"Invoices": [fee]}))
 
 
-def test_a_small_plan_approves_only_so_many(sandbox: Sandbox, client: Client, fee: dict[str, Any]) -> None:
+def test_small_plan_limits_the_number_of_approved_invoices(
+    sandbox: Sandbox, client: Client, fee: dict[str, Any]
+) -> None:
     sandbox.xero.organisation().approval_limit = 1
     assert "reached the limit" in message(client.put("Invoices", {"Invoices": [fee]}))
 
 
-def test_without_summary_each_invoice_has_its_own_answer(client: Client, fee: dict[str, Any]) -> None:
+def test_without_summarised_errors_each_invoice_has_its_own_result(client: Client, fee: dict[str, Any]) -> None:
     wrong = fee | {"InvoiceNumber": "N2", "CurrencyCode": "JPY"}
     reply = client.put("Invoices", {"Invoices": [fee, wrong]}, summarizeErrors="false")
     assert reply.status_code == 200
@@ -109,9 +113,7 @@ def test_without_summary_each_invoice_has_its_own_answer(client: Client, fee: di
     assert "JPY" in bad["ValidationErrors"][0]["Message"]
 
 
-def test_a_fee_is_waived_by_voiding_it_while_it_is_unpaid(
-    sandbox: Sandbox, client: Client, fee: dict[str, Any]
-) -> None:
+def test_unpaid_fee_is_waived_by_voiding_it(sandbox: Sandbox, client: Client, fee: dict[str, Any]) -> None:
     made = client.put("Invoices", {"Invoices": [fee]}).json()["Invoices"][0]["InvoiceID"]
     payment = sandbox.xero.pay(made, 1)
     void = {"InvoiceID": made, "Status": "VOIDED"}
@@ -123,13 +125,13 @@ def test_a_fee_is_waived_by_voiding_it_while_it_is_unpaid(
     assert message(client.call("POST", f"Invoices/{made}", json=void)) == refusal
 
 
-def test_a_sent_invoice_is_not_changed(sandbox: Sandbox, client: Client) -> None:
+def test_sent_invoice_cannot_be_changed(sandbox: Sandbox, client: Client) -> None:
     invoice = next(i for i in sandbox.xero.invoices() if i.status == "PAID")
     reply = client.call("POST", f"Invoices/{invoice.id}", json={"Reference": "changed"})
     assert message(reply) == "Invoice not of valid status for modification"
 
 
-def test_a_note_is_written_once_under_its_key(sandbox: Sandbox, client: Client) -> None:
+def test_note_is_written_once_per_idempotency_key(sandbox: Sandbox, client: Client) -> None:
     invoice = next(i for i in sandbox.xero.invoices() if i.status == "PAID")
     body = {"HistoryRecords": [{"Details": "Reminder sent to the customer. dw:abc123"}]}
     first = client.put(f"Invoices/{invoice.id}/History", body, key="k1")
@@ -141,7 +143,9 @@ def test_a_note_is_written_once_under_its_key(sandbox: Sandbox, client: Client) 
     assert [(n["Details"], n["User"]) for n in shown] == [(body["HistoryRecords"][0]["Details"], "System Generated")]
 
 
-def test_a_key_stands_for_one_request_and_for_six_hours(sandbox: Sandbox, client: Client, fee: dict[str, Any]) -> None:
+def test_idempotency_key_is_valid_for_one_request_and_six_hours(
+    sandbox: Sandbox, client: Client, fee: dict[str, Any]
+) -> None:
     first = client.put("Invoices", {"Invoices": [fee]}, key="k")
     other = fee | {"InvoiceNumber": "N3"}
     assert "different request" in message(client.put("Invoices", {"Invoices": [other]}, key="k"))
@@ -153,7 +157,7 @@ def test_a_key_stands_for_one_request_and_for_six_hours(sandbox: Sandbox, client
 
 
 @pytest.mark.parametrize("details", ["", "x" * 251, None])
-def test_a_note_is_at_most_two_hundred_and_fifty_characters(sandbox: Sandbox, client: Client, details: Any) -> None:
+def test_note_has_at_most_250_characters(sandbox: Sandbox, client: Client, details: Any) -> None:
     invoice = sandbox.xero.invoices()[0]
     assert "Details" in message(
         client.put(f"Invoices/{invoice.id}/History", {"HistoryRecords": [{"Details": details}]})
@@ -161,6 +165,6 @@ def test_a_note_is_at_most_two_hundred_and_fifty_characters(sandbox: Sandbox, cl
     assert client.put(f"Invoices/{invoice.id}/History", {"HistoryRecords": [{"Details": "x" * 250}]}).status_code == 200
 
 
-def test_what_is_no_json_is_refused(client: Client) -> None:
+def test_invalid_json_is_rejected(client: Client) -> None:
     assert message(client.call("PUT", "Invoices", data="{")) == "JSON for post data was invalid"
     assert message(client.call("PUT", "Invoices", data="[1]")) == "JSON for post data was invalid"

@@ -9,7 +9,7 @@ from sandbox import Sandbox
 from tests.sandbox.xero.conftest import Client
 
 
-def test_the_sixty_first_call_of_a_minute_is_refused_until_the_window_ends(sandbox: Sandbox, client: Client) -> None:
+def test_sixty_first_call_of_a_minute_is_rejected_until_the_window_ends(sandbox: Sandbox, client: Client) -> None:
     left = [client.get("Organisation").headers["X-MinLimit-Remaining"] for _ in range(60)]
     assert left == [str(n) for n in range(59, -1, -1)]
     refused = client.get("Organisation")
@@ -20,7 +20,7 @@ def test_the_sixty_first_call_of_a_minute_is_refused_until_the_window_ends(sandb
     assert client.get("Organisation").status_code == 200
 
 
-def test_the_day_has_an_end_too_and_it_is_hours_away(sandbox: Sandbox, client: Client) -> None:
+def test_daily_limit_is_enforced_until_the_end_of_the_day(sandbox: Sandbox, client: Client) -> None:
     sandbox.xero.limits.minute = 0
     sandbox.xero.limits.day = 3
     assert [client.get("Organisation").headers["X-DayLimit-Remaining"] for _ in range(3)] == ["2", "1", "0"]
@@ -31,7 +31,7 @@ def test_the_day_has_an_end_too_and_it_is_hours_away(sandbox: Sandbox, client: C
     assert client.get("Organisation").status_code == 200
 
 
-def test_each_organisation_has_its_own_minute(unauthenticated_client: Client) -> None:
+def test_each_organisation_has_its_own_minute_limit(unauthenticated_client: Client) -> None:
     unauthenticated_client.sign_in(sandbox_allow="all")
     for _ in range(61):
         last = unauthenticated_client.get("Organisation")
@@ -40,7 +40,7 @@ def test_each_organisation_has_its_own_minute(unauthenticated_client: Client) ->
     assert unauthenticated_client.get("Organisation").status_code == 200
 
 
-def test_a_sixth_call_at_once_is_refused_without_a_time_to_wait(sandbox: Sandbox, client: Client) -> None:
+def test_sixth_concurrent_call_is_rejected_without_retry_after(sandbox: Sandbox, client: Client) -> None:
     sandbox.xero.api.released.clear()
     with ThreadPoolExecutor(6) as pool:
         calls = [pool.submit(client.get, "Organisation") for _ in range(6)]

@@ -83,14 +83,14 @@ def test_authlib_signs_in_and_refreshes_with_and_without_a_secret(
     assert session.get(f"{url}/connections").status_code == 200
 
 
-def test_authlib_hears_that_a_grant_is_dead(sandbox: Sandbox, url: str, unauthenticated_client: Client) -> None:
+def test_authlib_gets_an_error_for_a_revoked_grant(sandbox: Sandbox, url: str, unauthenticated_client: Client) -> None:
     session = signed_in(url, unauthenticated_client)
     sandbox.xero.sign_in.revoke_all()
     with pytest.raises(OAuthError, match="invalid_grant"):
         session.refresh_token(f"{url}/connect/token")
 
 
-def test_authlib_revokes(url: str, unauthenticated_client: Client) -> None:
+def test_authlib_revokes_tokens(url: str, unauthenticated_client: Client) -> None:
     session = signed_in(url, unauthenticated_client)
     token = session.token["refresh_token"]
     assert session.revoke_token(f"{url}/connect/revocation", token, token_type_hint="refresh_token").status_code == 200
@@ -98,7 +98,7 @@ def test_authlib_revokes(url: str, unauthenticated_client: Client) -> None:
         session.refresh_token(f"{url}/connect/token")
 
 
-def test_the_sdk_reads_every_kind_of_document(sandbox: Sandbox, tenant: tuple[AccountingApi, str]) -> None:
+def test_sdk_reads_every_kind_of_document(sandbox: Sandbox, tenant: tuple[AccountingApi, str]) -> None:
     api, tenant_id = tenant
     page = api.get_invoices(tenant_id, page=1, page_size=1000, order="InvoiceID", where='Type=="ACCREC"')
     assert page.pagination.item_count == len(page.invoices) == len(sandbox.xero.invoices())
@@ -116,7 +116,7 @@ def test_the_sdk_reads_every_kind_of_document(sandbox: Sandbox, tenant: tuple[Ac
         assert settings(tenant_id), settings
 
 
-def test_the_sdk_pulls_what_changed(sandbox: Sandbox, tenant: tuple[AccountingApi, str]) -> None:
+def test_sdk_reads_changes(sandbox: Sandbox, tenant: tuple[AccountingApi, str]) -> None:
     api, tenant_id = tenant
     since = datetime(2026, 11, 18, 9, 30, tzinfo=UTC)
     assert not api.get_invoices(tenant_id, if_modified_since=since, page=1).invoices
@@ -127,7 +127,7 @@ def test_the_sdk_pulls_what_changed(sandbox: Sandbox, tenant: tuple[AccountingAp
     assert [(i.invoice_id, i.status, i.amount_due) for i in changed] == [(open_one.id, "PAID", Decimal(0))]
 
 
-def test_the_sdk_writes_a_note_and_a_fee(sandbox: Sandbox, tenant: tuple[AccountingApi, str]) -> None:
+def test_sdk_writes_a_note_and_a_fee(sandbox: Sandbox, tenant: tuple[AccountingApi, str]) -> None:
     api, tenant_id = tenant
     late = next(i for i in sandbox.xero.invoices() if i.status == "AUTHORISED" and i.contact.status == "ACTIVE")
     records = HistoryRecords([HistoryRecord(details="Reminder sent")])
@@ -154,7 +154,7 @@ def test_the_sdk_writes_a_note_and_a_fee(sandbox: Sandbox, tenant: tuple[Account
     assert sandbox.xero.find(made.invoice_id).status == "VOIDED"
 
 
-def test_the_sdk_hears_of_a_disconnected_organisation(sandbox: Sandbox, tenant: tuple[AccountingApi, str]) -> None:
+def test_sdk_gets_an_error_for_a_disconnected_organisation(sandbox: Sandbox, tenant: tuple[AccountingApi, str]) -> None:
     sandbox.xero.disconnect()
     with pytest.raises(HTTPStatusException) as refusal:
         tenant[0].get_organisations(tenant[1])

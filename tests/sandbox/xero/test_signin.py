@@ -18,9 +18,7 @@ from tests.sandbox.xero.conftest import Client
 REDIRECT = "http://localhost:8710/callback/xero"
 
 
-def test_a_person_sees_a_form_with_the_organisations_and_allows_some(
-    sandbox: Sandbox, unauthenticated_client: Client
-) -> None:
+def test_user_sees_the_organisations_and_allows_some(sandbox: Sandbox, unauthenticated_client: Client) -> None:
     page = unauthenticated_client.session.get(unauthenticated_client.authorize_url(), timeout=10)
     assert page.status_code == 200
     assert '<html lang="en">' in page.text
@@ -36,7 +34,7 @@ def test_a_person_sees_a_form_with_the_organisations_and_allows_some(
     assert {c.tenant_id for c in sandbox.xero.sign_in.connections.values()} == set(chosen)
 
 
-def test_allowing_no_organisation_shows_the_form_again_with_words(unauthenticated_client: Client) -> None:
+def test_allowing_no_organisation_shows_the_form_again_with_an_error(unauthenticated_client: Client) -> None:
     reply = unauthenticated_client.session.post(
         unauthenticated_client.authorize_url(), data={"decision": "allow"}, allow_redirects=False, timeout=10
     )
@@ -44,11 +42,11 @@ def test_allowing_no_organisation_shows_the_form_again_with_words(unauthenticate
     assert "Choose at least one organisation." in reply.text
 
 
-def test_a_person_who_says_no_is_sent_back_with_an_error(unauthenticated_client: Client) -> None:
+def test_denying_access_redirects_with_an_error(unauthenticated_client: Client) -> None:
     assert unauthenticated_client.redirected(sandbox_deny="1") == {"error": "access_denied", "state": "s"}
 
 
-def test_one_consent_may_open_several_organisations(unauthenticated_client: Client) -> None:
+def test_one_consent_can_cover_several_organisations(unauthenticated_client: Client) -> None:
     unauthenticated_client.sign_in(sandbox_allow="all")
     found = unauthenticated_client.connections()
     assert len({c["tenantId"] for c in found}) == 2
@@ -57,7 +55,7 @@ def test_one_consent_may_open_several_organisations(unauthenticated_client: Clie
     assert claims["authentication_event_id"] == found[0]["authEventId"]
 
 
-def test_connections_of_one_consent_are_found_by_its_event(unauthenticated_client: Client) -> None:
+def test_connections_of_one_consent_share_its_event_id(unauthenticated_client: Client) -> None:
     unauthenticated_client.sign_in(sandbox_allow="all")
     first, second = unauthenticated_client.connections()
     unauthenticated_client.sign_in(sandbox_organisation=second["tenantId"])
@@ -69,14 +67,14 @@ def test_connections_of_one_consent_are_found_by_its_event(unauthenticated_clien
 @pytest.mark.parametrize(
     "wrong", [{"redirect_uri": "http://example.com/back"}, {"client_id": "somebody"}, {"response_type": "token"}]
 )
-def test_a_wrong_app_or_redirect_never_redirects(unauthenticated_client: Client, wrong: dict[str, str]) -> None:
+def test_wrong_client_or_redirect_uri_never_redirects(unauthenticated_client: Client, wrong: dict[str, str]) -> None:
     reply = unauthenticated_client.session.get(
         unauthenticated_client.authorize_url(sandbox_allow="1", **wrong), allow_redirects=False, timeout=10
     )
     assert reply.status_code == 500
 
 
-def test_registered_redirects_must_match_exactly(sandbox: Sandbox, unauthenticated_client: Client) -> None:
+def test_registered_redirect_uris_must_match_exactly(sandbox: Sandbox, unauthenticated_client: Client) -> None:
     sandbox.xero.sign_in.redirect_uris.add(REDIRECT)
     reply = unauthenticated_client.session.get(
         unauthenticated_client.authorize_url(redirect_uri=REDIRECT + "/"), timeout=10
@@ -86,18 +84,18 @@ def test_registered_redirects_must_match_exactly(sandbox: Sandbox, unauthenticat
 
 
 @pytest.mark.parametrize("scope", ["", "openid accounting.transactions", "openid accounting.everything"])
-def test_a_scope_that_new_apps_do_not_get_is_refused(unauthenticated_client: Client, scope: str) -> None:
+def test_scope_not_available_to_new_apps_is_rejected(unauthenticated_client: Client, scope: str) -> None:
     assert unauthenticated_client.redirected(sandbox_allow="1", scope=scope)["error"] == "invalid_scope"
 
 
-def test_a_code_works_once(unauthenticated_client: Client) -> None:
+def test_code_works_once(unauthenticated_client: Client) -> None:
     code = unauthenticated_client.redirected(sandbox_allow="1")["code"]
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT}
     assert unauthenticated_client.exchange(**form).status_code == 200
     assert unauthenticated_client.exchange(**form).json() == {"error": "invalid_grant"}
 
 
-def test_a_code_grows_old_and_is_bound_to_its_redirect(sandbox: Sandbox, unauthenticated_client: Client) -> None:
+def test_code_expires_and_is_bound_to_its_redirect_uri(sandbox: Sandbox, unauthenticated_client: Client) -> None:
     code = unauthenticated_client.redirected(sandbox_allow="1")["code"]
     wrong = unauthenticated_client.exchange(
         grant_type="authorization_code", code=code, redirect_uri="http://localhost:1/other"
@@ -109,7 +107,7 @@ def test_a_code_grows_old_and_is_bound_to_its_redirect(sandbox: Sandbox, unauthe
     assert late.json() == {"error": "invalid_grant"}
 
 
-def test_a_wrong_secret_is_refused(unauthenticated_client: Client) -> None:
+def test_wrong_secret_is_rejected(unauthenticated_client: Client) -> None:
     code = unauthenticated_client.redirected(sandbox_allow="1")["code"]
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT}
     reply = unauthenticated_client.session.post(
@@ -126,7 +124,7 @@ def test_a_wrong_secret_is_refused(unauthenticated_client: Client) -> None:
 
 
 @pytest.mark.parametrize(("sent", "status"), [("v" * 50, 200), ("w" * 50, 400), ("", 400)])
-def test_an_app_without_secret_proves_itself_by_its_verifier(
+def test_app_without_a_secret_authenticates_with_its_verifier(
     unauthenticated_client: Client, sent: str, status: int
 ) -> None:
     challenge = base64.urlsafe_b64encode(hashlib.sha256(b"v" * 50).digest()).rstrip(b"=").decode()
@@ -147,11 +145,11 @@ def test_an_app_without_secret_proves_itself_by_its_verifier(
         )
 
 
-def test_an_app_without_secret_must_bring_a_challenge(unauthenticated_client: Client) -> None:
+def test_app_without_a_secret_must_send_a_challenge(unauthenticated_client: Client) -> None:
     assert unauthenticated_client.redirected(sandbox_allow="1", client_id=PKCE_CLIENT_ID)["error"] == "invalid_request"
 
 
-def test_an_access_token_dies_after_half_an_hour(sandbox: Sandbox, client: Client) -> None:
+def test_access_token_expires_after_half_an_hour(sandbox: Sandbox, client: Client) -> None:
     sandbox.clock.advance(timedelta(minutes=29, seconds=59))
     assert client.get("Organisation").status_code == 200
     sandbox.clock.advance(timedelta(seconds=1))
@@ -160,7 +158,7 @@ def test_an_access_token_dies_after_half_an_hour(sandbox: Sandbox, client: Clien
     assert "TokenExpired" in reply.json()["Detail"]
 
 
-def test_every_refresh_brings_a_new_refresh_token(client: Client) -> None:
+def test_every_refresh_returns_a_new_refresh_token(client: Client) -> None:
     first = client.token["refresh_token"]
     reply = client.refresh(first).json()
     assert reply["refresh_token"] != first
@@ -168,7 +166,7 @@ def test_every_refresh_brings_a_new_refresh_token(client: Client) -> None:
     assert client.get("Organisation").status_code == 200
 
 
-def test_the_old_refresh_token_may_be_retried_for_half_an_hour(sandbox: Sandbox, client: Client) -> None:
+def test_old_refresh_token_can_be_retried_for_half_an_hour(sandbox: Sandbox, client: Client) -> None:
     first = client.token["refresh_token"]
     client.refresh(first)
     sandbox.clock.advance(timedelta(minutes=30))
@@ -178,22 +176,22 @@ def test_the_old_refresh_token_may_be_retried_for_half_an_hour(sandbox: Sandbox,
     assert (reply.status_code, reply.json()) == (400, {"error": "invalid_grant"})
 
 
-def test_a_refresh_token_unused_for_sixty_days_dies(sandbox: Sandbox, client: Client) -> None:
+def test_refresh_token_unused_for_sixty_days_expires(sandbox: Sandbox, client: Client) -> None:
     sandbox.clock.advance(timedelta(days=60, seconds=1))
     assert client.refresh(client.token["refresh_token"]).json() == {"error": "invalid_grant"}
 
 
-def test_without_offline_access_there_is_nothing_to_refresh_with(unauthenticated_client: Client) -> None:
+def test_without_offline_access_there_is_no_refresh_token(unauthenticated_client: Client) -> None:
     unauthenticated_client.sign_in(scope="openid accounting.settings.read")
     assert "refresh_token" not in unauthenticated_client.token
 
 
-def test_a_refresh_cannot_widen_the_scopes(client: Client) -> None:
+def test_refresh_cannot_extend_the_scopes(client: Client) -> None:
     form = {"grant_type": "refresh_token", "refresh_token": client.token["refresh_token"]}
     assert client.exchange(**form, scope="accounting.manualjournals").json() == {"error": "invalid_scope"}
 
 
-def test_a_call_outside_the_scopes_is_refused(unauthenticated_client: Client) -> None:
+def test_call_outside_the_scopes_is_rejected(unauthenticated_client: Client) -> None:
     unauthenticated_client.sign_in(scope="openid accounting.invoices.read")
     assert unauthenticated_client.get("Invoices", page=1).status_code == 200
     refused = unauthenticated_client.put("Invoices", {"Invoices": [{}]})
@@ -202,7 +200,7 @@ def test_a_call_outside_the_scopes_is_refused(unauthenticated_client: Client) ->
     assert unauthenticated_client.get("Contacts").status_code == 401
 
 
-def test_a_disconnected_organisation_is_forbidden_while_the_other_goes_on(unauthenticated_client: Client) -> None:
+def test_disconnected_organisation_is_forbidden_and_the_other_still_works(unauthenticated_client: Client) -> None:
     unauthenticated_client.sign_in(sandbox_allow="all")
     first, second = unauthenticated_client.connections()
     assert (
@@ -223,12 +221,12 @@ def test_a_disconnected_organisation_is_forbidden_while_the_other_goes_on(unauth
     assert unauthenticated_client.get("Organisation").status_code == 200
 
 
-def test_a_user_can_take_the_access_away(sandbox: Sandbox, client: Client) -> None:
+def test_user_can_revoke_access(sandbox: Sandbox, client: Client) -> None:
     sandbox.xero.disconnect()
     assert client.get("Organisation").status_code == 403
 
 
-def test_revocation_ends_everything(client: Client) -> None:
+def test_revocation_ends_all_tokens(client: Client) -> None:
     form = {"token": client.token["refresh_token"]}
     auth = (CLIENT_ID, CLIENT_SECRET)
     assert client.session.post(f"{client.url}/connect/revocation", data=form, auth=auth, timeout=10).status_code == 200
@@ -237,6 +235,6 @@ def test_revocation_ends_everything(client: Client) -> None:
 
 
 @pytest.mark.parametrize("tenant", ["", "00000000-0000-0000-0000-000000000000"])
-def test_the_organisation_must_be_named(client: Client, tenant: str) -> None:
+def test_organisation_must_be_named(client: Client, tenant: str) -> None:
     client.session.headers["xero-tenant-id"] = tenant
     assert client.get("Organisation").status_code == 403

@@ -50,7 +50,7 @@ def problems(schema: str, body: Any) -> list[str]:
         ("Currencies", "Currencies"),
     ],
 )
-def test_a_list_has_the_shape_that_xero_publishes(sandbox: Sandbox, client: Client, path: str, schema: str) -> None:
+def test_list_matches_xeros_published_schema(sandbox: Sandbox, client: Client, path: str, schema: str) -> None:
     book = sandbox.xero.organisation()
     book.period_lock_on = book.year_lock_on = book.today()
     body = client.get(path).json()
@@ -58,14 +58,14 @@ def test_a_list_has_the_shape_that_xero_publishes(sandbox: Sandbox, client: Clie
     assert problems(schema, body) == []
 
 
-def test_a_broken_reply_would_be_noticed(client: Client) -> None:
+def test_broken_response_would_be_noticed(client: Client) -> None:
     body = client.get("Invoices", page=1).json()
     body["Invoices"][0]["Status"] = "OPEN"
     body["Invoices"][1]["Total"] = "12"
     assert len(problems("Invoices", body)) == 2
 
 
-def test_single_documents_and_writes_have_the_published_shape(sandbox: Sandbox, client: Client) -> None:
+def test_single_documents_and_writes_match_the_published_schema(sandbox: Sandbox, client: Client) -> None:
     invoice = next(i for i in sandbox.xero.invoices() if i.status == "AUTHORISED")
     one = f"Invoices/{invoice.id}"
     assert problems("Invoices", client.get(one).json()) == []
