@@ -143,7 +143,7 @@ def _fill(database: Path, customers: int, open_count: int, closed_count: int) ->
                 external_id="1",
                 name="B",
                 created_at=NOW,
-                pulled_at=NOW,
+                synced_at=NOW,
                 live_since_at=NOW - timedelta(days=400),
                 **books,  # type: ignore[arg-type]
             )

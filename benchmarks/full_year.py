@@ -58,7 +58,7 @@ def add_company(session: Session, name: str = "Books Ltd") -> int:
         mode=ConnectionMode.APPROVE,
         base_currency="EUR", country="DE", time_zone="Europe/Berlin", health=ConnectionHealth.OK,
         created_at=NOW - timedelta(days=366),
-        first_pull_done_at=NOW - timedelta(days=365), pulled_at=NOW, live_since_at=NOW - timedelta(days=365),
+        first_pull_done_at=NOW - timedelta(days=365), synced_at=NOW, live_since_at=NOW - timedelta(days=365),
     )  # fmt: skip
     session.add(row)
     session.flush()

@@ -41,7 +41,7 @@ PAGES = (
     "/log?company=1&before=2000",
     "/log?customer=c7",
     "/log?invoice=INV-70",
-    "/log?kind=mailed",
+    "/log?kind=emailed",
     "/runs",
     "/runs/9",
     "/",

@@ -23,6 +23,7 @@ from connector.results import Amount, Result, optional
 from connector.vocabulary import LogKind
 from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_date
+from policies.receivables import Segment
 
 _MATCHES_SHOWN = 5
 
@@ -38,7 +39,7 @@ class InvalidSettingError(Exception):
 class SettingChanges(TypedDict, total=False):
     """The settings to change, by column; None or "" resets one."""
 
-    segment: str | None
+    segment: Segment | None
     hold_until_on: date | None
     no_reminders: bool
     no_fees: bool
@@ -54,7 +55,7 @@ class SettingChanges(TypedDict, total=False):
 class CustomerSettings(Result):
     """What users set for a customer; what is not set is left out of JSON."""
 
-    segment: str | None = optional()
+    segment: Segment | None = optional()
     hold_until_on: date | None = optional()
     no_reminders: bool = optional(default=False)
     no_fees: bool = optional(default=False)

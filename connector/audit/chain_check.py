@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import NamedTuple
 
 from sqlmodel import Session
 
@@ -15,6 +16,13 @@ from connector.db.tables import KeyValue
 _NAME = "chain_checked"
 
 
+class LastVerification(NamedTuple):
+    """The result of the last verification, and when it was made."""
+
+    at: datetime
+    verdict: ChainVerdict
+
+
 def verify_log(app: AppContext) -> ChainVerdict:
     """Verify the chain from the first entry to the last, and store the result."""
     with reading(app.engine) as session:
@@ -24,7 +32,7 @@ def verify_log(app: AppContext) -> ChainVerdict:
     return verdict
 
 
-def last_verification(session: Session) -> dict[str, Any] | None:
-    """Return the last stored result and its time, or None."""
+def last_verification(session: Session) -> LastVerification | None:
+    """Return the last stored verification, or None."""
     row = session.get(KeyValue, (0, _NAME))
-    return {**row.value, "at": row.stored_at} if row is not None else None
+    return LastVerification(row.stored_at, ChainVerdict(**row.value)) if row is not None else None

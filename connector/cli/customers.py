@@ -30,9 +30,9 @@ from connector.cli.terminal import (
 
 if TYPE_CHECKING:
     from connector.arrangements.customer_settings import CustomerItem, SettingChanges
+    from policies.receivables import Segment
 
 customers = build_group(ListGroup, "Show customers and change their settings.")
-_SEGMENTS = ("strategic", "established", "new")
 
 
 def register(parent: typer.Typer) -> None:
@@ -179,7 +179,9 @@ def _parse_language(text: str) -> str:
         raise typer.BadParameter(str(problem)) from None
 
 
-def _parse_segment(text: str) -> str | None:
+def _parse_segment(text: str) -> Segment | None:
+    from policies.receivables import Segment
+
     if text in {"auto", "none"}:
         return None
-    return parse_choice(text, (*_SEGMENTS, "auto"), "segment")
+    return Segment(parse_choice(text, (*Segment, "auto"), "segment"))

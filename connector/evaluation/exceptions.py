@@ -85,10 +85,10 @@ def scan(ctx: RunContext) -> None:
             return
         changed = _changed_customers(session, connection, last_scan)
         found = _scan_customers(session, connection, changed, ctx.now())
-        version, pulled_at = connection.mirror_version, connection.pulled_at or ctx.now()
+        version, synced_at = connection.mirror_version, connection.synced_at or ctx.now()
     with ctx.writing() as session:
         new = _store_exceptions(session, ctx.connection_id, changed, found, ctx.now())
-        value = {"mirror_version": version, "pulled_at": pulled_at.isoformat()}
+        value = {"mirror_version": version, "synced_at": synced_at.isoformat()}
         session.merge(KeyValue(connection_id=ctx.connection_id, name=_STORE_KEY, value=value, stored_at=ctx.now()))
         if new:
             _log_new(ctx, session, new)
@@ -176,7 +176,7 @@ def _changed_customers(session: Session, connection: Connection, last_scan: KeyV
     """Return the ids of the customers with changes since the last scan, or None to scan all."""
     if last_scan is None:
         return None
-    since = datetime.fromisoformat(last_scan.value["pulled_at"]) - _OVERLAP
+    since = datetime.fromisoformat(last_scan.value["synced_at"]) - _OVERLAP
     queries = []
     for name, customer, changed_at in _CHANGES:
         columns = SQLModel.metadata.tables[name].c

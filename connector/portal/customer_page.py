@@ -99,7 +99,7 @@ def build_customer_page(app: AppContext, visitor: PortalVisitor, accept_language
             reply_to=owner_address or app.settings.mail_reply_to or app.settings.mail_from,
             language=language_of(language) if language else browser_language(accept_language),
             today=today,
-            as_of=today_in(connection.time_zone, connection.pulled_at) if connection.pulled_at else today,
+            as_of=today_in(connection.time_zone, connection.synced_at) if connection.synced_at else today,
             reminders_stopped=bool(setting and setting.no_reminders),
             balances=tuple(each for each in balances if each.invoices or each.credit),
         )

@@ -221,7 +221,7 @@ def _connections(app: AppContext) -> Iterator[Finding]:
             yield Finding(
                 name, OK, f"{row.name}: {in_sentence(label(row.health))}, {in_sentence(label(row.mode))} mode."
             )
-        if row.ledger_sends_reminders:
+        if row.ledger_reminders:
             fix = "Switch them off in Xero under Sales, Invoices, Invoice reminders. Until then duewell sends none."
             yield Finding(f"{name}.reminders", WARNING, f"{row.name}: Xero sends its own reminders.", fix)
 

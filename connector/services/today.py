@@ -136,8 +136,8 @@ def _problems(row: Connection, run: SyncRun | None, now: datetime) -> Iterable[s
         yield run.reason or "The last sync did not complete."
     if row.pause_reason:
         yield f"Paused: {row.pause_reason}"
-    elif row.pulled_at is not None and now - row.pulled_at > STALE_AFTER:
-        yield f"Last synced on {format_datetime(row.pulled_at)}."
+    elif row.synced_at is not None and now - row.synced_at > STALE_AFTER:
+        yield f"Last synced on {format_datetime(row.synced_at)}."
 
 
 def list_open_tasks(

@@ -70,7 +70,7 @@ def store_recheck(ctx: RunContext, page: ChangePage) -> None:
 def _skip_reading(ctx: RunContext) -> None:
     """Record that the mirror is up to date, without a call."""
     with ctx.writing() as session:
-        ctx.connection(session).pulled_at = ctx.started_at
+        ctx.connection(session).synced_at = ctx.started_at
         ctx.tally["reads_skipped"] = 1
         ctx.log(session, LogKind.PULLED, "No change was reported, so nothing was read.")
 
@@ -88,7 +88,7 @@ def _store_page(ctx: RunContext, page: ChangePage, coverage: webhook_inbox.Webho
             connection.mirror_version += 1
         if page.is_last:
             coverage.record_result(ctx, session, connection)
-            connection.pulled_at = connection.last_read_at = ctx.started_at
+            connection.synced_at = connection.last_read_at = ctx.started_at
             if connection.first_pull_done_at is None:
                 connection.reconciled_at = ctx.started_at  # everything has just been read
             connection.first_pull_done_at = connection.first_pull_done_at or ctx.now()
@@ -116,7 +116,7 @@ def _update_connection(connection: Connection, details: CompanyDetails) -> list[
         "country": company.country,
         "time_zone": company.time_zone,
         "lock_on": company.lock_on,
-        "ledger_sends_reminders": company.ledger_reminders,
+        "ledger_reminders": company.ledger_reminders,
         "subscription_plan": details.subscription,
     }
     changed = [name for name, value in new.items() if getattr(connection, name) != value]
@@ -130,7 +130,7 @@ _CHANGES = {
     "country": "country {}",
     "time_zone": "time zone {}",
     "lock_on": "lock date {}",
-    "ledger_sends_reminders": "reminders sent by the accounting system: {}",
+    "ledger_reminders": "reminders sent by the accounting system: {}",
     "subscription_plan": "subscription {}",
 }
 

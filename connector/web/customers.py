@@ -118,7 +118,7 @@ def _parse_settings(request: PageRequest) -> SettingChanges:
         if each.strip()
     ]
     return {
-        "segment": segment or None,
+        "segment": Segment(segment) if segment else None,
         "hold_until_on": agreement_forms.form_date(request, "hold_until_on"),
         "no_reminders": request.form_value("no_reminders") == "yes",
         "no_fees": request.form_value("no_fees") == "yes",

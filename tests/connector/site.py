@@ -112,7 +112,7 @@ class Site:
                 external_id=name,
                 name=name,
                 created_at=self.clock.at,
-                **{"health": "ok", "mode": "approve", "pulled_at": self.clock.at, **more},
+                **{"health": "ok", "mode": "approve", "synced_at": self.clock.at, **more},
             )
             session.add(row)
             session.flush()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from connector.api.schemas.lists import Id, Mode
+from policies.receivables import Segment
 
 FreeText = Annotated[str, Field(max_length=500, description="A note for your colleagues.")]
 Ids = Annotated[list[Id], Field(min_length=1, max_length=500)]
@@ -67,7 +68,7 @@ class ContactRequest(RequestModel):
 class CustomerSettingsRequest(RequestModel):
     """Changes to a customer's settings: only the fields you send are changed, and null removes a value."""
 
-    segment: Literal["strategic", "established", "new"] | None = None
+    segment: Segment | None = None
     hold_until_on: date | None = None
     no_reminders: bool = False
     no_fees: bool = False

@@ -47,12 +47,12 @@ class Connection(SQLModel, table=True):
     country: str = ""
     time_zone: str = "UTC"
     lock_on: date | None = None
-    ledger_sends_reminders: bool = False
+    ledger_reminders: bool = False
     subscription_plan: str = ""
     company_info_read_at: datetime | None = instant_column()
     cursor: str = text_column()
     first_pull_done_at: datetime | None = instant_column()
-    pulled_at: datetime | None = instant_column()  # the mirror equals the ledger at that instant
+    synced_at: datetime | None = instant_column()  # the mirror equals the ledger at that instant
     # When the ledger was last called; a run with nothing announced by webhooks reads nothing
     last_read_at: datetime | None = instant_column()
     reconciled_at: datetime | None = instant_column()  # when all open documents were last compared with the ledger

@@ -45,7 +45,7 @@ def build_company(connection: Connection) -> Company:
         country=connection.country,
         time_zone=connection.time_zone,
         lock_on=connection.lock_on,
-        ledger_reminders=connection.ledger_sends_reminders,
+        ledger_reminders=connection.ledger_reminders,
     )
 
 

@@ -162,7 +162,7 @@ class _StatementReader:
                 invoices=tuple(invoice for invoice in invoices if invoice.currency == currency),
                 credits=tuple(credit for credit in unapplied if credit.currency == currency),
                 past_actions=tuple(loaded.past_actions.get(customer_id, ())),
-                synced_at=self._connection.pulled_at,
+                synced_at=self._connection.synced_at,
                 last_payment_on=self._portfolio_stats.last_payment_on,
                 live_since_at=self._connection.live_since_at,
             )

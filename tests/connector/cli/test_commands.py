@@ -75,7 +75,7 @@ def company(app: AppContext, give_consent: GiveConsent) -> Connection:
     with writing(app.engine) as session:
         store_page(session, row.id or 0, page)
         connection = session.get_one(Connection, row.id)
-        connection.pulled_at = connection.first_pull_done_at = NOW
+        connection.synced_at = connection.first_pull_done_at = NOW
         sync_log.write(session, at=NOW, kind=LogKind.PULLED, text="=cmd|'/c calc'!A1", connection_id=row.id)
     return row
 
@@ -376,10 +376,10 @@ def test_a_payment_plan_covers_all_that_is_due_or_is_refused(duewell: Command, c
         == 0
     )
     (first, _second) = json.loads(duewell("invoices", "--json").out)
-    assert [part.partition(" on ")[2] for part in first["active_agreements"]["payment_plan"].split(", ")] == [
-        "2030-01-31",
-        "2030-02-28",
-        "2030-03-31",
+    assert [part.partition(" by ")[2] for part in first["active_agreements"]["payment_plan"].split(", ")] == [
+        "31 Jan 2030",
+        "28 Feb 2030",
+        "31 Mar 2030",
     ]
     assert duewell("invoices", "plan", "INV-1", "none").exit_code == 0
     assert json.loads(duewell("invoices", "--json").out)[0]["active_agreements"] == {}
@@ -433,7 +433,7 @@ def test_a_report_is_printed_as_a_table_as_json_and_as_csv(duewell: Command, com
 
 def test_the_log_as_csv_cannot_run_formulas_and_its_chain_holds(duewell: Command, company: Connection) -> None:
     rows = list(csv.DictReader(io.StringIO(duewell("log", "--csv").out)))
-    assert [row["text"] for row in rows if row["kind"] == "pulled"] == ["'=cmd|'/c calc'!A1"]
+    assert [row["text"] for row in rows if row["kind"] == "pulled"] == ["'=cmd\\|'/c calc'!A1"]
     assert {row["connection"] for row in rows} == {company.short_name}
     assert duewell("log", "verify").exit_code == 0
 
@@ -582,7 +582,7 @@ def test_doctor_finds_what_to_mend(
     (tmp_path / "home" / "secret.key").chmod(0o640)
     with writing(app.engine) as session:
         row = session.get_one(Connection, company.id)
-        row.health, row.health_reason, row.ledger_sends_reminders = (
+        row.health, row.health_reason, row.ledger_reminders = (
             ConnectionHealth.AUTHORIZATION_EXPIRED,
             "the grant is dead",
             True,
@@ -598,7 +598,7 @@ def test_doctor_judges_each_connection(
     services.sandbox.clock.set(datetime.now(UTC) + timedelta(hours=1))
     with writing(app.engine) as session:
         row = session.get_one(Connection, company.id)
-        row.health, row.ledger_sends_reminders = ConnectionHealth.AUTHORIZATION_EXPIRED, True
+        row.health, row.ledger_reminders = ConnectionHealth.AUTHORIZATION_EXPIRED, True
         row.health_reason = f"The grant is dead. {reconnect_hint('quickbooks')}"
         session.get_one(Grant, row.grant_id).refresh_started_at = NOW
     told = json.loads(duewell("doctor", "--json").out)

@@ -118,7 +118,7 @@ def test_once_the_webhook_has_proved_complete_a_run_reads_only_after_an_event(ho
     assert hooked.run_after_an_hour() > 0, "nothing is proved yet"
     hooked.establish_coverage()
     assert [hooked.run_after_an_hour() for _ in range(4)] == [0, 0, 0, 0]
-    assert hooked.connection.pulled_at == hooked.connection.last_run_at, "the mirror is up to date all the same"
+    assert hooked.connection.synced_at == hooked.connection.last_run_at, "the mirror is up to date all the same"
     hooked.pay()
     hooked.deliver_webhooks()
     assert hooked.run_after_an_hour() > 0

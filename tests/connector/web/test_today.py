@@ -37,7 +37,7 @@ def test_it_shows_what_needs_attention_what_was_sent_and_what_is_next(site: Site
     south = site.add_company(
         "South Ltd", health="authorization_expired", health_reason="Xero says the consent was withdrawn."
     )
-    site.add_company("East Ltd", pulled_at=site.clock.at - timedelta(days=2))
+    site.add_company("East Ltd", synced_at=site.clock.at - timedelta(days=2))
     at, soon = site.clock.at, site.clock.at + timedelta(hours=20)
     site.add_rows(
         CustomerRow(connection_id=north, external_id="c1", name="Miller & Sons"),

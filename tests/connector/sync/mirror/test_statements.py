@@ -81,7 +81,7 @@ def mirrored(engine: Engine) -> Engine:
         session.add(
             Connection(
                 short_name="acme", provider="xero", external_id="1", name="Acme", base_currency="EUR", country="US",
-                time_zone="America/Denver", pulled_at=NOW, created_at=NOW,
+                time_zone="America/Denver", synced_at=NOW, created_at=NOW,
             )
         )  # fmt: skip
     return engine
