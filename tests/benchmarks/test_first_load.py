@@ -11,7 +11,7 @@ from benchmarks import baseline, first_load, pipeline
 
 
 @pytest.mark.parametrize("vendor", first_load.VENDORS)
-def test_a_first_load_leaves_the_rows_that_the_floor_leaves(vendor: str, tmp_path: Path) -> None:
+def test_a_first_load_stores_the_same_rows_as_the_baseline(vendor: str, tmp_path: Path) -> None:
     (tmp_path / "pipeline").mkdir()
     (tmp_path / "baseline").mkdir()
     seen: list[int] = []

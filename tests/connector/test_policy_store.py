@@ -33,7 +33,7 @@ def test_the_newest_version_is_active_and_a_connections_own_comes_first(engine: 
         assert policy_store.get_document(session, own) == FEES_OFF
 
 
-def test_a_document_that_breaks_a_rule_is_not_set(engine: Engine) -> None:
+def test_an_invalid_document_is_not_activated(engine: Engine) -> None:
     with writing(engine) as session:
         with pytest.raises(PolicyError):
             policy_store.set_policy(session, "[late_fees]\nenabled = 7\n", by="ann", at=NOON)

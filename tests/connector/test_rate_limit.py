@@ -31,7 +31,7 @@ def limiter(clock: Clock, limit: int = 3, minutes: int = 1) -> RateLimiter:
     return RateLimiter(limit, timedelta(minutes=minutes), clock.now)
 
 
-def test_the_last_allowed_time_is_counted_and_the_next_is_refused_until_the_oldest_is_over(clock: Clock) -> None:
+def test_attempts_beyond_the_limit_are_rejected_until_the_oldest_expires(clock: Clock) -> None:
     calls = limiter(clock)
     allowed = []
     for _ in range(4):
@@ -50,7 +50,7 @@ def test_each_key_has_a_window_of_its_own(clock: Clock) -> None:
     assert [calls.try_acquire(key) for key in ("a", "b", "a")] == [True, True, False]
 
 
-def test_a_clock_that_is_put_back_locks_nobody_out(clock: Clock) -> None:
+def test_a_clock_that_is_set_back_locks_nobody_out(clock: Clock) -> None:
     calls = limiter(clock, limit=1)
     assert calls.try_acquire("a")
     clock.advance(-3600)

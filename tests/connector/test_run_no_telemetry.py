@@ -50,7 +50,7 @@ def watch_hosts() -> Iterator[set[str]]:
         _seen.pop()
 
 
-def test_the_watch_sees_names_and_addresses() -> None:
+def test_the_network_monitor_sees_host_names_and_addresses() -> None:
     import socket  # noqa: PLC0415
 
     import requests  # noqa: PLC0415

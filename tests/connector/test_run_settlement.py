@@ -145,7 +145,7 @@ def test_a_journal_entry_that_clears_an_invoice_is_a_write_off_and_no_payment(qu
     assert reason(quickbooks) == expected
 
 
-def test_one_payment_with_a_credit_memo_beside_it_is_thanked_for_its_own_sum(quickbooks: Scenario) -> None:
+def test_one_payment_beside_a_credit_memo_is_thanked_for_its_own_amount(quickbooks: Scenario) -> None:
     simulator = quickbooks.company.simulator
     other = quickbooks.company.invoice("Ashdown Ltd", "300.00", due_on=days(12), on=days(-1))
     credit = simulator.credit("Ashdown Ltd", "300.00")["Id"]

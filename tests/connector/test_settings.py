@@ -36,7 +36,7 @@ def test_without_any_setting_everything_has_its_default(tmp_path: Path) -> None:
     assert settings.sendgrid_api_key == ""
 
 
-def test_the_environment_wins_over_env_here_and_that_over_env_at_home(
+def test_the_environment_overrides_env_files_and_the_local_one_that_at_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "home" / ".env").write_text("MAIL_FROM_NAME=home\nMAIL_FROM=home@example.com\nXERO_CLIENT_ID=home\n")
@@ -50,7 +50,7 @@ def test_the_environment_wins_over_env_here_and_that_over_env_at_home(
     assert load_settings(xero_client_id="given").xero_client_id == "given"
 
 
-def test_an_empty_value_means_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_value_counts_as_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here" / ".env").write_text("DUEWELL_INTERVAL_MINUTES=\nQUICKBOOKS_API_URL=\n")
     monkeypatch.setenv("DUEWELL_BASE_URL", "")
     settings = load_settings()
@@ -67,7 +67,7 @@ def test_the_quickbooks_environment_chooses_its_hosts(monkeypatch: pytest.Monkey
     assert load_settings(quickbooks_api_url="http://127.0.0.1:9/").quickbooks_api_url == "http://127.0.0.1:9"
 
 
-def test_the_database_may_be_named_relative_to_the_home() -> None:
+def test_the_database_path_can_be_relative_to_the_home() -> None:
     settings = load_settings(duewell_home="/x/y", duewell_database_url="sqlite:///$DUEWELL_HOME/other.db")
     assert settings.duewell_database_url == "sqlite:////x/y/other.db"
 
@@ -89,7 +89,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
-def test_a_bad_value_stops_the_start_with_one_line_that_names_it(
+def test_an_invalid_value_stops_the_start_with_one_line_that_names_it(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -101,7 +101,7 @@ def test_a_bad_value_stops_the_start_with_one_line_that_names_it(
     assert value not in said  # it may be a secret
 
 
-def test_an_unknown_name_of_ours_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_duewell_setting_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here" / ".env").write_text("DUEWELL_INTERVAL=5\nSOMETHING_ELSE=1\n")
     with pytest.raises(SettingsError, match=r"^DUEWELL_INTERVAL \(in \.env\) is not a setting of duewell$"):
         load_settings()
@@ -119,7 +119,7 @@ def test_secrets_are_not_shown() -> None:
     assert "hidden" not in repr(settings)
 
 
-def test_the_example_has_every_setting_with_a_line_of_comment() -> None:
+def test_the_example_has_every_setting_with_a_comment() -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
     named = {line.partition("=")[0]: number for number, line in enumerate(lines) if line and not line.startswith("#")}
     assert sorted(named) == sorted(setting_names())
@@ -127,7 +127,7 @@ def test_the_example_has_every_setting_with_a_line_of_comment() -> None:
         assert lines[number - 1].startswith("# "), f"{name} has no comment"
 
 
-def test_the_example_as_it_stands_changes_nothing(tmp_path: Path) -> None:
+def test_the_example_changes_no_default(tmp_path: Path) -> None:
     plain = load_settings()
     (tmp_path / "here" / ".env").write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
     assert load_settings() == plain

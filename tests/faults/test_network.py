@@ -234,7 +234,7 @@ def fee_numbers(scenario: Scenario) -> list[str]:
 
 
 @pytest.mark.parametrize(("provider", "lot"), LOTS)
-def test_no_network_fault_makes_anything_happen_twice_or_never(
+def test_no_network_fault_makes_anything_happen_twice_or_not_at_all(
     fast_scenario_at: FastScenarioFactory, provider: str, lot: list[Case], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -46,14 +46,14 @@ def test_the_policy_reads_no_clock_no_environment_and_no_network() -> None:
     assert found == set()
 
 
-def test_every_file_says_in_its_first_line_what_it_is() -> None:
+def test_every_file_starts_with_what_it_is() -> None:
     silent = [
         str(path.relative_to(ROOT)) for path in sources(*PACKAGES) if not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert silent == []
 
 
-def test_no_file_is_named_for_what_did_not_fit_elsewhere() -> None:
+def test_no_file_is_named_utils_or_helpers() -> None:
     vague = {"utils", "util", "helpers", "helper", "common", "misc"}
     assert [path.name for path in sources(*PACKAGES) if path.stem in vague] == []
 

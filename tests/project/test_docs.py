@@ -109,7 +109,7 @@ def test_every_make_target_in_the_docs_exists(page: Path) -> None:
     assert said - targets == set()
 
 
-def test_the_policy_examples_in_the_docs_are_policies() -> None:
+def test_the_policy_examples_in_the_docs_are_valid() -> None:
     from policies.policy import ReminderPolicy  # noqa: PLC0415 - only this test needs it
 
     examples = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/policy.md").read_text(), re.DOTALL)
@@ -118,7 +118,7 @@ def test_the_policy_examples_in_the_docs_are_policies() -> None:
         ReminderPolicy.from_toml(example)
 
 
-def test_the_docs_say_the_default_timetable_as_it_is() -> None:
+def test_the_docs_show_the_default_schedule() -> None:
     from policies.document import value_at  # noqa: PLC0415
     from policies.policy import ReminderPolicy  # noqa: PLC0415
 

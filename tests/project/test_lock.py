@@ -25,7 +25,7 @@ def wanted() -> list[Requirement]:
     return [Requirement(each) for each in asked]
 
 
-def test_the_lock_pins_a_fitting_version_of_everything_the_project_asks_for() -> None:
+def test_the_lock_pins_a_matching_version_of_every_dependency() -> None:
     found = pinned()
     unfit = [
         str(each) for each in wanted() if found.get(canonicalize_name(each.name), Version("0")) not in each.specifier
@@ -39,5 +39,5 @@ def test_every_pin_has_a_hash() -> None:
     assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
 
 
-def test_the_lock_names_no_address() -> None:
+def test_the_lock_contains_no_index_urls() -> None:
     assert re.findall(r"(?i)\S*(?:https?:|file:|git\+|--index|--extra-index|--find-links|-i )\S*", LOCK) == []

@@ -26,7 +26,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return dict(json.loads(target.read_text(encoding="utf-8")))
 
 
-def test_it_names_what_is_pinned_with_the_version_that_is_pinned(document: dict[str, Any]) -> None:
+def test_the_sbom_lists_every_pinned_package_with_its_version(document: dict[str, Any]) -> None:
     pins = re.findall(r"(?m)^([\w.-]+)==(\S+) \\$", (ROOT / "requirements.lock").read_text(encoding="utf-8"))
     pinned = {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in pins}
     listed = {(re.sub(r"[-_.]+", "-", each["name"]).lower(), each["version"]) for each in document["components"]}
@@ -35,19 +35,19 @@ def test_it_names_what_is_pinned_with_the_version_that_is_pinned(document: dict[
     assert {"requests", "sqlmodel", "xero-python", "cryptography"} <= {name for name, _version in listed}
 
 
-def test_it_says_what_needs_what(document: dict[str, Any]) -> None:
+def test_the_sbom_lists_dependencies(document: dict[str, Any]) -> None:
     root = document["metadata"]["component"]
     needs = {each["ref"]: each.get("dependsOn", []) for each in document["dependencies"]}
     assert root["name"] == "duewell"
     assert any(ref.startswith("sqlmodel==") for ref in needs[root["bom-ref"]])
 
 
-def test_most_licences_are_known(document: dict[str, Any]) -> None:
+def test_the_sbom_knows_most_licences(document: dict[str, Any]) -> None:
     without = [each["name"] for each in document["components"] if not each.get("licenses")]
     assert len(without) < len(document["components"]) / 10, without
 
 
-def test_it_holds_no_path_of_the_machine_it_was_made_on(document: dict[str, Any]) -> None:
+def test_the_sbom_contains_no_local_paths(document: dict[str, Any]) -> None:
     text = json.dumps(document)
     assert str(ROOT) not in text
     assert "file://" not in text

@@ -35,7 +35,7 @@ def test_every_requirement_of_both_levels_has_its_row_once_and_in_order() -> Non
     assert len(re.findall(r"^\| \d", TABLE, re.MULTILINE)) == len(ROW.findall(TABLE))
 
 
-def test_the_counts_are_those_of_the_rows() -> None:
+def test_the_counts_equal_the_rows() -> None:
     counts: Counter[str] = Counter()
     for row in ROW.finditer(TABLE):
         counts[row[4]] += len(ids(row[0]))
@@ -46,7 +46,7 @@ def test_the_counts_are_those_of_the_rows() -> None:
     ]  # fmt: skip
 
 
-def test_every_test_that_is_named_exists_and_what_is_met_says_how() -> None:
+def test_every_named_test_exists_and_every_met_requirement_says_how() -> None:
     there = {
         name
         for file in (ROOT / "tests").rglob("test_*.py")

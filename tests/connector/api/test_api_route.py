@@ -32,7 +32,7 @@ def read_pages(program: Any, path: str, size: int, meanwhile: Any = None) -> lis
             meanwhile()
 
 
-def test_a_list_in_parts_brings_each_item_once_in_the_same_order(scenario: Scenario) -> None:
+def test_a_paginated_list_returns_each_item_once_in_the_same_order(scenario: Scenario) -> None:
     program = scenario.client("read")
     for path in LISTS:
         whole = program.get(path, limit=500)
@@ -41,7 +41,7 @@ def test_a_list_in_parts_brings_each_item_once_in_the_same_order(scenario: Scena
         assert read_pages(program, path, 1 if len(whole["items"]) < 9 else 4) == whole["items"], path
 
 
-def test_what_comes_while_a_list_is_read_moves_nothing_of_what_was_there(scenario: Scenario) -> None:
+def test_items_added_during_pagination_move_no_others(scenario: Scenario) -> None:
     program, numbers = scenario.client("read"), iter(range(200, 100, -1))
     before = {row["id"] for row in program.get("/outbox")["items"]}
 
@@ -67,7 +67,7 @@ def test_what_comes_while_a_list_is_read_moves_nothing_of_what_was_there(scenari
     assert len(customers) == len(set(customers))
 
 
-def test_a_change_under_a_key_happens_once(scenario: Scenario) -> None:
+def test_a_change_with_an_idempotency_key_is_made_once(scenario: Scenario) -> None:
     program, path = scenario.client("write"), "/invoices/north-ltd/i1/promise"
     body = {"promised_on": scenario.site.clock.at.date().isoformat()}
     key = {"Idempotency-Key": "one"}
@@ -92,7 +92,7 @@ def test_a_change_under_a_key_happens_once(scenario: Scenario) -> None:
     assert program.request("POST", path, {"promised_on": None}, headers=key).status_code == 200
 
 
-def test_an_entry_that_says_something_else_by_now_is_not_approved(scenario: Scenario) -> None:
+def test_an_entry_that_changed_since_it_was_read_is_not_approved(scenario: Scenario) -> None:
     program, entry = scenario.client("write"), str(scenario.north.entries["awaiting_approval"])
     etag = program.get(f"/outbox/{entry}")["etag"]
     assert program.request("PATCH", f"/outbox/{entry}/email", {"subject": "Another one", "etag": etag}).ok
@@ -106,7 +106,7 @@ def test_an_entry_that_says_something_else_by_now_is_not_approved(scenario: Scen
     assert program.request("POST", "/outbox/approve", {"ids": [int(entry)], "etags": {entry: now["etag"]}}).ok
 
 
-def test_who_asks_too_often_or_too_much_is_told_so(scenario: Scenario) -> None:
+def test_too_many_and_too_large_requests_are_rejected(scenario: Scenario) -> None:
     program, stranger = scenario.client("read"), scenario.anonymous_client()
     answers = [stranger.request("GET", "/status") for _ in range(121)]
     assert [answers[0].status_code, answers[-1].status_code] == [401, 429]
@@ -155,7 +155,7 @@ def test_every_problem_says_what_happened_what_it_means_and_what_to_do(scenario:
         validate_reply(scenario.document, {"$ref": "#/components/schemas/Problem"}, answer.json())
 
 
-def test_a_fault_of_ours_shows_nothing_of_itself(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_reveals_no_details(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     from connector.services import status  # noqa: PLC0415
 
     def broken(_installation: Any) -> None:
@@ -168,7 +168,7 @@ def test_a_fault_of_ours_shows_nothing_of_itself(scenario: Scenario, monkeypatch
     assert "secret" not in answer.text
 
 
-def test_items_are_those_the_commands_print(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_items_equal_those_that_the_commands_print(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, program = scenario.site.app.settings, scenario.client("read")
     monkeypatch.setenv("DUEWELL_HOME", str(settings.duewell_home))
     for command, path in (

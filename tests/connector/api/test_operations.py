@@ -97,7 +97,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[s
             yield operation["operationId"], method.upper(), path, operation
 
 
-def test_every_operation_answers_as_the_document_says(scenario: Scenario, validate_reply: Any) -> None:
+def test_every_response_matches_the_openapi_document(scenario: Scenario, validate_reply: Any) -> None:
     asked = example_requests(scenario, scenario.north)
     known = {name: (method, path, operation) for name, method, path, operation in operations(scenario.document)}
     assert set(asked) == set(known)
@@ -118,7 +118,7 @@ def test_every_operation_answers_as_the_document_says(scenario: Scenario, valida
         assert all("id" in row for row in rows)
 
 
-def test_a_program_of_one_company_sees_and_changes_nothing_of_another(scenario: Scenario) -> None:
+def test_a_token_for_one_company_sees_and_changes_nothing_of_another(scenario: Scenario) -> None:
     before = log_texts(scenario)
     asked, foreign = example_requests(scenario, scenario.north), scenario.client("admin", scenario.south.id)
     general = {"verify_log", "check_policy", "get_policy", "list_versions"}  # hold nothing of any company
@@ -149,7 +149,7 @@ def test_a_program_of_one_company_sees_and_changes_nothing_of_another(scenario: 
     assert log_texts(scenario) == before
 
 
-def test_a_program_of_no_company_gets_nothing_and_no_fault(scenario: Scenario) -> None:
+def test_a_token_for_no_company_gets_empty_lists_and_no_errors(scenario: Scenario) -> None:
     program = scenario.client("read")
     with writing(scenario.site.app.engine) as session:
         _row, program.token = api_tokens.create(
@@ -171,7 +171,7 @@ def test_a_program_of_no_company_gets_nothing_and_no_fault(scenario: Scenario) -
         assert program.get(path)["items"] == [], path
 
 
-def test_a_token_does_no_more_than_its_scope(scenario: Scenario) -> None:
+def test_a_token_allows_no_more_than_its_scope(scenario: Scenario) -> None:
     asked, seen = example_requests(scenario, scenario.north), set()
     for scope, denied in (("read", {"write", "admin"}), ("write", {"admin"})):
         program = scenario.client(scope)
@@ -185,7 +185,7 @@ def test_a_token_does_no_more_than_its_scope(scenario: Scenario) -> None:
     assert seen == {"read", "write", "admin"}
 
 
-def test_nobody_gets_anything_without_a_token_that_counts(scenario: Scenario, validate_reply: Any) -> None:
+def test_nothing_is_returned_without_a_valid_token(scenario: Scenario, validate_reply: Any) -> None:
     ended, revoked, wrong = scenario.client(days=1), scenario.client(), scenario.anonymous_client()
     wrong.token = revoked.token[:-1] + "_"
     scenario.site.clock.advance(days=2)

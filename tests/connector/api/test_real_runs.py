@@ -63,7 +63,7 @@ def run_days(site: Site, made: Sandbox, days: int) -> None:
         made.clock.advance(timedelta(days=1))
 
 
-def test_what_real_hours_left_is_shown_as_the_document_says(
+def test_responses_after_real_syncs_match_the_openapi_document(
     site: Site, sandbox: tuple[Sandbox, str], validate_reply: Any
 ) -> None:
     run_days(site, sandbox[0], 2)

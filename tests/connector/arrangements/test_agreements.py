@@ -319,7 +319,7 @@ def test_a_task_about_a_paid_invoice_is_cancelled(late_customer: Scenario) -> No
         ),
     ],
 )
-def test_impossible_agreements_are_refused(
+def test_impossible_agreements_are_rejected(
     late_customer: Scenario, change: Callable[..., InvoiceSetting], details: dict[str, Any]
 ) -> None:
     with pytest.raises(agreements.AgreementError):

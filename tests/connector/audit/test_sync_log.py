@@ -34,11 +34,11 @@ def _verdict(engine: Engine) -> sync_log.ChainVerdict:
         return sync_log.verify(session)
 
 
-def test_an_empty_log_is_whole(engine: Engine) -> None:
+def test_an_empty_log_is_intact(engine: Engine) -> None:
     assert _verdict(engine) == sync_log.ChainVerdict(ok=True, entries=0, head="0" * 64)
 
 
-def test_what_was_written_verifies_and_reads_in_order(engine: Engine) -> None:
+def test_written_entries_are_verified_and_read_in_order(engine: Engine) -> None:
     _write_lines(engine, "one", "two with an odd \x00 letter \ud800 and an umlaut ü", "three")
     assert _verdict(engine).ok
     with reading(engine) as session:
@@ -117,7 +117,7 @@ def test_one_flipped_byte_is_found(written: Path, line: int, column: str, place:
 
 
 @pytest.mark.parametrize("tampering", ["DELETE FROM sync_log WHERE id = 2", "UPDATE sync_log SET id = 9 WHERE id = 2"])
-def test_a_line_taken_out_or_moved_is_found(tmp_path: Path, tampering: str) -> None:
+def test_a_removed_or_moved_entry_is_found(tmp_path: Path, tampering: str) -> None:
     engine = open_engine(f"sqlite:///{tmp_path}/duewell.db")
     upgrade(engine)
     _write_lines(engine, "one", "two", "three")
@@ -129,7 +129,7 @@ def test_a_line_taken_out_or_moved_is_found(tmp_path: Path, tampering: str) -> N
     engine.dispose()
 
 
-def test_two_writers_make_one_chain(engine: Engine) -> None:
+def test_two_writers_build_one_chain(engine: Engine) -> None:
     start = Barrier(2)
 
     def tell(name: str) -> None:
@@ -146,7 +146,7 @@ def test_two_writers_make_one_chain(engine: Engine) -> None:
     assert (verdict.ok, verdict.entries) == (True, 40)
 
 
-def test_what_a_savepoint_took_back_leaves_no_gap_in_the_chain(engine: Engine) -> None:
+def test_a_rolled_back_savepoint_leaves_no_gap_in_the_chain(engine: Engine) -> None:
     at = datetime(2026, 3, 1, tzinfo=UTC)
     with writing(engine) as session:
         sync_log.write(session, at=at, kind=LogKind.WARNING, text="stays")
@@ -163,7 +163,7 @@ def test_what_a_savepoint_took_back_leaves_no_gap_in_the_chain(engine: Engine) -
     assert (_verdict(engine).ok, _verdict(engine).entries) == (True, 5)
 
 
-def test_an_erased_text_is_gone_and_the_chain_holds_because_the_log_tells_of_it(engine: Engine) -> None:
+def test_an_erased_text_is_gone_and_the_logged_erasure_keeps_the_chain_intact(engine: Engine) -> None:
     _write_lines(engine, "one", "Mailed Ann Lee", "Ann Lee replied", "four", "Ann Lee paid")
     with writing(engine) as session:
         ids = [line.id or 0 for line in sync_log.list_entries(session) if "Ann Lee" in line.text]
@@ -179,7 +179,7 @@ def test_an_erased_text_is_gone_and_the_chain_holds_because_the_log_tells_of_it(
         session.execute(text("UPDATE sync_log SET text = '(erased)', salt = '', kind = 'read' WHERE id = 6"))
 
 
-def test_a_text_taken_away_without_a_word_is_found(engine: Engine) -> None:
+def test_a_text_removed_without_a_log_entry_is_found(engine: Engine) -> None:
     _write_lines(engine, "one", "two", "three")
     with writing(engine) as session:
         session.execute(text("UPDATE sync_log SET text = '(erased)', salt = '' WHERE id = 2"))

@@ -16,27 +16,27 @@ GUESSED = (
 
 
 @pytest.mark.parametrize("password", GUESSED)
-def test_what_is_tried_first_is_refused(password: str) -> None:
+def test_common_passwords_are_rejected(password: str) -> None:
     with pytest.raises(WeakPasswordError, match="easily guessed"):
         hash_password(password, "ann.lee@example.com")
 
 
 @pytest.mark.parametrize("password", ["Larkspur-Field-26", "leeannlarkspur", "FIELD_services_1!"])
-def test_the_names_of_a_person_and_of_his_companies_are_refused(password: str) -> None:
+def test_names_of_the_user_and_their_companies_are_rejected(password: str) -> None:
     names = ["Ann Lee", "Larkspur Field Services LLC"]
     with pytest.raises(WeakPasswordError, match="easily guessed"):
         hash_password(password, "al@example.com", names)
 
 
 @pytest.mark.parametrize(("length", "allowed"), [(11, 12), (257, 256)])
-def test_a_password_has_a_length(length: int, allowed: int) -> None:
+def test_a_password_has_a_minimum_and_a_maximum_length(length: int, allowed: int) -> None:
     words = "quince jug, the brown fox jumps" * 20
     with pytest.raises(WeakPasswordError, match="of 12 to 256 characters"):
         hash_password(words[:length])
     assert verify_password(words[:allowed], hash_password(words[:allowed]))
 
 
-def test_whatever_else_a_person_chooses_is_taken_letter_by_letter() -> None:
+def test_any_other_password_is_accepted_letter_by_letter() -> None:
     for password in (
         "correct horse battery staple",
         "ölfarbe und käse 🧀 im schrank",

@@ -144,7 +144,7 @@ EVERY_COMMAND = [
 
 
 @pytest.mark.parametrize("command", EVERY_COMMAND)
-def test_every_command_explains_itself(command: str, duewell: Command) -> None:
+def test_every_command_has_help(command: str, duewell: Command) -> None:
     said = duewell(*command.split(), "--help")
     assert said.exit_code == 0
     assert f"duewell {command}" in said.out
@@ -190,7 +190,7 @@ def test_every_command_explains_itself(command: str, duewell: Command) -> None:
         ["users", "passkeys", "maybe"],
     ],
 )
-def test_bad_use_exits_with_2_and_leaves_stdout_empty(arguments: list[str], duewell: Command) -> None:
+def test_wrong_usage_exits_with_2_and_prints_nothing_on_stdout(arguments: list[str], duewell: Command) -> None:
     said = duewell(*arguments)
     assert (said.exit_code, said.out) == (2, "")
     assert said.err
@@ -232,15 +232,13 @@ def test_lists_are_one_json_document_of_objects_with_an_id(
     assert items or arguments in (["fees"], ["run"])
 
 
-def test_a_policy_version_that_is_not_there_is_said_in_words(duewell: Command) -> None:
+def test_an_unknown_policy_version_is_reported(duewell: Command) -> None:
     said = duewell("policy", "show", "--version", "9")
     assert (said.exit_code, said.out) == (1, "")
     assert "There is no policy version 9" in said.err
 
 
-def test_an_empty_document_is_said_to_let_the_general_policy_hold(
-    duewell: Command, company: Connection, tmp_path: Path
-) -> None:
+def test_an_empty_document_returns_to_the_general_policy(duewell: Command, company: Connection, tmp_path: Path) -> None:
     nothing = tmp_path / "empty.toml"
     nothing.write_text("")
     said = duewell("policy", "set", str(nothing), "--connection", company.short_name)
@@ -279,7 +277,9 @@ def test_disconnecting_says_what_is_kept(duewell: Command, company: Connection) 
     assert "duewell connect" in again.err
 
 
-def test_entries_are_approved_rejected_and_doubts_settled(duewell: Command, pending_entries: list[int]) -> None:
+def test_entries_are_approved_and_rejected_and_unconfirmed_ones_resolved(
+    duewell: Command, pending_entries: list[int]
+) -> None:
     first, second, doubt = map(str, pending_entries)
     assert duewell("outbox", "approve", first).exit_code == 0
     assert duewell("outbox", "reject", second, "--reason", "he called").exit_code == 0
@@ -291,16 +291,14 @@ def test_entries_are_approved_rejected_and_doubts_settled(duewell: Command, pend
     assert "Traceback" not in twice.err
 
 
-def test_an_approval_of_several_holds_for_all_or_none(duewell: Command, pending_entries: list[int]) -> None:
+def test_several_entries_are_approved_all_or_none(duewell: Command, pending_entries: list[int]) -> None:
     first, _second, doubt = map(str, pending_entries)
     assert duewell("outbox", "approve", first, doubt).exit_code == 1
     states = {str(item["id"]): item["state"] for item in json.loads(duewell("outbox", "--json").out)}
     assert states[first] == "awaiting_approval"
 
 
-def test_what_is_set_for_a_customer_is_kept_and_taken_back(
-    duewell: Command, app: AppContext, company: Connection
-) -> None:
+def test_customer_settings_are_saved_and_removed(duewell: Command, app: AppContext, company: Connection) -> None:
     options = ["--segment", "strategic", "--hold-until", "2030-01-31", "--no-reminders", "--no-fees"]
     more = ["--fees-agreed-on", "2029-01-01", "--contact", "Lee, Ada <ada@example.org>"]
     assert duewell("customers", "set", "ada & sons", *options, *more).exit_code == 0
@@ -328,13 +326,13 @@ def test_what_is_set_for_a_customer_is_kept_and_taken_back(
     assert "changed the settings of Ada & Sons: segment: strategic" in duewell("log").out
 
 
-def test_a_customer_that_is_not_there_is_answered_with_near_names(duewell: Command, company: Connection) -> None:
+def test_an_unknown_customer_is_reported_with_similar_names(duewell: Command, company: Connection) -> None:
     said = duewell("customers", "set", "Ada", "--no-fees")
     assert said.exit_code == 1
     assert "Similar: Ada & Sons" in said.err
 
 
-def test_what_is_said_about_an_invoice_is_kept_and_taken_back(
+def test_agreements_about_an_invoice_are_recorded_and_withdrawn(
     duewell: Command, app: AppContext, company: Connection
 ) -> None:
     for arguments in (
@@ -354,7 +352,7 @@ def test_what_is_said_about_an_invoice_is_kept_and_taken_back(
     assert "invoice INV-1 is disputed: wrong sum" in duewell("log", company.short_name).out
 
 
-def test_a_day_beyond_reason_is_refused_before_it_breaks_the_plan(duewell: Command, company: Connection) -> None:
+def test_a_date_in_the_distant_future_is_rejected(duewell: Command, company: Connection) -> None:
     for what in (["invoices", "promise", "INV-1"], ["invoices", "pause", "INV-1", "--until"]):
         said = duewell(*what, "9999-12-31")
         assert (said.exit_code, "too far away" in said.err) == (1, True)
@@ -362,7 +360,7 @@ def test_a_day_beyond_reason_is_refused_before_it_breaks_the_plan(duewell: Comma
     assert duewell("plan", "--days", "3", "--json").exit_code == 0
 
 
-def test_a_payment_plan_covers_all_that_is_due_or_is_refused(duewell: Command, company: Connection) -> None:
+def test_a_payment_plan_must_cover_the_whole_amount_due(duewell: Command, company: Connection) -> None:
     (first, _second) = json.loads(duewell("invoices", "--json").out)
     short = duewell("invoices", "plan", "INV-1", "2030-02-01=1", "2030-03-01=2")
     assert short.exit_code == 1
@@ -385,7 +383,7 @@ def test_a_payment_plan_covers_all_that_is_due_or_is_refused(duewell: Command, c
     assert json.loads(duewell("invoices", "--json").out)[0]["active_agreements"] == {}
 
 
-def test_a_task_is_listed_given_and_ended_with_what_came_of_it(
+def test_a_task_is_listed_assigned_and_completed_with_its_outcome(
     duewell: Command, app: AppContext, company: Connection
 ) -> None:
     about: dict[str, Any] = {
@@ -411,7 +409,7 @@ def test_a_task_is_listed_given_and_ended_with_what_came_of_it(
     assert (again.exit_code, "is already completed" in again.err) == (1, True)
 
 
-def test_a_customer_is_shown_with_who_minds_him(duewell: Command, company: Connection) -> None:
+def test_a_customer_is_shown_with_their_account_owner(duewell: Command, company: Connection) -> None:
     assert duewell("connections", "owner", "1", "Bo <bo@example.com>").exit_code == 0
     assert duewell("customers", "set", "Ada & Sons", "--sales-rep", "Cy <cy@example.com>").exit_code == 0
     told = json.loads(duewell("customers", "show", "ada & sons", "--json").out)
@@ -438,12 +436,12 @@ def test_the_log_as_csv_cannot_run_formulas_and_its_chain_holds(duewell: Command
     assert duewell("log", "verify").exit_code == 0
 
 
-def test_where_nothing_is_connected_that_is_why_nothing_is_shown(duewell: Command) -> None:
+def test_empty_lists_mention_that_no_company_is_connected(duewell: Command) -> None:
     for command in ("plan", "exceptions", "policy backtest"):
         assert "duewell connect xero" in duewell(*command.split()).err
 
 
-def test_the_log_is_narrowed_by_connection_and_time(duewell: Command, company: Connection) -> None:
+def test_the_log_is_filtered_by_company_and_time(duewell: Command, company: Connection) -> None:
     everything = json.loads(duewell("log", "--json").out)
     assert all(isinstance(line["facts"], dict) for line in everything)
     assert json.loads(duewell("log", company.short_name, "--json").out) == everything
@@ -451,7 +449,7 @@ def test_the_log_is_narrowed_by_connection_and_time(duewell: Command, company: C
     assert len(json.loads(duewell("log", "--limit", "1", "--json").out)) == 1
 
 
-def test_a_log_that_was_changed_is_found_out(duewell: Command, app: AppContext, company: Connection) -> None:
+def test_a_changed_log_is_detected(duewell: Command, app: AppContext, company: Connection) -> None:
     with app.engine.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER IF EXISTS sync_log_never_changes")
         for (name,) in connection.exec_driver_sql(
@@ -464,12 +462,12 @@ def test_a_log_that_was_changed_is_found_out(duewell: Command, app: AppContext, 
     assert "entry 1" in said.err
 
 
-def test_ledger_text_cannot_steer_the_terminal(duewell: Command, company: Connection) -> None:
+def test_text_from_the_ledger_cannot_control_the_terminal(duewell: Command, company: Connection) -> None:
     assert "\x1b" not in duewell("customers").out
     assert json.loads(duewell("customers", "--json").out)
 
 
-def test_the_plan_shows_what_comes_and_sends_nothing(
+def test_the_plan_lists_what_would_be_sent_and_sends_nothing(
     duewell: Command, company: Connection, services: SandboxServices
 ) -> None:
     calls = len(services.sandbox.requests)
@@ -482,7 +480,7 @@ def test_the_plan_shows_what_comes_and_sends_nothing(
     assert json.loads(duewell("outbox", "--json").out) == []
 
 
-def test_a_held_customer_has_no_mail_in_the_plan(duewell: Command, company: Connection) -> None:
+def test_a_customer_on_hold_has_no_emails_in_the_plan(duewell: Command, company: Connection) -> None:
     duewell("customers", "set", "c1", "--hold-until", "2999-01-01")
     items = json.loads(duewell("plan", "--days", "45", "--json").out)
     assert [item for item in items if item["kind"] == "email"] == []
@@ -501,7 +499,9 @@ def test_an_invoice_is_explained(duewell: Command, company: Connection) -> None:
     assert "duewell run" in missing.err
 
 
-def test_a_policy_is_shown_checked_compared_and_set(duewell: Command, company: Connection, tmp_path: Path) -> None:
+def test_a_policy_is_shown_checked_compared_and_activated(
+    duewell: Command, company: Connection, tmp_path: Path
+) -> None:
     file = tmp_path / "policy.toml"
     file.write_text(duewell("policy").out, encoding="utf-8")
     assert duewell("policy", "check", str(file)).exit_code == 0
@@ -518,7 +518,7 @@ def test_a_policy_is_shown_checked_compared_and_set(duewell: Command, company: C
     assert json.loads(duewell("policy", "show", "--json").out)["version"] == 1
 
 
-def test_a_backup_is_put_back(duewell: Command, app: AppContext, company: Connection, tmp_path: Path) -> None:
+def test_a_backup_is_restored(duewell: Command, app: AppContext, company: Connection, tmp_path: Path) -> None:
     file = tmp_path / "copy.db"
     assert duewell("backup", str(file)).exit_code == 0
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -537,7 +537,7 @@ def test_a_backup_is_put_back(duewell: Command, app: AppContext, company: Connec
     assert (nowhere.exit_code, f"The folder {tmp_path / 'nowhere'} does not exist" in nowhere.err) == (1, True)
 
 
-def test_a_worker_on_one_sqlite_file_says_what_it_needs(duewell: Command) -> None:
+def test_a_worker_on_sqlite_reports_that_it_needs_postgresql(duewell: Command) -> None:
     said = duewell("worker")
     assert (said.exit_code, said.out) == (1, "")
     assert "PostgreSQL" in said.err
@@ -551,7 +551,7 @@ def test_an_unknown_setting_is_named_in_one_line(duewell: Command, monkeypatch: 
     assert len(said.err.strip().splitlines()) == 1
 
 
-def test_a_fault_of_ours_ends_in_words_and_a_private_file(
+def test_an_internal_error_gives_a_message_and_a_private_file(
     duewell: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def broken(_installation: AppContext) -> list[dict[str, Any]]:
@@ -568,13 +568,13 @@ def test_a_fault_of_ours_ends_in_words_and_a_private_file(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_the_commands_are_those_of_the_manual() -> None:
+def test_the_documented_commands_are_the_existing_ones() -> None:
     named = {command.split()[0] for command in EVERY_COMMAND}
     shown = {info.name for info in cli.registered_commands} | {info.name for info in cli.registered_groups}
     assert shown == named
 
 
-def test_doctor_finds_what_to_mend(
+def test_doctor_finds_problems_and_suggests_fixes(
     duewell: Command, app: AppContext, services: SandboxServices, company: Connection, tmp_path: Path
 ) -> None:
     services.sandbox.clock.set(datetime.now(UTC))
@@ -592,7 +592,7 @@ def test_doctor_finds_what_to_mend(
     assert "duewell connect quickbooks" in said.out or "chmod 600" in said.err
 
 
-def test_doctor_judges_each_connection(
+def test_doctor_checks_each_company(
     duewell: Command, app: AppContext, services: SandboxServices, company: Connection
 ) -> None:
     services.sandbox.clock.set(datetime.now(UTC) + timedelta(hours=1))

@@ -68,7 +68,7 @@ def _retrying_session() -> Any:
     return Retry(connect=400, total=400, backoff_factor=0.05, backoff_max=0.25)
 
 
-def test_the_redirect_of_the_browser_connects(environment: dict[str, str], answer_consent: AnswerConsent) -> None:
+def test_the_browsers_redirect_connects_a_company(environment: dict[str, str], answer_consent: AnswerConsent) -> None:
     with running_connect(environment, "xero") as (process, url):
         page = requests.get(answer_consent(url), timeout=30)
         out, err = process.communicate(timeout=60)
@@ -82,7 +82,7 @@ def test_the_redirect_of_the_browser_connects(environment: dict[str, str], answe
     assert "Waiting for the redirect" in err
 
 
-def test_the_redirected_address_may_be_pasted(environment: dict[str, str], answer_consent: AnswerConsent) -> None:
+def test_the_redirected_address_can_be_pasted(environment: dict[str, str], answer_consent: AnswerConsent) -> None:
     with running_connect(environment, "quickbooks") as (process, url):
         assert process.stdin is not None
         process.stdin.write(f"\nnonsense\n{answer_consent(url)}\n")
@@ -93,7 +93,7 @@ def test_the_redirected_address_may_be_pasted(environment: dict[str, str], answe
     assert "contains no state" in err
 
 
-def test_a_denied_consent_ends_with_words_on_the_page_and_in_the_terminal(
+def test_a_denied_consent_is_reported_on_the_page_and_in_the_terminal(
     environment: dict[str, str], answer_consent: AnswerConsent
 ) -> None:
     with running_connect(environment, "xero") as (process, url):
@@ -104,7 +104,7 @@ def test_a_denied_consent_ends_with_words_on_the_page_and_in_the_terminal(
     assert "Access was not granted at Xero" in err
 
 
-def test_a_foreign_answer_is_refused_and_the_wait_goes_on(
+def test_a_foreign_redirect_is_rejected_and_the_wait_continues(
     environment: dict[str, str], answer_consent: AnswerConsent
 ) -> None:
     base = environment["DUEWELL_BASE_URL"]
@@ -120,7 +120,7 @@ def test_a_foreign_answer_is_refused_and_the_wait_goes_on(
     assert process.returncode == 0
 
 
-def test_a_fault_of_ours_is_told_to_the_browser_and_the_wait_goes_on(
+def test_an_internal_error_is_shown_in_the_browser_and_the_wait_continues(
     environment: dict[str, str], answer_consent: AnswerConsent
 ) -> None:
     with running_connect(environment, "xero") as (process, url):
@@ -131,7 +131,7 @@ def test_a_fault_of_ours_is_told_to_the_browser_and_the_wait_goes_on(
         assert "Not connected: The database reported an error" in page.text
 
 
-def test_with_json_the_address_goes_to_stderr_and_one_document_to_stdout(
+def test_with_json_the_url_goes_to_stderr_and_one_document_to_stdout(
     environment: dict[str, str], answer_consent: AnswerConsent
 ) -> None:
     process = subprocess.Popen(
@@ -151,7 +151,7 @@ def test_with_json_the_address_goes_to_stderr_and_one_document_to_stdout(
     assert (row["id"], row["provider"], row["mode"]) == (1, "quickbooks", "observe")
 
 
-def test_while_duewell_serves_the_redirect_goes_there(
+def test_a_running_server_receives_the_redirect(
     environment: dict[str, str], answer_consent: AnswerConsent, services: Any
 ) -> None:
     with running_serve(environment) as server:
@@ -165,7 +165,7 @@ def test_while_duewell_serves_the_redirect_goes_there(
     assert services.sandbox.requests.count_of("quickbooks", "token") >= 1
 
 
-def test_missing_settings_end_it_at_once(environment: dict[str, str]) -> None:
+def test_missing_settings_end_the_command_at_once(environment: dict[str, str]) -> None:
     bare = {**environment, "XERO_CLIENT_ID": ""}
     with running_connect(bare, "xero") as (process, url):
         _out, err = process.communicate(timeout=60)
@@ -175,7 +175,7 @@ def test_missing_settings_end_it_at_once(environment: dict[str, str]) -> None:
     assert "Traceback" not in err
 
 
-def test_a_second_serve_on_the_same_port_ends_with_words_before_it_runs_anything(environment: dict[str, str]) -> None:
+def test_a_second_server_on_the_same_port_stops_with_a_message_before_it_syncs(environment: dict[str, str]) -> None:
     port = int(environment["DUEWELL_BASE_URL"].rpartition(":")[2])
     with socket.create_server(("127.0.0.1", port)):
         ended = subprocess.run(

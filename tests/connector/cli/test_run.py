@@ -30,7 +30,7 @@ def real_clock(services: SandboxServices) -> None:
     services.sandbox.clock.run()
 
 
-def test_a_run_tells_its_story_and_one_company_that_needs_a_person_does_not_stop_the_other(
+def test_a_run_prints_its_report_and_one_company_that_needs_action_does_not_stop_the_other(
     duewell: Command, app: AppContext, give_consent: GiveConsent, services: SandboxServices, real_clock: None
 ) -> None:
     xero = give_consent(app, "xero")[0]
@@ -48,7 +48,7 @@ def test_a_run_tells_its_story_and_one_company_that_needs_a_person_does_not_stop
     assert any("Read" in line for line in results[quickbooks.id]["report"])
 
 
-def test_a_fault_of_our_own_is_said_in_words_and_kept_in_the_log_file(
+def test_an_internal_error_gives_a_message_and_is_in_the_log_file(
     duewell: Command, app: AppContext, give_consent: GiveConsent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give_consent(app, "quickbooks")
@@ -79,7 +79,7 @@ def test_a_dry_run_of_a_live_company_sends_nothing(
     assert services.sandbox.requests.count_of("", "write") == 0
 
 
-def test_a_second_run_of_the_same_company_says_that_one_is_under_way(
+def test_a_second_run_of_the_same_company_reports_the_one_in_progress(
     duewell: Command, app: AppContext, give_consent: GiveConsent
 ) -> None:
     (row,) = give_consent(app, "quickbooks")
@@ -112,7 +112,7 @@ def test_xero_connects_with_pkce_alone(app: AppContext, give_consent: GiveConsen
     assert fresh_token(bare, row.grant_id or 0, UncountedCalls())["access_token"]
 
 
-def test_the_sandbox_prints_the_settings_that_point_at_it_and_ends_when_asked(free_port: int) -> None:
+def test_the_sandbox_prints_its_settings_and_stops_on_a_signal(free_port: int) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "connector.cli.main", "sandbox", "--port", str(free_port)],
         cwd=ROOT,
@@ -135,7 +135,7 @@ def test_the_sandbox_prints_the_settings_that_point_at_it_and_ends_when_asked(fr
     assert settings["SENDGRID_API_KEY"].startswith("SG.")
 
 
-def test_how_fees_are_booked_is_shown_with_reasons_and_chosen_by_a_command(
+def test_fee_posting_is_shown_with_reasons_and_changed(
     duewell: Command, app: AppContext, give_consent: GiveConsent, real_clock: None
 ) -> None:
     name = give_consent(app, "xero")[0].short_name

@@ -40,7 +40,7 @@ def test_several_xero_organisations_in_one_consent_share_one_grant(app: AppConte
     assert len({row.short_name for row in rows}) == 2
 
 
-def test_each_quickbooks_company_has_a_grant_of_its_own(app: AppContext, give_consent: GiveConsent) -> None:
+def test_each_quickbooks_company_has_its_own_grant(app: AppContext, give_consent: GiveConsent) -> None:
     (company,) = give_consent(app, "quickbooks")
     give_consent(app, "xero")
     assert company.provider == "quickbooks"
@@ -48,7 +48,7 @@ def test_each_quickbooks_company_has_a_grant_of_its_own(app: AppContext, give_co
     assert len(grants(app)) == 2
 
 
-def test_a_company_that_is_connected_again_is_not_doubled_and_lives_again(
+def test_a_reconnected_company_works_again_without_a_duplicate(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     first = give_consent(app, "xero")
@@ -68,21 +68,21 @@ def test_a_company_that_is_connected_again_is_not_doubled_and_lives_again(
     assert fresh_token(app, again[0].grant_id or 0, UncountedCalls())["access_token"]
 
 
-def test_a_consent_counts_only_once(app: AppContext, answer_consent: AnswerConsent) -> None:
+def test_a_consent_is_valid_once(app: AppContext, answer_consent: AnswerConsent) -> None:
     url = answer_consent(begin_consent(app, "xero").url)
     finish_consent(app, "xero", url)
     with pytest.raises(ConsentError, match="already been used"):
         finish_consent(app, "xero", url)
 
 
-def test_a_consent_of_another_ledger_does_not_count(app: AppContext, answer_consent: AnswerConsent) -> None:
+def test_a_consent_of_another_ledger_is_rejected(app: AppContext, answer_consent: AnswerConsent) -> None:
     url = answer_consent(begin_consent(app, "xero").url)
     with pytest.raises(ConsentError, match="state is unknown"):
         finish_consent(app, "quickbooks", url)
 
 
 @pytest.mark.parametrize("ledger", ["xero", "quickbooks"])
-def test_an_answer_that_another_vendor_signs_itself_under_does_not_count(
+def test_a_redirect_from_another_issuer_is_rejected(
     app: AppContext, answer_consent: AnswerConsent, ledger: str
 ) -> None:
     """Two vendors send people back here: neither one's answer, nor a code of it, may ever reach the other."""
@@ -92,7 +92,7 @@ def test_an_answer_that_another_vendor_signs_itself_under_does_not_count(
     assert f"/callback/{ledger}?" in back
 
 
-def test_a_consent_that_nobody_began_does_not_count(app: AppContext, services: SandboxServices) -> None:
+def test_a_consent_that_was_not_started_here_is_rejected(app: AppContext, services: SandboxServices) -> None:
     begin_consent(app, "xero")
     calls = len(services.sandbox.requests)
     for query, word in (("code=stolen&state=guessed", "unknown"), ("code=stolen", "missing")):
@@ -102,7 +102,7 @@ def test_a_consent_that_nobody_began_does_not_count(app: AppContext, services: S
     assert connections(app) == []
 
 
-def test_a_consent_ends_after_a_quarter_of_an_hour(
+def test_a_consent_expires_after_15_minutes(
     app: AppContext, answer_consent: AnswerConsent, services: SandboxServices
 ) -> None:
     url = answer_consent(begin_consent(app, "xero").url)
@@ -112,22 +112,20 @@ def test_a_consent_ends_after_a_quarter_of_an_hour(
     assert connections(app) == []
 
 
-def test_a_consent_that_was_denied_says_so(app: AppContext, answer_consent: AnswerConsent) -> None:
+def test_a_denied_consent_is_reported(app: AppContext, answer_consent: AnswerConsent) -> None:
     url = answer_consent(begin_consent(app, "xero").url, answer="sandbox_deny")
     with pytest.raises(ConsentError, match=r"Access was not granted at Xero.*duewell connect xero"):
         finish_consent(app, "xero", url)
 
 
-def test_missing_settings_are_named_before_anybody_is_sent_away(app: AppContext) -> None:
+def test_missing_settings_are_named_before_the_redirect(app: AppContext) -> None:
     bare = app.settings.model_copy(update={"xero_client_id": ""})
     unfit = AppContext(bare, app.engine, app.keyring, app.now, app.providers)
     with pytest.raises(ConsentError, match=r"XERO_CLIENT_ID.*docs/connect-xero\.md"):
         begin_consent(unfit, "xero")
 
 
-def test_neither_tokens_nor_what_a_consent_keeps_can_be_read_in_the_database(
-    app: AppContext, give_consent: GiveConsent
-) -> None:
+def test_tokens_and_pending_consents_are_encrypted_in_the_database(app: AppContext, give_consent: GiveConsent) -> None:
     request = begin_consent(app, "xero")
     rows = give_consent(app, "xero")
     token = fresh_token(app, rows[0].grant_id or 0, UncountedCalls())
@@ -139,7 +137,7 @@ def test_neither_tokens_nor_what_a_consent_keeps_can_be_read_in_the_database(
         assert not any(secret.encode() in stored for stored in [*kept, *sealed])
 
 
-def test_a_token_moved_to_another_row_cannot_be_opened(app: AppContext, give_consent: GiveConsent) -> None:
+def test_a_token_moved_to_another_row_cannot_be_decrypted(app: AppContext, give_consent: GiveConsent) -> None:
     give_consent(app, "xero")
     give_consent(app, "quickbooks")
     xero, quickbooks = sorted(grants(app), key=lambda grant: grant.provider != "xero")
@@ -160,7 +158,7 @@ def test_disconnecting_one_organisation_leaves_the_other_connected(
     assert fresh_token(app, second.grant_id or 0, UncountedCalls())["access_token"]
 
 
-def test_disconnecting_the_last_one_revokes_the_grant_and_forgets_the_token(
+def test_disconnecting_the_last_one_revokes_the_grant_and_deletes_the_token(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     for row in give_consent(app, "xero"):
@@ -172,7 +170,7 @@ def test_disconnecting_the_last_one_revokes_the_grant_and_forgets_the_token(
     assert kinds == ["connected", "connected", "disconnected", "disconnected"]
 
 
-def test_disconnecting_works_while_the_vendor_does_not_answer(
+def test_disconnecting_works_while_the_provider_is_unavailable(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     (company,) = give_consent(app, "quickbooks")
@@ -182,7 +180,9 @@ def test_disconnecting_works_while_the_vendor_does_not_answer(
     assert grants(app) == []
 
 
-def test_a_company_connected_anew_after_a_disconnect_only_observes(app: AppContext, give_consent: GiveConsent) -> None:
+def test_a_company_reconnected_after_a_disconnect_starts_in_observe_mode(
+    app: AppContext, give_consent: GiveConsent
+) -> None:
     (company,) = give_consent(app, "quickbooks")
     set_mode(app, company.id or 0, "live")
     disconnect(app, company.id or 0)
@@ -190,7 +190,7 @@ def test_a_company_connected_anew_after_a_disconnect_only_observes(app: AppConte
     assert (again.id, again.mode, again.health) == (company.id, "observe", "new")
 
 
-def test_going_live_is_remembered_from_the_first_time(
+def test_the_first_time_a_company_went_live_is_kept(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     connection_id = give_consent(app, "quickbooks")[0].id or 0
@@ -201,7 +201,7 @@ def test_going_live_is_remembered_from_the_first_time(
     assert first is not None
 
 
-def test_a_grant_that_no_company_uses_any_more_is_forgotten(app: AppContext, give_consent: GiveConsent) -> None:
+def test_an_unused_grant_is_deleted(app: AppContext, give_consent: GiveConsent) -> None:
     give_consent(app, "xero")
     with writing(app.engine) as session:
         session.scalars(select(Grant)).one().subject = "somebody who left"

@@ -35,7 +35,7 @@ def load_grant(app: AppContext, row: Connection) -> Grant:
         return session.get_one(Grant, row.grant_id)
 
 
-def test_a_token_that_lasts_is_used_as_it_is(
+def test_a_valid_token_is_used_without_a_refresh(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     row = give_consent(app, "xero")[0]
@@ -45,7 +45,7 @@ def test_a_token_that_lasts_is_used_as_it_is(
     assert services.count_token_calls() == calls
 
 
-def test_a_token_that_ends_within_a_minute_is_refreshed_and_kept(
+def test_a_token_that_expires_within_a_minute_is_refreshed_and_stored(
     either_app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     row = give_consent(either_app, "xero")[0]
@@ -57,7 +57,7 @@ def test_a_token_that_ends_within_a_minute_is_refreshed_and_kept(
     assert services.count_token_calls() == calls + 1
 
 
-def test_a_token_the_vendor_refused_is_refreshed_even_if_it_should_last(
+def test_a_rejected_token_is_refreshed_even_before_it_expires(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     row = give_consent(app, "xero")[0]
@@ -129,7 +129,7 @@ def test_two_processes_that_need_a_token_at_once_refresh_once(
     app.close()
 
 
-def test_a_dead_grant_stops_its_companies_with_words_and_no_others(
+def test_an_invalid_grant_stops_only_its_companies_and_says_how_to_reconnect(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     xero = give_consent(app, "xero")
@@ -145,7 +145,7 @@ def test_a_dead_grant_stops_its_companies_with_words_and_no_others(
     assert all("Reconnect it on its page, or with: duewell connect xero" in row.health_reason for row in rows[:2])
 
 
-def test_a_dead_grant_is_not_asked_for_again(
+def test_an_invalid_grant_is_not_refreshed_again(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     row = give_consent(app, "xero")[0]
@@ -158,7 +158,7 @@ def test_a_dead_grant_is_not_asked_for_again(
     assert services.count_token_calls() == calls + 1
 
 
-def test_a_lost_answer_is_asked_for_again_with_the_old_token(
+def test_a_refresh_with_a_lost_response_is_repeated_with_the_old_token(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     row = give_consent(app, "xero")[0]
@@ -168,7 +168,7 @@ def test_a_lost_answer_is_asked_for_again_with_the_old_token(
     assert load_grant(app, row).refresh_started_at is None
 
 
-def test_a_vendor_that_is_away_costs_no_grant_and_is_asked_first_thing_after_a_start(
+def test_an_unavailable_provider_ends_no_grant_and_the_refresh_is_repeated_at_the_next_start(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     row = give_consent(app, "xero")[0]
@@ -184,7 +184,7 @@ def test_a_vendor_that_is_away_costs_no_grant_and_is_asked_first_thing_after_a_s
     assert load_grant(app, row).refresh_started_at is None
 
 
-def test_a_refresh_that_a_kill_cut_off_is_finished_at_the_next_start(
+def test_a_refresh_interrupted_by_a_kill_is_finished_at_the_next_start(
     either_app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     row = give_consent(either_app, "xero")[0]
@@ -197,7 +197,7 @@ def test_a_refresh_that_a_kill_cut_off_is_finished_at_the_next_start(
     assert fetch_token(either_app, row)["refresh_token"] != before["refresh_token"]
 
 
-def test_a_refused_token_is_looked_up_again_before_the_grant_is_given_up(
+def test_a_rejected_refresh_token_is_read_again_before_the_grant_is_declared_invalid(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     row = give_consent(app, "xero")[0]
@@ -236,7 +236,7 @@ def test_a_consent_given_during_a_refresh_wins(
     assert fetch_token(app, row) == given[0]
 
 
-def test_no_new_call_leaves_once_duewell_is_stopping(
+def test_no_new_call_is_made_while_duewell_is_stopping(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     row = give_consent(app, "xero")[0]

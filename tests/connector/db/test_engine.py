@@ -50,21 +50,21 @@ def test_the_files_are_private(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_a_database_that_others_can_read_is_refused(tmp_path: Path) -> None:
+def test_a_database_that_others_can_read_is_rejected(tmp_path: Path) -> None:
     open_engine(f"sqlite:///{tmp_path}/duewell.db").dispose()
     (tmp_path / "duewell.db").chmod(0o644)
     with pytest.raises(NotPrivateError, match="chmod 600"):
         open_engine(f"sqlite:///{tmp_path}/duewell.db")
 
 
-def test_a_folder_in_which_others_can_replace_files_is_refused(tmp_path: Path) -> None:
+def test_a_folder_in_which_others_can_replace_files_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home").chmod(0o777)
     with pytest.raises(NotPrivateError, match="chmod 700"):
         open_engine(f"sqlite:///{tmp_path}/home/duewell.db")
 
 
-def test_what_is_written_is_kept_and_what_fails_is_not(engine: Engine) -> None:
+def test_successful_writes_are_kept_and_failed_ones_are_not(engine: Engine) -> None:
     with writing(engine) as session:
         _store_customer(session, "kept")
 
@@ -80,7 +80,7 @@ def test_what_is_written_is_kept_and_what_fails_is_not(engine: Engine) -> None:
         assert [row.name for row in session.exec(select(KeyValue))] == ["kept"]
 
 
-def test_what_a_reader_changes_is_not_kept(engine: Engine) -> None:
+def test_changes_in_a_read_transaction_are_not_kept(engine: Engine) -> None:
     with reading(engine) as session:
         _store_customer(session, "lost")
         session.flush()
@@ -120,7 +120,7 @@ def test_two_writers_wait_for_each_other(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_who_writes_again_and_again_lets_others_write_between(tmp_path: Path) -> None:
+def test_a_busy_writer_lets_others_write_in_between(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path}/duewell.db")
     asked, written = threading.Event(), threading.Event()
     counting = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) SELECT sum(i) FROM n"
@@ -148,7 +148,7 @@ def test_who_writes_again_and_again_lets_others_write_between(tmp_path: Path) ->
     assert turns < 5
 
 
-def test_a_row_of_an_unknown_connection_is_refused(engine: Engine) -> None:
+def test_a_row_of_an_unknown_connection_is_rejected(engine: Engine) -> None:
     with pytest.raises(IntegrityError), writing(engine) as session:
         session.add(SyncRun(connection_id=99, started_at=NOON))
 
@@ -200,7 +200,7 @@ def test_no_row_of_a_company_points_to_one_of_another(engine: Engine) -> None:
         session.add_all(kind(connection_id=1, **values) for kind, values in rows)
 
 
-def test_the_views_show_a_person_what_is_open(engine: Engine) -> None:
+def test_the_views_show_what_is_open(engine: Engine) -> None:
     with writing(engine) as session:
         session.add(Connection(short_name="acme", provider="xero", external_id="1", name="Acme", created_at=NOON))
         session.flush()

@@ -17,7 +17,7 @@ import migrations
 from connector.db.engine import DatabaseError, open_engine, schema_revision, upgrade
 
 
-def test_the_migrated_schema_is_the_one_the_tables_describe(engine: Engine) -> None:
+def test_the_migrated_schema_matches_the_tables(engine: Engine) -> None:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []
@@ -25,7 +25,7 @@ def test_the_migrated_schema_is_the_one_the_tables_describe(engine: Engine) -> N
     assert connector.db.tables.InvoiceRow.__tablename__ == "invoice"
 
 
-def test_the_newest_revision_is_the_one_named_as_such() -> None:
+def test_the_newest_revision_is_the_head() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     assert ScriptDirectory.from_config(config).get_current_head() == migrations.HEAD
@@ -36,7 +36,7 @@ def test_an_upgrade_of_an_up_to_date_database_changes_nothing(engine: Engine) ->
     assert schema_revision(engine) == migrations.HEAD
 
 
-def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
+def test_a_database_of_a_newer_version_is_rejected(database_url: str) -> None:
     engine = open_engine(database_url)
     upgrade(engine)
     with engine.begin() as connection:

@@ -14,24 +14,24 @@ AMOUNTS = st.decimals(min_value=Decimal(-(10**14)), max_value=Decimal(10**14), p
 
 
 @given(AMOUNTS)
-def test_an_amount_comes_back_as_it_went_in(amount: Decimal) -> None:
+def test_an_amount_is_read_as_it_was_stored(amount: Decimal) -> None:
     assert from_e4(to_e4(amount)) == amount
 
 
 @given(st.integers(min_value=-(2**63) + 1, max_value=2**63 - 1))
-def test_whatever_the_database_holds_comes_out_and_goes_back_in(e4: int) -> None:
+def test_every_stored_value_can_be_read_and_stored_again(e4: int) -> None:
     assert to_e4(from_e4(e4)) == e4
 
 
 @given(AMOUNTS)
-def test_an_amount_shows_at_least_two_decimals_and_no_idle_ones(amount: Decimal) -> None:
+def test_an_amount_shows_at_least_two_decimals_and_no_trailing_zeros(amount: Decimal) -> None:
     shown = str(from_e4(to_e4(amount)))
     decimals = shown.partition(".")[2]
     assert len(decimals) == 2 or (len(decimals) in {3, 4} and not decimals.endswith("0"))
 
 
 @given(st.lists(AMOUNTS))
-def test_many_amounts_become_what_each_of_them_becomes(amounts: list[Decimal]) -> None:
+def test_amounts_are_converted_in_bulk_as_one_by_one(amounts: list[Decimal]) -> None:
     assert to_e4_column(amounts) == [to_e4(amount) for amount in amounts]
 
 
@@ -44,14 +44,14 @@ def test_amounts_look_like_money() -> None:
     ["0.00001", "NaN", "sNaN", "Infinity", "-Infinity", "922337203685477.5808", "1E+400", "1E-400", "1" + "0" * 60,
      "1.0000000000000000000000000000000000000000000000001"],
 )  # fmt: skip
-def test_what_cannot_be_kept_exactly_is_refused(amount: str) -> None:
+def test_an_amount_that_cannot_be_stored_exactly_is_rejected(amount: str) -> None:
     with pytest.raises(MoneyError):
         to_e4(Decimal(amount))
     with pytest.raises(MoneyError):
         to_e4_column([Decimal(1), Decimal(amount)])
 
 
-def test_the_callers_precision_does_not_round_money() -> None:
+def test_the_callers_decimal_context_does_not_round_money() -> None:
     with localcontext() as context:
         context.prec = 3
         assert from_e4(to_e4(Decimal("123456789.1234"))) == Decimal("123456789.1234")

@@ -88,7 +88,7 @@ def filled(session: Session) -> list[int]:
     return ids
 
 
-def test_every_list_gives_the_same_in_parts_as_whole_and_only_of_its_companies(engine: Engine) -> None:
+def test_every_list_is_the_same_with_and_without_pages_and_only_of_its_companies(engine: Engine) -> None:
     with writing(engine) as session:
         one, _two, three = filled(session)
     by_name = {"one": one, "three": three}
@@ -109,7 +109,7 @@ def test_every_list_gives_the_same_in_parts_as_whole_and_only_of_its_companies(e
         assert customer_settings.find_customers(session, page=Page([one], (), 1))[0].open_balance == {"GBP": "0.50"}
 
 
-def test_a_token_counts_until_it_ends_and_a_request_is_noted_once(app: AppContext) -> None:
+def test_a_token_is_valid_until_it_expires_and_a_request_is_recorded_once(app: AppContext) -> None:
     with writing(app.engine) as session:
         (one, *_more) = filled(session)
         row, token = api_tokens.create(session, " a  sync ", "write", companies=[one], days=1, by="Ann", at=NOON)
@@ -139,7 +139,7 @@ def test_a_token_counts_until_it_ends_and_a_request_is_noted_once(app: AppContex
     assert idempotency.begin(later, program, "k", "other") is None
 
 
-def test_what_is_told_and_counted_is_the_same_on_both(app: AppContext) -> None:
+def test_figures_are_the_same_on_both_databases(app: AppContext) -> None:
     with writing(app.engine) as session:
         one, two, _three = filled(session)
     endpoints.add_endpoint(app, "https://hooks.example/", events=["email.sent"], companies=[two], by="Ann")
@@ -159,7 +159,9 @@ def test_what_is_told_and_counted_is_the_same_on_both(app: AppContext) -> None:
     assert 'duewell_outbox_entries{kind="late_fee",state="awaiting_approval"} 9.0' in text
 
 
-def test_tokens_are_made_listed_and_revoked_at_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_are_created_listed_and_revoked_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

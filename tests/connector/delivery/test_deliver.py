@@ -22,7 +22,7 @@ def approve(scenario: Scenario, entry_id: int | None) -> None:
         approvals.approve(session, [entry_id or 0], by="Ann", at=scenario.app.now())
 
 
-def test_who_pays_between_pull_and_send_is_not_emailed(late_customer: Scenario) -> None:
+def test_a_customer_who_pays_between_pull_and_send_is_not_emailed(late_customer: Scenario) -> None:
     first_recheck = {"xero": {"query": "IDs="}, "quickbooks": {"path": "/query$"}}[late_customer.company.provider]
     rule = late_customer.sandbox.faults.call(
         lambda _: late_customer.company.pay(late_customer.number),
@@ -107,7 +107,7 @@ def test_one_rejected_email_does_not_stop_the_others(late_customer: Scenario) ->
 
 
 @pytest.mark.parametrize("scenario", ["xero"], indirect=True)
-def test_after_three_emails_without_an_answer_the_others_wait(scenario: Scenario) -> None:
+def test_after_three_emails_without_a_response_the_others_wait(scenario: Scenario) -> None:
     for number in range(5):
         scenario.company.customer(f"C{number} Ltd")
         scenario.company.invoice(f"C{number} Ltd", "100.00", due_on=days(-6))

@@ -80,7 +80,7 @@ def test_a_note_that_the_ledger_lists_late_is_not_added_twice(late_customer: Sce
     assert late_customer.outbox("sending", "unconfirmed") == []
 
 
-def test_where_the_look_fails_nothing_is_repeated(late_customer: Scenario) -> None:
+def test_nothing_is_repeated_if_the_search_fails(late_customer: Scenario) -> None:
     lost = cut(late_customer, "drop_after", NOTE_PATH)
     paths = {"xero": "istory", "quickbooks": "/query"}
     failing = late_customer.sandbox.faults.add(
@@ -171,5 +171,5 @@ def count_credits(scenario: Scenario) -> int:
     return len(list(scenario.sandbox.quickbooks.ledger(scenario.company.external_id).all("CreditMemo")))
 
 
-def test_nothing_is_repeated_before_both_sides_have_given_the_call_up() -> None:
+def test_nothing_is_repeated_before_both_sides_have_abandoned_the_call() -> None:
     assert timedelta(minutes=5) <= ledger_writes.REPEAT_AFTER  # a call may last two minutes, Intuit's docs

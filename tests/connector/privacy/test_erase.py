@@ -121,7 +121,9 @@ def verified_log(scenario: Any) -> tuple[bool, list[str]]:
         return sync_log.verify(session).ok, [line.text for line in sync_log.list_entries(session)]
 
 
-def test_everything_held_about_a_customer_is_exported_and_nothing_about_another(scenario: Any, tmp_path: Path) -> None:
+def test_everything_stored_about_a_customer_is_exported_and_nothing_about_another(
+    scenario: Any, tmp_path: Path
+) -> None:
     assert (
         "/c/" not in scenario.sandbox.sendgrid.emails_to("ann@miller.example")[0].text
     )  # no address customers can reach
@@ -157,7 +159,7 @@ def test_everything_held_about_a_customer_is_exported_and_nothing_about_another(
     assert "exported everything stored about this customer" in verified_log(scenario)[1][-1]
 
 
-def test_an_erased_customer_leaves_no_trace_but_keys_and_amounts_and_is_never_chased(scenario: Any) -> None:
+def test_only_keys_and_amounts_of_an_erased_customer_remain_and_they_are_never_chased(scenario: Any) -> None:
     before, texts = kept_rows(scenario), verified_log(scenario)[1]
     assert traces_in_file(scenario) == list(TRACES)
     told = run_command("erase", "Miller & Sons", "--yes")
@@ -206,7 +208,7 @@ def open_tasks(scenario: Any) -> list[str]:
         return list(session.scalars(select(table.c.reason).where(*mine)))
 
 
-def test_an_erased_customer_is_taken_back_with_what_the_ledger_has(scenario: Any) -> None:
+def test_undoing_an_erasure_reads_the_customer_from_the_ledger_again(scenario: Any) -> None:
     run_command("erase", "Miller & Sons", "--yes")
     scenario.run()
     with reading(scenario.app.engine) as session, pytest.raises(UnknownCustomerError):
@@ -222,7 +224,7 @@ def test_an_erased_customer_is_taken_back_with_what_the_ledger_has(scenario: Any
     assert verified_log(scenario)[0], "the lines that tell of the first erasure are its proof"
 
 
-def test_nobody_is_erased_under_a_run_or_while_an_effect_has_no_end(scenario: Any) -> None:
+def test_nobody_is_erased_during_a_run_or_while_a_delivery_is_unconfirmed(scenario: Any) -> None:
     ask = ["customers", "erase", "Miller & Sons", "--yes"]
     with lease.acquire(scenario.app, scenario.connection):
         busy = CliRunner().invoke(cli, ask)
@@ -237,7 +239,7 @@ def test_nobody_is_erased_under_a_run_or_while_an_effect_has_no_end(scenario: An
         assert session.scalar(select(func.count()).select_from(DecisionRecord))
 
 
-def test_of_every_table_it_is_said_what_becomes_of_a_customer_in_it() -> None:
+def test_every_table_has_an_erasure_rule() -> None:
     tables = SQLModel.metadata.tables
     assert set(RULES) == set(tables), (
         "a table without a rule, or a rule without a table: connector/privacy/personal_data.py"
@@ -249,7 +251,7 @@ def test_of_every_table_it_is_said_what_becomes_of_a_customer_in_it() -> None:
         assert rule.key_column or rule.reason, name
 
 
-def test_what_is_older_than_it_is_kept_goes_once_a_day_and_nothing_happens_twice_for_that(scenario: Any) -> None:
+def test_old_data_is_deleted_once_a_day_and_nothing_is_sent_twice(scenario: Any) -> None:
     def table(name: str) -> Any:
         return SQLModel.metadata.tables[name]
 

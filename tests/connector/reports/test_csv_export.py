@@ -21,16 +21,16 @@ def cells(*row: object) -> list[str]:
 @pytest.mark.parametrize(
     "formula", ["=1", "+a", "-a", "@a", "|a", "%a", "\t=1", "\r=1", "\n=1", " =1", "\u00a0=1", "\x00=1", "\u202e=1"]
 )
-def test_what_a_spreadsheet_would_compute_is_escaped(formula: str) -> None:
+def test_formulas_are_escaped_in_csv(formula: str) -> None:
     [cell] = cells(formula)
     assert cell.startswith("'")
 
 
 @pytest.mark.parametrize("sign", ["\uff1d", "\uff0b", "\uff0d", "\uff20"])
-def test_full_width_signs_count_as_well(sign: str) -> None:
+def test_full_width_signs_are_escaped_too(sign: str) -> None:
     assert cells(f" {sign}1+1") == [f"'{sign}1+1"]
 
 
-def test_other_texts_and_numbers_stay_as_they_are() -> None:
+def test_other_texts_and_numbers_are_unchanged() -> None:
     row = ("Miller & Sons - late", 'He said "no", twice', -5, Decimal("-1234.50"), "-1234.50", None, "")
     assert cells(*row) == ["Miller & Sons - late", 'He said "no", twice', "-5", "-1234.50", "-1234.50", "", ""]

@@ -132,7 +132,7 @@ def sample_engine(engine: Engine) -> Engine:
     return engine
 
 
-def test_the_figures_of_a_small_book_are_those_worked_out_by_hand(sample_engine: Engine) -> None:
+def test_the_figures_of_a_small_ledger_equal_those_calculated_by_hand(sample_engine: Engine) -> None:
     pounds, dollars = build_report(sample_engine, "ageing").rows
     sums = ("not_due", "days_1_30", "days_31_60", "days_61_90", "days_over_90", "total")
     assert [str(pounds[key]) for key in sums] == ["255.00", "200.00", "0.00", "70.00", "30.00", "555.00"]
@@ -183,7 +183,7 @@ def test_the_figures_of_a_small_book_are_those_worked_out_by_hand(sample_engine:
     assert fees[parse_date("2026-06-01")] == (Decimal("7.50"), 1, Decimal("12.50"), Decimal("-5.00"))
 
 
-def test_an_invoice_is_overdue_by_the_day_of_its_own_company(sample_engine: Engine) -> None:
+def test_an_invoice_is_overdue_by_the_date_in_its_company(sample_engine: Engine) -> None:
     midnight = datetime(2026, 6, 10, 12, 30, tzinfo=UTC)  # in Auckland it is the eleventh
     with writing(sample_engine) as session:
         session.add(invoice("far-today", 60, "2026-05-11", "2026-06-10", connection_id=2, currency="NZD"))
@@ -193,7 +193,7 @@ def test_an_invoice_is_overdue_by_the_day_of_its_own_company(sample_engine: Engi
     assert told == {"GBP": (Decimal(255), Decimal(200)), "NZD": (Decimal(0), Decimal(100))}
 
 
-def test_cash_is_spread_over_the_weeks_as_habits_say() -> None:
+def test_the_cash_forecast_follows_payment_behaviour() -> None:
     days = [TODAY + timedelta(days=each) for each in range(40)]
     coming = Forecast(expected_on=days[10], earliest_on=days[6], latest_on=days[18], late_share=0.5)
     # one in ten by day 6, begun on day 5; half by day 10; nine in ten by day 18; all by day 20
@@ -220,7 +220,7 @@ def test_cash_is_spread_over_the_weeks_as_habits_say() -> None:
     assert (sum(late.means), late.overdue) == (0, 1000)
 
 
-def test_cash_of_a_book_names_what_it_does_not_count(sample_engine: Engine) -> None:
+def test_the_cash_forecast_names_what_it_does_not_count(sample_engine: Engine) -> None:
     report = build_report(sample_engine, "cash-forecast", 1)
     assert {row["currency"] for row in report.rows} == {"GBP"}
     assert len(report.rows) == cash_forecast.WEEKS
@@ -230,7 +230,7 @@ def test_cash_of_a_book_names_what_it_does_not_count(sample_engine: Engine) -> N
     assert 200 < counted < 555
 
 
-def test_nothing_is_reported_of_empty_books(engine: Engine) -> None:
+def test_reports_of_an_empty_ledger_are_empty(engine: Engine) -> None:
     with writing(engine) as session:
         session.add(company("one"))
     for name in REPORTS:

@@ -66,7 +66,7 @@ def _names(engine: Engine) -> set[str]:
         return {row.name for row in session.exec(select(KeyValue))}
 
 
-def test_what_was_backed_up_comes_back(home: Engine, url: str, tmp_path: Path) -> None:
+def test_a_backup_is_restored_completely(home: Engine, url: str, tmp_path: Path) -> None:
     _store_customer(home, "before")
     made = write_backup(home, tmp_path / "copy", at=NOON)
     _store_customer(home, "after")
@@ -81,7 +81,7 @@ def test_what_was_backed_up_comes_back(home: Engine, url: str, tmp_path: Path) -
     engine.dispose()
 
 
-def test_the_replaced_database_is_kept_aside(home: Engine, url: str, tmp_path: Path) -> None:
+def test_the_replaced_database_is_kept(home: Engine, url: str, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
     _store_customer(home, "after")
     home.dispose()
@@ -92,7 +92,7 @@ def test_the_replaced_database_is_kept_aside(home: Engine, url: str, tmp_path: P
     aside.dispose()
 
 
-def test_nothing_leaves_a_restored_database_unseen(home: Engine, url: str, tmp_path: Path) -> None:
+def test_nothing_is_sent_from_a_restored_database_without_approval(home: Engine, url: str, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
     home.dispose()
     restore_backup(url, tmp_path / "copy", at=LATER)
@@ -111,13 +111,13 @@ def test_nothing_leaves_a_restored_database_unseen(home: Engine, url: str, tmp_p
     engine.dispose()
 
 
-def test_a_backup_is_private_and_one_file(home: Engine, tmp_path: Path) -> None:
+def test_a_backup_is_one_private_file(home: Engine, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["copy"]
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_restored_database_is_private_and_nothing_lies_about(home: Engine, url: str, tmp_path: Path) -> None:
+def test_a_restored_database_is_private_and_leaves_no_temporary_files(home: Engine, url: str, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
     home.dispose()
     restore_backup(url, tmp_path / "copy", at=LATER)
@@ -125,7 +125,7 @@ def test_a_restored_database_is_private_and_nothing_lies_about(home: Engine, url
     assert files == {"duewell.db": 0o600, "duewell.db.replaced-20261121T120000": 0o600}
 
 
-def test_a_backup_made_while_others_write_is_of_one_moment(home: Engine, tmp_path: Path) -> None:
+def test_a_backup_made_during_writes_is_consistent(home: Engine, tmp_path: Path) -> None:
     with writing(home) as session:
         session.execute(text("CREATE TABLE pair (a INTEGER, b INTEGER)"))
         session.execute(text("INSERT INTO pair VALUES (0, 0)"))
@@ -151,7 +151,7 @@ def test_a_backup_made_while_others_write_is_of_one_moment(home: Engine, tmp_pat
             assert a == b
 
 
-def test_a_backup_of_a_newer_duewell_is_refused_and_changes_nothing(home: Engine, url: str, tmp_path: Path) -> None:
+def test_a_backup_of_a_newer_version_is_rejected_and_changes_nothing(home: Engine, url: str, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
     with sqlite3.connect(tmp_path / "copy") as copy:
         copy.execute("UPDATE alembic_version SET version_num = '9999'")
@@ -165,14 +165,14 @@ def test_a_backup_of_a_newer_duewell_is_refused_and_changes_nothing(home: Engine
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database at all" * 100])
-def test_a_file_that_is_no_backup_is_refused(home: Engine, url: str, tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_backup_is_rejected(home: Engine, url: str, tmp_path: Path, content: bytes) -> None:
     home.dispose()
     (tmp_path / "copy").write_bytes(content)
     with pytest.raises(DatabaseError, match="not a database of duewell"):
         restore_backup(url, tmp_path / "copy", at=LATER)
 
 
-def test_a_damaged_backup_is_refused(home: Engine, url: str, tmp_path: Path) -> None:
+def test_a_damaged_backup_is_rejected(home: Engine, url: str, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
     home.dispose()
     content = bytearray((tmp_path / "copy").read_bytes())
@@ -215,7 +215,7 @@ def test_a_backup_replaces_an_older_backup_and_nothing_else(home: Engine, tmp_pa
         write_backup(home, tmp_path / "home" / "duewell.db", at=NOON)
 
 
-def test_a_first_restore_into_an_empty_home(home: Engine, tmp_path: Path) -> None:
+def test_a_backup_is_restored_into_an_empty_home(home: Engine, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
     done = restore_backup(f"sqlite:///{tmp_path}/elsewhere/duewell.db", tmp_path / "copy", at=LATER)
     assert done.replaced_file is None

@@ -130,7 +130,7 @@ def _restore(file: Path, home: Path) -> tuple[bool, dict[str, Any], int]:
     return done.access_revoked, found, open_ways
 
 
-def test_what_was_closed_since_the_backup_stays_closed(home: Engine, tmp_path: Path) -> None:
+def test_access_revoked_since_the_backup_stays_revoked(home: Engine, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
     _revoke(home)
     home.dispose()
@@ -140,7 +140,7 @@ def test_what_was_closed_since_the_backup_stays_closed(home: Engine, tmp_path: P
     assert len(list((tmp_path / "home").glob("*.replaced-*"))) == 2
 
 
-def test_another_installations_users_close_nothing(home: Engine, tmp_path: Path) -> None:
+def test_users_of_another_installation_revoke_nothing(home: Engine, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
     other = _build_home(tmp_path / "other")
     _revoke(other)
@@ -148,12 +148,12 @@ def test_another_installations_users_close_nothing(home: Engine, tmp_path: Path)
     assert _restore(tmp_path / "copy", tmp_path / "other") == (False, FIRST, 0)
 
 
-def test_where_there_is_nothing_to_compare_with_everybody_signs_in_again(home: Engine, tmp_path: Path) -> None:
+def test_without_a_previous_database_all_users_sign_in_again(home: Engine, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
     assert _restore(tmp_path / "copy", tmp_path / "elsewhere") == (False, FIRST, 0)
 
 
-def test_a_replaced_database_that_cannot_be_read_closes_nothing(home: Engine, tmp_path: Path) -> None:
+def test_an_unreadable_previous_database_revokes_nothing(home: Engine, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
     home.dispose()
     (tmp_path / "home" / "duewell.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)

@@ -70,7 +70,7 @@ def vendor(engine: Engine) -> Vendor:
     return Vendor(engine)
 
 
-def test_a_huge_first_load_leaves_every_hour_its_reads_and_the_writes_theirs(vendor: Vendor) -> None:
+def test_a_large_first_load_leaves_reads_and_writes_for_later_syncs(vendor: Vendor) -> None:
     read: list[int] = []
     for _hour in range(48):
         budget = vendor.budget()
@@ -83,7 +83,7 @@ def test_a_huge_first_load_leaves_every_hour_its_reads_and_the_writes_theirs(ven
     assert max(read[1:20]) < read[0]
 
 
-def test_where_too_little_is_left_for_every_hour_the_runs_are_put_apart(vendor: Vendor) -> None:
+def test_syncs_are_spaced_out_where_too_few_calls_are_left_for_every_hour(vendor: Vendor) -> None:
     vendor.used, vendor.day = 1000 - DAILY_WRITE_RESERVE - 4 * READS_PER_RUN, (vendor.now - 3 * ONE_HOUR).toordinal()
     budget = vendor.budget()
     assert vendor.read_until_refused(budget, 100) == READS_PER_RUN
@@ -95,7 +95,7 @@ def test_where_too_little_is_left_for_every_hour_the_runs_are_put_apart(vendor: 
     budget.before(CallKind.WRITE)
 
 
-def test_a_month_of_metered_reads_counts_for_all_companies_of_the_app_and_ends_before_the_vendor_ends_it(
+def test_the_monthly_limit_counts_all_companies_of_the_app_and_stops_before_the_provider_does(
     vendor: Vendor,
 ) -> None:
     for connection_id, reads in ((2, 60), (3, 39)):
@@ -115,7 +115,7 @@ def test_a_month_of_metered_reads_counts_for_all_companies_of_the_app_and_ends_b
     vendor.budget(2, reads_a_month=100).before(CallKind.READ)
 
 
-def test_an_apps_limit_that_one_company_meets_holds_for_the_others_and_not_for_another_ledger(vendor: Vendor) -> None:
+def test_an_app_limit_reached_by_one_company_applies_to_the_others_of_the_same_ledger(vendor: Vendor) -> None:
     budget = vendor.budget(2)
     budget.record_limit(RateLimited("enough", limit=LimitWindow.APP, retry_at=vendor.now + ONE_HOUR))
     vendor.save(budget)

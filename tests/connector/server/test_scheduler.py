@@ -50,7 +50,7 @@ def test_due_companies_run_and_paused_ones_do_not(app: AppContext, give_consent:
     assert runs.ended == [first.id]
 
 
-def test_errands_are_done_beside_the_hours_and_a_broken_one_stops_neither(
+def test_background_jobs_run_beside_syncs_and_a_failing_one_stops_neither(
     app: AppContext, give_consent: GiveConsent
 ) -> None:
     give_consent(app, "quickbooks")
@@ -69,7 +69,7 @@ def test_errands_are_done_beside_the_hours_and_a_broken_one_stops_neither(
     assert len(runs.ended) == 1
 
 
-def test_a_company_whose_run_is_under_way_is_not_run_beside_it(app: AppContext, give_consent: GiveConsent) -> None:
+def test_a_company_that_is_being_synced_is_not_started_again(app: AppContext, give_consent: GiveConsent) -> None:
     give_consent(app, "quickbooks")
     runs = FakeRuns()
     scheduler = Scheduler(app, runs)
@@ -81,7 +81,9 @@ def test_a_company_whose_run_is_under_way_is_not_run_beside_it(app: AppContext, 
     assert len(runs.begun) == 1
 
 
-def test_no_more_companies_run_at_once_than_there_are_threads(app: AppContext, give_consent: GiveConsent) -> None:
+def test_no_more_companies_are_synced_at_once_than_there_are_threads(
+    app: AppContext, give_consent: GiveConsent
+) -> None:
     give_consent(app, "xero")
     give_consent(app, "quickbooks")
     runs = FakeRuns()
@@ -95,7 +97,7 @@ def test_no_more_companies_run_at_once_than_there_are_threads(app: AppContext, g
     assert len(runs.ended) == 2
 
 
-def test_a_run_that_breaks_does_not_stop_the_others(app: AppContext, give_consent: GiveConsent) -> None:
+def test_a_failing_run_does_not_stop_the_others(app: AppContext, give_consent: GiveConsent) -> None:
     give_consent(app, "xero")
     runs = FakeRuns()
     runs.fails = True
@@ -112,7 +114,7 @@ def test_a_run_that_breaks_does_not_stop_the_others(app: AppContext, give_consen
     again.stop()
 
 
-def test_stopping_waits_for_the_run_under_way_and_starts_no_other(app: AppContext, give_consent: GiveConsent) -> None:
+def test_stopping_waits_for_the_run_in_progress_and_starts_no_other(app: AppContext, give_consent: GiveConsent) -> None:
     give_consent(app, "xero")
     runs = FakeRuns()
     scheduler = Scheduler(app, runs, threads=1)
@@ -129,7 +131,9 @@ def test_stopping_waits_for_the_run_under_way_and_starts_no_other(app: AppContex
     assert len(runs.begun) == 1
 
 
-def test_it_is_alive_from_its_first_look_until_it_is_stopped(app: AppContext, give_consent: GiveConsent) -> None:
+def test_the_scheduler_is_alive_from_its_first_pass_until_it_is_stopped(
+    app: AppContext, give_consent: GiveConsent
+) -> None:
     give_consent(app, "quickbooks")
     runs = FakeRuns()
     runs.let_go.set()

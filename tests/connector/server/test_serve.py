@@ -56,7 +56,7 @@ def get(url: str, **headers: str) -> requests.Response:
     return requests.get(url, headers=headers, timeout=30)
 
 
-def test_it_says_that_it_lives_and_whether_it_is_ready(web: str, fake_scheduler: FakeScheduler) -> None:
+def test_health_endpoints_report_whether_the_server_is_live_and_ready(web: str, fake_scheduler: FakeScheduler) -> None:
     assert get(f"{web}/healthz").status_code == 200
     ready = get(f"{web}/readyz")
     assert (ready.status_code, ready.json()) == (200, {"database": True, "scheduler": True})
@@ -65,7 +65,7 @@ def test_it_says_that_it_lives_and_whether_it_is_ready(web: str, fake_scheduler:
     assert (ready.status_code, ready.json()) == (503, {"database": True, "scheduler": False})
 
 
-def test_every_answer_carries_the_security_headers(web: str) -> None:
+def test_every_response_of_the_server_has_the_security_headers(web: str) -> None:
     for path in ("/", "/healthz", "/static/style.css", "/nothing/here", "/callback/xero?code=1&state=2"):
         headers = get(web + path).headers
         assert "unsafe" not in headers["Content-Security-Policy"]
@@ -76,12 +76,12 @@ def test_every_answer_carries_the_security_headers(web: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:80", "", "[::1", "127.0.0.1.evil.example"])
-def test_a_foreign_host_header_is_refused(web: str, host: str) -> None:
+def test_a_foreign_host_header_is_rejected(web: str, host: str) -> None:
     assert get(f"{web}/", Host=host).status_code in {400, 421}
     assert get(f"{web}/", Host="localhost:1").status_code == 200
 
 
-def test_trace_is_off_and_pages_are_not_written_to(web: str) -> None:
+def test_trace_and_writing_methods_are_rejected_on_pages(web: str) -> None:
     assert requests.request("TRACE", f"{web}/", timeout=30).status_code == 405
     assert requests.post(f"{web}/", timeout=30).status_code == 405
 

@@ -124,7 +124,7 @@ def run_with_hook(scenario: Any, monkeypatch: pytest.MonkeyPatch, after_a_write:
 
 
 @pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
-def test_a_worker_whose_company_was_taken_over_while_it_set_up_a_fee_writes_nothing_more(
+def test_a_worker_that_lost_its_lease_during_the_set_up_of_a_fee_writes_nothing_more(
     late_customer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def taken_over() -> None:
@@ -144,7 +144,7 @@ def test_a_worker_whose_company_was_taken_over_while_it_set_up_a_fee_writes_noth
 
 
 @pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
-def test_a_company_that_is_paused_while_a_fee_is_set_up_is_charged_once_it_goes_on(
+def test_a_fee_of_a_company_paused_during_its_set_up_is_charged_after_it_resumes(
     late_customer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late_customer.set_policy(AUTOMATIC)
@@ -159,7 +159,7 @@ def test_a_company_that_is_paused_while_a_fee_is_set_up_is_charged_once_it_goes_
 
 
 @pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
-def test_a_company_that_is_told_to_ask_while_a_fee_is_set_up_asks_before_it_is_charged(
+def test_a_fee_of_a_company_switched_to_approval_during_its_set_up_awaits_approval(
     late_customer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late_customer.set_policy(AUTOMATIC)
@@ -176,7 +176,7 @@ def test_a_company_that_is_told_to_ask_while_a_fee_is_set_up_asks_before_it_is_c
     assert len(late_customer.company.fees()) == 1
 
 
-def test_interest_is_charged_on_what_was_owed_although_most_was_paid_since(scenario: Any) -> None:
+def test_interest_is_charged_on_the_balance_at_the_time_although_most_was_paid_since(scenario: Any) -> None:
     """10,000 is late; 9,500 of it are paid on day 28: on what is left, the month's interest would look like usury."""
     scenario.company.customer("Ashdown Ltd")
     scenario.number = scenario.company.invoice("Ashdown Ltd", "10000.00", due_on=days(-6))  # 4 June
@@ -190,7 +190,7 @@ def test_interest_is_charged_on_what_was_owed_although_most_was_paid_since(scena
     assert (fee.state, fee.amount) == ("posted", "190.46")
 
 
-def test_a_fee_waits_with_its_yearly_rate_until_a_person_approves_it(late_customer: Any) -> None:
+def test_a_fee_awaits_approval_with_its_annual_rate(late_customer: Any) -> None:
     draft = run_until_posted(late_customer, HEAD, "draft")
     run_for_days(late_customer, 20, every=5)
     assert list_fees(late_customer) == [draft]
@@ -209,7 +209,7 @@ def test_a_fee_waits_with_its_yearly_rate_until_a_person_approves_it(late_custom
     assert late_customer.company.fees() == {draft.number: Decimal("12.00")}
 
 
-def test_a_draft_that_is_waived_never_reaches_the_books(late_customer: Any) -> None:
+def test_a_waived_draft_is_never_posted(late_customer: Any) -> None:
     draft = run_until_posted(late_customer, HEAD, "draft")
     fees.waive(late_customer.app, [draft.id], by="Ann", reason="an old friend")
     run_for_days(late_customer, 10, every=5)
@@ -221,7 +221,7 @@ def test_a_draft_that_is_waived_never_reaches_the_books(late_customer: Any) -> N
 
 
 @pytest.mark.parametrize("paid", ["", "4.50", "12.00"], ids=["unpaid", "paid in part", "paid"])
-def test_a_waived_fee_leaves_balance_and_income_as_before_to_the_cent(late_customer: Any, paid: str) -> None:
+def test_waiving_a_fee_restores_balance_and_income_to_the_cent(late_customer: Any, paid: str) -> None:
     before = total_receivable(late_customer), income(late_customer)
     fee = run_until_posted(late_customer)
     assert (total_receivable(late_customer), income(late_customer)) == (before[0] + 12, before[1] + 12)
@@ -239,7 +239,7 @@ def test_a_waived_fee_leaves_balance_and_income_as_before_to_the_cent(late_custo
     assert len(list_fees(late_customer)) == 1, "what was waived is not charged again"
 
 
-def test_no_fee_is_dated_in_a_closed_period_and_the_answer_says_until_when(late_customer: Any) -> None:
+def test_no_fee_is_dated_in_a_closed_period_and_the_message_names_its_end(late_customer: Any) -> None:
     late_customer.set_policy(AUTOMATIC)
     run_for_days(late_customer, 2)
     close_books(late_customer, days(35))
@@ -252,7 +252,7 @@ def test_no_fee_is_dated_in_a_closed_period_and_the_answer_says_until_when(late_
     assert late_customer.outbox("rejected") == []
 
 
-def test_a_posted_fee_whose_period_was_closed_meanwhile_is_credited_when_it_is_waived(late_customer: Any) -> None:
+def test_waiving_a_fee_in_a_period_closed_since_credits_it(late_customer: Any) -> None:
     before = total_receivable(late_customer), income(late_customer)
     fee = run_until_posted(late_customer)
     close_books(late_customer, (late_customer.app.now() - timedelta(days=1)).date())
@@ -263,7 +263,7 @@ def test_a_posted_fee_whose_period_was_closed_meanwhile_is_credited_when_it_is_w
     assert (total_receivable(late_customer), income(late_customer)) == before
 
 
-def test_the_fees_of_a_month_make_one_invoice_with_a_line_each(late_customer: Any) -> None:
+def test_monthly_fees_are_one_invoice_with_a_line_for_each(late_customer: Any) -> None:
     other = late_customer.company.invoice("Ashdown Ltd", "300.00", due_on=days(2))
     late_customer.set_policy(f'{AUTOMATIC}invoicing = "monthly"\ninvoice_day = 16\n')
     run_for_days(late_customer, 18)
@@ -281,7 +281,7 @@ def test_the_fees_of_a_month_make_one_invoice_with_a_line_each(late_customer: An
     assert len(list_fees(late_customer)) == 1, "each fee once"
 
 
-def test_the_fees_own_words_and_due_day_are_the_policys(late_customer: Any) -> None:
+def test_the_text_and_due_date_of_a_fee_follow_the_policy(late_customer: Any) -> None:
     fee = run_until_posted(late_customer, f'{AUTOMATIC}due_days = 5\ntext = "Mahngebühr zu {{number}}"\n')
     text, dated_on, due_on = line_and_days(late_customer, fee.number)
     assert text == f"Mahngebühr zu {late_customer.number}"
@@ -299,7 +299,7 @@ def _add_the_ledgers_own_fee(scenario: Any) -> None:
     scenario.company.simulator.edit(scenario.number, Line=[found["Line"][0], line])
 
 
-def test_the_ledgers_own_fee_means_no_second_one(scenario_at: Any) -> None:
+def test_a_late_fee_charged_by_the_ledger_prevents_a_second_one(scenario_at: Any) -> None:
     with scenario_at(NOON, "quickbooks") as scenario:
         scenario.company.customer("Ashdown Ltd")
         scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
@@ -322,7 +322,7 @@ REJECTIONS = {
 }
 
 
-def test_a_fee_that_cannot_be_waived_says_so_and_may_be_asked_for_again(late_customer: Any) -> None:
+def test_a_failed_waiver_is_reported_and_can_be_requested_again(late_customer: Any) -> None:
     fee = run_until_posted(late_customer)
     rule = late_customer.sandbox.faults.refuse(
         400,

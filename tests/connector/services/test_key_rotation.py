@@ -33,9 +33,7 @@ def decrypt_token(app: AppContext, grant_id: int) -> bytes:
     return app.keyring.decrypt(grant.token, associated_data(grant))
 
 
-def test_a_rotation_moves_every_token_to_a_new_key_and_drops_the_old_one(
-    app: AppContext, give_consent: GiveConsent
-) -> None:
+def test_a_rotation_re_encrypts_every_token_and_removes_the_old_key(app: AppContext, give_consent: GiveConsent) -> None:
     rows = [*give_consent(app, "xero"), *give_consent(app, "quickbooks")]
     before, other = app.keyring.key_ids(), reopen(app)
     done = rotate(other)
@@ -68,7 +66,7 @@ def test_a_token_that_is_being_refreshed_meanwhile_is_saved_under_the_new_key(
     assert b"the fresh one" in decrypt_token(reopen(app), row.grant_id or 0)
 
 
-def test_a_consent_that_was_begun_before_a_rotation_is_finished_after_it(
+def test_a_consent_started_before_a_rotation_can_be_finished_after_it(
     app: AppContext, answer_consent: Callable[..., str]
 ) -> None:
     request = begin_consent(app, "xero")
@@ -76,7 +74,7 @@ def test_a_consent_that_was_begun_before_a_rotation_is_finished_after_it(
     assert finish_consent(app, "xero", answer_consent(request.url))
 
 
-def test_a_rotation_that_was_cut_off_leaves_everything_open_and_is_done_again(
+def test_an_interrupted_rotation_leaves_everything_decryptable_and_is_repeated(
     app: AppContext, give_consent: GiveConsent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (row, *_more) = give_consent(app, "quickbooks")
@@ -93,7 +91,9 @@ def test_a_rotation_that_was_cut_off_leaves_everything_open_and_is_done_again(
     assert decrypt_token(app, row.grant_id or 0)
 
 
-def test_what_no_key_opens_is_named_and_keys_may_be_kept(app: AppContext, give_consent: GiveConsent) -> None:
+def test_secrets_that_no_key_decrypts_are_named_and_old_keys_can_be_kept(
+    app: AppContext, give_consent: GiveConsent
+) -> None:
     give_consent(app, "xero")
     file = app.keyring.file
     assert file is not None
@@ -107,7 +107,7 @@ def test_what_no_key_opens_is_named_and_keys_may_be_kept(app: AppContext, give_c
     assert "is not one of this installation's keys" in done.undecryptable[0]
 
 
-def test_keys_of_the_settings_are_sealed_anew_and_named_when_nothing_needs_them(
+def test_keys_from_the_settings_are_rotated_and_unused_ones_are_named(
     app: AppContext, give_consent: GiveConsent
 ) -> None:
     (row, *_more) = give_consent(app, "xero")
@@ -122,7 +122,7 @@ def test_keys_of_the_settings_are_sealed_anew_and_named_when_nothing_needs_them(
     assert decrypt_token(replace(app, keyring=Keyring(keys[:1])), row.grant_id or 0)
 
 
-def test_the_command_says_what_it_did(
+def test_the_command_reports_what_it_did(
     app: AppContext, give_consent: GiveConsent, duewell: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give_consent(app, "xero")
@@ -133,7 +133,7 @@ def test_the_command_says_what_it_did(
     assert all((app.settings.duewell_home / name).exists() for name in names)
 
 
-def test_whatever_is_kept_in_bytes_is_either_rotated_or_known_to_be_no_secret() -> None:
+def test_every_binary_column_is_rotated_or_known_to_hold_no_secret() -> None:
     no_secret = {("malformed_record", "raw"), ("decision_record", "snapshot"), ("passkey", "public_key")}
     kept = {
         (table.name, column.name)

@@ -32,7 +32,7 @@ def company_with_history(scenario: Scenario) -> Scenario:
     return scenario
 
 
-def test_a_diff_lists_and_sums_up_what_changes(company_with_history: Scenario) -> None:
+def test_a_diff_lists_and_summarises_what_changes(company_with_history: Scenario) -> None:
     fewer_steps = ReminderPolicy.from_toml(
         "".join(f'[{step}]\nnew = "off"\n' for step in ("plan_offer", "late_fee", "final_notice", "propose_suspension"))
     )
@@ -47,7 +47,7 @@ def test_a_diff_lists_and_sums_up_what_changes(company_with_history: Scenario) -
     assert policy_evaluation.summarise([]) == "It would change nothing in the next 30 days."
 
 
-def test_a_back_test_replays_the_past_and_sends_nothing(company_with_history: Scenario) -> None:
+def test_a_backtest_replays_the_past_and_sends_nothing(company_with_history: Scenario) -> None:
     [test] = policy_evaluation.backtest(company_with_history.app, company_with_history.connection, 60)
     items = policy_evaluation.list_backtest_emails(test)
     steps = {(item.customer, item.step) for item in items}

@@ -95,7 +95,7 @@ def test_a_night_without_differences_is_logged_once_and_costs_a_few_reads(scenar
     assert "reconciled" not in scenario.run().counts
 
 
-def test_a_comparison_that_was_deferred_starts_anew_with_the_next_run(scenario: Scenario) -> None:
+def test_a_deferred_comparison_starts_again_with_the_next_run(scenario: Scenario) -> None:
     scenario.company.customer("Ashdown Ltd")
     scenario.company.invoice("Ashdown Ltd", "100.00", due_on=days(9))
     scenario.go_live()

@@ -98,7 +98,7 @@ def list_deliveries(site: Site) -> list[WebhookDelivery]:
         return list(session.scalars(select(WebhookDelivery).order_by(col(WebhookDelivery.id))))
 
 
-def test_what_happens_is_told_once_signed_and_only_what_was_asked_for(site: Site, receiver: Receiver) -> None:
+def test_subscribed_events_are_sent_once_and_signed(site: Site, receiver: Receiver) -> None:
     north, south = site.add_company("North Ltd"), site.add_company("South Ltd")
     write_log_line(site, north)  # before anybody asked
     wanted = ["email.sent", "invoice.promised"]
@@ -141,7 +141,7 @@ def test_what_happens_is_told_once_signed_and_only_what_was_asked_for(site: Site
     assert (delivery.deliver_pending(site.app), len(receiver.received), list_deliveries(site)) == (0, 3, [])
 
 
-def test_what_is_not_taken_is_told_again_under_the_same_name_until_the_address_is_given_up(
+def test_an_event_that_is_not_accepted_is_repeated_with_the_same_id_until_the_webhook_stops(
     site: Site, receiver: Receiver
 ) -> None:
     north = site.add_company("North Ltd")
@@ -195,7 +195,7 @@ def test_a_message_that_is_never_accepted_does_not_stop_a_webhook_that_accepts_o
         assert session.get_one(WebhookEndpoint, endpoint).stop_reason == ""
 
 
-def test_a_try_that_was_cut_off_is_made_again_and_one_dead_address_keeps_no_other_waiting(site: Site) -> None:
+def test_an_interrupted_attempt_is_repeated_and_one_dead_endpoint_delays_no_other(site: Site) -> None:
     north, told = site.add_company("North Ltd"), []
     for path in ("dead", "well"):
         endpoints.add_endpoint(site.app, f"https://hooks.example/{path}", by="Ann")
@@ -219,7 +219,7 @@ def test_a_try_that_was_cut_off_is_made_again_and_one_dead_address_keeps_no_othe
     assert "dead" in [name for name, _id in told]
 
 
-def test_nothing_is_told_where_webhooks_are_off(site: Site, receiver: Receiver) -> None:
+def test_nothing_is_sent_while_webhooks_are_off(site: Site, receiver: Receiver) -> None:
     endpoints.add_endpoint(site.app, receiver.url, by="Ann")
     write_log_line(site, site.add_company("North Ltd"))
     from dataclasses import replace  # noqa: PLC0415
@@ -280,12 +280,12 @@ def test_only_allowed_networks_are_reached(
         "file:///etc/passwd", "https://example.com/\r\nX: y",
     ],
 )  # fmt: skip
-def test_an_address_that_looks_wrong_is_refused(url: str) -> None:
+def test_an_invalid_address_is_rejected(url: str) -> None:
     with pytest.raises(DisallowedAddressError):
         check_url(url, "public")
 
 
-def test_the_address_that_was_checked_is_the_one_connected_to_under_the_names_own_certificate(
+def test_the_connection_goes_to_the_checked_address_and_verifies_the_host_names_certificate(
     tmp_path: Path,
 ) -> None:
     authority, context = create_certificate(tmp_path, "hooks.example")

@@ -23,7 +23,7 @@ from connector.emails.inbound.auto_replies import automatic_reason, is_same_ackn
         ({}, "Delivery Status Notification (Failure)"),
     ],
 )
-def test_what_says_that_it_is_automatic_is(headers: dict[str, str], subject: str) -> None:
+def test_an_email_marked_as_automatic_is_automatic(headers: dict[str, str], subject: str) -> None:
     assert automatic_reason(headers, subject)
 
 
@@ -44,11 +44,11 @@ def test_what_says_that_it_is_automatic_is(headers: dict[str, str], subject: str
         ({"return-path": "<>"}, "Re: Invoice INV-1042"),
     ],
 )
-def test_what_relays_desks_and_people_set_and_write_is_no_machine(headers: dict[str, str], subject: str) -> None:
+def test_headers_of_relays_and_help_desks_do_not_make_an_email_automatic(headers: dict[str, str], subject: str) -> None:
     assert automatic_reason(headers, subject) == ""
 
 
-def test_an_acknowledgement_is_known_though_its_numbers_differ() -> None:
+def test_an_acknowledgement_is_recognised_although_its_numbers_differ() -> None:
     first = "Thank you, your request #55121 was received on 9 June at 10:12. We answer within two working days."
     second = "Thank you, your request #55377 was received on 16 June at 09:01. We answer within two working days."
     assert is_same_acknowledgement(pattern_of(first), pattern_of(second))

@@ -39,6 +39,6 @@ def test_where_nothing_of_their_own_is_found_everything_is_kept(text: str) -> No
     assert own_text(text) == text
 
 
-def test_it_does_not_take_long_for_a_text_of_any_shape() -> None:
+def test_parsing_is_fast_for_a_text_of_any_shape() -> None:
     lines = ["On " + "x" * 380, "From: a", "____", "> quoted", "wrote:"] * 2000
     assert own_text("\n".join(lines))

@@ -103,7 +103,9 @@ def test_an_automatic_reply_pauses_nothing_and_a_person_still_reads_it(
         ("", "Re: your email", "bounce.castle.hire@ashdown.example"),
     ],
 )
-def test_in_doubt_a_reply_is_a_persons(scenario: InboundScenario, headers: str, subject: str, sender: str) -> None:
+def test_a_reply_counts_as_written_by_a_person_unless_it_is_certainly_automatic(
+    scenario: InboundScenario, headers: str, subject: str, sender: str
+) -> None:
     assert post_reply(scenario, "Two pallets are missing.", headers, subject=subject, **{"from": sender}) == 200
     [task] = list_tasks(scenario, TaskCode.REPLY)
     assert "Two pallets are missing." in task.reason
@@ -112,7 +114,7 @@ def test_in_doubt_a_reply_is_a_persons(scenario: InboundScenario, headers: str, 
     assert setting.hold_until_on == TODAY + timedelta(days=7)
 
 
-def test_a_help_desk_that_acknowledges_each_email_alike_pauses_once(scenario: InboundScenario) -> None:
+def test_identical_help_desk_acknowledgements_pause_reminders_once(scenario: InboundScenario) -> None:
     text = "Thank you, your request #{} was received. Our payables team replies within two working days."
     assert post_reply(scenario, text.format(5521), id="a1") == 200
     assert len(list_tasks(scenario, TaskCode.REPLY)) == 1
@@ -125,7 +127,7 @@ def test_a_help_desk_that_acknowledges_each_email_alike_pauses_once(scenario: In
     assert "the same acknowledgement as before" in log_text(scenario)
 
 
-def test_a_person_who_writes_the_same_few_words_twice_is_heard_twice(scenario: InboundScenario) -> None:
+def test_a_person_who_writes_the_same_words_twice_creates_two_tasks(scenario: InboundScenario) -> None:
     assert post_reply(scenario, "Paid today.", id="p1") == 200
     assert post_reply(scenario, "Paid today.", id="p2") == 200
     assert len(list_tasks(scenario, TaskCode.REPLY)) == 2

@@ -35,7 +35,7 @@ def warning_for(lines: str, days_late: int, *past_actions: PastAction, **facts: 
         ("rate = 1.5", 7, "once", "1.5"),
     ],
 )
-def test_no_figure_is_announced_that_nobody_has_checked(lines: str, days_late: int, kind: str, figure: str) -> None:
+def test_no_unverified_figure_is_announced(lines: str, days_late: int, kind: str, figure: str) -> None:
     warning = warning_for(lines, days_late)
     assert warning is not None
     assert (warning.kind, warning.figure) == (kind, Decimal(figure))

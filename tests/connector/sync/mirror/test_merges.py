@@ -80,7 +80,7 @@ def test_every_stop_and_hold_of_either_side_holds_for_the_survivor(
         (date(2026, 1, 5), date(2026, 3, 9), date(2026, 3, 9)),
     ],
 )
-def test_late_fees_stay_agreed_only_where_both_sides_agreed(
+def test_late_fees_stay_agreed_only_where_both_customers_agreed(
     two_records: Scenario, merged: str, survivor: str, first: date | None, second: date | None, expected: date | None
 ) -> None:
     for name, agreed_on in ((FIRST, first), (SECOND, second)):
@@ -151,7 +151,7 @@ def test_a_merge_is_logged_with_what_it_keeps(two_records: Scenario) -> None:
     assert text.endswith("The stricter setting of both applies from now on: no email reminders: yes.")
 
 
-def test_one_corrected_invoice_is_no_merge(two_records: Scenario) -> None:
+def test_one_corrected_invoice_is_not_a_merge(two_records: Scenario) -> None:
     """A bookkeeper who moves an invoice to the right customer says nothing about the customer it came from."""
     two_records.company.invoice(FIRST, "50.00", due_on=days(21))
     two_records.run()

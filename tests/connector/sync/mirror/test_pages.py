@@ -121,7 +121,7 @@ def _invoice(mirror: Engine) -> InvoiceRow:
     return row
 
 
-def test_a_page_reads_back_as_it_came(mirror: Engine) -> None:
+def test_a_page_is_read_as_it_was_stored(mirror: Engine) -> None:
     counts = _store(mirror, **FULL_PAGE)
     assert counts == PageCounts(customers=1, invoices=1, payments=1, credits=1, applications=1)
     row = _invoice(mirror).model_dump()
@@ -141,7 +141,7 @@ def test_a_page_reads_back_as_it_came(mirror: Engine) -> None:
     assert (applied.applied_on, applied.amount_e4) == (date(2026, 11, 2), 949999)
 
 
-def test_what_is_stored_in_bulk_is_stored_as_the_tables_store_it(mirror: Engine) -> None:
+def test_rows_stored_in_bulk_equal_rows_stored_by_the_tables(mirror: Engine) -> None:
     _store(mirror, invoices=[INVOICE])
     with writing(mirror) as session:
         session.add(InvoiceRow.model_validate({**_invoice(mirror).model_dump(), "external_id": "i2"}))
@@ -165,13 +165,13 @@ def test_an_older_page_does_not_overwrite_newer_rows(mirror: Engine) -> None:
     assert [row.amount_e4 for row in _all(mirror, ApplicationRow)] == [1190000]
 
 
-def test_a_change_in_the_same_instant_is_taken(mirror: Engine) -> None:
+def test_a_change_in_the_same_instant_is_stored(mirror: Engine) -> None:
     _store(mirror, invoices=[INVOICE])
     assert _store(mirror, invoices=[INVOICE._replace(due=Decimal(0), status=InvoiceStatus.PAID)]).invoices == 1
     assert (_invoice(mirror).is_open, _invoice(mirror).due_e4) == (False, 0)
 
 
-def test_an_undone_application_goes_away_and_others_stay(mirror: Engine) -> None:
+def test_an_undone_application_is_removed_and_others_stay(mirror: Engine) -> None:
     other = ApplicationRecord(CreditKind.PAYMENT, "p9", "i9", date(2026, 11, 2), Decimal(1))
     more = ApplicationRecord(CreditKind.CREDIT_NOTE, "n1", "i1", date(2026, 11, 4), Decimal(6))
     _store(mirror, applications=[APPLIED, other, more], replaced_invoice_ids=["i1"])
@@ -181,7 +181,7 @@ def test_an_undone_application_goes_away_and_others_stay(mirror: Engine) -> None
     assert [row.source_id for row in _all(mirror, ApplicationRow)] == ["p9"]
 
 
-def test_another_company_with_the_same_ids_is_left_alone(mirror: Engine) -> None:
+def test_another_company_with_the_same_ids_is_unchanged(mirror: Engine) -> None:
     _store(mirror, 1, **FULL_PAGE)
     _store(mirror, 2, **FULL_PAGE)
     _store(
@@ -196,7 +196,7 @@ def test_another_company_with_the_same_ids_is_left_alone(mirror: Engine) -> None
 
 
 @pytest.mark.parametrize("at", [LATER, NOON, None])
-def test_what_the_ledger_deleted_is_gone(mirror: Engine, at: datetime | None) -> None:
+def test_records_deleted_in_the_ledger_are_removed(mirror: Engine, at: datetime | None) -> None:
     _store(mirror, **FULL_PAGE)
     gone = [
         DeletedRecord(kind, name, at)
@@ -211,7 +211,7 @@ def test_what_the_ledger_deleted_is_gone(mirror: Engine, at: datetime | None) ->
     assert _store(mirror, deleted=[*gone, DeletedRecord(RecordKind.INVOICE, "i1", at)]).changed == 0
 
 
-def test_an_old_deletion_does_not_take_away_what_came_back(mirror: Engine) -> None:
+def test_an_old_deletion_does_not_remove_a_restored_record(mirror: Engine) -> None:
     _store(mirror, **FULL_PAGE)
     assert (
         _store(
@@ -225,13 +225,13 @@ def test_an_old_deletion_does_not_take_away_what_came_back(mirror: Engine) -> No
     )
 
 
-def test_a_deleted_customer_can_come_back(mirror: Engine) -> None:
+def test_a_deleted_customer_can_be_restored(mirror: Engine) -> None:
     _store(mirror, customers=[CUSTOMER], deleted=[DeletedRecord(RecordKind.CUSTOMER, "c1", NOON)])
     _store(mirror, customers=[CUSTOMER._replace(updated_at=LATER)])
     assert [(row.deleted, row.active) for row in _all(mirror, CustomerRow)] == [(False, True)]
 
 
-def test_what_a_reading_afresh_does_not_bring_is_gone(mirror: Engine) -> None:
+def test_records_missing_from_a_full_resync_are_removed(mirror: Engine) -> None:
     others = [INVOICE._replace(external_id=name, number=name) for name in ("i2", "i3", "i4")]
     _store(mirror, **{**FULL_PAGE, "invoices": [INVOICE, *others]})
     _store(mirror, 2, **FULL_PAGE)
@@ -265,7 +265,7 @@ UNSTORABLE: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("odd", UNSTORABLE, ids=str)
-def test_a_record_the_database_cannot_hold_is_put_aside_and_its_page_goes_on(
+def test_a_record_the_database_cannot_store_is_set_aside_and_its_page_goes_on(
     mirror: Engine, odd: dict[str, Any]
 ) -> None:
     page = _page(invoices=[INVOICE, INVOICE._replace(external_id="odd", **odd), INVOICE._replace(external_id="i3")])
@@ -280,7 +280,7 @@ def test_a_record_the_database_cannot_hold_is_put_aside_and_its_page_goes_on(
     assert [record.external_id for record in page.malformed] == ["odd"]  # for the log
 
 
-def test_an_application_out_of_range_is_put_aside_too(mirror: Engine) -> None:
+def test_an_application_out_of_range_is_set_aside_too(mirror: Engine) -> None:
     counts = _store(mirror, applications=[APPLIED, APPLIED._replace(source_id="odd", amount=Decimal("1E+30"))])
     assert (counts.applications, counts.malformed) == (1, 1)
 
@@ -297,7 +297,7 @@ def test_a_malformed_record_is_kept_raw_until_a_readable_version_comes(mirror: E
     assert [row.reason for row in _all(mirror, MalformedRow)] == ["no id"]
 
 
-def test_a_merged_customers_documents_and_settings_are_the_survivors(mirror: Engine) -> None:
+def test_documents_and_settings_of_a_merged_customer_move_to_the_remaining_one(mirror: Engine) -> None:
     _store(mirror, **FULL_PAGE)
     with writing(mirror) as session:
         session.add(CustomerSetting(connection_id=1, customer_id="c1", no_reminders=True, set_at=NOON))
@@ -312,13 +312,13 @@ def test_a_merged_customers_documents_and_settings_are_the_survivors(mirror: Eng
     assert _store(mirror, customers=[merged, middle, survivor]).changed == 0
 
 
-def test_customers_merged_in_a_circle_do_not_hold_us_up(mirror: Engine) -> None:
+def test_customers_merged_in_a_circle_cause_no_endless_loop(mirror: Engine) -> None:
     circle = [CUSTOMER._replace(merged_into="c2"), CUSTOMER._replace(external_id="c2", merged_into="c1")]
     _store(mirror, **{**FULL_PAGE, "customers": circle})
     assert _invoice(mirror).customer_id in {"c1", "c2"}
 
 
-def test_a_page_that_is_not_committed_leaves_nothing(mirror: Engine) -> None:
+def test_a_page_that_is_not_committed_stores_nothing(mirror: Engine) -> None:
     class BrokenError(Exception):
         pass
 
@@ -348,7 +348,7 @@ def test_a_page_costs_a_fixed_number_of_statements(mirror: Engine) -> None:
         st.tuples(st.integers(0, 5), st.decimals(min_value=0, max_value=10**12, places=4)), min_size=1, max_size=8
     )
 )
-def test_in_whatever_order_versions_arrive_the_newest_stays(
+def test_the_newest_version_stays_in_whatever_order_versions_arrive(
     mirror: Engine, versions: list[tuple[int, Decimal]]
 ) -> None:
     with writing(mirror) as session:

@@ -111,7 +111,7 @@ def _only_invoice(mirrored: Engine) -> Invoice:
     return invoice
 
 
-def test_a_statement_holds_what_the_ledger_said(mirrored: Engine) -> None:
+def test_a_statement_has_the_data_of_the_ledger(mirrored: Engine) -> None:
     _store(
         mirrored,
         customers=[_customer("a", contact_name="Ann", emails="a@x.example, b@x.example", language="de")],
@@ -160,7 +160,7 @@ def test_two_currencies_are_two_statements(mirrored: Engine) -> None:
     assert (eur.credits, len(usd.credits)) == ((), 1)
 
 
-def test_only_those_who_owe_or_settled_lately_are_spoken_of(mirrored: Engine) -> None:
+def test_statements_include_only_customers_who_owe_or_recently_paid(mirrored: Engine) -> None:
     _store(
         mirrored,
         customers=[_customer(name) for name in "abcde"],
@@ -178,13 +178,13 @@ def test_only_those_who_owe_or_settled_lately_are_spoken_of(mirrored: Engine) ->
     assert list(_facts(mirrored, "b", "c")) == ["b"]
 
 
-def test_today_is_the_organisations(mirrored: Engine) -> None:
+def test_today_is_the_date_in_the_company(mirrored: Engine) -> None:
     _store(mirrored, customers=[_customer("a")], invoices=[_paid("1", on=date(2026, 10, 6))])
     assert "a" in _facts(mirrored, now=datetime(2026, 11, 21, 6, 0, tzinfo=UTC))  # still the 20th in Denver
     assert "a" not in _facts(mirrored, now=datetime(2026, 11, 21, 8, 0, tzinfo=UTC))
 
 
-def test_what_a_person_set_wins_over_the_ledger(mirrored: Engine) -> None:
+def test_settings_of_users_override_the_ledger(mirrored: Engine) -> None:
     _store(
         mirrored,
         CustomerSetting(
@@ -219,7 +219,7 @@ def _entry(number: int, kind: OutboxKind, state: OutboxState, **more: Any) -> Ou
     return OutboxEntry(id=number, connection_id=1, key=f"key {number}", kind=kind, state=state, **facts)
 
 
-def test_deeds_say_what_was_done_and_how_sure_that_is(mirrored: Engine) -> None:
+def test_past_actions_say_what_was_done_and_whether_it_is_confirmed(mirrored: Engine) -> None:
     _store(mirrored, customers=[_customer("a")], invoices=[_invoice("1"), _invoice("2", currency="USD")])
     states = (OutboxState.DONE, OutboxState.UNCONFIRMED, OutboxState.SENDING, OutboxState.REJECTED)
     _store(
@@ -262,7 +262,7 @@ def test_deeds_say_what_was_done_and_how_sure_that_is(mirrored: Engine) -> None:
     }
 
 
-def test_a_fee_invoice_of_ours_is_known_by_the_outbox_and_by_its_number(mirrored: Engine) -> None:
+def test_our_fee_invoices_are_recognised_by_the_outbox_and_by_their_numbers(mirrored: Engine) -> None:
     _store(
         mirrored,
         _entry(1, OutboxKind.LATE_FEE, OutboxState.DONE, reference="f1", invoice_id="1", payload={"amounts": {}}),
@@ -289,7 +289,7 @@ def test_an_invoice_whose_newest_version_is_unreadable_is_not_acted_on(mirrored:
     assert not _only_invoice(mirrored).paused
 
 
-def test_a_customer_nobody_told_of_has_no_address(mirrored: Engine) -> None:
+def test_an_unknown_customer_has_no_address(mirrored: Engine) -> None:
     _store(mirrored, invoices=[_invoice("1")])
     assert (_only(mirrored).customer.emails, _only(mirrored).customer.active) == ((), False)
 
@@ -306,7 +306,7 @@ def test_a_customer_nobody_told_of_has_no_address(mirrored: Engine) -> None:
         ("Atlantis", "", "America/Denver"),
     ],
 )
-def test_a_customer_has_the_time_of_his_place(mirrored: Engine, country: str, region: str, zone: str) -> None:
+def test_a_customer_has_the_time_zone_of_their_place(mirrored: Engine, country: str, region: str, zone: str) -> None:
     _store(mirrored, customers=[_customer("a", country=country, region=region)], invoices=[_invoice("1")])
     assert _only(mirrored).customer.time_zone == zone
 
@@ -332,7 +332,7 @@ def test_sizes_come_from_the_last_twelve_months_of_the_same_currency(mirrored: E
     assert sizes == {"9": Size.MEDIUM, "10": Size.LARGE, "5": Size.MEDIUM, "4": Size.MEDIUM}
 
 
-def test_the_top_of_the_revenue_is_never_more_than_a_fifth(mirrored: Engine) -> None:
+def test_strategic_customers_are_never_more_than_a_fifth(mirrored: Engine) -> None:
     names = [f"c{n}" for n in range(10)]
     _store(
         mirrored,
@@ -347,7 +347,7 @@ def test_the_top_of_the_revenue_is_never_more_than_a_fifth(mirrored: Engine) -> 
         assert strategic == names[:expected], shares
 
 
-def test_the_number_of_queries_does_not_grow_with_the_books(mirrored: Engine) -> None:
+def test_the_number_of_queries_does_not_grow_with_the_ledger(mirrored: Engine) -> None:
     def count() -> int:
         statements: list[str] = []
 
@@ -369,7 +369,7 @@ def test_the_number_of_queries_does_not_grow_with_the_books(mirrored: Engine) ->
     assert count() == few
 
 
-def test_every_customer_comes_once_in_order(mirrored: Engine) -> None:
+def test_every_customer_is_returned_once_in_order(mirrored: Engine) -> None:
     names = [f"c{n:04}" for n in range(700)]
     _store(mirrored, customers=[_customer(name) for name in names], invoices=[_invoice(name, name) for name in names])
     with reading(mirrored) as session:
@@ -388,7 +388,7 @@ def _history(customer: str, late: list[int], since: date = date(2026, 3, 2)) -> 
     ]
 
 
-def test_habits_are_learned_from_what_was_settled_before_today(mirrored: Engine) -> None:
+def test_payment_behaviour_is_learned_from_invoices_paid_before_today(mirrored: Engine) -> None:
     paid = [*_history("a", [20] * 8), *_history("b", [0] * 8), _paid("today", "b", TODAY, due_on=date(2026, 10, 1))]
     _store(mirrored, customers=[_customer("a"), _customer("b"), _customer("c")], invoices=paid)
     _store(mirrored, invoices=[_invoice(f"open-{name}", name) for name in "abc"])
@@ -402,7 +402,7 @@ def test_habits_are_learned_from_what_was_settled_before_today(mirrored: Engine)
     assert late.late_share > prompt.late_share
 
 
-def test_an_invoice_that_was_credited_or_written_off_says_nothing_about_how_a_customer_pays(mirrored: Engine) -> None:
+def test_credited_and_written_off_invoices_do_not_count_for_payment_behaviour(mirrored: Engine) -> None:
     on = date(2026, 11, 10)
     _store(
         mirrored,
@@ -440,7 +440,7 @@ def test_a_broken_promise_is_remembered_for_a_year(mirrored: Engine) -> None:
     assert facts["b"] is None
 
 
-def test_habits_follow_a_correction_of_the_books(mirrored: Engine) -> None:
+def test_payment_behaviour_follows_corrections_in_the_ledger(mirrored: Engine) -> None:
     _store(mirrored, invoices=[*_history("a", [20] * 8), _invoice("open")])
     first = _only(mirrored).customer.payment_behaviour
     corrected = [
@@ -453,7 +453,7 @@ def test_habits_follow_a_correction_of_the_books(mirrored: Engine) -> None:
     assert (first.median_days_late, second.median_days_late) == (20, 0)
 
 
-def test_a_payment_plan_that_is_kept_stands_beside_its_invoice(mirrored: Engine) -> None:
+def test_a_kept_payment_plan_is_with_its_invoice(mirrored: Engine) -> None:
     parts = [["2026-12-01", "40.00"], ["2027-01-01", "60.00"]]
     said: dict[str, Any] = {
         "connection_id": 1,
