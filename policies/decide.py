@@ -14,7 +14,7 @@ from policies.invoice_assessment import InvoiceAssessment
 from policies.past_actions import PastActions
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, PastAction, Statement, Step
-from policies.schedule import early_step_due, next_level, notify_owner_due, starts_on, task_step_due
+from policies.schedule import early_step_due, next_level, notify_owner_due, payable_on, task_step_due
 from policies.schedule_adjustments import adjust_schedule
 from policies.segments import segment_of, size_of
 from policies.statement_context import Hold, StatementContext
@@ -58,7 +58,7 @@ def decide(
     agreed = list(agreements.agreement_tasks(assessments))
     actions: list[Action] = [
         *tasks.manual_tasks(assessments, day.past_actions),
-        *tasks.step_tasks(assessments),
+        *tasks.step_tasks(assessments, day.past_actions),
         *tasks.owner_notifications(assessments),
         *agreed,
     ]
@@ -85,7 +85,8 @@ def _build_day_context(
     country = customer.country or company.country
     send_slot = find_send_slot(now, customer_zone, country, policy.send_window, calendar)
     sends_on = send_slot.at.astimezone(company_zone).date() if send_slot.at else today
-    past_actions = PastActions.from_actions(_past_actions(statements))
+    invoices = (invoice for statement in statements for invoice in statement.invoices)
+    past_actions = PastActions.from_actions(_past_actions(statements), invoices)
     return _DayContext(policy, now, today, calendar, past_actions, send_slot, sends_on)
 
 
@@ -141,7 +142,7 @@ def _email_step_due(assessment: InvoiceAssessment, day: _DayContext) -> Step | N
     level = next_level(schedule, invoice, completed)
     if level is not None and level.on <= day.today:
         return level.step
-    if day.today > starts_on(invoice):
+    if day.today > payable_on(invoice):
         return None
     return early_step_due(schedule, invoice, completed, day.today, day.sends_on)
 
@@ -197,7 +198,7 @@ def _postponed_decision(
 
 
 def _pending_decision(assessment: InvoiceAssessment) -> InvoiceDecision:
-    invoice_id, note = assessment.invoice.id, _no_fee_note(assessment)
+    invoice_id, note = assessment.invoice.id, f"{assessment.known_note}{_no_fee_note(assessment)}"
     following = assessment.next_step()
     if following is None:
         reason = f"All steps of the schedule are completed.{note}"

@@ -51,7 +51,8 @@ class SendReminder:
     ``step`` chooses the text. ``completed`` are the (invoice id, step) pairs that this email completes, the leading
     one first; ``listed`` the ids of all invoices it shows, overdue and due soon. ``send_after`` is set where the email
     has to wait for the send window in the customer's time zone. ``suspension_on`` is the date a final notice names.
-    ``recurrence_keys`` holds, by invoice id, the date of the promise that was broken.
+    ``recurrence_keys`` holds, by invoice id, what tells a step from the same one before it: the date of the promise
+    that was broken, or the one from which the step counts since the due date was moved.
     """
 
     customer_id: str

@@ -8,7 +8,7 @@ from datetime import date
 from policies.decisions import ChargeLateFee
 from policies.formatting import format_amount, format_date, format_days
 from policies.receivables import Invoice, Step
-from policies.schedule import SEVERITY, CompletionDates, Schedule, UpcomingStep, starts_on, upcoming_step
+from policies.schedule import SEVERITY, CompletionDates, Schedule, UpcomingStep, payable_on, starts_on, upcoming_step
 from policies.statement_context import Hold, StatementContext
 
 
@@ -47,6 +47,14 @@ class InvoiceAssessment:
     def started_on(self) -> date:
         """The date the schedule counts from."""
         return starts_on(self.invoice)
+
+    @property
+    def known_note(self) -> str:
+        """A sentence about an invoice whose days count from later than its due date; "" about all others."""
+        known_on = self.invoice.known_on
+        if known_on is None or known_on <= payable_on(self.invoice):
+            return ""
+        return f" Days count from {format_date(known_on)}: before, the customer could not know of this due date."
 
     def urgency(self, step: Step) -> tuple[int, date, str]:
         """Return the sort key for the step that leads an email: the most severe first, then the oldest debt."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from policies.receivables import PastAction, Step
-from policies.schedule import DUNNING_LEVELS, EMAIL_STEPS
+from policies.receivables import Invoice, PastAction, Step
+from policies.schedule import DUNNING_LEVELS, EMAIL_STEPS, TASK_STEPS, has_lapsed, starts_on
 from policies.schedule_rules import MONTH_DAYS, WEEK_DAYS
 from policies.sections import Frequency
 
@@ -19,30 +19,54 @@ _NO_STEPS: dict[Step, date] = {}
 class PastActions:
     """Past actions by invoice and step, and the dates on which the customer was contacted.
 
-    ``warned_on`` is the date of the first email after the due date, by invoice; ``manual_on`` holds the email steps
-    that were handed over as a task.
+    ``lapsed`` holds the steps about a due date that is no longer in force: they can be taken again. ``warned_on`` is
+    the date of the first email after the due date, by invoice; ``manual_on`` holds the email steps that were handed
+    over as a task.
     """
 
     by_invoice: dict[str, dict[Step, date]] = field(default_factory=dict)
     warned_on: dict[str, date] = field(default_factory=dict)
     manual_on: dict[str, dict[Step, date]] = field(default_factory=dict)
     fees: dict[str, dict[str, PastAction]] = field(default_factory=dict)
+    lapsed: set[tuple[str, Step]] = field(default_factory=set)
     contact_days: tuple[date, ...] = ()
     thanked_on: date | None = None
 
     @classmethod
-    def from_actions(cls, actions: Iterable[PastAction]) -> PastActions:
-        """Index the past actions of one customer."""
+    def from_actions(cls, actions: Iterable[PastAction], invoices: Iterable[Invoice] = ()) -> PastActions:
+        """Index the past actions of one customer, whose ``invoices`` say which of them have lapsed."""
         index = cls()
+        invoices_by_id = {invoice.id: invoice for invoice in invoices}
         contacts: dict[str, date] = {}
         for action in actions:
-            index._add(action)
-            if action.step is Step.PROMISE_BROKEN and not action.is_contact:  # that call is also the step's call
-                index.by_invoice[action.invoice_id].setdefault(Step.CALL, action.on)
+            invoice = invoices_by_id.get(action.invoice_id)
+            if invoice is not None and has_lapsed(action.step, action.on, invoice):
+                index._add_lapsed(action)
+            else:
+                index._add(action)
+            if action.step is Step.PROMISE_BROKEN and not action.is_contact:
+                index._add_call(action, invoice)
             if action.is_contact:
                 contacts[action.email_key or f"{action.invoice_id} {action.step} {action.on}"] = action.on
         index.contact_days = tuple(sorted(contacts.values()))
         return index
+
+    def _add_call(self, action: PastAction, invoice: Invoice | None) -> None:
+        """Count the call about a broken promise as the schedule's call, too."""
+        if invoice is None or not has_lapsed(Step.CALL, action.on, invoice):
+            self.by_invoice[action.invoice_id].setdefault(Step.CALL, action.on)
+
+    def _add_lapsed(self, action: PastAction) -> None:
+        """Remember that a step was taken about another due date: the invoice has arrived, which is not asked again."""
+        self.lapsed.add((action.invoice_id, action.step))
+        self.by_invoice.setdefault(action.invoice_id, {}).setdefault(Step.RECEIPT_CHECK, action.on)
+
+    def recurrence_key(self, invoice: Invoice, step: Step) -> str:
+        """Return what tells a step from the lapsed one before it: the date from which it counts; "" without one."""
+        if (invoice.id, step) not in self.lapsed:
+            return ""
+        is_level_or_task = step in DUNNING_LEVELS or step in TASK_STEPS
+        return (starts_on(invoice) if is_level_or_task else invoice.due_changed_on or starts_on(invoice)).isoformat()
 
     def _add(self, action: PastAction) -> None:
         invoice_id, step, on = action.invoice_id, action.step, action.on

@@ -203,6 +203,10 @@ class Invoice:
     that its total reaches. ``fee_of`` is the id of the invoice a late fee belongs to; ``ledger_fee`` is true where the
     ledger charged a late fee of its own on it. ``disputed_on``, ``promised_on`` and ``paused_until_on`` come from a
     person or from the ledger. ``balance_changes`` is the history of its balance since issue, oldest first.
+
+    ``known_on`` is set where the customer cannot have known of the invoice, or of so early a due date, before: it was
+    entered, approved, sent or reopened on that day, or its due date was moved forward. ``due_changed_on`` is when its
+    due date last changed.
     """
 
     id: str
@@ -227,6 +231,8 @@ class Invoice:
     paused_until_on: date | None = None
     balance_changes: tuple[BalanceChange, ...] = ()
     payment_plan: PaymentPlan | None = None
+    known_on: date | None = None
+    due_changed_on: date | None = None
 
     def settled_by(self, kind: SettlementKind) -> Decimal:
         """Return how much of it was settled by payments, credits or journal entries."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -42,7 +43,18 @@ def choose_reminder(
     text = (
         f"One email a day: today's is about {lead.invoice.currency}; the next can be sent on {format_date(until_on)}."
     )
-    return _build_reminder(lead, covered, assessments, send_slot, sends_on), Postponement(text, until_on)
+    reminder = _build_reminder(lead, covered, assessments, send_slot, sends_on)
+    return replace(reminder, recurrence_keys=_recurrence_keys(covered, past_actions)), Postponement(text, until_on)
+
+
+def _recurrence_keys(covered: list[InvoiceAssessment], past_actions: PastActions) -> tuple[tuple[str, str], ...]:
+    """Return what tells a step from the same one before it: the promise it is about, or the due date now in force."""
+    keys = [
+        (each.invoice.id, each.broken_promise_key or past_actions.recurrence_key(each.invoice, each.email_step))
+        for each in covered
+        if each.email_step is not None
+    ]
+    return tuple((invoice_id, key) for invoice_id, key in keys if key)
 
 
 def _urgency(assessment: InvoiceAssessment) -> tuple[int, date, str]:
@@ -58,7 +70,6 @@ def _build_reminder(
 ) -> SendReminder:
     completed = tuple((each.invoice.id, each.email_step) for each in covered if each.email_step is not None)
     step = completed[0][1]
-    follow_ups = (each for each in covered if each.email_step is Step.PROMISE_BROKEN)
     return SendReminder(
         customer_id=lead.context.statement.customer.id,
         currency=lead.invoice.currency,
@@ -68,7 +79,6 @@ def _build_reminder(
         reason=_lead_reason(lead, step, send_slot),
         send_after=send_slot.at,
         suspension_on=_suspension_on(covered, sends_on),
-        recurrence_keys=tuple((each.invoice.id, each.broken_promise_key) for each in follow_ups),
     )
 
 

@@ -20,6 +20,7 @@ DUNNING_LEVELS = (Step.PAST_DUE, Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL
 TASK_STEPS = (Step.CALL, Step.ESCALATION_CALL, Step.PROPOSE_SUSPENSION, Step.HAND_OFF_REVIEW)
 EARLY_STEPS = (Step.RECEIPT_CHECK, Step.DISCOUNT_ENDING, Step.BEFORE_DUE, Step.DUE_TODAY)
 EMAIL_STEPS = (*EARLY_STEPS, *DUNNING_LEVELS)
+_ANNOUNCEMENTS = (Step.BEFORE_DUE, Step.DUE_TODAY)
 SEVERITY = {step: 2 * position for position, step in enumerate(Step)}
 SEVERITY[Step.PROMISE_BROKEN] = SEVERITY[Step.SECOND_NOTICE] + 1  # a plan offer or final notice keeps its own text
 
@@ -96,10 +97,31 @@ class UpcomingStep(NamedTuple):
     on: date
 
 
-def starts_on(invoice: Invoice) -> date:
-    """Return the date the schedule counts from: the due date, but never before the invoice date."""
+def payable_on(invoice: Invoice) -> date:
+    """Return the last date on which an invoice is paid in time: the due date, but never before the invoice date."""
     due_on, issued_on = invoice.due_on, invoice.issued_on
     return due_on if due_on is not None and due_on > issued_on else issued_on  # hot: no call of max
+
+
+def starts_on(invoice: Invoice) -> date:
+    """Return the date the schedule and late fees count from.
+
+    That is the date by which it was payable, but not before the customer could know of that.
+    """
+    start_on, known_on = payable_on(invoice), invoice.known_on
+    return known_on if known_on is not None and known_on > start_on else start_on
+
+
+def has_lapsed(step: Step, on: date, invoice: Invoice) -> bool:
+    """Return whether a step completed on a day was about a due date that is no longer in force.
+
+    What comes after the due date counts only if it came after the one in force; what announces the due date only if
+    it announced that one. The account owner, who knows of the delay, is not alerted again.
+    """
+    if step in DUNNING_LEVELS or step in TASK_STEPS:
+        return on <= starts_on(invoice)
+    changed_on = invoice.due_changed_on
+    return step in _ANNOUNCEMENTS and changed_on is not None and on < changed_on
 
 
 def next_level(schedule: Schedule, invoice: Invoice, completed: CompletionDates) -> UpcomingStep | None:
@@ -126,20 +148,18 @@ def _next_level(schedule: Schedule, start_on: date, completed: CompletionDates) 
     return DunningLevel(level.step, max(level.day, (completed[before.step] - start_on).days + level.day - before.day))
 
 
-def early_steps(schedule: Schedule, invoice: Invoice, completed: CompletionDates) -> list[tuple[Step, date, date]]:
+def early_steps(schedule: Schedule, invoice: Invoice) -> list[tuple[Step, date, date]]:
     """List the steps up to the due date in order, each with the first and the last date on which it makes sense."""
     if invoice.due_on is None:
         return []
-    due_on = starts_on(invoice)
+    due_on = payable_on(invoice)
     days = _early_days(schedule, invoice, due_on)
     steps: list[tuple[Step, date, date]] = []
     for position, (step, on) in enumerate(days):
         is_last = position + 1 == len(days)
         following_on = due_on + timedelta(days=_MIN_EARLY_GAP_DAYS) if is_last else days[position + 1][1]
         last_on = _last_valid_on(step, invoice, due_on, following_on)
-        # A due date that was moved out would ask after a reminder whether the invoice arrived.
-        too_late = step is Step.RECEIPT_CHECK and any(level in completed for level in DUNNING_LEVELS)
-        if on <= last_on and not too_late:
+        if on <= last_on:
             steps.append((step, on, last_on))
     return steps
 
@@ -174,7 +194,7 @@ def early_step_due(
 ) -> Step | None:
     """Return the early step that is due today and still makes sense on the date the email can be sent."""
     found: Step | None = None
-    for step, on, last_on in early_steps(schedule, invoice, completed):
+    for step, on, last_on in early_steps(schedule, invoice):
         if step in completed:
             found = None  # every step before a completed one is over
         elif on <= today and sends_on <= last_on:
@@ -228,8 +248,8 @@ def upcoming_step(
     start_on = starts_on(invoice)
     days_late = (today - start_on).days
     days: list[tuple[int, Step]] = []
-    if days_late <= 0:
-        early = early_steps(schedule, invoice, completed)
+    if today <= payable_on(invoice):
+        early = early_steps(schedule, invoice)
         days += [((on - start_on).days, step) for step, on, _ in early if step not in completed]
     level = _next_level(schedule, start_on, completed)
     if level is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 
 from policies.calendar import add_business_days
@@ -16,7 +17,7 @@ from policies.schedule import DUNNING_LEVELS
 _MAX_LISTED = 3  # invoices named in a sentence
 
 
-def step_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:
+def step_tasks(assessments: Sequence[InvoiceAssessment], past_actions: PastActions) -> Iterable[CreateTask]:
     """Yield one task per step that is due, for all invoices it is due for.
 
     A call about a promise broken today takes the place of the scheduled call.
@@ -27,7 +28,13 @@ def step_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]
             if not (assessment.broken_agreement and step is Step.CALL):
                 due.setdefault(step, []).append(assessment)
     for step, group in due.items():
-        yield _build_task(group, step, step.value, f"{step_title(step)}: {_summary(group)}")
+        task = _build_task(group, step, step.value, f"{step_title(step)}: {_summary(group)}")
+        yield replace(task, recurrence_key=_recurrence_key(group, step, past_actions))
+
+
+def _recurrence_key(group: Sequence[InvoiceAssessment], step: Step | None, past_actions: PastActions) -> str:
+    """Return what tells a task from one about an earlier due date."""
+    return max((past_actions.recurrence_key(each.invoice, step) for each in group if step is not None), default="")
 
 
 def task_reason(assessment: InvoiceAssessment, step: Step) -> str:
@@ -54,7 +61,8 @@ def manual_tasks(assessments: Sequence[InvoiceAssessment], past_actions: PastAct
     reason = lead.hold.reason if lead.hold else ""
     step_name = STEP_NAMES[lead.email_step or Step.PAST_DUE]
     text = f"{reason} In place of the {step_name}: {_summary(group)}"
-    yield _build_task(group, lead.email_step, lead.hold_code, text)
+    task = _build_task(group, lead.email_step, lead.hold_code, text)
+    yield replace(task, recurrence_key=_recurrence_key(group, lead.email_step, past_actions))
 
 
 def _needs_task(assessment: InvoiceAssessment) -> bool:

@@ -57,6 +57,7 @@ class InvoiceRecord(NamedTuple):
 
     ``lines`` is compact JSON: a list of ``[description, amount as text, item]``. ``discount_amount`` and
     ``discount_until_on`` come from the payment terms. ``ledger_fee`` marks a late-fee line of the ledger's own.
+    ``created_at`` is when it was entered, where the ledger says so, whatever its own dates are.
     """
 
     external_id: str
@@ -78,6 +79,7 @@ class InvoiceRecord(NamedTuple):
     version: str
     lines: str
     updated_at: datetime
+    created_at: datetime | None = None
 
 
 class PaymentRecord(NamedTuple):

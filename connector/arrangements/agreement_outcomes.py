@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from policies.agreements import grace_ends_on
 from policies.decisions import CreateTask
 from policies.formatting import format_date, format_days
 from policies.policy import ReminderPolicy
-from policies.receivables import InvoiceStatus
+from policies.receivables import InvoiceStatus, Step
 from providers.geo import country_code
 
 _BROKEN_KINDS: dict[str, AgreementKind] = {
@@ -76,8 +76,7 @@ def record_broken_from_emails(ctx: RunContext, session: Session, drafts: Sequenc
     """Record the broken promises that emails ask about, once each, though every run plans the emails again."""
     for draft in drafts:
         payload = draft.payload
-        for invoice_id, promised in payload.recurrence_keys.items() if isinstance(payload, EmailPayload) else ():
-            promised_on = date.fromisoformat(promised)
+        for invoice_id, promised_on in _broken_promises(payload) if isinstance(payload, EmailPayload) else ():
             query = select(Agreement).where(
                 col(Agreement.connection_id) == ctx.connection_id,
                 col(Agreement.invoice_id) == invoice_id,
@@ -93,6 +92,13 @@ def record_broken_from_emails(ctx: RunContext, session: Session, drafts: Sequenc
             if agreement.state == AgreementState.OPEN:
                 text = f"The payment promised for {format_date(promised_on)} did not arrive."
                 _close(ctx, session, agreement, _Outcome(AgreementState.BROKEN, text))
+
+
+def _broken_promises(payload: EmailPayload) -> Iterator[tuple[str, date]]:
+    """Yield the invoices whose broken promise an email asks about, with the promised dates."""
+    for invoice_id, step in payload.completed:
+        if step == Step.PROMISE_BROKEN:
+            yield invoice_id, date.fromisoformat(payload.recurrence_keys[invoice_id])
 
 
 def _find_finished(session: Session, connection_id: int, today: date) -> Sequence[tuple[Agreement, InvoiceRow]]:

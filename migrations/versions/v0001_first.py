@@ -561,6 +561,10 @@ Table(
     Column("version", String, nullable=False),
     Column("lines", Text, nullable=False),
     Column("updated_at", _INSTANT),
+    Column("known_at", _INSTANT),
+    Column("sent_at", _INSTANT),
+    Column("earliest_due_on", Date),
+    Column("due_changed_at", _INSTANT),
     Index("ix_invoice_customer", "connection_id", "customer_id"),
 )
 Table(

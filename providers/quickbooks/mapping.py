@@ -130,6 +130,7 @@ def map_invoice(record: Invoice, context: MappingContext) -> InvoiceRecord:
         record.sync_token,
         lines_json,
         to_utc(record.meta_data.last_updated_time),
+        _created_at(record.meta_data.create_time),
     )
 
 
@@ -278,6 +279,14 @@ def is_late_fee(name: str) -> bool:
 def to_utc(at: datetime) -> datetime:
     """Return the instant in UTC; Intuit always has an offset, a missing one is taken as UTC."""
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _created_at(text: str | None) -> datetime | None:
+    """Return when a record was created; None where that cannot be read, which makes nothing else unreadable."""
+    try:
+        return to_utc(datetime.fromisoformat(text)) if text else None
+    except ValueError:
+        return None
 
 
 def check_amounts(record: Struct) -> None:

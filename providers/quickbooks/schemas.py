@@ -26,9 +26,10 @@ class Ref(Struct, gc=False):
 
 
 class Meta(Struct, rename="pascal", gc=False):
-    """When the object was last changed; with the company's offset."""
+    """When the object was last changed, and when it was created; with the company's offset."""
 
     last_updated_time: datetime
+    create_time: str | None = None
 
 
 class EmailAddress(Struct, rename="pascal", gc=False):

@@ -23,7 +23,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import OutboxEntry
 from connector.run import RunResult, run_connection
 from connector.settings import load_settings
-from connector.vocabulary import ConnectionMode, OutboxState, RunOutcome
+from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, RunOutcome
 from sandbox import Sandbox
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)  # a Wednesday; noon in London, where the small companies are
@@ -98,6 +98,13 @@ class SandboxCompany:
             return
         self.simulator.delete_payment(self.simulator.find(number)["LinkedTxn"][-1]["TxnId"])
 
+    def move_due(self, number: str, due_on: date) -> None:
+        """Change the due date of an invoice."""
+        if self.provider == "xero":
+            self.simulator.edit(number, due_on=due_on.isoformat(), **self.company_filter)
+        else:
+            self.simulator.edit(number, DueDate=due_on.isoformat())
+
     def void(self, number: str) -> None:
         self.simulator.void(number, **self.company_filter)
 
@@ -168,6 +175,11 @@ class Scenario:
         """Return recipients and subject of every email to a customer that the email service accepted."""
         own = self.app.settings.mail_from
         return [(tuple(email.to), email.subject) for email in self.sandbox.sendgrid.emails() if own not in email.to]
+
+    def sent_steps(self) -> list[tuple[date, str]]:
+        """Return the day and the step of every email that was sent to a customer, oldest first."""
+        entries = [entry for entry in self.outbox("done") if entry.kind == OutboxKind.EMAIL]
+        return [(entry.ended_at.date(), entry.step) for entry in reversed(entries) if entry.ended_at is not None]
 
     @property
     def today(self) -> date:

@@ -33,7 +33,13 @@ class CustomerRow(SQLModel, table=True):
 
 
 class InvoiceRow(SQLModel, table=True):
-    """A sales invoice as the ledger has it. ``is_open``: it is authorised and has a balance due."""
+    """A sales invoice as the ledger has it. ``is_open``: it is authorised and has a balance due.
+
+    ``known_at`` is set where the customer cannot have known of the invoice, or of so early a due date, before that
+    instant: it was entered, approved or reopened then, or its due date was moved to before every earlier one
+    (``earliest_due_on``). ``sent_at`` is when one that was not sent to the customer was; ``due_changed_at`` is the last
+    change of its due date.
+    """
 
     __tablename__: ClassVar[Any] = "invoice"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
@@ -57,6 +63,10 @@ class InvoiceRow(SQLModel, table=True):
     version: str = ""
     lines: str = text_column("[]")
     updated_at: datetime | None = instant_column()
+    known_at: datetime | None = instant_column()
+    sent_at: datetime | None = instant_column()
+    earliest_due_on: date | None = None
+    due_changed_at: datetime | None = instant_column()
     # One index only: each costs a first load a fifth of its time, and a scan of a company's invoices takes 50 ms.
     __table_args__ = (Index("ix_invoice_customer", "connection_id", "customer_id"),)
 

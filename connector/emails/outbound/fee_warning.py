@@ -59,7 +59,7 @@ def _earliest_fee_on(policy: ReminderPolicy, statement: Statement, invoice: Invo
     schedule = policy.schedules[segment, size_of(invoice, policy.sizes)]
     if schedule.late_fee is None or invoice.fee_of or invoice.ledger_fee:
         return None
-    past_actions = PastActions.from_actions(statement.past_actions)
+    past_actions = PastActions.from_actions(statement.past_actions, statement.invoices)
     if past_actions.fees.get(invoice.id) and policy.late_fees.kind not in MONTHLY_KINDS:
         return None  # charged once, and it has been
     late_from = max(schedule.late_fee, policy.late_fees.grace_days + 1)

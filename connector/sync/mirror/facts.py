@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row
 
@@ -109,7 +110,27 @@ class InvoiceOverrides(NamedTuple):
     paused_until_on: date | None = None
 
 
+class KnownDates(NamedTuple):
+    """Since when the customer can know of an invoice and its due date, and when that date last changed."""
+
+    known_on: date | None = None
+    due_changed_on: date | None = None
+
+
+def build_known_dates(row: SqlRow, contacted_at: datetime | None, zone: ZoneInfo) -> KnownDates:
+    """Return the dates in the company's time zone.
+
+    An invoice that was sent after the customer had been contacted about it (``contacted_at``) was only sent again.
+    """
+    known_at, sent_at, changed_at = row.known_at, row.sent_at, row.due_changed_at
+    if sent_at is not None and (contacted_at is None or contacted_at > sent_at):
+        known_at = max(known_at or sent_at, sent_at)
+    days = (at.astimezone(zone).date() if at is not None else None for at in (known_at, changed_at))
+    return KnownDates(*days)
+
+
 NO_OVERRIDES = InvoiceOverrides()
+NEVER_CHANGED = KnownDates()
 # In the order in which ``build_invoice`` unpacks them, because access by a row's names is slow.
 INVOICE_COLUMNS = (
     "external_id", "number", "customer_id", "currency", "issued_on", "due_on", "total_e4", "due_e4", "status",
@@ -126,6 +147,7 @@ def build_invoice(
     fee_of: str | None,
     unreadable: bool,
     payment_plan: PaymentPlan | None = None,
+    known: KnownDates = NEVER_CHANGED,
 ) -> Invoice:
     """Return the facts of an invoice. With an ``unreadable`` newer version it is paused: it may be paid by now."""
     (
@@ -157,6 +179,8 @@ def build_invoice(
         paused_until_on=None if unreadable else overrides.paused_until_on,
         balance_changes=changes,
         payment_plan=payment_plan,
+        known_on=known.known_on,
+        due_changed_on=known.due_changed_on,
     )
 
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, select, text
+from sqlalchemy import Select, or_, select, text
 
 from connector.sync.mirror.customer_batch import TABLES, CustomerBatch
 from connector.sync.mirror.facts import (
     INVOICE_COLUMNS,
+    NEVER_CHANGED,
     NO_OVERRIDES,
+    KnownDates,
     build_balance_changes,
     build_credit,
     build_invoice,
+    build_known_dates,
     build_payment_plan,
     build_unapplied_payment,
 )
 from connector.sync.mirror.past_actions import ChargedFees
 from connector.sync.mirror.portfolio_stats import InvoicePercentiles
 from connector.vocabulary import AgreementKind, AgreementState
-from policies.receivables import BalanceChange, Credit, Invoice, PaymentPlan
+from policies.receivables import BalanceChange, Credit, Invoice, PastAction, PaymentPlan
 
 _INVOICE = TABLES["invoice"]
 _TOTAL = INVOICE_COLUMNS.index("total_e4")
@@ -31,12 +35,15 @@ def load_invoices(
     fees: ChargedFees,
     unreadable: Collection[str],
     percentiles: Mapping[str, InvoicePercentiles],
+    past_actions: Mapping[str, Sequence[PastAction]],
+    zone: ZoneInfo,
 ) -> dict[str, list[Invoice]]:
     """Return each customer's invoices, open or recently closed, ordered by due date."""
     ids = select(_INVOICE.c.external_id).where(batch.on_statement())  # a subquery: passing thousands of ids is slow
     setting = TABLES["invoice_setting"]
     overrides = batch.one_per_key(select(setting).where(batch.with_ids(setting, "invoice_id", ids)), "invoice_id")
     changes, plans = _balance_changes(batch, ids), _payment_plans(batch, ids)
+    known = _known_dates(batch, past_actions, zone)
     query = select(*(_INVOICE.c[name] for name in INVOICE_COLUMNS), _INVOICE.c.reference).where(batch.on_statement())
     query = query.order_by(_INVOICE.c.due_on, _INVOICE.c.number, _INVOICE.c.external_id)
     found: defaultdict[str, list[Invoice]] = defaultdict(list)
@@ -52,9 +59,22 @@ def load_invoices(
                 fee_of=fees.find_original(batch, external_id, number, reference, customer_id),
                 unreadable=external_id in unreadable,
                 payment_plan=plans.get(external_id),
+                known=known.get(external_id, NEVER_CHANGED),
             )
         )
     return found
+
+
+def _known_dates(
+    batch: CustomerBatch, past_actions: Mapping[str, Sequence[PastAction]], zone: ZoneInfo
+) -> dict[str, KnownDates]:
+    """Return the dates of the invoices that were entered late, sent late or moved, by their ids."""
+    columns = (_INVOICE.c.known_at, _INVOICE.c.sent_at, _INVOICE.c.due_changed_at)
+    is_any = or_(*(column.is_not(None) for column in columns))
+    rows = batch.session.execute(select(_INVOICE.c.external_id, *columns).where(batch.on_statement(), is_any)).all()
+    contacts = [each for actions in past_actions.values() for each in actions if each.is_contact] if rows else []
+    first_at = {each.invoice_id: each.at for each in sorted(contacts, key=lambda each: each.at, reverse=True)}
+    return {row.external_id: build_known_dates(row, first_at.get(row.external_id), zone) for row in rows}
 
 
 def load_credits(batch: CustomerBatch) -> dict[str, list[Credit]]:

@@ -30,11 +30,12 @@ from sqlalchemy import (
 from sqlalchemy import Connection as Database
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, col
 
 from connector.db.tables import (
     ApplicationRow,
     CompletedStep,
+    Connection,
     CreditRow,
     CustomerRow,
     CustomerSetting,
@@ -46,7 +47,7 @@ from connector.sync.mirror import applications, erased, merges, sweep
 from connector.sync.mirror.statements import load_statements
 from connector.sync.mirror.upserts import STORAGE, DatedRecord, SqlRow, build_malformed_row, build_rows, upsert_text
 from policies.receivables import InvoiceStatus
-from providers.ledger import ChangePage, CreditRecord, DeletedRecord, MalformedRecord, RecordKind
+from providers.ledger import ChangePage, CreditRecord, DeletedRecord, InvoiceRecord, MalformedRecord, RecordKind
 
 __all__ = ["PageCounts", "load_statements", "store_page"]
 
@@ -91,7 +92,7 @@ def store_page(session: Session, connection_id: int, page: ChangePage, *, at: da
         sweep.start_sweep(database, connection_id)
     writer = _PageWriter(database, connection_id, page)
     customers = writer.records("customer", page.customers)
-    invoices = writer.records("invoice", page.invoices)
+    invoices = writer.records("invoice", _with_entry_times(session, connection_id, page.invoices))
     payments = writer.records("payment", page.payments)
     credit_notes = writer.records("credit", page.credits)
     deleted = sum(map(writer.delete, [*page.deleted, *sweep.mark_seen(database, connection_id, page)]))
@@ -108,6 +109,19 @@ def store_page(session: Session, connection_id: int, page: ChangePage, *, at: da
         if isinstance(row, _MIRRORED):  # loaded before, and perhaps changed by the statements above
             session.expire(row)
     return counts
+
+
+def _with_entry_times(session: Session, connection_id: int, records: list[InvoiceRecord]) -> list[InvoiceRecord]:
+    """Return invoices with when each was entered; without, during a company's first load.
+
+    What a ledger already has then may have been imported, and its customers have known of it for long. Later, an
+    invoice was entered when the ledger says so, or else at the latest when the version first seen was made.
+    """
+    query = select(col(Connection.first_pull_done_at)).where(col(Connection.id) == connection_id)
+    is_first_load = session.execute(query).scalar() is None
+    if is_first_load:
+        return [each._replace(created_at=None) if each.created_at else each for each in records]
+    return [each._replace(created_at=min(each.created_at or each.updated_at, each.updated_at)) for each in records]
 
 
 class _PageWriter:

@@ -75,7 +75,8 @@ class _StatementReader:
         self._session = session
         self._connection_id: int = connection.id
         self._connection = connection
-        self._today = now.astimezone(ZoneInfo(connection.time_zone)).date()
+        self._zone = ZoneInfo(connection.time_zone)
+        self._today = now.astimezone(self._zone).date()
         self._closed_since_on = self._today - timedelta(days=closed_days)
         self._company: Company = build_company(connection)
         self._portfolio_stats: PortfolioStats = load_portfolio_stats(session, connection, self._today)
@@ -124,7 +125,7 @@ class _StatementReader:
     def _load_batch(self, customer_ids: list[str]) -> CustomerData:
         batch = CustomerBatch(self._session, self._connection_id, customer_ids, self._closed_since_on)
         customer, setting = TABLES["customer"], TABLES["customer_setting"]
-        history = self._history(batch)
+        history, past_actions = self._history(batch), load_past_actions(batch, self._fees)
         return CustomerData(
             customers=batch.one_per_key(
                 select(customer).where(batch.of_customers(customer, "external_id")), "external_id"
@@ -134,9 +135,11 @@ class _StatementReader:
             payment_behaviour=customer_behaviour.load_payment_behaviour(
                 self._session, self._connection_id, history, self._portfolio_stats.baseline, self._today
             ),
-            invoices=open_items.load_invoices(batch, self._fees, self._unreadable, self._portfolio_stats.percentiles),
+            invoices=open_items.load_invoices(
+                batch, self._fees, self._unreadable, self._portfolio_stats.percentiles, past_actions, self._zone
+            ),
             credits=open_items.load_credits(batch),
-            past_actions=load_past_actions(batch, self._fees),
+            past_actions=past_actions,
         )
 
     def _statements(self, customer_id: str, loaded: CustomerData) -> Iterator[Statement]:

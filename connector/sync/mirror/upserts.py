@@ -14,9 +14,10 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Dialect, and_, or_
+from sqlalchemy import ColumnElement, Dialect, Table, and_, case, func, literal_column, or_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlmodel import SQLModel
 
 import connector.db.tables  # noqa: F401  # fills the metadata
@@ -35,7 +36,12 @@ Values = Sequence[Any]  # of a column
 SqlRow = tuple[Any, ...]
 DatedRecord = CustomerRecord | InvoiceRecord | PaymentRecord | CreditRecord  # with an id and an instant of change
 Record = DatedRecord | ApplicationRecord
-_NOT_COMPARED = {"seen_at"}  # columns that do not make a row a different one
+# Columns that do not make a row a different one
+_NOT_COMPARED = {"seen_at", "known_at", "sent_at", "earliest_due_on", "due_changed_at"}
+# As SQL text, because a compiled upsert has only the parameters of its row
+_NOT_OWED: tuple[ColumnElement[Any], ...] = tuple(
+    literal_column(f"'{status}'") for status in (InvoiceStatus.DRAFT, InvoiceStatus.VOIDED, InvoiceStatus.DELETED)
+)
 _WITH_FRACTION = len("2026-11-21T12:00:00.250000Z")
 
 
@@ -87,12 +93,28 @@ def upsert_text(table_name: str, dialect_name: str) -> str:
     condition = or_(*(table.c[name].is_distinct_from(new[name]) for name in values if name not in _NOT_COMPARED))
     if "updated_at" in table.c:
         condition = and_(or_(table.c.updated_at.is_(None), new.updated_at >= table.c.updated_at), condition)
-    statement = insert.on_conflict_do_update(
-        table.primary_key, set_={name: new[name] for name in values}, where=condition
-    )
+    changes = {name: new[name] for name in values}
+    if table_name == "invoice":
+        changes |= _date_changes(table, new)
+    statement = insert.on_conflict_do_update(table.primary_key, set_=changes, where=condition)
     return str(
         statement.compile(dialect=_DIALECTS[dialect_name](), column_keys=[column.name for column in table.columns])
     )
+
+
+def _date_changes(old: Table, new: ReadOnlyColumnCollection[str, ColumnElement[Any]]) -> dict[str, ColumnElement[Any]]:
+    """Return what a newer version of an invoice changes about since when the customer can know of it."""
+    earliest_on = func.coalesce(old.c.earliest_due_on, old.c.due_on)
+    is_reopened = and_(old.c.status.in_(_NOT_OWED), new.status.not_in(_NOT_OWED))
+    is_earlier = or_(new.due_on < earliest_on, and_(earliest_on.is_(None), new.due_on.is_not(None)))
+    is_sent = and_(old.c.sent_to_customer.is_(False), new.sent_to_customer.is_(True))
+    is_moved = new.due_on.is_distinct_from(old.c.due_on)
+    return {
+        "known_at": case((or_(is_reopened, is_earlier), new.updated_at), else_=old.c.known_at),
+        "sent_at": case((is_sent, new.updated_at), else_=old.c.sent_at),
+        "earliest_due_on": case((or_(is_reopened, is_earlier), new.due_on), else_=earliest_on),
+        "due_changed_at": case((is_moved, new.updated_at), else_=old.c.due_changed_at),
+    }
 
 
 Columns = Mapping[str, Values]
@@ -109,6 +131,14 @@ def _date(name: str) -> ColumnBuilder:
 
 def _instant(name: str) -> ColumnBuilder:
     return lambda columns, to: to.instants(columns[name])
+
+
+def _instant_or_none(name: str) -> ColumnBuilder:
+    return lambda columns, to: to.instants(columns[name]) if columns[name][0] is not None else columns[name]
+
+
+def _none(columns: Columns, _to: Storage) -> Values:
+    return [None] * len(columns["external_id"])
 
 
 def _money(name: str) -> ColumnBuilder:
@@ -156,6 +186,10 @@ _COLUMN_BUILDERS: dict[str, list[ColumnBuilder]] = {
         _date("discount_until_on"),
         *map(_copied, ("reference", "ledger_fee", "version", "lines")),
         _instant("updated_at"),
+        _instant_or_none("created_at"),
+        _none,
+        _date("due_on"),
+        _none,
     ],
     "payment": [
         _copied("external_id"),

@@ -52,13 +52,13 @@ def restore_after_a_day(scenario: Scenario, tmp_path: Path) -> Callable[[], None
     """Return a function that restores a backup from before some emails, notes and a late fee."""
     scenario.company.invoice(scenario.company.customer("Ashdown Ltd"), "1200.00", due_on=scenario.days_ago(6))
     scenario.company.invoice(scenario.company.customer("Birch Ltd"), "300.00", due_on=scenario.days_ago(14))
+    scenario.company.invoice(scenario.company.customer("Cole Ltd"), "500.00", due_on=scenario.days_ago(-1))
     scenario.go_live()
     scenario.set_policy(FEES)
     scenario.run()
     scenario.pass_days(5)
     tmp_path.chmod(0o700)
     write_backup(scenario.app.engine, tmp_path / "backup.db", at=scenario.sandbox.clock.now())
-    scenario.company.invoice(scenario.company.customer("Cole Ltd"), "500.00", due_on=scenario.days_ago(6))
     for _day in range(4):
         scenario.run()
         scenario.pass_days(1)
@@ -97,7 +97,7 @@ def test_reminders_continue_after_a_restore(scenario: Scenario, restore_after_a_
     restore_after_a_day()
     scenario.run()
     before = len(scenario.customer_emails())
-    scenario.company.invoice(scenario.company.customer("Dent Ltd"), "90.00", due_on=scenario.days_ago(8))
+    scenario.company.invoice(scenario.company.customer("Dent Ltd"), "90.00", due_on=scenario.today, on=scenario.today)
     scenario.sandbox.clock.advance(timedelta(hours=1))
     scenario.run()
     assert len(scenario.customer_emails()) == before + 1
@@ -110,7 +110,7 @@ def test_without_a_searchable_email_log_notes_prove_emails_and_the_others_need_a
     folder.mkdir()
     monkeypatch.setattr("providers.eml.mailer.EmlMailer.can_find_sent", False)
     restore_after_a_day()
-    scenario.company.invoice(scenario.company.customer("Dent Ltd"), "90.00", due_on=scenario.days_ago(8))
+    scenario.company.invoice(scenario.company.customer("Dent Ltd"), "90.00", due_on=scenario.today, on=scenario.today)
     settings = scenario.app.settings.model_copy(update={"sendgrid_api_key": "", "eml_folder": folder})
     scenario.app = replace(scenario.app, settings=settings)
     scenario.run()

@@ -97,7 +97,7 @@ def test_a_rejected_api_key_stops_emails_until_it_is_replaced(late_customer: Sce
 
 def test_one_rejected_email_does_not_stop_the_others(late_customer: Scenario) -> None:
     late_customer.company.customer("Birch & Co")
-    late_customer.company.invoice("Birch & Co", "70.00", due_on=days(-7))
+    late_customer.company.invoice("Birch & Co", "70.00", due_on=days(0), on=days(0))
     late_customer.sandbox.faults.refuse(400, body='{"errors":[{"message":"no"}]}', service="sendgrid", kind="email")
     late_customer.run()
     assert len(late_customer.customer_emails()) == 1

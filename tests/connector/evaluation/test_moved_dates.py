@@ -1,0 +1,164 @@
+"""Due dates that move, and invoices that are entered, approved or sent long after their date."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from connector.connections.registry import set_mode
+from connector.db.engine import reading, writing
+from connector.db.tables import InvoiceDecisionRow, InvoiceRow
+from connector.outbox import approvals
+from connector.vocabulary import ConnectionMode, OutboxKind
+from tests.connector.scenario import Scenario, days
+
+FEES = """
+[late_fees]
+enabled = true
+approval = "automatic"
+terms_agreed_on = 2025-01-01
+"""
+
+
+def reason_of(scenario: Scenario, number: str) -> str:
+    """Return the reason of the decision about an invoice."""
+    query = select(InvoiceDecisionRow).join(InvoiceRow, col(InvoiceRow.external_id) == InvoiceDecisionRow.invoice_id)
+    with reading(scenario.app.engine) as session:
+        return session.scalars(query.where(col(InvoiceRow.number) == number)).one().reason
+
+
+def fee_amounts(scenario: Scenario) -> list[tuple[date, Any]]:
+    """Return the day and the amount of every late fee posted, oldest first."""
+    entries = [entry for entry in scenario.outbox("done") if entry.kind == OutboxKind.LATE_FEE]
+    return [(entry.ended_at.date(), entry.payload["amount"]) for entry in reversed(entries) if entry.ended_at]
+
+
+def test_after_a_due_date_is_moved_out_reminders_start_again(late_customer: Scenario) -> None:
+    late_customer.run()
+    assert [step for _on, step in late_customer.sent_steps()] == ["past_due"]
+    late_customer.pass_days(1)
+    late_customer.company.move_due(late_customer.number, days(30))
+    late_customer.run_for_days(60)
+    steps = late_customer.sent_steps()[1:]
+    assert [step for _on, step in steps[:4]] == ["before_due", "due_today", "past_due", "second_notice"]
+    assert steps[0][0] == days(23)
+    assert days(33) <= steps[2][0] <= days(35)
+
+
+def test_a_due_date_moved_out_and_back_continues_where_it_stopped(late_customer: Scenario) -> None:
+    late_customer.run()
+    late_customer.pass_days(1)
+    late_customer.company.move_due(late_customer.number, days(30))
+    late_customer.run()
+    late_customer.pass_days(1)
+    late_customer.company.move_due(late_customer.number, days(-6))
+    late_customer.run_for_days(15)
+    assert [step for _on, step in late_customer.sent_steps()] == ["past_due", "second_notice", "plan_offer"]
+
+
+def test_an_email_that_awaits_approval_is_cancelled_when_its_due_date_moves(scenario: Scenario) -> None:
+    scenario.company.customer("Ashdown Ltd")
+    number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
+    scenario.go_live()
+    set_mode(scenario.app, scenario.connection, ConnectionMode.APPROVE)
+    scenario.run()
+    (entry,) = scenario.outbox("awaiting_approval")
+    with writing(scenario.app.engine) as session:
+        approvals.approve(session, [entry.id or 0], by="ann@example.com", at=scenario.app.now())
+    scenario.company.move_due(number, days(30))
+    scenario.run()
+    assert scenario.customer_emails() == []
+    assert [entry.step for entry in scenario.outbox() if entry.kind == OutboxKind.EMAIL] == ["receipt_check"]
+
+
+def test_a_due_date_moved_forward_counts_from_the_day_it_was_moved(scenario: Scenario) -> None:
+    scenario.company.customer("Ashdown Ltd")
+    number = scenario.company.invoice("Ashdown Ltd", "1200.00", on=days(-30), due_on=days(30))
+    scenario.go_live()
+    scenario.set_policy(FEES)
+    scenario.pass_days(1)
+    scenario.company.move_due(number, days(-20))
+    scenario.run()
+    assert scenario.customer_emails() == []
+    assert "Days count from 11 Jun 2026" in reason_of(scenario, number)
+    scenario.run_for_days(45)
+    (first_on, first), *_more = scenario.sent_steps()
+    assert first == "past_due"
+    assert days(4) <= first_on <= days(7)
+    assert [on for on, _amount in fee_amounts(scenario)] == [days(15)]  # the 14th day from then
+
+
+def test_an_invoice_entered_late_counts_from_the_day_it_was_entered(scenario: Scenario) -> None:
+    scenario.company.customer("Ashdown Ltd")
+    scenario.go_live()
+    scenario.set_policy(f'{FEES}kind = "percent_per_month"\n')
+    scenario.pass_days(1)
+    number = scenario.company.invoice("Ashdown Ltd", "1200.00", on=days(-60), due_on=days(-30))
+    scenario.run()
+    assert scenario.customer_emails() == []
+    assert "Days count from 11 Jun 2026" in reason_of(scenario, number)
+    scenario.run_for_days(45)
+    first_on, first = scenario.sent_steps()[0]
+    assert first == "past_due"
+    assert days(4) <= first_on <= days(8)
+    assert fee_amounts(scenario) == [(days(31), "12.00")]  # a month from 11 June on, none for the time before
+
+
+def test_an_old_ledger_that_is_connected_late_counts_from_its_due_dates(late_customer: Scenario) -> None:
+    late_customer.run()
+    assert [step for _on, step in late_customer.sent_steps()] == ["past_due"]
+
+
+def test_an_invoice_first_seen_after_an_outage_counts_from_its_due_date(scenario: Scenario) -> None:
+    scenario.company.customer("Ashdown Ltd")
+    scenario.company.invoice("Ashdown Ltd", "50.00", due_on=days(200), on=days(0))
+    scenario.go_live()
+    scenario.pass_days(2)
+    number = scenario.company.invoice("Ashdown Ltd", "1200.00", on=days(2), due_on=days(16))
+    scenario.pass_days(26)  # nothing runs meanwhile
+    scenario.run()
+    assert [step for _on, step in scenario.sent_steps()] == ["past_due"]
+    assert "Days count" not in reason_of(scenario, number)
+
+
+def test_a_draft_that_is_approved_late_counts_from_its_approval(scenario_at: Any, noon: Any) -> None:
+    with scenario_at(noon, "xero") as scenario:
+        company = scenario.company
+        company.customer("Ashdown Ltd")
+        number = company.invoice("Ashdown Ltd", "1200.00", on=days(-60), due_on=days(-30))
+        company.simulator.edit(number, status="DRAFT", sent=False, **company.company_filter)
+        scenario.go_live()
+        scenario.pass_days(1)
+        company.simulator.edit(number, status="AUTHORISED", sent=True, **company.company_filter)
+        scenario.run()
+        assert scenario.customer_emails() == []
+        scenario.run_for_days(10)
+        assert [step for _on, step in scenario.sent_steps()] == ["past_due"]
+
+
+@pytest.mark.parametrize("was_contacted", [False, True])
+def test_an_invoice_counts_from_the_day_it_was_first_sent(late_customer: Scenario, was_contacted: bool) -> None:
+    company = late_customer.company
+    if was_contacted:
+        late_customer.run()
+    _set_sent(company, late_customer.number, sent=False)
+    late_customer.run()
+    late_customer.pass_days(10)
+    _set_sent(company, late_customer.number, sent=True)
+    late_customer.run()
+    steps = [step for _on, step in late_customer.sent_steps()]
+    assert steps == (["past_due"] if was_contacted else [])
+    late_customer.run_for_days(8)
+    second = "second_notice" if was_contacted else "past_due"
+    assert [step for _on, step in late_customer.sent_steps()][-1] == second
+
+
+def _set_sent(company: Any, number: str, *, sent: bool) -> None:
+    if company.provider == "xero":
+        company.simulator.edit(number, sent=sent, **company.company_filter)
+    else:
+        company.simulator.edit(number, EmailStatus="EmailSent" if sent else "NeedToSend")
