@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from providers.http import TransportLimits
+from providers.ledger import InvoiceRecord
 from sandbox import Sandbox
 from sandbox.clock import SandboxClock
 from tests.connector.scenario import Scenario, make_scenario
@@ -33,7 +34,11 @@ class _Stop(threading.Event):
 @pytest.fixture(autouse=True)
 def _entered_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count invoices that a test adds from their own dates, as if they had been entered then: each is late at once."""
-    monkeypatch.setattr("connector.sync.mirror.pages._with_entry_times", lambda _session, _id, records: records)
+
+    def without_entry_times(_session: object, _id: int, records: list[InvoiceRecord]) -> list[InvoiceRecord]:
+        return [each._replace(created_at=None) for each in records]
+
+    monkeypatch.setattr("connector.sync.mirror.pages._with_entry_times", without_entry_times)
 
 
 @pytest.fixture
