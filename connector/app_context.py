@@ -25,6 +25,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+Provider = LedgerProvider[Settings]
+
+
 @dataclass(frozen=True)
 class AppContext:
     """What every part of one running duewell shares.
@@ -36,7 +39,7 @@ class AppContext:
     engine: Engine
     keyring: Keyring
     now: Callable[[], datetime]
-    providers: dict[str, LedgerProvider]
+    providers: dict[str, Provider]
     stop: threading.Event = field(default_factory=threading.Event)
 
     def is_stopping(self) -> bool:

@@ -36,18 +36,18 @@ def _external_entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 
-def get_ledger_provider(name: str) -> LedgerProvider:
+def get_ledger_provider(name: str) -> LedgerProvider[Any]:
     """Return the ledger provider of this name. Raises ``LookupError`` if there is none."""
     if name in _builtin_names():  # ours first: no package can replace one of them
-        return cast("LedgerProvider", import_module(f"{__name__}.{name}").PROVIDER)
+        return cast("LedgerProvider[Any]", import_module(f"{__name__}.{name}").PROVIDER)
     entry_point = _external_entry_points().get(name)
     if entry_point is None:
         message = f"there is no ledger {name!r}; choose one of {', '.join(list_ledger_names())}"
         raise LookupError(message)
-    return cast("LedgerProvider", entry_point.load())
+    return cast("LedgerProvider[Any]", entry_point.load())
 
 
-def build_mailer(name: str, settings: Any, calls: CallObserver) -> Mailer:
+def build_mailer(name: str, settings: object, calls: CallObserver) -> Mailer:
     """Build the mailer of this name. Raises ``LookupError`` if there is none."""
     folders = {module.name for module in pkgutil.iter_modules(__path__) if module.ispkg}
     build = getattr(import_module(f"{__name__}.{name}"), "MAILER", None) if name in folders else None

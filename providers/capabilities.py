@@ -6,7 +6,9 @@ A provider offers one by having its methods; nothing else needs to be declared.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+
+Settings_contra = TypeVar("Settings_contra", contravariant=True)
 
 
 class ChangeNotification(NamedTuple):
@@ -43,9 +45,9 @@ class WebhookProvider(Protocol):
 
 
 @runtime_checkable
-class MeteredProvider(Protocol):
+class MeteredProvider(Protocol[Settings_contra]):
     """A provider that counts an app's reads by the month."""
 
-    def monthly_read_limit(self, settings: Any) -> int:
+    def monthly_read_limit(self, settings: Settings_contra) -> int:
         """Return how many reads all companies of the app together may make in a month."""
         ...

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from policies.receivables import Company, CreditKind, InvoiceStatus
 from providers.calls import CallObserver
 
+Settings_contra = TypeVar("Settings_contra", contravariant=True)
 JsonObject = dict[str, Any]  # a JSON object, as the service or the database has it
 
 
@@ -327,23 +328,23 @@ class Consent:
     companies: tuple[CompanyRef, ...]
 
 
-class LedgerProvider(Protocol):
-    """What a provider exports as ``PROVIDER``: sign-in, tokens and clients. It reads its own of the ``settings``."""
+class LedgerProvider(Protocol[Settings_contra]):
+    """What a provider exports as ``PROVIDER``: sign-in, tokens and clients, from the settings that it names."""
 
     name: str
     title: str
 
-    def missing_settings(self, settings: Any) -> list[str]:
+    def missing_settings(self, settings: Settings_contra) -> list[str]:
         """Return the names of the settings that are still needed before a company can be connected."""
         ...
 
-    def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
+    def begin_consent(self, settings: Settings_contra, redirect_uri: str) -> ConsentRequest:
         """Build the consent URL with its state (and PKCE where the provider supports it)."""
         ...
 
     def finish_consent(
         self,
-        settings: Any,
+        settings: Settings_contra,
         redirect_uri: str,
         redirected_url: str,
         consent_request: ConsentRequest,
@@ -352,17 +353,25 @@ class LedgerProvider(Protocol):
         """Exchange the code of the redirect for a token and list the companies. Raises ``PermanentError`` if denied."""
         ...
 
-    def refresh(self, settings: Any, token: JsonObject, calls: CallObserver) -> JsonObject:
+    def refresh(self, settings: Settings_contra, token: JsonObject, calls: CallObserver) -> JsonObject:
         """Return a new token with its refresh token. Raises ``AuthorizationExpired`` when the grant is dead."""
         ...
 
     def revoke(
-        self, settings: Any, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
+        self,
+        settings: Settings_contra,
+        token: JsonObject,
+        company: CompanyRef,
+        *,
+        whole_grant: bool,
+        calls: CallObserver,
     ) -> None:
         """End the access to ``company``, or revoke the whole grant."""
         ...
 
-    def open_ledger(self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: CallObserver) -> Ledger:
+    def open_ledger(
+        self, settings: Settings_contra, company: CompanyRef, access_token: AccessToken, calls: CallObserver
+    ) -> Ledger:
         """Build the client of one company."""
         ...
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 from sqlalchemy import delete, select
 from sqlmodel import Session, col
 
-from connector.app_context import AppContext, UncountedCalls
+from connector.app_context import AppContext, Provider, UncountedCalls
 from connector.audit import sync_log
 from connector.connections.short_names import build_short_name
 from connector.connections.tokens import store_token
@@ -25,7 +25,7 @@ from connector.db.tables import Connection, Grant, PendingConsent
 from connector.vocabulary import ConnectionHealth, LogKind
 from connector.vocabulary.labels import in_sentence, label
 from providers.errors import ProviderError
-from providers.ledger import CompanyRef, Consent, ConsentRequest, JsonObject, LedgerProvider
+from providers.ledger import CompanyRef, Consent, ConsentRequest, JsonObject
 
 LIFETIME = timedelta(minutes=15)
 _KEEP_FOR = timedelta(days=1)
@@ -40,7 +40,7 @@ def redirect_uri(app: AppContext, provider_name: str) -> str:
     return f"{app.settings.duewell_base_url}/callback/{provider_name}"
 
 
-def find_provider(app: AppContext, name: str) -> LedgerProvider:
+def find_provider(app: AppContext, name: str) -> Provider:
     """Return an accounting system by name, or raise an error that lists the available ones."""
     provider = app.providers.get(name)
     if provider is None:
@@ -111,7 +111,7 @@ def finish_consent(
     return _store_consent(app, provider, consent, begun.state)
 
 
-def _refuse_if_missing(provider: LedgerProvider, app: AppContext) -> None:
+def _refuse_if_missing(provider: Provider, app: AppContext) -> None:
     missing = provider.missing_settings(app.settings)
     if missing:
         message = (
@@ -121,7 +121,7 @@ def _refuse_if_missing(provider: LedgerProvider, app: AppContext) -> None:
         raise ConsentError(message)
 
 
-def _refuse_if_denied(provider: LedgerProvider, error: str) -> None:
+def _refuse_if_denied(provider: Provider, error: str) -> None:
     if error == "access_denied":
         message = f"Access was not granted at {provider.title}, so nothing was connected. {_retry_hint(provider)}"
         raise ConsentError(message)
@@ -131,7 +131,7 @@ def _refuse_if_denied(provider: LedgerProvider, error: str) -> None:
         raise ConsentError(message)
 
 
-def _consume(app: AppContext, provider: LedgerProvider, state: str, session_hash: str) -> tuple[ConsentRequest, str]:
+def _consume(app: AppContext, provider: Provider, state: str, session_hash: str) -> tuple[ConsentRequest, str]:
     """Return the pending consent, and mark it as used."""
     now, hashed = app.now(), _hash(state)
     with writing(app.engine) as session:
@@ -165,7 +165,7 @@ def _consume(app: AppContext, provider: LedgerProvider, state: str, session_hash
     return ConsentRequest(kept["url"], kept["state"], kept["verifier"]), back_to
 
 
-def _store_consent(app: AppContext, provider: LedgerProvider, consent: Consent, state: str) -> list[Connection]:
+def _store_consent(app: AppContext, provider: Provider, consent: Consent, state: str) -> list[Connection]:
     """Store the token and its companies in one commit; a known company gets the new grant and no duplicate."""
     now = app.now()
     with writing(app.engine) as session:
@@ -177,7 +177,7 @@ def _store_consent(app: AppContext, provider: LedgerProvider, consent: Consent, 
     return rows
 
 
-def _find_or_create_grant(session: Session, provider: LedgerProvider, consent: Consent, now: datetime) -> Grant:
+def _find_or_create_grant(session: Session, provider: Provider, consent: Consent, now: datetime) -> Grant:
     query = select(Grant).where(col(Grant.provider) == provider.name, col(Grant.subject) == consent.subject)
     grant = session.scalars(query).first()
     if grant is None:
@@ -188,7 +188,7 @@ def _find_or_create_grant(session: Session, provider: LedgerProvider, consent: C
 
 
 def _create_or_update_connection(
-    session: Session, provider: LedgerProvider, company: CompanyRef, grant: Grant, now: datetime
+    session: Session, provider: Provider, company: CompanyRef, grant: Grant, now: datetime
 ) -> Connection:
     query = select(Connection).where(
         col(Connection.provider) == provider.name, col(Connection.external_id) == company.external_id
@@ -216,7 +216,7 @@ def _create_or_update_connection(
     return row
 
 
-def _delete_unused_grants(session: Session, provider: LedgerProvider) -> None:
+def _delete_unused_grants(session: Session, provider: Provider) -> None:
     """Delete grants that no connection uses. They are not revoked: that could end the company's new grant as well."""
     used = select(col(Connection.grant_id)).where(col(Connection.grant_id).is_not(None))
     session.execute(delete(Grant).where(col(Grant.provider) == provider.name, col(Grant.id).not_in(used)))
@@ -237,7 +237,7 @@ def load_connections(app: AppContext, ids: Sequence[int]) -> list[Connection]:
         return [session.get_one(Connection, connection_id) for connection_id in ids]
 
 
-def _retry_hint(provider: LedgerProvider) -> str:
+def _retry_hint(provider: Provider) -> str:
     return f"Start again on the Companies page, or with: duewell connect {provider.name}"
 
 

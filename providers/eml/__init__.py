@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Protocol
 
 from providers.calls import CallObserver
 from providers.eml.mailer import EmlMailer
 from providers.mailer import Mailer
 
 
-def build_mailer(settings: Any, calls: CallObserver) -> Mailer:
+class EmlSettings(Protocol):
+    """The settings that are read here."""
+
+    eml_folder: Path
+
+
+def build_mailer(settings: EmlSettings, calls: CallObserver) -> Mailer:
     """Build the mailer from these settings."""
     return EmlMailer(settings.eml_folder, calls)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from providers.calls import CallObserver
 from providers.capabilities import ChangeNotification
 from providers.ledger import AccessToken, CompanyRef, Consent, ConsentRequest, JsonObject, Ledger, LedgerProvider
+
+if TYPE_CHECKING:
+    from providers.quickbooks.oauth import QuickBooksSettings
 
 
 class _QuickBooks:
@@ -16,14 +19,14 @@ class _QuickBooks:
     name = "quickbooks"
     title = "QuickBooks Online"
 
-    def missing_settings(self, settings: Any) -> list[str]:
+    def missing_settings(self, settings: QuickBooksSettings) -> list[str]:
         """Return which of the Intuit app's client id and secret are missing; both are needed."""
         names = ("quickbooks_client_id", "quickbooks_client_secret")
         return [name.upper() for name in names if not getattr(settings, name)]
 
-    def monthly_read_limit(self, settings: Any) -> int:
+    def monthly_read_limit(self, settings: QuickBooksSettings) -> int:
         """Return what Intuit's tier allows the app for all its companies; beyond it, Intuit takes the app offline."""
-        return int(settings.quickbooks_reads_a_month)
+        return settings.quickbooks_reads_a_month
 
     def webhook_key_setting(self) -> str:
         """Return the setting that holds the signing key of the webhook."""
@@ -35,7 +38,7 @@ class _QuickBooks:
 
         return webhook.parse_notifications(key, headers, body)
 
-    def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
+    def begin_consent(self, settings: QuickBooksSettings, redirect_uri: str) -> ConsentRequest:
         """Build the consent URL."""
         from providers.quickbooks import oauth  # noqa: PLC0415
 
@@ -43,7 +46,7 @@ class _QuickBooks:
 
     def finish_consent(
         self,
-        settings: Any,
+        settings: QuickBooksSettings,
         redirect_uri: str,
         redirected_url: str,
         consent_request: ConsentRequest,
@@ -59,21 +62,29 @@ class _QuickBooks:
         details = self.open_ledger(settings, company, _FixedToken(token), calls).get_company_details()
         return Consent(token, realm_id, (company._replace(name=details.company.name),))
 
-    def refresh(self, settings: Any, token: JsonObject, calls: CallObserver) -> JsonObject:
+    def refresh(self, settings: QuickBooksSettings, token: JsonObject, calls: CallObserver) -> JsonObject:
         """Return a new token."""
         from providers.quickbooks import oauth  # noqa: PLC0415
 
         return oauth.refresh(settings, token, calls)
 
     def revoke(
-        self, settings: Any, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
+        self,
+        settings: QuickBooksSettings,
+        token: JsonObject,
+        company: CompanyRef,
+        *,
+        whole_grant: bool,
+        calls: CallObserver,
     ) -> None:
         """End the grant: Intuit's covers one company only, so ``whole_grant`` makes no difference."""
         from providers.quickbooks import oauth  # noqa: PLC0415
 
         oauth.revoke(settings, token, calls)
 
-    def open_ledger(self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: CallObserver) -> Ledger:
+    def open_ledger(
+        self, settings: QuickBooksSettings, company: CompanyRef, access_token: AccessToken, calls: CallObserver
+    ) -> Ledger:
         """Build the client of one company."""
         from providers.quickbooks.client import Client  # noqa: PLC0415
         from providers.quickbooks.ledger import QuickBooksLedger  # noqa: PLC0415
@@ -91,4 +102,4 @@ class _FixedToken:
         return self._token
 
 
-PROVIDER: LedgerProvider = _QuickBooks()
+PROVIDER: LedgerProvider[QuickBooksSettings] = _QuickBooks()

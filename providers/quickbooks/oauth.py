@@ -35,23 +35,14 @@ _STORED_FIELDS: Final = ("token_type", "access_token", "refresh_token", "expires
 _STORED_EXPIRY_FIELDS: Final = ("x_refresh_token_expires_in", "x_refresh_token_hard_expires_in")
 
 
-class Settings(Protocol):
-    """The settings that are read here."""
+class QuickBooksSettings(Protocol):
+    """The settings of QuickBooks: the user's own Intuit app, and where Intuit is."""
 
-    @property
-    def quickbooks_client_id(self) -> str:
-        """The client id or secret of the user's own Intuit app."""
-        ...
-
-    @property
-    def quickbooks_client_secret(self) -> str:
-        """The client id or secret of the user's own Intuit app."""
-        ...
-
-    @property
-    def quickbooks_discovery_url(self) -> str:
-        """The URL of Intuit's discovery document."""
-        ...
+    quickbooks_client_id: str
+    quickbooks_client_secret: str
+    quickbooks_discovery_url: str
+    quickbooks_api_url: str
+    quickbooks_reads_a_month: int
 
 
 class Endpoints(Struct):
@@ -79,7 +70,7 @@ class _NoCalls:
 _discovered: dict[str, Endpoints] = {}
 
 
-def begin_consent(settings: Settings, redirect_uri: str) -> ConsentRequest:
+def begin_consent(settings: QuickBooksSettings, redirect_uri: str) -> ConsentRequest:
     """Build the consent URL."""
     endpoints = _discover(settings, {}, _NoCalls())
     session = _session(settings, endpoints, _NoCalls(), redirect_uri=redirect_uri)
@@ -88,7 +79,11 @@ def begin_consent(settings: Settings, redirect_uri: str) -> ConsentRequest:
 
 
 def finish_consent(
-    settings: Settings, redirect_uri: str, redirected_url: str, consent_request: ConsentRequest, calls: CallObserver
+    settings: QuickBooksSettings,
+    redirect_uri: str,
+    redirected_url: str,
+    consent_request: ConsentRequest,
+    calls: CallObserver,
 ) -> tuple[JsonObject, str]:
     """Exchange the code of the redirect; return the token and the company's realm id."""
     reply = {name: values[0] for name, values in parse_qs(urlsplit(redirected_url).query).items()}
@@ -111,7 +106,7 @@ def finish_consent(
     return _token_to_store(token, endpoints, {}), realm_id
 
 
-def refresh(settings: Settings, token: JsonObject, calls: CallObserver) -> JsonObject:
+def refresh(settings: QuickBooksSettings, token: JsonObject, calls: CallObserver) -> JsonObject:
     """Exchange the refresh token for a new pair; if the reply is lost, the old token may be used again."""
     endpoints = _discover(settings, token, calls)
     session = _session(settings, endpoints, calls)
@@ -120,7 +115,7 @@ def refresh(settings: Settings, token: JsonObject, calls: CallObserver) -> JsonO
     return _token_to_store(new, endpoints, token)
 
 
-def revoke(settings: Settings, token: JsonObject, calls: CallObserver) -> None:
+def revoke(settings: QuickBooksSettings, token: JsonObject, calls: CallObserver) -> None:
     """Revoke the grant. Intuit takes JSON here, unlike the standard; an unknown token counts as revoked."""
     endpoints = _discover(settings, token, calls)
     session = requests.Session()
@@ -138,7 +133,7 @@ def revoke(settings: Settings, token: JsonObject, calls: CallObserver) -> None:
         )
 
 
-def _discover(settings: Settings, token: Mapping[str, Any], calls: CallObserver) -> Endpoints:
+def _discover(settings: QuickBooksSettings, token: Mapping[str, Any], calls: CallObserver) -> Endpoints:
     """Return the endpoints; an older document is used if a new one cannot be read."""
     url = settings.quickbooks_discovery_url
     for known in (_discovered.get(url), _endpoints_from_token(token)):
@@ -155,7 +150,7 @@ def _discover(settings: Settings, token: Mapping[str, Any], calls: CallObserver)
     return endpoints
 
 
-def _download(settings: Settings, calls: CallObserver) -> Endpoints:
+def _download(settings: QuickBooksSettings, calls: CallObserver) -> Endpoints:
     url = settings.quickbooks_discovery_url
     service = Service("Intuit", hosts_of(url), TRACE_HEADER)
     session = requests.Session()
@@ -191,13 +186,13 @@ def _endpoints_from_token(token: Mapping[str, Any]) -> Endpoints | None:
         return None
 
 
-def _service(settings: Settings, endpoints: Endpoints) -> Service:
+def _service(settings: QuickBooksSettings, endpoints: Endpoints) -> Service:
     hosts = hosts_of(settings.quickbooks_discovery_url, endpoints.token_endpoint, endpoints.revocation_endpoint)
     return Service("Intuit", hosts, TRACE_HEADER)
 
 
 def _session(
-    settings: Settings, endpoints: Endpoints, calls: CallObserver, redirect_uri: str | None = None
+    settings: QuickBooksSettings, endpoints: Endpoints, calls: CallObserver, redirect_uri: str | None = None
 ) -> OAuth2Session:
     session = OAuth2Session(
         settings.quickbooks_client_id,

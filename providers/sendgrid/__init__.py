@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 from providers.calls import CallObserver
 from providers.mailer import Mailer
 
 
-def build_mailer(settings: Any, calls: CallObserver) -> Mailer:
+class SendGridSettings(Protocol):
+    """The settings that are read here."""
+
+    sendgrid_api_url: str
+    sendgrid_api_key: str
+
+
+def build_mailer(settings: SendGridSettings, calls: CallObserver) -> Mailer:
     """Build the mailer from these settings."""
     from providers.sendgrid.mailer import SendGridMailer  # noqa: PLC0415 - its libraries load when an email is sent
 

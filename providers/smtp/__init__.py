@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 from providers.calls import CallObserver
 from providers.mailer import Mailer
 from providers.smtp.mailer import SmtpMailer
 
 
-def build_mailer(settings: Any, calls: CallObserver) -> Mailer:
+class SmtpSettings(Protocol):
+    """The settings that are read here."""
+
+    smtp_url: str
+
+
+def build_mailer(settings: SmtpSettings, calls: CallObserver) -> Mailer:
     """Build the mailer from these settings."""
     return SmtpMailer(settings.smtp_url, calls)
 

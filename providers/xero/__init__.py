@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from providers.calls import CallObserver
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Ledger,
         LedgerProvider,
     )
+    from providers.xero.oauth import XeroSettings
 
 
 class Xero:
@@ -25,7 +26,7 @@ class Xero:
     name = "xero"
     title = "Xero"
 
-    def missing_settings(self, settings: Any) -> list[str]:
+    def missing_settings(self, settings: XeroSettings) -> list[str]:
         """Return the client id's setting if it is missing; without a secret, PKCE alone is used."""
         return [] if settings.xero_client_id else ["XERO_CLIENT_ID"]
 
@@ -39,7 +40,7 @@ class Xero:
 
         return webhook.parse_notifications(key, headers, body)
 
-    def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
+    def begin_consent(self, settings: XeroSettings, redirect_uri: str) -> ConsentRequest:
         """Build the consent URL with state and PKCE."""
         from providers.xero import oauth  # noqa: PLC0415
 
@@ -47,7 +48,7 @@ class Xero:
 
     def finish_consent(
         self,
-        settings: Any,
+        settings: XeroSettings,
         redirect_uri: str,
         redirected_url: str,
         consent_request: ConsentRequest,
@@ -58,21 +59,23 @@ class Xero:
 
         return oauth.finish_consent(settings, redirect_uri, redirected_url, consent_request, calls)
 
-    def refresh(self, settings: Any, token: JsonObject, calls: CallObserver) -> JsonObject:
+    def refresh(self, settings: XeroSettings, token: JsonObject, calls: CallObserver) -> JsonObject:
         """Return a new pair of tokens."""
         from providers.xero import oauth  # noqa: PLC0415
 
         return oauth.refresh(settings, token, calls)
 
     def revoke(
-        self, settings: Any, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
+        self, settings: XeroSettings, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
     ) -> None:
         """Disconnect one organisation, or every organisation of the grant."""
         from providers.xero import oauth  # noqa: PLC0415
 
         oauth.revoke(settings, token, company, calls, whole_grant=whole_grant)
 
-    def open_ledger(self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: CallObserver) -> Ledger:
+    def open_ledger(
+        self, settings: XeroSettings, company: CompanyRef, access_token: AccessToken, calls: CallObserver
+    ) -> Ledger:
         """Build the client of one organisation."""
         from providers.xero.client import Client  # noqa: PLC0415
         from providers.xero.ledger import XeroLedger  # noqa: PLC0415
@@ -80,4 +83,4 @@ class Xero:
         return XeroLedger(Client(settings.xero_api_url, company.external_id, access_token, calls))
 
 
-PROVIDER: Final[LedgerProvider] = Xero()
+PROVIDER: Final[LedgerProvider[XeroSettings]] = Xero()

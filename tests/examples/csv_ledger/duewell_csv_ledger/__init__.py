@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from providers.calls import CallObserver
@@ -28,18 +27,18 @@ class CsvProvider:
         """Read the provider's own setting from the environment: duewell's settings do not have it."""
         self._environment = environment
 
-    def missing_settings(self, settings: Any) -> list[str]:
+    def missing_settings(self, settings: object) -> list[str]:
         """Return the folder's setting unless it names a folder with invoices."""
         return [] if Path(self._environment.get(_SETTING, "")).joinpath("invoices.csv").is_file() else [_SETTING]
 
-    def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
+    def begin_consent(self, settings: object, redirect_uri: str) -> ConsentRequest:
         """Redirect back at once: the folder itself is the consent."""
         state = os.urandom(16).hex()
         return ConsentRequest(f"{redirect_uri}?{urlencode({'state': state})}", state)
 
     def finish_consent(
         self,
-        settings: Any,
+        settings: object,
         redirect_uri: str,
         redirected_url: str,
         consent_request: ConsentRequest,
@@ -51,17 +50,17 @@ class CsvProvider:
         name = self._folder().name  # not its whole path: a company's id is part of the keys of emails
         return Consent({"access_token": "none", "expires_at": _NEVER}, name, (CompanyRef(name, name),))
 
-    def refresh(self, settings: Any, token: JsonObject, calls: CallObserver) -> JsonObject:
+    def refresh(self, settings: object, token: JsonObject, calls: CallObserver) -> JsonObject:
         """Return the same token: it does not expire."""
         return token
 
     def revoke(
-        self, settings: Any, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
+        self, settings: object, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
     ) -> None:
         """Do nothing: there is no grant to revoke."""
 
     def open_ledger(
-        self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: CallObserver
+        self, settings: object, company: CompanyRef, access_token: AccessToken, calls: CallObserver
     ) -> CsvLedger:
         """Build the ledger of the folder."""
         return CsvLedger(self._folder())
@@ -70,4 +69,4 @@ class CsvProvider:
         return Path(self._environment[_SETTING]).resolve()
 
 
-PROVIDER: LedgerProvider = CsvProvider()
+PROVIDER: LedgerProvider[object] = CsvProvider()
