@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlmodel import Session, col
 
 from connector.db.tables import Connection, CustomerRow, InvoiceDecisionRow, OutboxEntry, SyncRun, Task
@@ -20,12 +20,29 @@ STALE_AFTER = timedelta(hours=26)
 SHOWN_MAX = 25
 _RECENTLY = timedelta(hours=24)
 _COMING_DAYS = 7
+_NOW = datetime.min.replace(tzinfo=UTC)  # sorts what is sent with the next sync before what waits
 _SENT_KINDS = (
     "email",
     "owner_email",
     "late_fee",
     "fee_waiver",
 )  # notes are left out: each only records one of these in the accounting system
+
+
+class TaskRow(NamedTuple):
+    """A task with its customer's name and its company."""
+
+    task: Task
+    customer: str
+    company: Connection
+
+
+class EntryRow(NamedTuple):
+    """An outbox entry with its customer's name and its company."""
+
+    entry: OutboxEntry
+    customer: str
+    company: Connection
 
 
 @dataclass(slots=True)
@@ -50,11 +67,11 @@ class Dashboard:
     """Everything on the page; lists have up to ``SHOWN_MAX`` items, counts are complete."""
 
     companies: list[CompanySummary]
-    tasks: list[dict[str, Any]]
+    tasks: list[TaskRow]
     exceptions: list[exceptions.ListedException]
-    sent: list[dict[str, Any]]
+    sent: list[EntryRow]
     sent_counts: Counter[str]
-    planned: list[dict[str, Any]]
+    planned: list[EntryRow]
     upcoming: list[tuple[date, str, int]]
 
     @property
@@ -100,7 +117,7 @@ def load_dashboard(session: Session, rows: Sequence[Connection], now: datetime) 
     )
 
 
-def _entry_counts_query(ids: Sequence[int]) -> Any:
+def _entry_counts_query(ids: Sequence[int]) -> Select[int, OutboxState, int]:
     return (
         select(col(OutboxEntry.connection_id), col(OutboxEntry.state), func.count())
         .where(
@@ -111,7 +128,7 @@ def _entry_counts_query(ids: Sequence[int]) -> Any:
     )
 
 
-def _task_counts_query(ids: Sequence[int]) -> Any:
+def _task_counts_query(ids: Sequence[int]) -> Select[int, int]:
     return (
         select(col(Task.connection_id), func.count())
         .where(col(Task.connection_id).in_(ids), col(Task.state) == TaskState.OPEN)
@@ -142,7 +159,7 @@ def _problems(row: Connection, run: SyncRun | None, now: datetime) -> Iterable[s
 
 def list_open_tasks(
     session: Session, companies: Mapping[int, CompanySummary], *, size: int, offset: int = 0
-) -> list[dict[str, Any]]:
+) -> list[TaskRow]:
     """List a page of the open tasks, the earliest due first."""
     query = (
         select(Task, col(CustomerRow.name))
@@ -152,20 +169,19 @@ def list_open_tasks(
         .limit(size)
         .offset(offset)
     )
-    return [
-        {"task": task, "customer": name or "", "company": companies[task.connection_id].row}
-        for task, name in session.execute(query)
-    ]
+    return [TaskRow(task, name or "", companies[task.connection_id].row) for task, name in session.execute(query)]
 
 
-def _planned(session: Session, companies: dict[int, CompanySummary]) -> list[dict[str, Any]]:
+def _planned(session: Session, companies: dict[int, CompanySummary]) -> list[EntryRow]:
     """Return what is planned and will be sent automatically; companies in observe mode send nothing."""
     acting = {each: company for each, company in companies.items() if company.row.mode != "observe"}
     found = _entries(session, acting, col(OutboxEntry.state) == OutboxState.PLANNED)
-    return sorted(found, key=lambda each: (each["entry"].send_after is not None, each["entry"].send_after or 0))
+    return sorted(found, key=lambda each: each.entry.send_after or _NOW)
 
 
-def _entries(session: Session, companies: dict[int, CompanySummary], *conditions: Any) -> list[dict[str, Any]]:
+def _entries(
+    session: Session, companies: dict[int, CompanySummary], *conditions: ColumnElement[bool]
+) -> list[EntryRow]:
     query = (
         select(OutboxEntry, col(CustomerRow.name))
         .outerjoin(CustomerRow, _customer_of(OutboxEntry))
@@ -173,10 +189,7 @@ def _entries(session: Session, companies: dict[int, CompanySummary], *conditions
         .order_by(col(OutboxEntry.ended_at).desc(), col(OutboxEntry.id).desc())
         .limit(SHOWN_MAX)
     )
-    return [
-        {"entry": entry, "customer": name or "", "company": companies[entry.connection_id].row}
-        for entry, name in session.execute(query)
-    ]
+    return [EntryRow(entry, name or "", companies[entry.connection_id].row) for entry, name in session.execute(query)]
 
 
 def _sent_counts(session: Session, ids: Sequence[int], since: datetime) -> Counter[str]:
@@ -208,5 +221,6 @@ def _upcoming(session: Session, ids: Sequence[int], today: date) -> list[tuple[d
     return [(on, step, count) for on, step, count in session.execute(query) if on is not None and step is not None]
 
 
-def _customer_of(table: Any) -> Any:
-    return (col(CustomerRow.connection_id) == table.connection_id) & (col(CustomerRow.external_id) == table.customer_id)
+def _customer_of(table: type[Task | OutboxEntry]) -> ColumnElement[bool]:
+    same_company = col(CustomerRow.connection_id) == col(table.connection_id)
+    return same_company & (col(CustomerRow.external_id) == col(table.customer_id))
