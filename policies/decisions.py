@@ -94,10 +94,11 @@ class CreateTask:
 
 @dataclass(frozen=True, slots=True)
 class FeeLine:
-    """One line of a late fee's calculation, as people read it."""
+    """One line of a late fee's calculation, as people read it; ``annual_rate`` in percent, of interest by the day."""
 
     text: str
     amount: Decimal
+    annual_rate: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ class ChargeLateFee:
     """A late fee on one invoice for one period; ``annual_rate`` is in percent (fee in percent x 365 / days late).
 
     ``text`` is the description on the fee's own invoice, which is due after ``due_days``. Fees of a customer in one
-    currency with the same ``invoice_month`` (like "2026-12") share an invoice.
+    currency with the same ``invoice_month`` (like "2026-12") share an invoice. ``verified`` is false where it is based
+    on a figure that nobody has compared with its source.
     """
 
     customer_id: str
@@ -117,6 +119,7 @@ class ChargeLateFee:
     lines: tuple[FeeLine, ...]
     reason: str
     needs_approval: bool = True
+    verified: bool = True
     due_days: int = 14
     text: str = ""
     invoice_month: str = ""

@@ -87,5 +87,5 @@ def interest_lines(
         remaining -= amount
         balance = format_amount(period.balance, invoice.currency)
         text = f"{balance} for {format_days(period.day_count)} at {format_percent(period.annual_rate)} a year"
-        lines.append(FeeLine(text, amount))
+        lines.append(FeeLine(text, amount, period.annual_rate))
     return tuple(lines)

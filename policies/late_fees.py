@@ -21,6 +21,7 @@ from policies.schedule_rules import MIN_WARNING_DAYS
 from policies.statement_context import StatementContext
 
 ONCE = "once"
+COMPENSATION = "fixed compensation"
 _CENTS = Decimal("0.01")
 
 
@@ -181,6 +182,7 @@ def _build_fee(
         lines=lines,
         reason=f"Late fee: {text}; warned on {warned_on}.{_verify_note(unverified)}",
         needs_approval=rules.needs_approval or bool(unverified),
+        verified=not unverified,
         due_days=rules.due_days,
         text=rules.format_line(invoice.number or invoice.id, "; ".join(line.text for line in lines)),
         invoice_month=invoice_month,
@@ -261,7 +263,9 @@ def _calculate_lines(
     ``charged_so_far`` is the total of the earlier fees, ``unpaid`` the part of it that bears interest if they compound.
     """
     lines = _fee_lines(rules, invoice, period, unpaid)
-    return _limited_lines(rules, invoice, lines, charged_so_far, is_first=is_first) if lines and _total(lines) > 0 else ()
+    return (
+        _limited_lines(rules, invoice, lines, charged_so_far, is_first=is_first) if lines and _total(lines) > 0 else ()
+    )
 
 
 def _limited_lines(
@@ -270,7 +274,7 @@ def _limited_lines(
     """Add the fixed compensation to the first fee, and keep within the limits."""
     compensation = rules.compensation_for(invoice.total, invoice.currency)
     if compensation and is_first:
-        lines = (*lines, FeeLine("fixed compensation", compensation))
+        lines = (*lines, FeeLine(COMPENSATION, compensation))
     cap = round_amount(invoice.total * rules.cap_percent / 100, invoice.currency)
     return _apply_limits(rules, invoice.currency, lines, cap - charged_so_far)
 

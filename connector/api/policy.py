@@ -16,6 +16,7 @@ from connector.db.tables import PolicyVersion
 from connector.errors import NotFound
 from connector.services import policy_evaluation
 from connector.services.policy_evaluation import PolicyChange
+from policies.fee_checks import fee_warnings
 from policies.policy import PolicyError, ReminderPolicy
 
 router = APIRouter(route_class=ApiRoute, tags=["policy"])
@@ -50,12 +51,12 @@ def get_version(call: ReadCall, version: Id) -> Response:
 
 @router.post("/policy/check", response_model=schemas.PolicyCheck)
 def check_policy(_call: ReadCall, body: schemas.PolicyRequest) -> Response:
-    """Check a policy document and return its errors with their line numbers."""
+    """Check a policy document and return its errors with their line numbers, or what to know about its late fees."""
     try:
-        ReminderPolicy.from_toml(body.document)
+        policy = ReminderPolicy.from_toml(body.document)
     except PolicyError as problem:
-        return json_response({"ok": False, "reason": str(problem)})
-    return json_response({"ok": True, "reason": ""})
+        return json_response({"ok": False, "reason": str(problem), "notes": []})
+    return json_response({"ok": True, "reason": "", "notes": fee_warnings(policy)})
 
 
 @router.post("/policy/diff", response_model=schemas.Page[PolicyChange])

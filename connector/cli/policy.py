@@ -98,12 +98,13 @@ def list_versions(connection: ConnectionOption = None, as_json: JsonOption = Fal
 @policy.command("check")
 def check_policy(file: FileArgument, as_json: JsonOption = False) -> None:
     """Check a policy document and report its errors with their line numbers."""
+    from policies.fee_checks import fee_warnings
     from policies.policy import PolicyError, ReminderPolicy
 
     document = read_document(file)
     with document_errors(file, PolicyError, _INVALID_POLICY):
         try:
-            notes = ReminderPolicy.from_toml(document).late_fees.warnings()
+            notes = fee_warnings(ReminderPolicy.from_toml(document))
         except PolicyError as problem:
             if as_json:
                 echo_json({"ok": False, "reason": str(problem)})

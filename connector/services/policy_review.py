@@ -17,6 +17,7 @@ from connector.services import policy_evaluation
 from connector.services.policy_evaluation import PolicyChange
 from connector.services.upcoming_actions import ProgressCallback
 from policies.document import PolicyError, Problem
+from policies.fee_checks import fee_warnings
 from policies.fee_rules import FeePreset, LateFees
 from policies.policy import ReminderPolicy
 
@@ -39,6 +40,7 @@ class PolicyReview:
     summary: str = ""
     changes: Sequence[PolicyChange] = ()
     omitted: int = 0
+    notes: Sequence[str] = ()  # about late fees: figures to verify, fees that never come
     diff_lines: list[str] = field(default_factory=list)  # of the document: removed (-) and added (+) lines
 
 
@@ -56,11 +58,12 @@ def review_policy(app: AppContext, connection_id: int | None, document: str) -> 
     try:
         changes = policy_evaluation.diff_policy(app, connection_id, proposed, on_progress=_time_limit())
     except _TimeLimitExceededError:
-        return PolicyReview(summary=_TOO_LARGE, diff_lines=lines)
+        return PolicyReview(summary=_TOO_LARGE, notes=fee_warnings(proposed), diff_lines=lines)
     return PolicyReview(
         summary=policy_evaluation.summarise(changes),
         changes=changes[:CHANGES_MAX],
         omitted=max(0, len(changes) - CHANGES_MAX),
+        notes=fee_warnings(proposed),
         diff_lines=lines,
     )
 

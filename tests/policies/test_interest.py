@@ -143,7 +143,7 @@ def test_the_annual_rate_is_that_of_the_balance_which_bore_the_interest(
 
 def test_interest_on_unpaid_interest_is_not_measured_on_the_principal_alone() -> None:
     """Once nearly all is paid, the unpaid interest of the first month bears more than the rest of the principal."""
-    before = replace(fee_action(date(2026, 7, 12), "2026-06"), fee_amount=Decimal("600"))
+    before = replace(fee_action(date(2026, 7, 12), "2026-06"), fee_amount=Decimal(600))
     fee = charged_fee(
         preset_policy("australia", "compound = true"), overdue_balance(*MOST_PAID), date(2026, 8, 12), before
     )
@@ -152,7 +152,10 @@ def test_interest_on_unpaid_interest_is_not_measured_on_the_principal_alone() ->
 
 def test_a_rate_above_the_maximum_is_refused_on_the_balance_that_bore_it() -> None:
     rules, on = preset_policy("us", "rate = 3"), date(2026, 7, 12)
-    emails = (sent_email(Step.PAST_DUE, on - timedelta(days=20)), sent_email(Step.SECOND_NOTICE, on - timedelta(days=5)))
+    emails = (
+        sent_email(Step.PAST_DUE, on - timedelta(days=20)),
+        sent_email(Step.SECOND_NOTICE, on - timedelta(days=5)),
+    )
     facts = statement(overdue_balance(*MOST_PAID), now=at(on), past_actions=emails)
     decision = decide_at(facts, now=at(on), policy=rules)
     assert fees_in(decision) == []

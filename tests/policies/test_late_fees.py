@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from policies.decisions import ChargeLateFee
+from policies.fee_checks import fee_warnings
 from policies.interest import average_balance
 from policies.late_fees import add_months
 from policies.policy import ReminderPolicy
@@ -81,15 +82,52 @@ def test_consumers_are_charged_no_fees() -> None:
 
 
 def test_unverified_figures_are_named_before_a_policy_comes_into_force() -> None:
-    notes = fee_policy('preset = "uk"').late_fees.warnings()
+    notes = fee_warnings(fee_policy('preset = "uk"'))
     assert "the rate of 1 Jan 2025" in notes[0]
     assert "Not known yet: any rate after 31 Dec 2026." in notes
     assert notes[-1].endswith("always need a person's approval.")
-    assert (
-        PERCENT.late_fees.warnings()
-        == ReminderPolicy.from_toml('[late_fees]\npreset = "uk"\n').late_fees.warnings()
-        == []
-    )
+    assert fee_warnings(PERCENT) == fee_warnings(ReminderPolicy.from_toml('[late_fees]\npreset = "uk"\n')) == []
+
+
+NEVER_CHARGED: list[tuple[str, str]] = [
+    (
+        'kind = "flat"\namounts = { EUR = 5 }',
+        "on a balance below EUR 372.45 (14 days late) or EUR 248.30 (21 days late): it would come to more than 35 % a",
+    ),
+    ("rate = 2", "2 % charged once comes to 52.14 % a year 14 days after the due date, above the 35 % allowed"),
+    ('kind = "percent_per_month"\nrate = 3', "3 % a month comes to 35.32 % to 39.11 % a year, above the 35 % allowed"),
+    ('preset = "us"\nrate = 1.6', "in short months it is not charged"),
+    ('preset = "germany"\nmax_annual_percent = 12', "The rate of 12.12 % a year from 1 Jul 2023 is above the 12 %"),
+    ("cap_percent = 0", "The cap is 0 % of the invoice: no fee is ever charged."),
+    (
+        "minimum = { EUR = 20 }\nmaximum = { EUR = 10 }",
+        "The smallest fee of EUR 20.00 is above the largest of EUR 10.00: no fee is ever charged in EUR.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("lines", "warning"), NEVER_CHARGED)
+def test_a_fee_that_can_never_be_charged_is_named_before_a_policy_comes_into_force(lines: str, warning: str) -> None:
+    assert warning in "\n".join(fee_warnings(fee_policy(lines)))
+
+
+def test_a_customer_policy_has_its_own_warnings() -> None:
+    friends = '[policies.friends]\napplies_to = { tags = ["friend"] }\n[policies.friends.late_fees]\nrate = 2'
+    found = fee_warnings(fee_policy("", friends))
+    assert found
+    assert all(each.startswith("In [policies.friends]: 2 % charged once") for each in found)
+    off = fee_policy("", "[late_fee]\nestablished = 'off'\nnew = 'off'")
+    assert fee_warnings(off) == ["The step late_fee is off for all segments and sizes: no fee is ever charged."]
+    assert "No date of terms is set" in fee_warnings(fee_policy(terms=""))[0]
+
+
+def test_the_balance_named_in_a_warning_is_the_smallest_on_which_a_flat_fee_is_charged() -> None:
+    rules = fee_policy('kind = "flat"', "amounts = { EUR = 5 }")
+    assert charged_fee(overdue_invoice(21, total="248.30"), rules) is not None
+    assert charged_fee(overdue_invoice(21, total="248.29"), rules) is None
+    capped = fee_policy('kind = "flat"', "amounts = { EUR = 5 }", "cap_percent = 1")
+    assert fee_warnings(capped) == []
+    assert charged_fee(overdue_invoice(21, total="60"), capped) is not None
 
 
 def test_the_policy_can_approve_fees_automatically() -> None:

@@ -43,10 +43,11 @@ class PolicyDocument(BaseModel):
 
 
 class PolicyCheck(BaseModel):
-    """Whether a policy document is valid; ``reason`` has its errors."""
+    """Whether a policy document is valid; ``reason`` has its errors, ``notes`` what to know about its late fees."""
 
     ok: bool
     reason: str
+    notes: list[str]
 
 
 class PolicyVersionResponse(BaseModel):

@@ -19,7 +19,7 @@ class FeeKind(StrEnum):
     ONCE = "once"  # percent of the open balance
     PER_MONTH = "per_month"
     PER_YEAR = "per_year"
-    UNSPECIFIED = "unspecified"  # no figure: nobody has checked the rate against its source
+    UNSPECIFIED = "unspecified"  # no figure: nobody has verified the rate, or it is not the same for all invoices
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,15 @@ class PaidLine:
 class FeeWarning:
     """The announcement of a late fee: an amount for a flat fee, else percent.
 
-    ``fixed_amounts`` come on top, one for each size of invoice.
+    ``fixed_amounts`` come on top, one for each size of invoice. ``only_for`` are the numbers of the invoices on which a
+    fee can come, where that is not all of them.
     """
 
     kind: FeeKind
     figure: Decimal
     from_on: date | None = None
     fixed_amounts: tuple[Decimal, ...] = ()
+    only_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

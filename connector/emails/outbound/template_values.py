@@ -212,7 +212,9 @@ class EmailTexts:
         from_on = self.language.format_date(fee.from_on) if fee.from_on else ""
         note = self._label(f"fee_{fee.kind}", fee=figure, fee_from_on=from_on)
         fixed = " / ".join(self._format_money(each) for each in fee.fixed_amounts)
-        return f"{note} {self._label('fee_fixed', fee=fixed)}" if fixed else note
+        note = f"{note} {self._label('fee_fixed', fee=fixed)}" if fixed else note
+        only_for = self._name_invoices(fee.only_for, "invoice") if fee.only_for else ""
+        return f"{note} {self._label('fee_only_for', fee_invoices=only_for)}" if only_for else note
 
     def _format_money(self, amount: Decimal) -> str:
         return self.language.format_money(amount, self.facts.currency)

@@ -499,6 +499,16 @@ def test_an_invoice_is_explained(duewell: Command, company: Connection) -> None:
     assert "duewell run" in missing.err
 
 
+def test_checking_a_policy_names_fees_that_can_never_be_charged(duewell: Command, tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text('[late_fees]\nenabled = true\nkind = "flat"\namounts = { GBP = 5 }\nterms_agreed_on = 2026-01-31\n')
+    checked = duewell("policy", "check", str(file))
+    assert checked.exit_code == 0
+    warning = "A flat fee of GBP 5.00 is neither charged nor announced on a balance below GBP 372.45 (14 days late)"
+    assert warning in checked.out
+    assert warning in json.loads(duewell("policy", "check", str(file), "--json").out)["notes"][0]
+
+
 def test_a_policy_is_shown_checked_compared_and_activated(
     duewell: Command, company: Connection, tmp_path: Path
 ) -> None:

@@ -102,6 +102,15 @@ def test_an_invalid_value_is_reported_with_its_line_and_marked_in_the_form(site:
     )
 
 
+def test_a_fee_that_can_never_be_charged_is_named_before_the_policy_is_saved(site: Site) -> None:
+    company = add_company_with_invoice(site)
+    owner = site.sign_in("owner")
+    owner.get(f"/policy/document?company={company}")
+    fees = '[late_fees]\nenabled = true\nterms_agreed_on = 2026-01-31\nkind = "flat"\namounts = { EUR = 5 }\n'
+    owner.submit("/policy/document", {"document": fees, "do": "preview"})
+    assert "A flat fee of EUR 5.00 is neither charged nor announced on a balance below EUR 372.45" in owner.text
+
+
 def test_the_document_is_edited_and_an_earlier_version_restored(site: Site) -> None:
     company = add_company_with_invoice(site)
     owner = site.sign_in("owner")

@@ -147,6 +147,23 @@ def test_every_kind_of_fee_is_announced_with_its_figure(kind: str, figure: str, 
         compose_email(facts_for(Step.PAST_DUE, language=language, fee=FeeWarning(FeeKind(kind), Decimal(figure))))
 
 
+@pytest.mark.parametrize(
+    ("language", "sentence"),
+    [
+        ("en", "This applies only to invoice INV-7."),
+        ("de", "Dies betrifft nur die Rechnung INV-7."),
+        ("fr", "Cela concerne uniquement la facture INV-7."),
+        ("es", "Esto afecta únicamente a la factura INV-7."),
+    ],
+)
+def test_a_fee_that_can_come_on_some_invoices_only_names_them(
+    language: str, sentence: str, facts_for: FactsFor
+) -> None:
+    warning = FeeWarning(FeeKind.FLAT, Decimal(5), date(2026, 11, 30), only_for=("INV-7",))
+    email = compose_email(facts_for(Step.PAST_DUE, language=language, fee=warning))
+    assert sentence in email.text.replace("\n", " ").replace("\u00a0", " ")
+
+
 def test_a_final_notice_has_its_date_everywhere(facts_for: FactsFor) -> None:
     email = compose_email(facts_for(Step.FINAL_NOTICE))
     assert all("17 December 2026" in part for part in (email.subject, email.text))

@@ -1,0 +1,64 @@
+"""The late fee that comes next on an invoice if it stays unpaid: what an email may announce, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from dateutil.relativedelta import relativedelta
+
+from policies.decisions import ChargeLateFee
+from policies.fee_rules import MONTHLY_KINDS, LateFees
+from policies.late_fees import add_months, assess_late_fee, last_invoice_date
+from policies.past_actions import PastActions
+from policies.receivables import Invoice
+from policies.schedule import Schedule, starts_on
+from policies.schedule_rules import MIN_WARNING_DAYS
+from policies.statement_context import StatementContext
+
+_MONTHS_AHEAD = 3  # a fee that is refused for all of these months is not announced
+
+
+class ExpectedFee(NamedTuple):
+    """A late fee as it will be if the balance stays as it is, and the first date on which it can be charged."""
+
+    on: date
+    fee: ChargeLateFee
+
+
+def find_expected_fee(
+    context: StatementContext, invoice: Invoice, schedule: Schedule, past_actions: PastActions
+) -> ExpectedFee | None:
+    """Return the next late fee on an invoice, warned of today at the latest; ``None`` if no fee can come.
+
+    The fee is assessed by the same rules as on the day itself, so that no email announces one that would be refused.
+    """
+    rules = context.policy.late_fees
+    if schedule.late_fee is None:
+        return None
+    warned_on = past_actions.warned_on.get(invoice.id, context.today)
+    warned = replace(past_actions, warned_on={**past_actions.warned_on, invoice.id: warned_on})
+    first_day = max(schedule.late_fee, rules.grace_days + 1)
+    earliest_on = max(
+        context.today, starts_on(invoice) + timedelta(days=first_day), warned_on + timedelta(days=MIN_WARNING_DAYS)
+    )
+    for on in _possible_dates(rules, invoice, earliest_on):
+        found = assess_late_fee(replace(context, today=on), invoice, schedule, warned)
+        if isinstance(found, ChargeLateFee):
+            return ExpectedFee(on, found)
+    return None
+
+
+def _possible_dates(rules: LateFees, invoice: Invoice, earliest_on: date) -> Iterator[date]:
+    """Yield the dates on which the next fees can be charged: at once, or at the end of a month of the delay."""
+    dates = [earliest_on]
+    if rules.kind in MONTHLY_KINDS:
+        delay = relativedelta(earliest_on, starts_on(invoice))
+        months = delay.years * 12 + delay.months
+        ends = (add_months(starts_on(invoice), months + count) for count in range(_MONTHS_AHEAD + 1))
+        dates = [max(earliest_on, end) for end in ends]
+    for on in dates:
+        invoiced_on = last_invoice_date(on, rules.invoice_day)
+        yield add_months(invoiced_on, 1) if rules.monthly_invoice and invoiced_on < on else on
