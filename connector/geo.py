@@ -9,6 +9,12 @@ from zoneinfo import ZoneInfo
 
 from providers.geo import country_code
 
+# Where a customer's region is unknown: the region in which most of the country's people live, as the package names it.
+_MOST_POPULOUS = {
+    "AU": "NSW", "BR": "SP", "CA": "ON", "CH": "ZH", "DE": "NW", "ES": "MD", "GB": "ENG", "IN": "UP",
+    "IT": "MI", "NZ": "AUK",
+}  # fmt: skip
+
 
 def today_in(zone: str, now: datetime) -> date:
     """Return the date in a time zone."""
@@ -21,19 +27,32 @@ def is_reached(on: date | None, zone: str, now: datetime) -> bool:
 
 
 class HolidayCalendar:
-    """The nationwide public holidays, from the ``holidays`` package: what ``policies.calendar`` asks for."""
+    """Public holidays by region, from the ``holidays`` package: what ``policies.calendar`` asks for."""
 
-    def holiday_name(self, country: str, on: date) -> str:
-        """Return the name of the public holiday, "" on an ordinary day and for an unknown country."""
-        return _holidays(country_code(country) or country, on.year).get(on, "")
+    def holiday_name(self, place: str, on: date) -> str:
+        """Return the name of the public holiday, "" on an ordinary day and in an unknown country.
+
+        ``place`` is a country or a region of it (``AU-VIC``). Without a region the most populous one counts, because
+        national lists lack days that nearly everybody has off, like Easter Monday in England.
+        """
+        country, _, region = place.partition("-")
+        return _holidays(country_code(country) or country, region, on.year).get(on, "")
 
 
 @lru_cache(maxsize=512)
-def _holidays(code: str, year: int) -> Mapping[date, str]:
+def _holidays(code: str, region: str, year: int) -> Mapping[date, str]:
     from holidays import country_holidays  # noqa: PLC0415 - half a second that only decisions need
 
+    def read(subdivision: str | None) -> dict[date, str]:
+        return dict(country_holidays(code, subdiv=subdivision, years=year, language="en_US").items())
+
     try:
-        found = country_holidays(code, years=year, language="en_US")
+        regions = country_holidays(code).subdivisions
     except NotImplementedError:  # a country the package does not know
         return {}
-    return dict(found.items())
+    region = region or _MOST_POPULOUS.get(code, "")
+    if region in regions or not regions:
+        return read(region or None)
+    # A national list may lack a day that every region lists on its own.
+    lists = [read(each) for each in regions]
+    return read(None) | {on: name for on, name in lists[0].items() if all(on in each for each in lists)}

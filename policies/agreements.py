@@ -40,12 +40,12 @@ def promise_broken_on(context: StatementContext, promised_on: date) -> date:
     """Return the date from which a promise counts as broken."""
     if context.today > promised_on + timedelta(days=_CERTAINLY_BROKEN_DAYS):
         return promised_on + timedelta(days=_CERTAINLY_BROKEN_DAYS)
-    return grace_ends_on(promised_on, context.policy, context.country, context.calendar)
+    return grace_ends_on(promised_on, context.policy, context.holiday_place, context.calendar)
 
 
-def grace_ends_on(promised_on: date, policy: ReminderPolicy, country: str, calendar: Calendar) -> date:
+def grace_ends_on(promised_on: date, policy: ReminderPolicy, place: str, calendar: Calendar) -> date:
     """Return the first date on which a payment promised for a day is late."""
-    return add_business_days(promised_on, policy.promises.business_days, country, policy.send_window, calendar)
+    return add_business_days(promised_on, policy.promises.business_days, place, policy.send_window, calendar)
 
 
 def missed_instalment(context: StatementContext, invoice: Invoice) -> Instalment | None:

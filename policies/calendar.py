@@ -15,17 +15,17 @@ _DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"
 
 
 class Calendar(Protocol):
-    """Public holidays by country."""
+    """Public holidays by country and region."""
 
-    def holiday_name(self, country: str, on: date) -> str:
-        """Return the public holiday of a country on a day; "" if there is none or the country is unknown."""
+    def holiday_name(self, place: str, on: date) -> str:
+        """Return the public holiday on a day in a country or a region of it (``AU-VIC``); "" if none is known."""
         ...
 
 
 class NoHolidays:
     """A calendar without public holidays."""
 
-    def holiday_name(self, country: str, on: date) -> str:
+    def holiday_name(self, place: str, on: date) -> str:
         """Return ""."""
         return ""
 
@@ -49,27 +49,27 @@ def find_time_zone(*names: str) -> ZoneInfo:
     return ZoneInfo("UTC")
 
 
-def closed_reason(on: date, country: str, window: SendWindow, calendar: Calendar) -> str:
+def closed_reason(on: date, place: str, window: SendWindow, calendar: Calendar) -> str:
     """Return why no email is sent on a day; "" if it is a business day."""
     if on.weekday() not in window.weekdays:
         return f"{format_date(on)} is a {_DAY_NAMES[on.weekday()]}"
-    name = calendar.holiday_name(country, on)
+    if window.closing_days and not window.closing_days.isdisjoint({f"{on:%m-%d}", on.isoformat()}):
+        return f"the company is closed on {format_date(on)}"
+    name = calendar.holiday_name(place, on)
     return f"{format_date(on)} is {name}" if name else ""
 
 
-def find_send_slot(
-    now: datetime, time_zone: ZoneInfo, country: str, window: SendWindow, calendar: Calendar
-) -> SendSlot:
+def find_send_slot(now: datetime, time_zone: ZoneInfo, place: str, window: SendWindow, calendar: Calendar) -> SendSlot:
     """Return the next instant inside the send window in a time zone."""
     local = now.astimezone(time_zone)
-    reason = closed_reason(local.date(), country, window, calendar)
+    reason = closed_reason(local.date(), place, window, calendar)
     if not reason:
         if window.opens <= local.time() < window.closes:
             return SendSlot(None, "")
         reason = f"emails are sent from {window.opens:%H:%M} to {window.closes:%H:%M}"
     first = 0 if local.time() < window.opens else 1
     days = (local.date() + timedelta(days=ahead) for ahead in range(first, _SEARCH_DAYS))
-    on = next((day for day in days if not closed_reason(day, country, window, calendar)), None)
+    on = next((day for day in days if not closed_reason(day, place, window, calendar)), None)
     if on is None:
         at = datetime.combine(local.date() + timedelta(days=_SEARCH_DAYS), window.opens, time_zone)
         return SendSlot(at.astimezone(UTC), f"there is no business day in {_SEARCH_DAYS} days: {reason}")
@@ -78,7 +78,7 @@ def find_send_slot(
     return SendSlot(at.astimezone(UTC), f"it will be sent on {when}, because {reason}")
 
 
-def add_business_days(on: date, count: int, country: str, window: SendWindow, calendar: Calendar) -> date:
+def add_business_days(on: date, count: int, place: str, window: SendWindow, calendar: Calendar) -> date:
     """Return the date ``count`` business days later; 0 gives the day itself or the next business day."""
     if count == 0:
         on -= timedelta(days=1)
@@ -86,7 +86,7 @@ def add_business_days(on: date, count: int, country: str, window: SendWindow, ca
     for _ in range(count):
         on += timedelta(days=1)
         for _ in range(_SEARCH_DAYS):
-            if not closed_reason(on, country, window, calendar):
+            if not closed_reason(on, place, window, calendar):
                 break
             on += timedelta(days=1)
     return on

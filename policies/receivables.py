@@ -142,6 +142,7 @@ class Customer:
     contact_name: str = ""
     emails: tuple[str, ...] = ()
     country: str = ""
+    holiday_place: str = ""  # a region like AU-VIC; "" is the country
     time_zone: str = ""
     language: str = ""
     active: bool = True

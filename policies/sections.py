@@ -20,6 +20,7 @@ from policies.validation import (
     Reads,
     Section,
     by_currency,
+    closing_days,
     currency_code,
     invalid,
     lines_of_text,
@@ -167,6 +168,7 @@ class SendWindow(Section):
     opens: Annotated[time, Reads(time_of_day)]
     closes: Annotated[time, Reads(time_of_day)]
     weekdays: Annotated[frozenset[int], Reads(list_out_of({name: weekday for weekday, name in enumerate(WEEKDAYS)}))]
+    closing_days: Annotated[frozenset[str], Reads(closing_days)]
 
     @model_validator(mode="after")
     def _is_open_sometimes(self) -> SendWindow:

@@ -34,6 +34,7 @@ class StatementContext:
     stale_hold: Hold | None
 
     @property
-    def country(self) -> str:
-        """The country whose public holidays count for the customer."""
-        return self.statement.customer.country or self.statement.company.country
+    def holiday_place(self) -> str:
+        """The country or region whose public holidays count for the customer."""
+        customer = self.statement.customer
+        return customer.holiday_place or customer.country or self.statement.company.country

@@ -205,6 +205,21 @@ def calendar_date(value: object) -> date:
     raise invalid("a date like 2026-01-31, without quotes", value)
 
 
+def closing_days(value: object) -> frozenset[str]:
+    """Read a list of days, each of one year ("2026-12-31") or of every year ("12-24")."""
+    if isinstance(value, list) and all(isinstance(each, str) and _is_day(each) for each in value):
+        return frozenset(value)
+    raise invalid('a list of days like "12-24" (every year) or "2026-12-31"', value)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text if len(text) > len("12-24") else f"2028-{text}")  # a leap year: 02-29 is a day
+    except ValueError:
+        return False
+    return "-" in text
+
+
 def time_of_day(value: object) -> time:
     """Read a time of day, with or without quotes."""
     if isinstance(value, time):

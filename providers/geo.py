@@ -33,6 +33,24 @@ def time_zone(country: str, region: str, company_country: str = "", company_zone
     return _zones_by_region().get((code, key)) or company_zone or _main_zones().get(code, "")
 
 
+@lru_cache(maxsize=4096)
+def holiday_place(country: str, region: str) -> str:
+    """Return the place whose public holidays count: ``AU-VIC`` for a region that is known, else the country's code."""
+    from holidays.utils import country_holidays  # noqa: PLC0415 - it takes a while, and few processes decide anything
+
+    code = country_code(country)
+    if not code or not region:
+        return code
+    try:
+        known = country_holidays(code)
+    except NotImplementedError:  # a country the package does not know
+        return code
+    by_name = {_normalise(name): short for name, short in known.subdivisions_aliases.items()}
+    by_name |= {each.lower(): each for each in known.subdivisions}
+    found = by_name.get(_normalise(region), "")
+    return f"{code}-{found}" if found else code
+
+
 def language_in(country: str) -> str:
     """Return the language that nearly everybody in a country (by code) reads, "" where there are several."""
     return str(_load_regions()["languages"].get(country, ""))

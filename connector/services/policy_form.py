@@ -32,7 +32,7 @@ class Field:
 
     name: str  # the path in the document, with dots
     label: str
-    kind: str = "number"  # number | number_or_off | time | date | choice | switch | list | amounts
+    kind: str = "number"  # number | number_or_off | time | date | choice | switch | list | texts | amounts
     choices: tuple[str, ...] = ()
 
     @property
@@ -57,6 +57,7 @@ GROUPS = (
             Field("send_window.opens", "Emails are sent from", "time"),
             Field("send_window.closes", "Emails are sent until", "time"),
             Field("send_window.weekdays", "On these days", "list", WEEKDAYS),
+            Field("send_window.closing_days", "Not on these days (12-24 is every year, 2026-12-31 once)", "texts"),
             Field("frequency.min_days_between", "Minimum days between two contacts"),
             Field("frequency.max_in_7_days", "Maximum contacts in 7 days"),
             Field("frequency.max_in_30_days", "Maximum contacts in 30 days"),
@@ -231,6 +232,8 @@ def _submitted_text(field: Field, values: Sequence[str]) -> str:
     if field.kind == "list":
         return " | ".join(choice for choice in field.choices if choice in values)
     text = values[0].strip() if values else ""
+    if field.kind == "texts":
+        return " | ".join(each for each in (part.strip() for part in text.split(",")) if each)
     is_off = field.kind == "number_or_off" and text.casefold() in {"", "off", "-", "–"}
     return "off" if is_off else text
 
@@ -241,7 +244,7 @@ def _parse_value(field: Field, text: str) -> object:
         return _parse_number(text)
     if field.kind == "switch":
         return text == "yes"
-    if field.kind == "list":
+    if field.kind in {"list", "texts"}:
         return [each for each in text.split(" | ") if each]
     if field.kind == "date":
         return _parse_date(text)

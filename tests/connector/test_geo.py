@@ -1,16 +1,106 @@
-"""Public holidays by country."""
+"""Public holidays by country and region."""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
+
+import pytest
 
 from connector.geo import HolidayCalendar
+from providers.geo import holiday_place
+
+# The weekdays on which offices are closed, by the countries' own rules: for a country the days of the region in which
+# most people live. Singapore announces a year at a time: Eid, Vesak and Deepavali of 2028 and 2029 are forecasts.
+CLOSED = {
+    ("GB", 2027): "01-01 03-26 03-29 05-03 05-31 08-30 12-27 12-28",
+    ("GB", 2028): "01-03 04-14 04-17 05-01 05-29 08-28 12-25 12-26",
+    ("GB", 2029): "01-01 03-30 04-02 05-07 05-28 08-27 12-25 12-26",
+    ("IE", 2027): "01-01 02-01 03-17 03-29 05-03 06-07 08-02 10-25",
+    ("IE", 2028): "02-07 03-17 04-17 05-01 06-05 08-07 10-30 12-25 12-26",
+    ("IE", 2029): "01-01 02-05 04-02 05-07 06-04 08-06 10-29 12-25 12-26",
+    ("US", 2027): "01-01 01-18 02-15 05-31 06-18 07-05 09-06 10-11 11-11 11-25 12-24 12-31",
+    ("US", 2028): "01-17 02-21 05-29 06-19 07-04 09-04 10-09 11-10 11-23 12-25",
+    ("US", 2029): "01-01 01-15 02-19 05-28 06-19 07-04 09-03 10-08 11-12 11-22 12-25",
+    ("CA", 2027): "01-01 02-15 03-26 05-24 07-01 09-06 10-11 12-27 12-28",
+    ("CA", 2028): "01-03 02-21 04-14 05-22 09-04 10-09 12-25 12-26",
+    ("CA", 2029): "01-01 02-19 03-30 05-21 09-03 10-08 12-25 12-26",
+    ("AU", 2027): "01-01 01-26 03-26 03-29 04-26 06-14 10-04 12-27 12-28",
+    ("AU", 2028): "01-03 01-26 04-14 04-17 04-25 06-12 10-02 12-25 12-26",
+    ("AU", 2029): "01-01 01-26 03-30 04-02 04-25 06-11 10-01 12-25 12-26",
+    ("NZ", 2027): "01-01 01-04 02-01 02-08 03-26 03-29 04-26 06-07 06-25 10-25 12-27 12-28",
+    ("NZ", 2028): "01-03 01-04 01-31 02-07 04-14 04-17 04-25 06-05 07-14 10-23 12-25 12-26",
+    ("NZ", 2029): "01-01 01-02 01-29 02-06 03-30 04-02 04-25 06-04 07-06 10-22 12-25 12-26",
+    ("DE", 2027): "01-01 03-26 03-29 05-06 05-17 05-27 11-01",
+    ("DE", 2028): "04-14 04-17 05-01 05-25 06-05 06-15 10-03 11-01 12-25 12-26",
+    ("DE", 2029): "01-01 03-30 04-02 05-01 05-10 05-21 05-31 10-03 11-01 12-25 12-26",
+    ("FR", 2027): "01-01 03-29 05-06 05-17 07-14 11-01 11-11",
+    ("FR", 2028): "04-17 05-01 05-08 05-25 06-05 07-14 08-15 11-01 12-25",
+    ("FR", 2029): "01-01 04-02 05-01 05-08 05-10 05-21 08-15 11-01 12-25",
+    ("ES", 2027): "01-01 01-06 03-19 03-25 03-26 05-03 10-12 11-01 12-06 12-08",
+    ("ES", 2028): "01-06 04-13 04-14 05-01 05-02 08-15 10-12 11-01 12-06 12-08 12-25",
+    ("ES", 2029): "01-01 03-29 03-30 05-01 05-02 08-15 10-12 11-01 12-06 12-25",
+    ("CH", 2027): "01-01 03-26 03-29 05-06 05-17",
+    ("CH", 2028): "04-14 04-17 05-01 05-25 06-05 08-01 12-25 12-26",
+    ("CH", 2029): "01-01 03-30 04-02 05-01 05-10 05-21 08-01 12-25 12-26",
+    ("AT", 2027): "01-01 01-06 03-29 05-06 05-17 05-27 10-26 11-01 12-08",
+    ("AT", 2028): "01-06 04-17 05-01 05-25 06-05 06-15 08-15 10-26 11-01 12-08 12-25 12-26",
+    ("AT", 2029): "01-01 04-02 05-01 05-10 05-21 05-31 08-15 10-26 11-01 12-25 12-26",
+    ("NL", 2027): "01-01 03-26 03-29 04-27 05-06 05-17",
+    ("NL", 2028): "04-14 04-17 04-27 05-25 06-05 12-25 12-26",
+    ("NL", 2029): "01-01 03-30 04-02 04-27 05-10 05-21 12-25 12-26",
+    ("BE", 2027): "01-01 03-29 05-06 05-17 07-21 11-01 11-11",
+    ("BE", 2028): "04-17 05-01 05-25 06-05 07-21 08-15 11-01 12-25",
+    ("BE", 2029): "01-01 04-02 05-01 05-10 05-21 08-15 11-01 12-25",
+    ("ZA", 2027): "01-01 03-22 03-26 03-29 04-27 06-16 08-09 09-24 12-16 12-27",
+    ("ZA", 2028): "03-21 04-14 04-17 04-27 05-01 06-16 08-09 09-25 12-25 12-26",
+    ("ZA", 2029): "01-01 03-21 03-30 04-02 04-27 05-01 08-09 09-24 12-17 12-25 12-26",
+    ("SG", 2027): "01-01 02-08 03-10 03-26 05-17 05-20 08-09 10-28",
+    ("SG", 2028): "01-26 01-27 02-28 04-14 05-01 05-05 05-09 08-09 11-15 12-25",
+    ("SG", 2029): "01-01 02-13 02-14 02-15 03-30 04-25 05-01 05-28 08-09 11-05 12-25",
+}
 
 
-def test_public_holidays_have_a_name_and_ordinary_days_have_none() -> None:
-    calendar = HolidayCalendar()
-    assert calendar.holiday_name("DE", date(2026, 12, 25)) == "Christmas Day"
-    assert calendar.holiday_name("US", date(2026, 11, 26)) == "Thanksgiving Day"
-    assert calendar.holiday_name("DE", date(2026, 11, 26)) == ""
-    assert calendar.holiday_name("", date(2026, 12, 25)) == ""
-    assert calendar.holiday_name("XX", date(2026, 12, 25)) == ""
+@pytest.mark.parametrize(("country", "year"), CLOSED)
+def test_offices_are_closed_on_the_public_holidays_of_each_year(country: str, year: int) -> None:
+    calendar, first = HolidayCalendar(), date(year, 1, 1)
+    days = [first + timedelta(days=n) for n in range((date(year + 1, 1, 1) - first).days)]
+    found = [f"{on:%m-%d}" for on in days if on.isoweekday() <= 5 and calendar.holiday_name(country, on)]
+    assert " ".join(found) == CLOSED[country, year]
+
+
+@pytest.mark.parametrize(
+    ("place", "on", "name"),
+    [
+        ("GB-ENG", date(2027, 3, 29), "Easter Monday"),
+        ("GB-SCT", date(2027, 3, 29), ""),
+        ("AU", date(2026, 12, 28), "Boxing Day (observed)"),
+        ("AU-VIC", date(2026, 11, 3), "Melbourne Cup Day"),
+        ("AU-NSW", date(2026, 11, 3), ""),
+        ("FR-57", date(2027, 3, 26), "Good Friday"),
+        ("BA", date(2027, 5, 3), "Orthodox Easter Monday"),  # in every region's list, and missing in the national one
+        ("DE", date(2026, 11, 26), ""),
+        ("", date(2026, 12, 25), ""),
+        ("XX", date(2026, 12, 25), ""),
+    ],
+)
+def test_a_region_has_its_own_holidays(place: str, on: date, name: str) -> None:
+    assert HolidayCalendar().holiday_name(place, on) == name
+
+
+@pytest.mark.parametrize(
+    ("country", "region", "place"),
+    [
+        ("AU", "Victoria", "AU-VIC"),
+        ("AU", "vic", "AU-VIC"),
+        ("CA", "Québec", "CA-QC"),
+        ("Germany", "Bayern", "DE-BY"),
+        ("GB", "West Yorkshire", "GB"),
+        ("GB", "", "GB"),
+        ("", "Victoria", ""),
+        ("XX", "Victoria", ""),
+    ],
+)
+def test_a_region_is_found_by_name_or_code_and_otherwise_the_country_counts(
+    country: str, region: str, place: str
+) -> None:
+    assert holiday_place(country, region) == place

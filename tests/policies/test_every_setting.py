@@ -197,6 +197,7 @@ CHANGES: dict[str, tuple[str, str, Case]] = {
     "frequency.max_in_30_days": ("", "[frequency]\nmax_in_30_days = 1", emailed(29)),
     "send_window.opens": ("", '[send_window]\nopens = "10:01"', _OVERDUE),
     "send_window.closes": ("", '[send_window]\ncloses = "10:00"', _OVERDUE),
+    "send_window.closing_days": ("", f'[send_window]\nclosing_days = ["{MONDAY:%m-%d}"]', _OVERDUE),
     "send_window.weekdays": ("", '[send_window]\nweekdays = ["tue"]', _OVERDUE),
     "statement.due_soon_days": (
         "",

@@ -272,6 +272,24 @@ def test_nothing_is_sent_on_a_weekend_or_public_holiday_of_the_customers_country
     assert "30 Nov 2026 is Long Monday" in on_holiday.reason
 
 
+def test_the_public_holidays_of_the_customers_region_count() -> None:
+    holidays = Holidays({("DE-BY", MONDAY): "Hill Day"})
+    for place, name in (("DE-BY", "Hill Day"), ("DE-HH", "")):
+        customer = replace(KNOWN_CUSTOMER, holiday_place=place)
+        owed = statement(overdue_invoice(10), customer=customer, now=at(MONDAY))
+        email = reminder_in(decide([owed], ReminderPolicy.default(), at(MONDAY), holidays))
+        assert email is not None
+        assert ("Hill Day" in email.reason, email.send_after is not None) == (bool(name), bool(name))
+
+
+def test_nothing_is_sent_on_the_companys_own_closing_days() -> None:
+    document = f'[send_window]\nclosing_days = ["{MONDAY:%m-%d}", "{TOMORROW.isoformat()}"]\n'
+    email = reminder_in(decide_at(statement(overdue_invoice(10)), policy=ReminderPolicy.from_toml(document)))
+    assert email is not None
+    assert email.send_after == at(MONDAY + timedelta(days=2), 8)
+    assert "the company is closed on 23 Nov 2026" in email.reason
+
+
 def test_the_send_window_is_in_the_customers_time_zone_and_the_date_in_the_companys() -> None:
     customer = replace(KNOWN_CUSTOMER, time_zone="America/New_York", country="US")
     email = reminder_in(decide_at(statement(overdue_invoice(10), customer=customer), now=at(MONDAY, 10)))

@@ -146,6 +146,7 @@ BREACHES = [
     ("send_window", '[send_window]\nopens = "18:30"', "line 2: [send_window] opens must be earlier than closes"),
     ("time", '[send_window]\nopens = "8"', 'a time like "08:00"'),
     ("weekday", '[send_window]\nweekdays = ["monday"]', "a list out of mon, tue"),
+    ("closing day", '[send_window]\nclosing_days = ["24.12."]', 'a list of days like "12-24" (every year)'),
     ("no weekday", "[send_window]\nweekdays = []", "must name at least one day"),
     ("tone", 'tone = "rude"', 'line 1: tone must be "gentle" or "standard" or "firm", not "rude"'),
     ("tone no word", "tone = [1]", "line 1: tone must be"),

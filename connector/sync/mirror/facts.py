@@ -32,7 +32,7 @@ from policies.receivables import (
     SettlementKind,
     Step,
 )
-from providers.geo import country_code, language_in, time_zone
+from providers.geo import country_code, holiday_place, language_in, time_zone
 
 SqlRow = Row[Any]
 _UNCONFIRMED_STATES = {OutboxState.UNCONFIRMED, OutboxState.SENDING}
@@ -68,6 +68,7 @@ def build_customer(
         contact_name=_first_non_empty(setting and setting.contact_name, row and row.contact_name),
         emails=_split_commas(_first_non_empty(setting and setting.emails, row and row.emails)),
         country=country,
+        holiday_place=holiday_place(country, region),
         time_zone=time_zone(country, region, company.country, company.time_zone) or company.time_zone,
         language=_first_non_empty(setting and setting.language, row and row.language, language_in(country)),
         active=bool(row and row.active and not row.deleted),

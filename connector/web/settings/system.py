@@ -41,6 +41,7 @@ class _CompanyCalendar:
     opens: str
     closes: str
     weekdays: str
+    closing_days: str
     holidays: list[tuple[date, str]]
 
 
@@ -121,6 +122,7 @@ def _build_calendar(request: PageRequest, row: Connection, policy: ReminderPolic
         opens=f"{window.opens:%H:%M}",
         closes=f"{window.closes:%H:%M}",
         weekdays=", ".join(_WEEKDAYS[day] for day in sorted(window.weekdays)),
+        closing_days=", ".join(sorted(window.closing_days)),
         holidays=_list_holidays(row.country, today_in(row.time_zone, request.now)),
     )
 
