@@ -12,11 +12,12 @@ from policies.decisions import CreateTask, HoldCode
 from policies.formatting import format_amount, format_date
 from policies.invoice_assessment import InvoiceAssessment
 from policies.policy import ReminderPolicy
-from policies.receivables import Instalment, Invoice, Size, Step
+from policies.receivables import Instalment, Invoice, PaymentPlan, Size, Step
 from policies.segments import size_of
 from policies.statement_context import StatementContext
 
 _CERTAINLY_BROKEN_DAYS = 30  # whatever the holidays, the grace period is over by then
+_SHORTFALL_SHARE = Decimal("0.01")
 
 
 class AgreementTask(StrEnum):
@@ -50,19 +51,32 @@ def grace_ends_on(promised_on: date, policy: ReminderPolicy, place: str, calenda
 
 def missed_instalment(context: StatementContext, invoice: Invoice) -> Instalment | None:
     """Return the first instalment that is overdue and not paid in full."""
-    due = next_instalment(invoice)
+    due = next_instalment(context, invoice)
     return due if due is not None and context.today >= promise_broken_on(context, due.due_on) else None
 
 
-def next_instalment(invoice: Invoice) -> Instalment | None:
-    """Return the first instalment that is not paid in full yet."""
+def next_instalment(context: StatementContext, invoice: Invoice) -> Instalment | None:
+    """Return the first instalment that is not paid yet.
+
+    A shortfall below the minimum balance, or of up to 1 %, is no missed instalment: a cent, or the bank's charges.
+    """
     plan = invoice.payment_plan
-    paid = plan.agreed_balance - invoice.due if plan else Decimal(0)
-    for instalment in plan.instalments if plan else ():
-        paid -= instalment.amount
-        if paid < 0:
+    if plan is None:
+        return None
+    paid, agreed = _paid_since(plan, invoice), Decimal(0)
+    minimum = context.policy.minimum_balance.for_currency(invoice.currency)
+    for instalment in plan.instalments:
+        agreed += instalment.amount
+        missing = agreed - paid
+        if missing > 0 and missing >= minimum and missing > agreed * _SHORTFALL_SHARE:
             return instalment
     return None
+
+
+def _paid_since(plan: PaymentPlan, invoice: Invoice) -> Decimal:
+    """Return what was settled since the agreement, whatever the invoice was raised or lowered by meanwhile."""
+    raised = invoice.total - plan.agreed_total if plan.agreed_total is not None else Decimal(0)
+    return plan.agreed_balance + raised - invoice.due
 
 
 def agreement_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:

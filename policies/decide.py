@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from policies import agreements, holds, late_fees, reminders, tasks
+from policies import agreements, holds, late_fees, reminders, tasks, unapplied_credit
 from policies.calendar import Calendar, SendSlot, find_send_slot, find_time_zone
 from policies.decisions import Action, ChargeLateFee, CustomerDecision, DecisionKind, HoldCode, InvoiceDecision
 from policies.formatting import STEP_NAMES, format_date, step_title
@@ -61,6 +61,7 @@ def decide(
         *tasks.step_tasks(assessments, day.past_actions),
         *tasks.owner_notifications(assessments),
         *agreed,
+        *unapplied_credit.apply_tasks(assessments),
     ]
     actions += [each.fee for each in assessments if isinstance(each.fee, ChargeLateFee)]
 
@@ -106,7 +107,7 @@ def _assess_statement(statement: Statement, day: _DayContext) -> Iterable[Invoic
         now=day.now,
         calendar=day.calendar,
         segment=segment_of(statement.customer, day.policy.segments, day.today),
-        credit_coverage=holds.allocate_credit(statement),
+        credit_coverage=unapplied_credit.allocate_credit(statement),
         stale_hold=holds.staleness(statement, day.policy, day.today, day.now),
     )
     for invoice in statement.invoices:
@@ -123,6 +124,8 @@ def _assess_invoice(context: StatementContext, invoice: Invoice, day: _DayContex
     if found is not None:
         assessment.hold_code, assessment.hold, assessment.email_blocked = found
         if not assessment.email_blocked:
+            if assessment.hold_code == HoldCode.WITHHELD:
+                assessment.email_step = _certificate_step(assessment, day)
             return assessment
     assessment.email_step = _email_step_due(assessment, day)
     assessment.notify_owner = notify_owner_due(schedule, invoice, completed, day.today)
@@ -130,10 +133,18 @@ def _assess_invoice(context: StatementContext, invoice: Invoice, day: _DayContex
         return assessment
     task = task_step_due(schedule, invoice, completed, day.today)
     assessment.task_steps = (task,) if task is not None else ()
-    assessment.fee = late_fees.assess_late_fee(context, invoice, schedule, day.past_actions)
+    net = unapplied_credit.net_of_credit(context, invoice)
+    assessment.fee = late_fees.assess_late_fee(context, net, schedule, day.past_actions)
     if assessment.email_step is not None and assessment.email_step in schedule.by_call:
         assessment.task_steps, assessment.email_step = (*assessment.task_steps, assessment.email_step), None
     return assessment
+
+
+def _certificate_step(assessment: InvoiceAssessment, day: _DayContext) -> Step | None:
+    """Return the request for the withholding certificate: once, on the day of what would be the first reminder."""
+    first = next_level(assessment.schedule, assessment.invoice, {})
+    is_due = first is not None and first.on <= day.today
+    return Step.WITHHOLDING_CERTIFICATE if is_due and Step.WITHHOLDING_CERTIFICATE not in assessment.completed else None
 
 
 def _email_step_due(assessment: InvoiceAssessment, day: _DayContext) -> Step | None:

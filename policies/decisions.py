@@ -39,9 +39,16 @@ class HoldCode(StrEnum):
     DRAFT = "draft"
     NEVER_SENT = "never_sent"
     NO_DUE_DATE = "no_due_date"
+    WITHHELD = "withheld"
     FREQUENCY_CAP = "frequency_cap"
     NOT_DUE_YET = "not_due_yet"
     ALL_STEPS_COMPLETED = "all_steps_completed"
+
+
+# Codes of decisions that only wait for the next step, or follow one: no reason keeps the invoice from being chased.
+NO_REAL_HOLDS = frozenset(
+    {HoldCode.NOTHING_OWED, HoldCode.FREQUENCY_CAP, HoldCode.NOT_DUE_YET, HoldCode.ALL_STEPS_COMPLETED}
+)
 
 
 @dataclass(frozen=True, slots=True)

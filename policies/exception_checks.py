@@ -32,6 +32,7 @@ class ExceptionCode(StrEnum):
     MISSING_EMAIL_ADDRESS = "missing_email_address"
     UNUSUAL_AMOUNT = "unusual_amount"
     UNUSUAL_CURRENCY = "unusual_currency"
+    LONG_HOLD = "long_hold"
 
 
 class ExceptionItem(NamedTuple):

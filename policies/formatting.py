@@ -12,6 +12,7 @@ _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "O
 
 STEP_NAMES: dict[Step, str] = {
     Step.THANK_YOU: "thank-you email",
+    Step.WITHHOLDING_CERTIFICATE: "request for the withholding tax certificate",
     Step.RECEIPT_CHECK: "receipt check",
     Step.DISCOUNT_ENDING: "early payment discount reminder",
     Step.BEFORE_DUE: "reminder before the due date",

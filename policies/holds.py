@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 
 from policies import agreements
+from policies.currencies import round_amount
 from policies.decisions import HoldCode
-from policies.formatting import format_amount, format_date
+from policies.formatting import format_amount, format_date, format_percent
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, InvoiceStatus, Statement
 from policies.settlement import describe_settlement
 from policies.statement_context import Hold, StatementContext
+from policies.unapplied_credit import covered_hold
 
 
 def nothing_owed(context: StatementContext, invoice: Invoice) -> Hold | None:
@@ -43,16 +44,6 @@ def stale_data(context: StatementContext, invoice: Invoice) -> Hold | None:
     return context.stale_hold
 
 
-def unapplied_credit(context: StatementContext, invoice: Invoice) -> Hold | None:
-    """Unapplied credit of the customer covers all or part of it."""
-    covered = context.credit_coverage.get(invoice.id)
-    if covered is None:
-        return None
-    total = sum((credit.remaining for credit in context.statement.credits), Decimal(0))
-    part = "all of this invoice" if covered >= invoice.due else f"{format_amount(covered, invoice.currency)} of it"
-    return Hold(f"{format_amount(total, invoice.currency)} of unapplied credit covers {part}: apply the credit first.")
-
-
 def disputed(context: StatementContext, invoice: Invoice) -> Hold | None:
     """The customer disputes it."""
     if invoice.disputed_on is None:
@@ -75,7 +66,7 @@ def payment_plan(context: StatementContext, invoice: Invoice) -> Hold | None:
     """A payment plan is kept; a missed instalment cancels it."""
     if invoice.payment_plan is None:
         return None
-    missed, coming = agreements.missed_instalment(context, invoice), agreements.next_instalment(invoice)
+    missed, coming = agreements.missed_instalment(context, invoice), agreements.next_instalment(context, invoice)
     if missed is not None or coming is None:
         return None
     amount = format_amount(coming.amount, invoice.currency)
@@ -153,11 +144,26 @@ def no_due_date(context: StatementContext, invoice: Invoice) -> Hold | None:
     return Hold("It has no due date in the accounting system.") if invoice.due_on is None else None
 
 
+def withheld(context: StatementContext, invoice: Invoice) -> Hold | None:
+    """What is left after a payment is within what the customer may withhold by law."""
+    percent = context.statement.customer.withholding_percent
+    if percent <= 0 or invoice.paid <= 0:
+        return None
+    most = round_amount(invoice.total * percent / 100, invoice.currency)
+    if invoice.due > most:
+        return None
+    rest, total = (format_amount(amount, invoice.currency) for amount in (invoice.due, invoice.total))
+    return Hold(
+        f"{rest} of {total} is within the {format_percent(percent)} that this customer withholds by law:"
+        " record it once the certificate is here."
+    )
+
+
 HOLDS: tuple[tuple[HoldCode, Callable[[StatementContext, Invoice], Hold | None]], ...] = (
     (HoldCode.NOTHING_OWED, nothing_owed),
     (HoldCode.ERASED, erased),
     (HoldCode.STALE_DATA, stale_data),
-    (HoldCode.UNAPPLIED_CREDIT, unapplied_credit),
+    (HoldCode.UNAPPLIED_CREDIT, covered_hold),
     (HoldCode.DISPUTED, disputed),
     (HoldCode.PROMISED, promised),
     (HoldCode.PAYMENT_PLAN, payment_plan),
@@ -171,6 +177,7 @@ HOLDS: tuple[tuple[HoldCode, Callable[[StatementContext, Invoice], Hold | None]]
     (HoldCode.DRAFT, draft),
     (HoldCode.NEVER_SENT, never_sent),
     (HoldCode.NO_DUE_DATE, no_due_date),
+    (HoldCode.WITHHELD, withheld),
 )
 EMAIL_ONLY_HOLDS = frozenset({HoldCode.OPTED_OUT, HoldCode.SUPPRESSED, HoldCode.NO_EMAIL_ADDRESS})
 
@@ -199,18 +206,3 @@ def staleness(statement: Statement, policy: ReminderPolicy, today: date, now: da
     if limit is not None and last_on is not None and (today - last_on).days > limit:
         return Hold(f"The last payment is dated {format_date(last_on)}, more than {limit} days ago: reconcile first.")
     return None
-
-
-def allocate_credit(statement: Statement) -> dict[str, Decimal]:
-    """Allocate unapplied credit to the open invoices, oldest first: how much of each it covers, by invoice id."""
-    available = sum((each.remaining for each in statement.credits if each.currency == statement.currency), Decimal(0))
-    if available <= 0:
-        return {}
-    open_invoices = [each for each in statement.invoices if each.status is InvoiceStatus.OPEN and each.due > 0]
-    covered: dict[str, Decimal] = {}
-    for invoice in sorted(open_invoices, key=lambda each: (each.due_on or each.issued_on, each.issued_on, each.id)):
-        if available <= 0:
-            break
-        covered[invoice.id] = min(available, invoice.due)
-        available -= covered[invoice.id]
-    return covered

@@ -72,6 +72,9 @@ class InvoiceAssessment:
         due_on = invoice.due_on or self.started_on
         days_late = (today - due_on).days
         amount = format_amount(invoice.due, invoice.currency)
+        covered = self.context.credit_coverage.get(invoice.id)
+        if covered:
+            amount += f" (less {format_amount(covered, invoice.currency)} of unapplied credit)"
         if days_late > 0:
             return f"{amount} was due on {format_date(due_on)}, {format_days(days_late)} ago"
         if days_late == 0:

@@ -36,7 +36,7 @@ from policies.validation import Section, validate
 __all__ = ["PolicyError", "Problem", "ReminderPolicy"]
 
 _PACKAGE_DIR = Path(__file__).parent
-_COMPANY_WIDE = frozenset({"segments", "sizes", "control_group", "digest", "policies"})
+_COMPANY_WIDE = frozenset({"segments", "sizes", "control_group", "digest", "exceptions", "policies"})
 
 _NOBODY: Table = {"applies_to": {"customers": ["-"]}}
 
@@ -70,6 +70,7 @@ class ReminderPolicy:
     sizes: sections.Sizes
     minimum_balance: sections.PerCurrency[Decimal]
     data_freshness: sections.DataFreshness
+    exceptions: sections.Exceptions
     thank_you: sections.ThankYou
     late_fees: LateFees
     disputes: sections.Disputes
@@ -157,6 +158,7 @@ def _build_policy(own: Table, problems: ProblemCollector) -> ReminderPolicy:
         sizes=read.sizes,
         minimum_balance=read.minimum_balance,
         data_freshness=read.data_freshness,
+        exceptions=read.exceptions,
         thank_you=read.thank_you,
         late_fees=read.late_fees,
         disputes=read.dispute_raised,

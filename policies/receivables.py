@@ -60,6 +60,7 @@ class Step(StrEnum):
     """The steps of the reminder schedule, in order of severity."""
 
     THANK_YOU = "thank_you"
+    WITHHOLDING_CERTIFICATE = "withholding_certificate"
     RECEIPT_CHECK = "receipt_check"
     DISCOUNT_ENDING = "discount_ending"
     BEFORE_DUE = "before_due"
@@ -152,6 +153,7 @@ class Customer:
     no_fees: bool = False
     fees_agreed_on: date | None = None
     suppression_reason: str = ""
+    withholding_percent: Decimal = Decimal(0)  # how much tax they may withhold by law, of an invoice's total
     first_invoiced_on: date | None = None
     paid_invoices: int = 0
     revenue_ranks: tuple[RevenueRank, ...] = ()
@@ -188,11 +190,16 @@ class Instalment:
 
 @dataclass(frozen=True, slots=True)
 class PaymentPlan:
-    """A payment plan for an invoice: instalments, oldest first, of the balance on the day it was agreed."""
+    """A payment plan for an invoice: instalments, oldest first, of the balance on the day it was agreed.
+
+    ``agreed_total`` is the invoice's total of that day, where it is known: what the invoice was raised or lowered by
+    since is neither a payment nor missing from one.
+    """
 
     agreed_on: date
     agreed_balance: Decimal
     instalments: tuple[Instalment, ...]
+    agreed_total: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def choose_reminder(
         return None, Postponement(text, until_on)
     due.sort(key=_urgency)
     lead = due[0]
-    covered = [each for each in due if each.context is lead.context]
+    covered = [each for each in due if each.context is lead.context and _is_alike(each, lead)]
     until_on = today + timedelta(days=limits.min_days_between)
     text = (
         f"One email a day: today's is about {lead.invoice.currency}; the next can be sent on {format_date(until_on)}."
@@ -55,6 +55,12 @@ def _recurrence_keys(covered: list[InvoiceAssessment], past_actions: PastActions
         if each.email_step is not None
     ]
     return tuple((invoice_id, key) for invoice_id, key in keys if key)
+
+
+def _is_alike(assessment: InvoiceAssessment, lead: InvoiceAssessment) -> bool:
+    """Return whether one email can be about both: a request for a certificate is none for payment."""
+    steps = (assessment.email_step, lead.email_step)
+    return steps[0] == steps[1] or Step.WITHHOLDING_CERTIFICATE not in steps
 
 
 def _urgency(assessment: InvoiceAssessment) -> tuple[int, date, str]:
@@ -89,7 +95,7 @@ def _listed_invoices(
     horizon_on = lead.context.today + timedelta(days=lead.context.policy.due_soon_days)
     on_statement = [each for each in assessments if each.context is lead.context]
     listed = set(covered_ids)
-    for each in on_statement:
+    for each in on_statement if lead.email_step is not Step.WITHHOLDING_CERTIFICATE else ():
         is_listed = each.hold is None or each.hold_code == HoldCode.BELOW_MINIMUM
         if is_listed and each.started_on <= horizon_on:
             listed.add(each.invoice.id)

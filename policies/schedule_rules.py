@@ -10,7 +10,9 @@ from policies.document import Problem, ProblemCollector
 from policies.receivables import Segment, Size, Step
 
 SCHEDULED_STEPS = tuple(
-    step for step in Step if step not in (Step.THANK_YOU, Step.DISPUTE_RAISED, Step.PROMISE_BROKEN)
+    step
+    for step in Step
+    if step not in (Step.THANK_YOU, Step.WITHHOLDING_CERTIFICATE, Step.DISPUTE_RAISED, Step.PROMISE_BROKEN)
 )  # the steps whose tables hold days
 CONTACT_STEPS = (
     Step.BEFORE_DUE,

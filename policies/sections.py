@@ -247,6 +247,12 @@ class DataFreshness(Section):
     payments_stale_after_days: Annotated[int | None, Reads(whole_number_or_off(1, 365))]
 
 
+class Exceptions(Section):
+    """What is listed as an exception, for somebody to look at."""
+
+    long_hold_days: Annotated[int | None, Reads(whole_number_or_off(1, 365))]
+
+
 class ThankYou(Section):
     """When a customer is thanked for a payment."""
 
@@ -305,6 +311,7 @@ class Sections(Section):
     sizes: Sizes
     minimum_balance: Annotated[PerCurrency[Decimal], Reads(_per_currency(number(10**9)))]
     data_freshness: DataFreshness
+    exceptions: Exceptions
     thank_you: ThankYou
     dispute_raised: Disputes
     promise_broken: Promises

@@ -191,6 +191,8 @@ def _parse_changes(body: schemas.CustomerSettingsRequest) -> SettingChanges:
         named["tags"] = ",".join(filter(None, (each.replace(",", " ").strip() for each in named["tags"] or [])))
     if "language" in named:
         named["language"] = named["language"] or ""
+    if "withholding_percent" in named:
+        named["withholding_percent"] = str(named["withholding_percent"] or "")
     for name in {"owner", "sales_rep"} & named.keys():
         named[name] = account_owners.normalise_mailbox(named[name]) if named[name] else ""
     return cast("SettingChanges", named)

@@ -147,6 +147,7 @@ def set_payment_plan(
         session, invoice, attribution, AgreementKind.PAYMENT_PLAN, reason=reason, until_on=instalments[-1].due_on
     )
     plan.amount_e4, plan.currency = invoice.due_e4, invoice.currency
+    plan.invoice_total_e4 = invoice.total_e4
     currency = invoice.currency
     plan.instalments = [[each.due_on.isoformat(), plain_amount(each.amount, currency)] for each in instalments]
     text = f"has a payment plan: {format_instalments(plan)}" + (f" ({reason})" if reason else "")

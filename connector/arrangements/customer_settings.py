@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, TypedDict
 
 from sqlalchemy import func, or_, select
@@ -22,9 +23,11 @@ from connector.languages import LANGUAGES
 from connector.results import Amount, Result, optional
 from connector.vocabulary import LogKind
 from connector.vocabulary.labels import in_sentence, label
+from policies.document import parse_decimal
 from policies.formatting import format_date
 from policies.receivables import Segment
 
+WITHHOLDING_PERCENT_MAX = 50
 _MATCHES_SHOWN = 5
 
 
@@ -50,6 +53,7 @@ class SettingChanges(TypedDict, total=False):
     owner: str  # "Ann Lee <ann@example.com>"
     sales_rep: str
     tags: str  # comma-separated
+    withholding_percent: str  # "10" or "7.5"
 
 
 class CustomerSettings(Result):
@@ -66,6 +70,7 @@ class CustomerSettings(Result):
     owner: str = optional("")
     sales_rep: str = optional("")
     tags: str = optional("")
+    withholding_percent: str = optional("")
     suppression_reason: str = optional("")
 
 
@@ -202,6 +207,21 @@ def validate_language(code: str) -> str:
     return code
 
 
+def validate_withholding(text: str) -> str:
+    """Return how much tax a customer may withhold, in percent, as plain text; "" for none.
+
+    Raises:
+        InvalidSettingError: it is not a number above 0 and below 50.
+
+    """
+    plain = text.strip().removesuffix("%").strip().replace(",", ".")
+    percent = parse_decimal(plain) if plain else Decimal(0)
+    if percent is None or not 0 <= percent <= WITHHOLDING_PERCENT_MAX:
+        message = f"{text!r} is not a percentage from 0 to {WITHHOLDING_PERCENT_MAX}."
+        raise InvalidSettingError(message)
+    return format(percent.normalize(), "f") if percent else ""
+
+
 def customer_settings(session: Session, connection_id: int, customer_id: str) -> CustomerSettings:
     """Return what users set for a customer."""
     return _as_result(session.get(CustomerSetting, (connection_id, customer_id)))
@@ -216,6 +236,8 @@ def format_settings(settings: CustomerSettings) -> list[str]:
 
 def _validate_changes(connection: Connection, changes: SettingChanges, now: datetime) -> None:
     validate_language(changes.get("language") or "")
+    if "withholding_percent" in changes:
+        changes["withholding_percent"] = validate_withholding(changes["withholding_percent"] or "")
     until = changes.get("hold_until_on")
     if until is not None and until.year > YEAR_MAX:
         message = f"{format_date(until)} is too far away: the last possible year is {YEAR_MAX}."

@@ -122,6 +122,7 @@ def set_(
         str | None,
         typer.Option(metavar="A,B", help="Tags; the policy can have rules for a tag. none removes all of them."),
     ] = None,
+    withholding: Annotated[str | None, typer.Option(metavar="PERCENT", help="Tax withheld by law; 0: none.")] = None,
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -130,7 +131,9 @@ def set_(
     from connector.db.engine import reading
 
     texts = {"segment": segment, "hold_until_on": hold_until, "fees_agreed_on": fees_agreed_on, "language": language}
-    changes = _parse_changes({**texts, "tags": tags, "owner": owner, "sales_rep": sales_rep})
+    changes = _parse_changes(
+        {**texts, "tags": tags, "owner": owner, "sales_rep": sales_rep, "withholding_percent": withholding}
+    )
     if contact is not None:
         changes["contact_name"], changes["emails"] = parse_contact(contact)
     flags = {"no_reminders": no_reminders, "no_fees": no_fees}
@@ -158,6 +161,7 @@ def _parse_changes(texts: Mapping[str, str | None]) -> SettingChanges:
         "tags": lambda text: _parse_unless_none(text, _parse_tags),
         "owner": lambda text: _parse_unless_none(text, parse_mailbox),
         "sales_rep": lambda text: _parse_unless_none(text, parse_mailbox),
+        "withholding_percent": lambda text: _parse_unless_none(text, _parse_withholding),
     }
     return cast("SettingChanges", {name: parsers[name](text) for name, text in texts.items() if text is not None})
 
@@ -175,6 +179,15 @@ def _parse_language(text: str) -> str:
 
     try:
         return validate_language(text.strip().lower())
+    except InvalidSettingError as problem:
+        raise typer.BadParameter(str(problem)) from None
+
+
+def _parse_withholding(text: str) -> str:
+    from connector.arrangements.customer_settings import InvalidSettingError, validate_withholding
+
+    try:
+        return validate_withholding(text)
     except InvalidSettingError as problem:
         raise typer.BadParameter(str(problem)) from None
 

@@ -20,7 +20,7 @@ from connector.outbox import entries
 from connector.outbox.drafts import Draft, task_key
 from connector.outbox.payloads import invoice_ids
 from connector.runtime.run_context import RunContext
-from connector.vocabulary import ConnectionMode, LogKind, OutboxKind, TaskCode
+from connector.vocabulary import ConnectionMode, LogKind, OutboxKind, TaskCode, TaskState
 from policies.decisions import CreateTask, DecisionKind, NotifyOwner
 
 _DRY_RUN_VERBS = {
@@ -79,6 +79,7 @@ def apply_decisions(
     decision_records.store_records(session, ctx.connection_id, ctx.run_id, ctx.now(), batch.records)
     if connection.mode != ConnectionMode.OBSERVE:
         _create_tasks(ctx, session, batch.tasks, today)
+        _cancel_applied(ctx, session, batch)
         agreement_outcomes.record_broken_from_tasks(ctx, session, batch.tasks, today)
         agreement_outcomes.record_broken_from_emails(ctx, session, batch.drafts, today)
     _log_plans(ctx, session, drafts, changes)
@@ -105,7 +106,10 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
     team = load_team(session, ctx.connection(session)) if tasks else None
     for task in tasks:
         key = task_key(ctx.ledger_key, task)
-        if session.scalar(select(col(Task.id)).where(col(Task.key) == key)) is not None:
+        known = session.scalar(select(Task).where(col(Task.key) == key))
+        if known is not None:
+            if known.code == TaskCode.APPLY_CREDIT and known.state == TaskState.CANCELLED:  # it is unapplied again
+                known.state, known.outcome, known.ended_at = TaskState.OPEN, "", None
             continue
         row = Task(
             connection_id=ctx.connection_id,
@@ -125,6 +129,21 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
         ctx.tally["tasks"] += 1
         facts = {"task": row.id, "code": task.code}
         ctx.log(session, LogKind.TASK, task.reason, customer_id=task.customer_id, facts=facts)
+
+
+def _cancel_applied(ctx: RunContext, session: Session, batch: DecisionBatch) -> None:
+    """Cancel the tasks to apply credit of the customers just decided about, where there is none left to apply."""
+    query = select(Task).where(
+        col(Task.connection_id) == ctx.connection_id,
+        col(Task.code) == TaskCode.APPLY_CREDIT,
+        col(Task.state) == TaskState.OPEN,
+    )
+    wanted = {task_key(ctx.ledger_key, task) for task in batch.tasks}
+    for row in session.scalars(query):
+        if row.customer_id in batch.applied_policies and row.key not in wanted:
+            row.state, row.ended_at, row.outcome = TaskState.CANCELLED, ctx.now(), "the credit has been applied or used"
+            text = f"Task {row.id} was cancelled: {row.outcome}."
+            ctx.log(session, LogKind.TASK_OUTCOME, text, customer_id=row.customer_id, facts={"task": row.id})
 
 
 def _record_completed_steps(ctx: RunContext, session: Session, task: CreateTask, row: Task, today: date) -> None:

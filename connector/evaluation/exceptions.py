@@ -18,10 +18,11 @@ from connector.audit import sync_log
 from connector.connections.registry import find_connection, list_connected
 from connector.db.engine import reading
 from connector.db.tables import Connection, CustomerRow, ExceptionRow, InvoiceRow, KeyValue
+from connector.evaluation import long_holds
 from connector.runtime.run_context import RunContext
 from connector.sync.mirror.statements import WHOLE_HISTORY_DAYS, load_statements
 from connector.vocabulary import LogKind
-from policies.exception_checks import ExceptionItem, find_exceptions
+from policies.exception_checks import ExceptionCode, ExceptionItem, find_exceptions
 
 LIST_MAX = 10_000
 _STORE_KEY = "exceptions_scanned"
@@ -78,6 +79,9 @@ def scan(ctx: RunContext) -> None:
     """Scan the customers whose ledger has changed since the last scan, the first time all of them."""
     if ctx.dry_run:
         return
+    with ctx.writing() as session:
+        if new := long_holds.update_exceptions(session, ctx.connection(session), ctx.now()):
+            _log_new(ctx, session, new)
     with ctx.reading() as session:
         connection = ctx.connection(session)
         last_scan = session.get(KeyValue, (ctx.connection_id, _STORE_KEY))
@@ -202,7 +206,9 @@ def _store_exceptions(
     session: Session, connection_id: int, changed: set[str] | None, found: Sequence[_Found], at: datetime
 ) -> list[ExceptionRow]:
     """Make the stored exceptions of the scanned customers equal to those found; returns the new ones."""
-    query = select(ExceptionRow).where(col(ExceptionRow.connection_id) == connection_id)
+    query = select(ExceptionRow).where(
+        col(ExceptionRow.connection_id) == connection_id, col(ExceptionRow.code) != ExceptionCode.LONG_HOLD
+    )
     if changed is not None:
         query = query.where(col(ExceptionRow.customer_id).in_(changed))
     obsolete = {(row.customer_id, row.code, row.invoice_id): row for row in session.scalars(query)}

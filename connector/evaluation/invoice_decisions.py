@@ -14,7 +14,7 @@ from connector.db.tables import InvoiceDecisionRow
 from connector.evaluation import decision_records
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import LogKind
-from policies.decisions import DecisionKind, InvoiceDecision
+from policies.decisions import NO_REAL_HOLDS, DecisionKind, InvoiceDecision
 
 CustomerInvoice = tuple[str, InvoiceDecision]  # the customer's id and the decision about one of their invoices
 RowValues = dict[str, Any]
@@ -41,6 +41,7 @@ def store_decisions(
     ``applied_policies`` are by customer; all others are under ``default_version``.
     """
     known = _load_known(ctx, session, decisions, customer_ids)
+    today = ctx.today(ctx.connection(session))
     inserted: list[RowValues] = []
     updated: list[RowValues] = []
     rephrased: list[RowValues] = []
@@ -53,7 +54,9 @@ def store_decisions(
                 rephrased.append({**_primary_key(ctx, decision), "reason": decision.reason})
             continue
         applied = applied_policies.get(customer_id, default)
-        (inserted if row is None else updated).append(_row_values(ctx, customer_id, decision, applied.version))
+        held_since_on = ((row.held_since_on if row is not None else None) or today) if is_held(decision) else None
+        values = {**_row_values(ctx, customer_id, decision, applied.version), "held_since_on": held_since_on}
+        (inserted if row is None else updated).append(values)
         facts = {"kind": decision.kind, "code": decision.code, "policy": applied.version}
         facts |= {"policy_name": applied.name} if applied.name else {}
         lines.append(sync_log.LogEntry(LogKind.DECIDED, decision.reason, customer_id, decision.invoice_id, facts))
@@ -64,6 +67,11 @@ def store_decisions(
         session.execute(
             delete(InvoiceDecisionRow).where(col(InvoiceDecisionRow.connection_id) == ctx.connection_id, is_obsolete)
         )
+
+
+def is_held(decision: InvoiceDecision) -> bool:
+    """Return whether an invoice is on hold for a reason, and does not only wait for its next step."""
+    return decision.kind is DecisionKind.HOLD and decision.code not in NO_REAL_HOLDS
 
 
 def failed_decision(invoice_id: str, error: Exception) -> InvoiceDecision:
@@ -93,13 +101,14 @@ def _write_rows(
 
 def _load_known(
     ctx: RunContext, session: Session, decisions: Sequence[CustomerInvoice], customer_ids: Collection[str] | None
-) -> dict[str, Row[tuple[str, str, str, str | None, date | None, str]]]:
+) -> dict[str, Row[tuple[str, str, str, str | None, date | None, date | None, str]]]:
     columns = (
         InvoiceDecisionRow.invoice_id,
         InvoiceDecisionRow.kind,
         InvoiceDecisionRow.code,
         InvoiceDecisionRow.next_step,
         InvoiceDecisionRow.next_on,
+        InvoiceDecisionRow.held_since_on,
     )
     query = select(*map(col, columns), col(InvoiceDecisionRow.reason)).where(
         col(InvoiceDecisionRow.connection_id) == ctx.connection_id

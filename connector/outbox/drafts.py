@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from connector.outbox.payloads import EmailPayload, LateFeePayload, Payload, dum
 from connector.vocabulary import OutboxKind
 from policies.decisions import ChargeLateFee, CreateTask, CustomerDecision, SendReminder
 from policies.receivables import Invoice, Statement, Step
+from policies.unapplied_credit import allocate_credit
 
 FEE_NUMBER_PREFIX = "LF-"
 MAX_FEE_NUMBER_LENGTH = 21  # QuickBooks' DocNumber; Xero allows more
@@ -62,14 +63,22 @@ def fee_number(original: str, period: str) -> str:
 def build_drafts(ledger_key: str, decision: CustomerDecision, statements: Sequence[Statement]) -> list[Draft]:
     """Draft the emails and late fees of one customer; ``ledger_key`` is the company's ``provider:external id``."""
     invoices = {invoice.id: invoice for statement in statements for invoice in statement.invoices}
+    due = {each.id: plain(each.due - covered) for each, covered in _with_coverage(statements)}
     emails = statements[0].customer.emails
     drafts: list[Draft] = []
     for action in decision.actions:
         if isinstance(action, SendReminder):
-            drafts.append(_reminder_draft(ledger_key, action, emails, invoices))
+            drafts.append(_reminder_draft(ledger_key, action, emails, due))
         elif isinstance(action, ChargeLateFee) and not action.invoice_month:
             drafts.append(_late_fee_draft(ledger_key, action, invoices[action.invoice_id]))
     return drafts + _combined_fee_drafts(ledger_key, decision, invoices)
+
+
+def _with_coverage(statements: Sequence[Statement]) -> Iterable[tuple[Invoice, Decimal]]:
+    """Yield each invoice with what unapplied credit covers of it: that much is not asked for."""
+    for statement in statements:
+        coverage = allocate_credit(statement)
+        yield from ((invoice, coverage.get(invoice.id, Decimal(0))) for invoice in statement.invoices)
 
 
 def task_key(ledger_key: str, task: CreateTask) -> str:
@@ -83,9 +92,7 @@ def note_key(entry_key: str, invoice_id: str) -> str:
     return f"{entry_key}:note:{invoice_id}"
 
 
-def _reminder_draft(
-    ledger_key: str, action: SendReminder, emails: Sequence[str], invoices: Mapping[str, Invoice]
-) -> Draft:
+def _reminder_draft(ledger_key: str, action: SendReminder, emails: Sequence[str], due: Mapping[str, Decimal]) -> Draft:
     lead, step = action.completed[0]
     recurrence_keys = dict(action.recurrence_keys)
     suffix = f":{recurrence_keys[lead]}" if lead in recurrence_keys else ""
@@ -102,7 +109,7 @@ def _reminder_draft(
             to=tuple(emails),
             completed=action.completed,
             listed=action.listed,
-            due={invoice_id: plain(invoices[invoice_id].due) for invoice_id in action.listed if invoice_id in invoices},
+            due={invoice_id: due[invoice_id] for invoice_id in action.listed if invoice_id in due},
             suspension_on=action.suspension_on,
             recurrence_keys=recurrence_keys,
         ),

@@ -112,7 +112,7 @@ GROUPS = (
         ),
     ),
     Group(
-        "Customer segments and invoice sizes",
+        "Customer segments, invoice sizes and exceptions",
         (
             Field("segments.new_days", "New: first invoice less than (days) ago"),
             Field("segments.new_paid_invoices", "New: or fewer paid invoices than"),
@@ -121,6 +121,11 @@ GROUPS = (
             Field("sizes.large_percentile", "Large: from this percentile of your own invoices"),
             Field("sizes.medium_percentile", "Medium: from this percentile"),
             Field("control_group.percent", "Control group: customers who keep the previous policy (percent)"),
+            Field(
+                "exceptions.long_hold_days",
+                "List an invoice on hold as an exception after (days), or off",
+                "number_or_off",
+            ),
         ),
         company_wide=True,
     ),

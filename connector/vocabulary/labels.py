@@ -46,6 +46,7 @@ from policies.sections import Language, Origin, Tone
 
 _STEPS: dict[str, str] = {
     Step.THANK_YOU: "Thank-you email",
+    Step.WITHHOLDING_CERTIFICATE: "Request for the withholding tax certificate",
     Step.RECEIPT_CHECK: "Receipt check",
     Step.DISCOUNT_ENDING: "Early payment discount reminder",
     Step.BEFORE_DUE: "Reminder before the due date",
@@ -201,6 +202,7 @@ _TASK_CODES: dict[str, str] = {
     TaskCode.DISPUTE_REVIEW: "Dispute review",
     TaskCode.PROMISE_BROKEN: "Broken promise to pay",
     TaskCode.PLAN_BROKEN: "Broken payment plan",
+    TaskCode.APPLY_CREDIT: "Apply credit",
     TaskCode.AUTO_REPLY: "Automatic reply",
     TaskCode.REPLY: "Customer reply",
     TaskCode.REMINDERS_STOPPED: "Customer stopped reminders",
@@ -351,6 +353,7 @@ _HOLD_CODES: dict[str, str] = {
     HoldCode.NO_EMAIL_ADDRESS: "No email address",
     HoldCode.FEE_INVOICE: "Late fee, chased with its invoice",
     HoldCode.BELOW_MINIMUM: "Below the minimum balance",
+    HoldCode.WITHHELD: "Withholding tax",
     HoldCode.DRAFT: "Draft",
     HoldCode.NEVER_SENT: "Invoice not sent to the customer",
     HoldCode.NO_DUE_DATE: "No due date",
@@ -365,6 +368,7 @@ _EXCEPTION_CODES: dict[str, str] = {
     ExceptionCode.MISSING_EMAIL_ADDRESS: "Missing email address",
     ExceptionCode.UNUSUAL_AMOUNT: "Unusual amount",
     ExceptionCode.UNUSUAL_CURRENCY: "Unusual currency",
+    ExceptionCode.LONG_HOLD: "On hold for a long time",
 }
 _EMAIL_STATUSES = {
     "processed": "Accepted",
@@ -421,6 +425,7 @@ _CUSTOMER_SETTINGS = {
     "owner": "Account owner",
     "sales_rep": "Sales rep",
     "tags": "Tags",
+    "withholding_percent": "Withholding tax in percent",
     "suppression_reason": "Undeliverable",
 }
 _TONES: dict[str, str] = {Tone.GENTLE: "Gentle", Tone.STANDARD: "Standard", Tone.FIRM: "Firm"}

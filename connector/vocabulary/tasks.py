@@ -18,6 +18,7 @@ class TaskCode(StrEnum):
 
     # Steps of the reminder schedule; a policy can turn each email into a call
     THANK_YOU = "thank_you"
+    WITHHOLDING_CERTIFICATE = "withholding_certificate"
     RECEIPT_CHECK = "receipt_check"
     DISCOUNT_ENDING = "discount_ending"
     BEFORE_DUE = "before_due"
@@ -41,6 +42,8 @@ class TaskCode(StrEnum):
     DISPUTE_REVIEW = "dispute_review"
     PROMISE_BROKEN = "promise_broken"
     PLAN_BROKEN = "plan_broken"
+    # Money that is not applied yet
+    APPLY_CREDIT = "apply_credit"
     # What customers and email systems report
     REPLY = "reply"
     AUTO_REPLY = "auto_reply"

@@ -128,6 +128,7 @@ def _parse_settings(request: PageRequest) -> SettingChanges:
         "language": request.form_value("language"),
         "owner": _parse_mailbox(request.form_value("owner")),
         "sales_rep": _parse_mailbox(request.form_value("sales_rep")),
+        "withholding_percent": request.form_value("withholding_percent", 10),
         "tags": ",".join(filter(None, (tag.strip() for tag in request.form_value("tags").split(",")))),
     }
 

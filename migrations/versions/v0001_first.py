@@ -49,6 +49,7 @@ Table(
     Column("owner", String, nullable=False),
     Column("sales_rep", String, nullable=False),
     Column("tags", Text, nullable=False),
+    Column("withholding_percent", String, nullable=False),
     Column("suppression_reason", Text, nullable=False),
     Column("set_at", _INSTANT, nullable=False),
 )
@@ -84,6 +85,7 @@ Table(
     Column("since_on", Date, nullable=False),
     Column("until_on", Date),
     Column("amount_e4", BigInteger, nullable=False),
+    Column("invoice_total_e4", BigInteger),
     Column("currency", String, nullable=False),
     Column("instalments", JSON),
     Column("reason", Text, nullable=False),
@@ -369,6 +371,7 @@ Table(
     Column("policy_version", Integer),
     Column("run_id", Integer, nullable=False),
     Column("since_at", _INSTANT, nullable=False),
+    Column("held_since_on", Date),
     Index("ix_invoice_decision_next", "connection_id", "next_on"),
 )
 Table(

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from policies.agreements import AgreementTask
 from policies.decisions import DecisionKind
 from policies.receivables import Instalment, PaymentPlan, Size, Step
@@ -137,6 +139,44 @@ def test_a_missed_instalment_cancels_the_plan_and_reminders_continue() -> None:
 def test_a_smaller_payment_than_agreed_is_a_missed_instalment() -> None:
     short = overdue_invoice(30, due=Decimal(61), payment_plan=plan(40, 60))
     assert first_decision(statement(short), now=at(MONDAY + timedelta(days=1))).code == "past_due"
+
+
+@pytest.mark.parametrize(("total", "due"), [("1200", "600.01"), ("1200", "605.99"), ("100000", "50499")])
+def test_an_instalment_that_lacks_a_cent_or_the_bank_charges_is_paid(total: str, due: str) -> None:
+    half = Decimal(total) / 2
+    agreed = PaymentPlan(
+        MONDAY - timedelta(days=7),
+        Decimal(total),
+        (Instalment(MONDAY, half), Instalment(MONDAY + timedelta(weeks=4), half)),
+    )
+    late = overdue_invoice(30, total=total, due=Decimal(due), payment_plan=agreed)
+    outcome = first_decision(statement(late), now=at(MONDAY + timedelta(days=3)))
+    assert (outcome.code, outcome.next_on) == ("payment_plan", MONDAY + timedelta(weeks=4))
+
+
+def test_shortfalls_of_several_instalments_are_added_up() -> None:
+    agreed = PaymentPlan(
+        MONDAY - timedelta(days=7),
+        Decimal(400),
+        tuple(Instalment(MONDAY + timedelta(weeks=count), Decimal(100)) for count in range(4)),
+    )
+    late = overdue_invoice(30, total="400", due=Decimal("104.00"), payment_plan=agreed)  # 98.67 instead of 100, thrice
+    assert first_decision(statement(late), now=at(MONDAY + timedelta(weeks=2, days=1))).code == "past_due"
+
+
+def test_an_invoice_raised_after_the_agreement_does_not_break_the_plan() -> None:
+    agreed = replace(plan(600, 600), agreed_total=Decimal(1200))
+    raised = overdue_invoice(30, total="1250", due=Decimal(650), payment_plan=agreed)
+    outcome = first_decision(statement(raised), now=at(MONDAY + timedelta(days=1)))
+    assert (outcome.code, outcome.next_on) == ("payment_plan", MONDAY + timedelta(days=7))
+    all_paid = overdue_invoice(30, total="1250", due=Decimal(50), payment_plan=agreed)
+    assert first_decision(statement(all_paid), now=at(MONDAY + timedelta(days=8))).code == "past_due"
+
+
+def test_an_invoice_lowered_after_the_agreement_is_not_paid_by_that() -> None:
+    agreed = replace(plan(600, 600), agreed_total=Decimal(1200))
+    lowered = overdue_invoice(30, total="600", due=Decimal(600), payment_plan=agreed)
+    assert first_decision(statement(lowered), now=at(MONDAY + timedelta(days=1))).code == "past_due"
 
 
 def test_a_missed_instalment_is_one_task_that_names_the_instalment() -> None:

@@ -288,6 +288,8 @@ OUTSIDE_DECISIONS = {
     "::test_an_email_is_signed_by_the_account_owner_and_has_the_payment_instructions",
     "replies.pause_days": "tests/connector/emails/inbound/test_replies.py"
     "::test_the_policy_says_for_how_long_a_reply_pauses_reminders",
+    "exceptions.long_hold_days": "tests/connector/evaluation/test_long_holds.py"
+    "::test_the_policy_says_after_how_many_days_a_hold_is_an_exception",
     "control_group.percent": "tests/connector/evaluation/test_several_policies.py"
     "::test_a_control_group_keeps_the_previous_policy_and_each_decision_names_its_version",
 }  # they change what is printed or who is asked: shown where that happens

@@ -84,6 +84,13 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
     ("draft", {"status": InvoiceStatus.DRAFT}, {}, {}, "draft"),
     ("never_sent", {"sent_to_customer": False}, {}, {}, "never sent"),
     ("no_due_date", {"due_on": None}, {}, {}, "no due date"),
+    (
+        "withheld",
+        {"due": Decimal(10), "balance_changes": (BalanceChange(YESTERDAY, Decimal(-90)),)},
+        {"withholding_percent": Decimal(10)},
+        {"past_actions": (sent_email(Step.WITHHOLDING_CERTIFICATE, YESTERDAY),)},
+        "EUR 10.00 of EUR 100.00 is within the 10 %",
+    ),
 ]
 CASE_IDS = [f"{code}: {words}" for code, *_, words in CASES]
 
@@ -144,13 +151,13 @@ def test_unapplied_credit_covers_the_oldest_invoices_first_and_is_named() -> Non
     ledger = (overdue_invoice(30, id="old"), overdue_invoice(20, id="middle"), overdue_invoice(10, id="young"))
     decision = decide_at(statement(*ledger, credits=(credit("150"),)))
     codes = {each.invoice_id: each.code for each in decision.invoice_decisions}
-    assert codes == {"old": "unapplied_credit", "middle": "unapplied_credit", "young": "past_due"}
+    assert codes == {"old": "unapplied_credit", "middle": "past_due", "young": "past_due"}
     reasons = {each.invoice_id: each.reason for each in decision.invoice_decisions}
     assert "EUR 150.00" in reasons["old"]
-    assert "EUR 50.00 of it" in reasons["middle"]
+    assert "EUR 100.00 (less EUR 50.00 of unapplied credit)" in reasons["middle"]
     email = reminder_in(decision)
     assert email is not None
-    assert email.listed == ("young",)
+    assert email.listed == ("middle", "young")
 
 
 def test_credit_in_another_currency_covers_nothing() -> None:

@@ -78,6 +78,7 @@ class CustomerSettingsRequest(RequestModel):
     owner: Annotated[str, Field(max_length=300)] | None = None
     sales_rep: Annotated[str, Field(max_length=300)] | None = None
     tags: Annotated[list[str], Field(max_length=50)] | None = None
+    withholding_percent: Annotated[Decimal, Field(ge=0, le=50, decimal_places=4)] | None = None
 
 
 class DisputeRequest(RequestModel):

@@ -30,6 +30,7 @@ class CustomerSetting(SQLModel, table=True):
     owner: str = ""  # the account owner: "Ann Lee <ann@example.com>"
     sales_rep: str = ""
     tags: str = text_column()  # separated by commas; a policy can apply to a tag
+    withholding_percent: str = ""  # how much tax they may withhold by law, as "10" or "7.5"; "" for none
     suppression_reason: str = text_column()
     set_at: datetime = instant_column(nullable=False)
 
@@ -74,6 +75,7 @@ class Agreement(SQLModel, table=True):
     since_on: date
     until_on: date | None = None  # the promised date; a plan's last instalment; the end of a pause
     amount_e4: int = money_column()  # the total of a payment plan
+    invoice_total_e4: int | None = money_column(None)  # what the invoice was for when the plan was agreed
     currency: str = ""
     instalments: list[list[str]] | None = Field(
         default=None, sa_column=Column(JSON)

@@ -29,6 +29,7 @@ class InvoiceDecisionRow(SQLModel, table=True):
     policy_version: int | None = None
     run_id: int
     since_at: datetime = instant_column(nullable=False)
+    held_since_on: date | None = None  # since when it has been on hold without a break, whatever the reasons
     __table_args__ = (Index("ix_invoice_decision_next", "connection_id", "next_on"),)
 
 

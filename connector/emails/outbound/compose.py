@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from typing import Protocol
 
 from sqlalchemy import select
@@ -35,6 +36,7 @@ from connector.vocabulary import OutboxKind, OutboxState
 from policies.receivables import Invoice, Statement, Step
 from providers.mailer import Attachment, Email
 
+_WITHOUT_INVOICE = frozenset({Step.THANK_YOU, Step.WITHHOLDING_CERTIFICATE})
 STATEMENT_STEPS = frozenset({Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE})
 
 
@@ -114,7 +116,7 @@ def _gather_facts(composing: Composing, documents: Documents, entry_id: int) -> 
     facts = _with_customer_links(composing, facts, statement.customer.id)
     return replace(
         facts,
-        attachments=documents.invoice_pdfs(planned.about) if facts.step is not Step.THANK_YOU else (),
+        attachments=documents.invoice_pdfs(planned.about) if facts.step not in _WITHOUT_INVOICE else (),
         statement=_draw_full_statement(facts, statement, today) if facts.step in STATEMENT_STEPS else None,
     )
 
@@ -166,7 +168,8 @@ def _with_customer_links(composing: Composing, facts: EmailFacts, customer_id: s
 def _draw_full_statement(facts: EmailFacts, statement: Statement, today: date) -> Attachment:
     """Draw the statement with every open invoice, also those the email itself does not list yet."""
     lines = [build_invoice_line(each, today) for each in list_open_invoices(statement)]
-    return draw_statement(replace(facts, invoices=lines), today)
+    credit = sum((each.remaining for each in statement.credits), Decimal(0))
+    return draw_statement(replace(facts, invoices=lines, credit=credit), today)
 
 
 def _find_statement(app: AppContext, session: Session, connection: Connection, entry: OutboxEntry) -> Statement:

@@ -27,7 +27,8 @@ class InvoiceLine:
     """One invoice in an email.
 
     ``days_late`` counts in the company's time zone and is negative before the due date. ``paid`` is money that came:
-    ``total`` less ``due`` may also be a credit or a deduction.
+    ``total`` less ``due`` may also be a credit or a deduction. ``due`` is the balance in the ledger, ``covered`` the
+    part of it that unapplied credit covers.
     """
 
     number: str
@@ -39,6 +40,12 @@ class InvoiceLine:
     pay_link: str = ""
     disputed: bool = False
     paid: Decimal = Decimal(0)
+    covered: Decimal = Decimal(0)
+
+    @property
+    def to_pay(self) -> Decimal:
+        """What the customer is asked for: nobody pays again what the company already has."""
+        return self.due - self.covered
 
 
 @dataclass(frozen=True, slots=True)

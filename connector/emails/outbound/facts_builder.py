@@ -13,7 +13,8 @@ from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine, PaidL
 from connector.emails.outbound.fee_warning import fee_warning
 from connector.settings import Settings
 from policies.policy import ReminderPolicy
-from policies.receivables import Invoice, InvoiceStatus, Statement, Step
+from policies.receivables import CreditKind, Invoice, InvoiceStatus, Statement, Step
+from policies.unapplied_credit import allocate_credit
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,9 @@ def build_facts(
     account owner, as ``Ann Lee <ann@example.com>``, who signs and answers questions.
     """
     customer, about, is_thank_you = statement.customer, planned.about, planned.step is Step.THANK_YOU
+    coverage = allocate_credit(statement)
+    has_money = any(each.kind is not CreditKind.CREDIT_NOTE for each in statement.credits)
+    covered = {each.id: coverage.get(each.id, Decimal(0)) for each in planned.listed}
     name, address = split_mailbox(owner)
     return EmailFacts(
         key=planned.key,
@@ -62,9 +66,9 @@ def build_facts(
         tone=policy.tone,
         invoices=[]
         if is_thank_you
-        else [build_invoice_line(each, today, pay_link(each.id)) for each in planned.listed],
+        else [build_invoice_line(each, today, pay_link(each.id), covered[each.id], is_money=has_money) for each in planned.listed],
         about=[invoice.number for invoice in about],
-        credit=sum((credit.remaining for credit in statement.credits), Decimal(0)),
+        credit=sum(covered.values(), Decimal(0)),
         payment_instructions=policy.payment_instructions.for_currency(statement.currency),
         fee=fee_warning(policy, statement, about, planned.step, today),
         discount=next((invoice.discount for invoice in about if invoice.discount), None),
@@ -76,8 +80,10 @@ def build_facts(
     )
 
 
-def build_invoice_line(invoice: Invoice, today: date, pay_link: str = "") -> InvoiceLine:
-    """Return an invoice as an email shows it."""
+def build_invoice_line(
+    invoice: Invoice, today: date, pay_link: str = "", covered: Decimal = Decimal(0), *, is_money: bool = False
+) -> InvoiceLine:
+    """Return an invoice as an email shows it; unapplied credit covers a part of it, and may be money that came."""
     return InvoiceLine(
         number=invoice.number,
         issued_on=invoice.issued_on,
@@ -87,7 +93,8 @@ def build_invoice_line(invoice: Invoice, today: date, pay_link: str = "") -> Inv
         days_late=(today - invoice.due_on).days if invoice.due_on else 0,
         pay_link=pay_link,
         disputed=invoice.disputed_on is not None,
-        paid=invoice.paid,
+        paid=invoice.paid + (covered if is_money else 0),
+        covered=covered,
     )
 
 

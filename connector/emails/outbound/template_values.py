@@ -13,7 +13,7 @@ from connector.plain_text import clean_lines, one_line, safe_link
 from policies.receivables import Step
 
 INTERNAL_STEPS = frozenset({Step.NOTIFY_OWNER})
-NON_PAYMENT_STEPS = INTERNAL_STEPS | {Step.THANK_YOU}
+NON_PAYMENT_STEPS = INTERNAL_STEPS | {Step.THANK_YOU, Step.WITHHOLDING_CERTIFICATE}
 BEFORE_DUE_STEPS = frozenset({Step.RECEIPT_CHECK, Step.DISCOUNT_ENDING, Step.BEFORE_DUE})
 NUMBERS_MAX = 3  # invoices named in a sentence
 ROWS_MAX = 40  # invoices listed in an email; the others are summed up in one row
@@ -74,7 +74,7 @@ class EmailTexts:
     def _placeholder_values(self) -> dict[str, str]:
         """Return the placeholders of the step's lines; users write them into their own templates."""
         facts = self.facts
-        due = sum((line.due for line in self.about), Decimal(0))
+        due = _sum_due(self.about)
         discount = facts.discount.amount if facts.discount else Decimal(0)
         due_dates = [line.due_on for line in self.about if line.due_on]
         numbers = [line.number for line in self.about] or [line.number for line in facts.paid]
@@ -142,9 +142,10 @@ class EmailTexts:
         return rows
 
     def _invoice_row(self, line: InvoiceLine) -> Row:
-        number, due = one_line(line.number, 40), self._format_money(line.due)
+        is_chased = self.facts.step is not Step.WITHHOLDING_CERTIFICATE
+        number, due = one_line(line.number, 40), self._format_money(line.to_pay)
         issued_on, status = self.language.format_date(line.issued_on, short=True), self._due_status(line)
-        of_total = self._label("of_total", total=self._format_money(line.total)) if line.due != line.total else ""
+        of_total = self._label("of_total", total=self._format_money(line.total)) if line.to_pay != line.total else ""
         cells = {"number": number, "issued_on": issued_on, "due": due, "of_total": of_total, "due_status": status}
         return Row(
             number=number,
@@ -153,13 +154,15 @@ class EmailTexts:
             of_total=of_total,
             details=(
                 RowDetail(self._label("issued", issued_on=issued_on)),
-                RowDetail(status, "overdue" if line.days_late > 0 else "muted"),
+                RowDetail(status, "overdue" if is_chased and line.days_late > 0 else "muted"),
             ),
             link=safe_link(line.pay_link) if self.facts.step not in NON_PAYMENT_STEPS else "",
             pay_label=self._label("pay_invoice", number=number),
         )
 
     def _due_status(self, line: InvoiceLine) -> str:
+        if self.facts.step is Step.WITHHOLDING_CERTIFICATE:
+            return self._label("tax_withheld")
         if line.due_on is None:
             return self._label("no_due_date")
         due_on = self.language.format_date(line.due_on, short=True)
@@ -175,7 +178,8 @@ class EmailTexts:
         listed = self.listed
         if len(listed) < 2:
             return []
-        overdue = [line for line in listed if line.days_late > 0]
+        is_chased = self.facts.step is not Step.WITHHOLDING_CERTIFICATE
+        overdue = [line for line in listed if line.days_late > 0 and is_chased]
         totals = [Total(self._label("total_open"), self._format_money(_sum_due(listed)))]
         if overdue and len(overdue) < len(listed):
             totals.insert(0, Total(self._label("total_overdue"), self._format_money(_sum_due(overdue))))
@@ -237,7 +241,7 @@ def _relevant_invoices(facts: EmailFacts, listed: list[InvoiceLine]) -> list[Inv
 
 
 def _sum_due(lines: Sequence[InvoiceLine]) -> Decimal:
-    return sum((line.due for line in lines), Decimal(0))
+    return sum((line.to_pay for line in lines), Decimal(0))
 
 
 def _signature_name(facts: EmailFacts) -> str:

@@ -78,6 +78,7 @@ def build_customer(
         no_fees=bool(setting and setting.no_fees),
         fees_agreed_on=setting.fees_agreed_on if setting else None,
         suppression_reason=setting.suppression_reason if setting else "",
+        withholding_percent=Decimal(setting.withholding_percent or 0) if setting else Decimal(0),
         tags=_split_commas(setting.tags) if setting else (),
         groups=tuple(filter(None, row.groups.split("\n"))) if row else (),
         first_invoiced_on=history.first_on if history else None,
@@ -188,7 +189,8 @@ def build_invoice(
 def build_payment_plan(row: SqlRow) -> PaymentPlan:
     """Return a payment plan as agreed."""
     instalments = tuple(Instalment(date.fromisoformat(on), Decimal(amount)) for on, amount in row.instalments)
-    return PaymentPlan(row.since_on, from_e4(row.amount_e4), instalments)
+    agreed_total = None if row.invoice_total_e4 is None else from_e4(row.invoice_total_e4)
+    return PaymentPlan(row.since_on, from_e4(row.amount_e4), instalments, agreed_total)
 
 
 def build_balance_changes(row: SqlRow | ApplicationRow) -> Iterator[BalanceChange]:

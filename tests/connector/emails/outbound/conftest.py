@@ -1,6 +1,7 @@
 """The example of the email tests: Harbour Lights writes to Maria Blue about two invoices, one of them overdue."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -43,6 +44,7 @@ BEFORE_DUE_STEPS = {Step.RECEIPT_CHECK, Step.DISCOUNT_ENDING, Step.BEFORE_DUE}
 def facts_for(step: Step, **changes: Any) -> EmailFacts:
     """Return the facts for the email of a step, with ``changes``."""
     about = UPCOMING_LINE if step in BEFORE_DUE_STEPS else DUE_TODAY_LINE if step is Step.DUE_TODAY else OVERDUE_LINE
+    credit = Decimal("50.00") if step is Step.SECOND_NOTICE else Decimal(0)
     facts: dict[str, Any] = {
         "key": f"xero:1:email:{step}",
         "attempt": 1,
@@ -59,14 +61,14 @@ def facts_for(step: Step, **changes: Any) -> EmailFacts:
         if step is Step.THANK_YOU
         else (about,)
         if about is not OVERDUE_LINE
-        else (OVERDUE_LINE, UPCOMING_LINE),
+        else (replace(OVERDUE_LINE, covered=credit), UPCOMING_LINE),
         "about": () if step is Step.THANK_YOU else (about.number,),
         "paid": (PaidLine("INV-1042", Decimal("1200.00"), date(2026, 11, 20)),) if step is Step.THANK_YOU else (),
         "fee": FeeWarning(FeeKind.PER_MONTH, Decimal("1.5"), date(2026, 11, 30)) if about is OVERDUE_LINE else None,
         "discount": Discount(Decimal("16.01"), date(2026, 11, 23)) if step is Step.DISCOUNT_ENDING else None,
         "suspension_on": date(2026, 12, 17) if step is Step.FINAL_NOTICE else None,
         "promised_on": date(2026, 11, 20) if step is Step.PROMISE_BROKEN else None,
-        "credit": Decimal("50.00") if step is Step.SECOND_NOTICE else Decimal(0),
+        "credit": credit,
         "portal_link": "https://duewell.harbour.example/c/abc",
         "stop_link": "https://duewell.harbour.example/u/abc",
     }

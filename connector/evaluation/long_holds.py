@@ -1,0 +1,103 @@
+"""Long holds: an overdue invoice that has been on hold for weeks is an exception, whatever the reason.
+
+A hold is right on the day it begins; nobody may forget it. It counts from the due date, and through changes of reason.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date, datetime
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from connector import policy_store
+from connector.db.money import from_e4
+from connector.db.tables import Connection, ExceptionRow, InvoiceDecisionRow, InvoiceRow
+from connector.geo import today_in
+from policies.decisions import HoldCode
+from policies.exception_checks import ExceptionCode
+from policies.formatting import format_amount, format_date, format_days
+
+_COMPANY_WIDE = frozenset({HoldCode.STALE_DATA, HoldCode.LEDGER_REMINDERS})  # one exception, not one for each invoice
+_WITH_ANOTHER = frozenset({HoldCode.FEE_INVOICE})  # a late fee is chased with its invoice
+_Key = tuple[str, str]  # customer id and invoice id
+
+
+class _LongHold(NamedTuple):
+    customer_id: str
+    invoice_id: str
+    reason: str
+
+
+def update_exceptions(session: Session, connection: Connection, now: datetime) -> list[ExceptionRow]:
+    """Make the exceptions about long holds equal to what is on hold by now; returns the new ones."""
+    policy, _version = policy_store.get_policy(session, connection.id)
+    found = _find(session, connection, policy.exceptions.long_hold_days, today_in(connection.time_zone, now))
+    query = select(ExceptionRow).where(
+        col(ExceptionRow.connection_id) == connection.id, col(ExceptionRow.code) == ExceptionCode.LONG_HOLD
+    )
+    known: dict[_Key, ExceptionRow] = {(row.customer_id, row.invoice_id): row for row in session.scalars(query)}
+    new: list[ExceptionRow] = []
+    for hold in found:
+        row = known.pop((hold.customer_id, hold.invoice_id), None)
+        if row is not None:
+            row.reason = hold.reason
+            continue
+        new.append(
+            ExceptionRow(
+                connection_id=connection.id or 0,
+                customer_id=hold.customer_id,
+                code=ExceptionCode.LONG_HOLD,
+                invoice_id=hold.invoice_id,
+                reason=hold.reason,
+                since_at=now,
+            )
+        )
+    for row in known.values():
+        session.delete(row)
+    session.add_all(new)
+    return new
+
+
+def _find(session: Session, connection: Connection, days: int | None, today: date) -> list[_LongHold]:
+    if days is None:
+        return []
+    joined = (col(InvoiceRow.connection_id) == col(InvoiceDecisionRow.connection_id)) & (
+        col(InvoiceRow.external_id) == col(InvoiceDecisionRow.invoice_id)
+    )
+    query = (
+        select(InvoiceDecisionRow, InvoiceRow)
+        .join(InvoiceRow, joined)
+        .where(
+            col(InvoiceDecisionRow.connection_id) == connection.id,
+            col(InvoiceDecisionRow.held_since_on).is_not(None),
+            col(InvoiceRow.is_open),
+        )
+    )
+    holds: list[_LongHold] = []
+    of_company: defaultdict[str, list[InvoiceDecisionRow]] = defaultdict(list)
+    for decision, invoice in session.execute(query):
+        since_on = max(decision.held_since_on, invoice.due_on or invoice.issued_on)
+        if (today - since_on).days < days or decision.code in _WITH_ANOTHER:
+            continue
+        if decision.code in _COMPANY_WIDE:
+            of_company[decision.code].append(decision)
+            continue
+        text = _describe(decision, invoice, since_on, today)
+        holds.append(_LongHold(decision.customer_id, invoice.external_id, text))
+    for decisions in of_company.values():
+        count = f"{len(decisions)} overdue invoices have" if len(decisions) > 1 else "1 overdue invoice has"
+        text = f"{count} been on hold for {format_days(days)} or more: {decisions[0].reason}"
+        holds.append(_LongHold("", decisions[0].code, text))
+    return holds
+
+
+def _describe(decision: InvoiceDecisionRow, invoice: InvoiceRow, since_on: date, today: date) -> str:
+    due = format_amount(from_e4(invoice.due_e4), invoice.currency)
+    days = format_days((today - since_on).days)
+    name = invoice.number or invoice.external_id
+    return (
+        f"{name} for {due} is overdue and has been on hold for {days}, since {format_date(since_on)}: {decision.reason}"
+    )

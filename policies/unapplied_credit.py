@@ -1,0 +1,144 @@
+"""Unapplied credit: which open invoices it covers, and the task to apply it.
+
+What is covered in full is not chased; of an invoice that is covered in part, the rest is. So a credit of 0.03 never
+silences a debt of 12,000, and nobody is asked for money that the company already has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+from policies.calendar import add_business_days
+from policies.decisions import CreateTask, HoldCode
+from policies.formatting import format_amount, format_date
+from policies.invoice_assessment import InvoiceAssessment
+from policies.receivables import BalanceChange, Credit, CreditKind, Invoice, InvoiceStatus, Statement
+from policies.statement_context import Hold, StatementContext
+
+APPLY_CREDIT = "apply_credit"  # the code of the task
+_MAX_NAMED = 3  # credits and invoices named in a sentence
+_CREDIT_NAMES = {
+    CreditKind.CREDIT_NOTE: "credit note",
+    CreditKind.PAYMENT: "payment",
+    CreditKind.OVERPAYMENT: "overpayment",
+    CreditKind.PREPAYMENT: "prepayment",
+}
+
+
+def allocate_credit(statement: Statement) -> dict[str, Decimal]:
+    """Allocate unapplied credit to the open invoices: how much of each it covers, by invoice id.
+
+    A credit of exactly an invoice's balance is meant for that invoice; all others go to the oldest invoices.
+    """
+    credits = [each for each in statement.credits if each.currency == statement.currency and each.remaining > 0]
+    if not credits:
+        return {}
+    invoices = [each for each in statement.invoices if each.status is InvoiceStatus.OPEN and each.due > 0]
+    invoices.sort(key=lambda each: (each.due_on or each.issued_on, each.issued_on, each.id))
+    covered: dict[str, Decimal] = {}
+    available = Decimal(0)
+    for credit in credits:
+        exact = next((each for each in invoices if each.due == credit.remaining and each.id not in covered), None)
+        if exact is None:
+            available += credit.remaining
+        else:
+            covered[exact.id] = exact.due
+    for invoice in invoices:
+        if available > 0 and invoice.id not in covered:
+            covered[invoice.id] = min(available, invoice.due)
+            available -= covered[invoice.id]
+    return covered
+
+
+def covered_hold(context: StatementContext, invoice: Invoice) -> Hold | None:
+    """Unapplied credit covers the invoice, but for less than the minimum balance."""
+    covered = context.credit_coverage.get(invoice.id)
+    if covered is None:
+        return None
+    rest = invoice.due - covered
+    if rest > 0 and rest >= context.policy.minimum_balance.for_currency(invoice.currency):
+        return None
+    part = "all of this invoice" if rest <= 0 else f"{format_amount(covered, invoice.currency)} of it"
+    total = format_amount(_total(context.statement.credits), invoice.currency)
+    return Hold(f"{total} of unapplied credit covers {part}: apply the credit first.")
+
+
+def net_of_credit(context: StatementContext, invoice: Invoice) -> Invoice:
+    """Return the invoice as it would be if the credit were applied, on the day of the oldest one: no fee on that."""
+    covered = context.credit_coverage.get(invoice.id)
+    if not covered or covered >= invoice.due:
+        return invoice
+    on = min((each.dated_on for each in context.statement.credits), default=context.today)
+    changes = sorted((*invoice.balance_changes, BalanceChange(max(on, invoice.issued_on), -covered)), key=_changed_on)
+    return replace(invoice, due=invoice.due - covered, balance_changes=tuple(changes))
+
+
+def apply_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:
+    """Yield one task per currency: apply the credit to the invoices that are due and not held for another reason."""
+    by_statement: dict[str, list[InvoiceAssessment]] = {}
+    for assessment in assessments:
+        is_due = assessment.started_on <= assessment.context.today
+        is_free = assessment.hold is None or assessment.hold_code == HoldCode.UNAPPLIED_CREDIT
+        if is_due and is_free and assessment.invoice.id in assessment.context.credit_coverage:
+            by_statement.setdefault(assessment.invoice.currency, []).append(assessment)
+    for group in by_statement.values():
+        yield _build_task(group)
+
+
+def _build_task(group: list[InvoiceAssessment]) -> CreateTask:
+    context = group[0].context
+    statement, window = context.statement, context.policy.send_window
+    group.sort(key=lambda each: (each.started_on, each.invoice.id))
+    credits = sorted(statement.credits, key=lambda each: (each.dated_on, each.id))
+    return CreateTask(
+        customer_id=statement.customer.id,
+        step=None,
+        code=APPLY_CREDIT,
+        invoice_ids=tuple(each.invoice.id for each in group),
+        due_on=add_business_days(context.today, 0, statement.company.country, window, context.calendar),
+        reason=_task_text(group, credits),
+        recurrence_key=hashlib.sha256(" ".join(each.id for each in credits).encode()).hexdigest()[:12],
+    )
+
+
+def _task_text(group: Sequence[InvoiceAssessment], credits: Sequence[Credit]) -> str:
+    currency = group[0].invoice.currency
+    is_held = all(each.hold is not None for each in group)
+    after = "No reminder is sent about them until then." if is_held else "Reminders ask for the rest only."
+    after = after.replace("about them", "about it") if len(group) == 1 else after
+    covers = _join(_describe_cover(each) for each in group)
+    return (
+        f"Apply {format_amount(_total(credits), currency)} of unapplied credit"
+        f" ({_join(_describe_credit(each) for each in credits)}): it covers {covers}. {after}"
+    )
+
+
+def _describe_credit(credit: Credit) -> str:
+    return f"{_CREDIT_NAMES[credit.kind]} of {format_date(credit.dated_on)}"
+
+
+def _describe_cover(assessment: InvoiceAssessment) -> str:
+    invoice, covered = assessment.invoice, assessment.context.credit_coverage[assessment.invoice.id]
+    if covered >= invoice.due:
+        return f"all of {assessment.number}"
+    part, due = format_amount(covered, invoice.currency), format_amount(invoice.due, invoice.currency)
+    return f"{part} of the {due} due on {assessment.number}"
+
+
+def _join(parts: Iterable[str]) -> str:
+    texts = list(parts)
+    more = [f"{len(texts) - _MAX_NAMED} more"] if len(texts) > _MAX_NAMED else []
+    texts = texts[:_MAX_NAMED] + more
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def _total(credits: Iterable[Credit]) -> Decimal:
+    return sum((each.remaining for each in credits), Decimal(0))
+
+
+def _changed_on(change: BalanceChange) -> date:
+    return change.on
