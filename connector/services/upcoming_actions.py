@@ -111,13 +111,19 @@ def _simulate_customer(
             continue
         statements = tuple(replace(statement, synced_at=now) for statement in statements)
         decision = decide(statements, policy, now, calendar)
-        for action in decision.actions:
+        actions = [action for action in decision.actions if not _is_standing(action)]
+        for action in actions:
             yield _as_item(row, statements, action, now, zone)
-        if decision.actions:
-            past_actions = tuple(past for action in decision.actions for past in _past_actions(action, now, zone))
+        if actions:
+            past_actions = tuple(past for action in actions for past in _past_actions(action, now, zone))
             statements = tuple(replace(each, past_actions=each.past_actions + past_actions) for each in statements)
         else:
             idle_until = _next_possible_date(decision)
+
+
+def _is_standing(action: Action) -> bool:
+    """Return whether this is a task that stands while its reason does (credit to apply), and is no step."""
+    return isinstance(action, CreateTask) and action.step is None
 
 
 def _next_possible_date(decision: CustomerDecision) -> date:

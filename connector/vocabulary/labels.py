@@ -494,7 +494,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "log_kind": _LOG_KINDS,
     "outbox_kind": _OUTBOX_KINDS,
     "outbox_state": _OUTBOX_STATES,
-    "planned_action": {**_OUTBOX_KINDS, **_STEPS},
+    "planned_action": {**_OUTBOX_KINDS, **_TASK_CODES, **_STEPS},
     "policy_change": _POLICY_CHANGES,
     "policy_choice": _POLICY_CHOICES,
     "provider": _PROVIDERS,

@@ -66,7 +66,10 @@ def build_facts(
         tone=policy.tone,
         invoices=[]
         if is_thank_you
-        else [build_invoice_line(each, today, pay_link(each.id), covered[each.id], is_money=has_money) for each in planned.listed],
+        else [
+            build_invoice_line(each, today, pay_link(each.id), covered[each.id], is_money=has_money)
+            for each in planned.listed
+        ],
         about=[invoice.number for invoice in about],
         credit=sum(covered.values(), Decimal(0)),
         payment_instructions=policy.payment_instructions.for_currency(statement.currency),
