@@ -24,6 +24,7 @@ from connector.db.tables import OutboxEntry
 from connector.run import RunResult, run_connection
 from connector.settings import load_settings
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, RunOutcome
+from providers.ledger import InvoiceRecord
 from sandbox import Sandbox
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)  # a Wednesday; noon in London, where the small companies are
@@ -197,6 +198,11 @@ class Scenario:
             self.run()
             self.pass_days(min(every, days))
             days -= every
+
+
+def without_entry_times(_session: object, _connection_id: int, records: list[InvoiceRecord]) -> list[InvoiceRecord]:
+    """Stand in for the reading of entry times: what a test adds was entered on its date, and is late at once."""
+    return [each._replace(created_at=None) for each in records]
 
 
 class ScenarioFactory(Protocol):

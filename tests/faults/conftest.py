@@ -11,10 +11,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from providers.http import TransportLimits
-from providers.ledger import InvoiceRecord
 from sandbox import Sandbox
 from sandbox.clock import SandboxClock
-from tests.connector.scenario import Scenario, make_scenario
+from tests.connector.scenario import Scenario, make_scenario, without_entry_times
 
 FastScenarioFactory = Callable[..., AbstractContextManager[Scenario]]
 
@@ -33,11 +32,7 @@ class _Stop(threading.Event):
 
 @pytest.fixture(autouse=True)
 def _entered_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Count invoices that a test adds from their own dates, as if they had been entered then: each is late at once."""
-
-    def without_entry_times(_session: object, _id: int, records: list[InvoiceRecord]) -> list[InvoiceRecord]:
-        return [each._replace(created_at=None) for each in records]
-
+    """Count invoices that a test adds from their own dates."""
     monkeypatch.setattr("connector.sync.mirror.pages._with_entry_times", without_entry_times)
 
 

@@ -193,6 +193,8 @@ def _prepare_scene(job: Job, scenario: str, folder: Path) -> Scene:
         return outcome
 
     scene.expected = Expected.from_lines(try_in_child("undisturbed", undisturbed, base).violations)
+    if scene.expected == Expected():
+        raise AssertionError(f"{job.label}: the undisturbed sync does nothing, so that nothing could go wrong")
     _freeze()
     return scene
 

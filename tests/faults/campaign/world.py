@@ -23,12 +23,13 @@ from connector.db.engine import reading
 from connector.run import RunResult, run_connection
 from connector.secrets.keyring import Keyring
 from connector.services import fees
+from connector.sync.mirror import pages
 from connector.vocabulary import ConnectionMode, RunOutcome
 from providers.http import TransportLimits
 from sandbox import Sandbox
 from sandbox.desks import open_desk
 from sandbox.situations import Player
-from tests.connector.scenario import SandboxCompany, Scenario, make_scenario
+from tests.connector.scenario import SandboxCompany, Scenario, make_scenario, without_entry_times
 from tests.faults.campaign.in_process import InProcessServices
 
 START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)  # a Monday, noon in London
@@ -168,6 +169,7 @@ def build_world(provider: str, folder: Path) -> World:
     services = InProcessServices(sandbox)
     services.install()
     _simulate_waiting(sandbox)
+    pages.__dict__["_with_entry_times"] = without_entry_times  # a late invoice that is added is due at once
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     scenario = make_scenario(sandbox, _SANDBOX_URL, folder, provider)
     stop: Any = _Stop(sandbox.clock)
