@@ -1,1 +1,1 @@
-"""Measurements, run by hand or by `make bench`; no part of what is installed."""
+"""Benchmarks, run by hand or by ``make bench``; they are not part of the package."""

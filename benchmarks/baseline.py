@@ -1,8 +1,8 @@
-"""The floor: how fast the same pages can become the same rows with nothing in between.
+"""The baseline: how fast the same pages can become the same rows with nothing in between.
 
 One keep-alive connection, msgspec decoding whole pages into typed structs with exact decimals, and one ``executemany``
-upsert per table and page into SQLite, a transaction per page. No SDK, no tolerance for odd records, no retries, no
-limits, no check of amounts, no index but the keys, no foreign keys: what a program may leave out that only loads.
+upsert per table and page into SQLite, a transaction per page. No SDK, no tolerance for malformed records, no retries,
+no limits, no checks of amounts, no indexes but the keys, no foreign keys: all that a mere loader can omit.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class XeroContactRef(Struct, gc=False):
-    """Whose an invoice is."""
+    """The customer of an invoice."""
 
     ContactID: str
 
 
 class XeroLine(Struct, gc=False):
-    """A line."""
+    """A line of an invoice."""
 
     Description: str = ""
     LineAmount: Decimal = Decimal(0)
@@ -78,7 +78,7 @@ class XeroContact(Struct):
 
 
 class XeroPagination(Struct):
-    """How many pages there are."""
+    """The number of pages."""
 
     pageCount: int
 
@@ -155,19 +155,19 @@ class QbRef(Struct, gc=False):
 
 
 class QbMeta(Struct, gc=False):
-    """When it was changed."""
+    """When a record was changed."""
 
     LastUpdatedTime: datetime
 
 
 class QbDetail(Struct, gc=False):
-    """What a line sells."""
+    """The item of a line."""
 
     ItemRef: QbRef
 
 
 class QbLine(Struct, gc=False):
-    """A line."""
+    """A line of an invoice."""
 
     Amount: Decimal
     DetailType: str
@@ -176,7 +176,7 @@ class QbLine(Struct, gc=False):
 
 
 class QbLinked(Struct, gc=False):
-    """The other end of a payment."""
+    """A document that a payment is linked to."""
 
     TxnId: str
 
@@ -200,7 +200,7 @@ class QbInvoice(Struct):
 
 
 class QbPaymentLine(Struct, gc=False):
-    """What a payment settles."""
+    """A line of a payment: what it pays."""
 
     Amount: Decimal
     LinkedTxn: list[QbLinked]
@@ -220,13 +220,13 @@ class QbPayment(Struct):
 
 
 class QbAddress(Struct, gc=False):
-    """A mail address."""
+    """An email address."""
 
     Address: str
 
 
 class QbBillingAddress(Struct, gc=False):
-    """Where."""
+    """A postal address."""
 
     Country: str
     CountrySubDivisionCode: str
@@ -306,7 +306,7 @@ def _qb_pages(connection: HTTPConnection) -> Iterator[Rows]:
             connection.request("GET", f"/v3/company/1/query?query={query}")
             found = decode(connection.getresponse().read()).records
             size = max(len(found.Invoice), len(found.Payment), len(found.Customer))
-            start += 999  # the same pages as ours, which overlap by one record
+            start += 999  # the same pages as the product reads, which overlap by one record
             yield _qb_rows(found, paid_on)
 
 
@@ -314,7 +314,7 @@ PAGES: dict[str, Callable[[HTTPConnection], Iterator[Rows]]] = {"xero": _xero_pa
 
 
 def load(vendor: str, port: int, file: Path, on_progress: Callable[[int], None]) -> None:
-    """Load a whole book into a database that has our tables, telling how many invoices there are so far."""
+    """Load all invoices into a database with our tables; report the number of invoices so far."""
     done = 0
     connection = HTTPConnection("127.0.0.1", port)
     with sqlite3.connect(file, isolation_level=None) as database:
@@ -330,7 +330,7 @@ def load(vendor: str, port: int, file: Path, on_progress: Callable[[int], None])
             database.execute("BEGIN")
             for name, some in rows.items():
                 if some:
-                    more = upserts[name].count("?") - len(some[0])  # columns these pages have nothing for
+                    more = upserts[name].count("?") - len(some[0])  # columns without a value in these pages
                     database.executemany(upserts[name], [(*row, *[""] * more) for row in some] if more else some)
             database.execute("COMMIT")
             done += len(rows["invoice"])

@@ -40,7 +40,7 @@ _FEES = "[late_fees]\nenabled = true\nterms_agreed_on = 2026-01-01\n"
 
 
 def main() -> int:
-    """Fill, measure, judge."""
+    """Fill both installations, measure, and compare with the limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--customers", type=int, default=10_000)
     parser.add_argument("--open", type=int, default=10, help="open invoices of each customer")

@@ -1,4 +1,4 @@
-"""How fast a first load is: our whole way from the vendor's pages to committed rows, beside the floor.
+"""How fast a first load is: the product's whole path from the service's pages to committed rows, beside the baseline.
 
 ``python -m benchmarks.first_load`` loads 50,000 invoices with their lines from each vendor, several times, ours and the
 floor in turn, each in a process of its own, and prints invoices per second, the ratio and the memory above idle. It
@@ -33,7 +33,7 @@ _console = Console(stderr=True)
 
 
 class Measurement(NamedTuple):
-    """One load: seconds, memory above idle, and a fingerprint of the rows it left."""
+    """One load: seconds, memory above idle, and a hash of the stored rows."""
 
     seconds: float
     mib: float
@@ -41,7 +41,7 @@ class Measurement(NamedTuple):
 
 
 def main() -> int:
-    """Measure and judge."""
+    """Measure, and compare with the limits."""
     asked = _parse_arguments()
     if asked.measure:
         _measure(asked)
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="First load of an invoice book, beside the floor.")
+    parser = argparse.ArgumentParser(description="First load of a ledger's invoices, compared with the baseline.")
     parser.add_argument(
         "vendors", nargs="*", metavar="VENDOR", default=list(VENDORS), help="xero, quickbooks (default: both)"
     )
@@ -77,7 +77,7 @@ def _measure_vendor(options: argparse.Namespace, vendor: str) -> bool:
     for way in loads:
         speed = f"{options.invoices / seconds[way]:>8,.0f} invoices/s"
         print(f"{vendor:<11} {way:<6} {speed}   median {seconds[way]:.2f} s, best {best[way]:.2f} s")
-    print(f"{vendor:<11} ratio  {ratio:>8.2f} of the floor (at least {MIN_RATIO})")
+    print(f"{vendor:<11} ratio  {ratio:>8.2f} of the baseline (at least {MIN_RATIO})")
     print(f"{vendor:<11} memory {memory:>8.0f} MiB above idle (at most {MAX_MIB})")
     print(f"{vendor:<11} rows   {'the same' if same else 'DIFFERENT'}")
     return ratio >= MIN_RATIO and memory <= MAX_MIB and same
@@ -105,7 +105,7 @@ def _measure_in_subprocess(variant: str, vendor: str, port: int, options: argpar
 
 
 def _measure(options: argparse.Namespace) -> None:
-    """Load once, in this process, and tell how it was."""
+    """Load once in this process, and return the measurements."""
     from benchmarks import baseline, pipeline  # noqa: PLC0415
 
     vendor, file = options.vendors[0], options.folder / "duewell.db"
@@ -139,7 +139,7 @@ def _peak_mib() -> float:
 
 
 def _fingerprint(file: Path) -> str:
-    """Hash every row of the mirror, so that nobody compares the making of different things."""
+    """Hash every row of the mirror, to make sure that both loads store the same."""
     digest = hashlib.sha256()
     with sqlite3.connect(file) as database:
         for table in _TABLES:

@@ -1,12 +1,12 @@
-"""How good the forecast of a pay day is: back-tested with what was known on the day of prediction, split by time.
+"""How accurate payment forecasts are: backtested with what was known on the date of the prediction, split by time.
 
 ``python -m benchmarks.forecast FILE.csv`` reads closed invoices with the columns ``customerID``, ``InvoiceDate``,
-``DueDate`` and ``SettledDate`` (the IBM sample of late payments has them) and also the two make-believe companies. For
-each invoice of the test period it learns from invoices settled before its issue alone. It prints the mean absolute
-error of days late, the area under the curve of late-or-not, and how often the 80 % interval holds. It ends with exit 1
-where the file's error is above 6.28 or its area below 0.86, or where the interval of a make-believe company, over its
-years, holds less than 75 or more than 85 times of a hundred. Their invoices of the last 75 days are left out: of those
-only the promptly paid are known.
+``DueDate`` and ``SettledDate`` (the IBM sample of late payments has them), and also simulates companies on both
+ledgers. For each invoice of the test period, only invoices paid before its issue are used. It prints the mean absolute error of
+days late, the area under the curve of late-or-not, and how often the 80 % range is right. It exits with 1 where the
+file's error is above 6.28 or its area below 0.86, or where the range of the simulated companies is right less than 75
+or more than 85 times in a hundred. Their invoices of the last 75 days are left out: only the promptly paid ones of
+these are known.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sandbox.simulation import get_history
 
 MAX_ERROR_DAYS, MIN_AUC = 6.28, 0.86
 MIN_COVERAGE, MAX_COVERAGE = 0.75, 0.85
-TRAINING_SHARE = 0.7  # of the invoices, in the order of their issue; the rest are foretold
+TRAINING_SHARE = 0.7  # of the invoices in order of issue; the rest is predicted
 SANDBOX_ON = date(2026, 11, 20)
 EXCLUDED_DAYS = 75
 
@@ -43,7 +43,7 @@ class Sample(NamedTuple):
 
 
 class BacktestResult(NamedTuple):
-    """How the forecast did."""
+    """The accuracy of a forecast."""
 
     predicted: int
     mean_error: float
@@ -51,18 +51,18 @@ class BacktestResult(NamedTuple):
     coverage: float
 
     def __str__(self) -> str:
-        """Write it as a line."""
+        """Return the figures as one line."""
         return (
-            f"{self.predicted} invoices foretold, mean error {self.mean_error:.2f} days, area {self.auc:.3f}, "
-            f"80 % interval holds {self.coverage:.1%}"
+            f"{self.predicted} invoices predicted, mean error {self.mean_error:.2f} days, area {self.auc:.3f}, "
+            f"80 % range right for {self.coverage:.1%}"
         )
 
 
 def main() -> int:
-    """Back-test and judge."""
-    parser = argparse.ArgumentParser(description="Back-test of the pay-day forecast.")
+    """Backtest, and compare with the limits."""
+    parser = argparse.ArgumentParser(description="Backtest of payment forecasts.")
     parser.add_argument("file", nargs="?", type=Path, help="CSV of closed invoices")
-    parser.add_argument("--seeds", type=int, default=3, help="make-believe years for each ledger")
+    parser.add_argument("--seeds", type=int, default=3, help="simulated years for each ledger")
     asked = parser.parse_args()
     good = True
     if asked.file:
@@ -74,13 +74,13 @@ def main() -> int:
         for seed, found in enumerate(years, start=1):
             sys.stdout.write(f"sandbox {ledger}, seed {seed}: {found}\n")
         held = sum(each.coverage * each.predicted for each in years) / sum(each.predicted for each in years)
-        sys.stdout.write(f"sandbox {ledger}: the interval holds {held:.1%} (wanted: 75 to 85 %)\n")
+        sys.stdout.write(f"sandbox {ledger}: the range is right for {held:.1%} (wanted: 75 to 85 %)\n")
         good = good and MIN_COVERAGE <= held <= MAX_COVERAGE
     return 0 if good else 1
 
 
 def back_test(samples: Iterable[Sample]) -> BacktestResult:
-    """Foretell the later invoices, each from what was settled before the day it was issued."""
+    """Predict the later invoices, each from what was paid before its issue date."""
     ordered = sorted(samples, key=lambda case: case.issued_on)
     split_on = ordered[int(len(ordered) * TRAINING_SHARE)].issued_on
     own: defaultdict[str, list[ClosedInvoice]] = defaultdict(list)
@@ -102,7 +102,7 @@ def back_test(samples: Iterable[Sample]) -> BacktestResult:
 
 
 def area_under_curve(scored: Sequence[tuple[float, bool]]) -> float:
-    """Tell how often a late invoice has a higher score than one that was not; a tie counts half."""
+    """Return how often a late invoice has a higher score than one paid on time; a tie counts half."""
     late, on_time = [[score for score, was in scored if was is wanted] for wanted in (True, False)]
     if not late or not on_time:
         return 0.5
@@ -132,7 +132,7 @@ def _parse_date(text: str) -> date:
 
 
 def load_sandbox(ledger: str, seed: int) -> list[Sample]:
-    """Play a make-believe year, and give the invoices that were settled in it."""
+    """Simulate a year, and return the invoices that were paid in it."""
     owed: dict[str, Decimal] = {}
     issued: dict[str, events.InvoiceIssued] = {}
     settled_on: dict[str, date] = {}

@@ -1,4 +1,4 @@
-"""Fills the mirror and the log of one company as they are after so many invoices and a year of hours."""
+"""A filled mirror and log of one company, as after many invoices and a year of hourly syncs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TABLES = SQLModel.metadata.tables
 
 @dataclass(frozen=True, slots=True)
 class DataSize:
-    """How much there is: invoices, of them so many of each customer, and runs with so many lines of the log."""
+    """The number of invoices, of invoices per customer, of runs, and of log entries per run."""
 
     invoices: int
     runs: int
@@ -31,7 +31,7 @@ class DataSize:
 
     @property
     def customers(self) -> int:
-        """Count the customers."""
+        """Return the number of customers."""
         return max(self.invoices // self.invoices_per_customer, 1)
 
 
@@ -66,7 +66,7 @@ def add_company(session: Session, name: str = "Books Ltd") -> int:
 
 
 def fill_company(session: Session, size: DataSize, company_id: int) -> None:
-    """Fill a company's books and log, in the caller's transaction."""
+    """Fill a company's mirror and log, in the caller's transaction."""
     books = _CompanyData(company_id, size, _next_run_id(session))
     for table, make, count in (
         ("customer", _customer, size.customers),
@@ -144,7 +144,7 @@ def _invoice_decision(data: _CompanyData, n: int) -> dict[str, Any] | None:
 
 
 def _outbox_entry(data: _CompanyData, n: int) -> dict[str, Any]:
-    """The newest wait for a person or leave soon, all others left in the course of the year."""
+    """Return outbox entries: the newest await approval or are planned, all others were sent during the year."""
     state = "awaiting_approval" if n < 55 else "unconfirmed" if n < 58 else "planned" if n < 60 else "done"
     customer = n % data.size.customers
     lead = data.first_invoice_id(customer)
@@ -190,7 +190,7 @@ def _sync_run(data: _CompanyData, n: int) -> dict[str, Any]:
 
 
 def _log_line(data: _CompanyData, n: int) -> dict[str, Any]:
-    """Give a line as long as a real one; its seals are not real: a page that shows it does not check them."""
+    """Return a log entry of realistic length; its hashes are not valid, and pages do not check them."""
     kinds = ("decided", "planned", "sending", "emailed", "noted")
     run, place = divmod(n, data.size.log_lines_per_run)
     ends = {0: "run_started", data.size.log_lines_per_run - 1: "run_ended"}

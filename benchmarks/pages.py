@@ -64,7 +64,7 @@ class _FakeScheduler:
 
 
 def main() -> int:
-    """Fill, measure, judge."""
+    """Fill the mirror, measure, and compare with the limits."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--invoices", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=HOURS_PER_YEAR, help="runs in the log, with 12 lines each")

@@ -1,4 +1,4 @@
-"""Our whole way: the vendor's client, the mapping, the mirror and the cursor, as the hour goes it."""
+"""The product's whole path, as a sync takes it: the service's client, the mapping, the mirror and the cursor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from providers.ledger import CompanyRef, Ledger
 
 
 def prepare(vendor: str, port: int, folder: Path) -> tuple[AppContext, Ledger]:
-    """Make a new installation with one connection, and its client: all that is there before the first hour."""
+    """Set up a new installation with one connection and its client, as before the first sync."""
     here = f"http://127.0.0.1:{port}"
     settings = load_settings(
         duewell_home=folder,
@@ -48,7 +48,7 @@ def prepare(vendor: str, port: int, folder: Path) -> tuple[AppContext, Ledger]:
 
 
 def load(target: tuple[AppContext, Ledger], on_progress: Callable[[int], None]) -> None:
-    """Read the books, once."""
+    """Read the ledger once."""
     app, ledger = target
     with lease.acquire(app, 1) as held:
         with writing(app.engine) as session:

@@ -1,7 +1,7 @@
-"""Serves pages of make-believe invoices as Xero and QuickBooks Online send them, rendered before anyone asks.
+"""A server of simulated invoices, as Xero and QuickBooks Online send them, rendered beforehand.
 
-``python -m benchmarks.vendor_pages xero 50000 0.5`` makes 50,000 invoices, half of them paid, prints its port and
-serves until it is ended. It is a process of its own, so that its work is nobody's time but its own.
+``python -m benchmarks.vendor_pages xero 50000 0.5`` renders 50,000 invoices, half of them paid, prints its port and
+serves until it is stopped. It is a separate process, so that its work does not count.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Responder = Callable[[str, bytes], bytes]  # to a path and a body
 
 
 class _Generator(random.Random):
-    """A repeatable book: the same seed gives the same bytes."""
+    """A reproducible ledger: the same seed gives the same bytes."""
 
     def id(self) -> str:
         return str(uuid.UUID(int=self.getrandbits(128), version=4))
@@ -233,7 +233,7 @@ def _quickbooks_responder(count: int, paid_share: float) -> Responder:
         for name, found in records.items()
         for start in range(
             1, len(found) + 1, PAGE_SIZE - 1
-        )  # as they are asked for: each begins with the last one's last
+        )  # as they are requested: each starts with the last record of the previous one
     }
 
     def answer(target: str, body: bytes) -> bytes:
@@ -278,7 +278,7 @@ def _encode(value: Record) -> bytes:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Sends what was rendered; knows nothing of tokens."""
+    """Sends the rendered pages; tokens are not checked."""
 
     protocol_version = "HTTP/1.1"
     respond: Responder
@@ -291,7 +291,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(type(self).respond(self.path, body))
 
     def log_message(self, *_args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _send(self, body: bytes) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -300,7 +300,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """Render, print the port, serve."""
+    """Render the pages, print the port and serve."""
     vendor, count, paid_share = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     make = {"xero": _xero_responder, "quickbooks": _quickbooks_responder}[vendor]
     _Handler.respond = staticmethod(make(count, paid_share))

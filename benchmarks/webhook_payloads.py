@@ -1,6 +1,6 @@
-"""What vendors post to our webhooks, signed: each event 46 times, as SendGrid was seen to do it, in any order.
+"""The signed notifications that services post to our webhooks: each event 46 times, in any order.
 
-That many copies were counted by a user (github.com/sendgrid/docs, issue 2933); a batch holds at most 768 kB.
+That many copies from SendGrid were counted by a user (github.com/sendgrid/docs, issue 2933); a batch holds at most 768 kB.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ SENDGRID = EventWebhook(seed=1)
 XERO, QUICKBOOKS = WebhookSender("bench-xero-key", "x-xero-signature"), WebhookSender("bench-token", "intuit-signature")
 _BATCH = 2000  # events of some 350 bytes
 CHANGES = 20  # in one notification of a ledger
-_BOUNCES_EVERY, _NAMELESS_EVERY = 10, 50  # of the mails; a nameless bounce says its address alone
+_BOUNCES_EVERY, _NAMELESS_EVERY = 10, 50  # of the emails; a bounce without our key has only the address
 Json = dict[str, Any]
 
 
 class WebhookRequest(NamedTuple):
-    """One request: what it is called in the table, where it goes, and what is sent."""
+    """One request: its name in the table, its path, and its content."""
 
     name: str
     path: str
@@ -37,7 +37,7 @@ class WebhookRequest(NamedTuple):
 
 
 def email_events(emails: int, first: int, company: int) -> list[Json]:
-    """Make what became of some mails of the outbox of ``full_year``: processed, delivered, some bounced later on."""
+    """Return events for emails of ``full_year``'s outbox: processed, delivered, some bounced later."""
     events: list[Json] = []
     for n in range(first, first + emails):
         mail = {"email": f"c{n}@example.org", "sg_message_id": f"m{n}", "smtp-id": f"<{n}@bench>"}
@@ -51,7 +51,7 @@ def email_events(emails: int, first: int, company: int) -> list[Json]:
 
 
 def email_event_requests(events: list[Json], rng: random.Random) -> Iterator[WebhookRequest]:
-    """Post mail events, every one 46 times, shuffled."""
+    """Return requests with email events, every one 46 times, shuffled."""
     copies = events * COPIES
     rng.shuffle(copies)
     for start in range(0, len(copies), _BATCH):
@@ -60,13 +60,13 @@ def email_event_requests(events: list[Json], rng: random.Random) -> Iterator[Web
 
 
 def ledger_requests(xero: str, quickbooks: str, notifications: int, rng: random.Random) -> list[WebhookRequest]:
-    """Post what changed in the books, every notification 46 times, shuffled: Xero's, and Intuit's in both its forms."""
+    """Return change notifications, every one 46 times, shuffled: Xero's, and Intuit's in both of its formats."""
     posts: list[WebhookRequest] = []
     for n in range(notifications):
         numbers = range(n * CHANGES, (n + 1) * CHANGES)
         now = datetime.now(UTC)
         changes = [Change(quickbooks, "Invoice", number, "updated", now) for number in numbers]
-        old = [change._replace(entity="Payment") for change in changes]  # the two forms tell of different records
+        old = [change._replace(entity="Payment") for change in changes]  # the two formats are about different records
         body = msgspec.json.encode(build_body([_xero_event(xero, f"i{number}", now) for number in numbers], n + 1))
         posts.append(WebhookRequest("Xero, 20 changes", "/webhooks/xero", body, XERO.signed_headers(body)))
         for name, told in (("CloudEvents", cloud_events(changes)), ("old form", legacy_events(old))):

@@ -1,11 +1,10 @@
-"""How long vendors' webhooks wait for their answer while four runs write, beside an empty POST to the same server.
+"""How long webhooks wait for a response while four syncs write, compared with an empty POST to the same server.
 
-``python -m benchmarks.webhooks`` fills an installation with 100,000 invoices, starts ``duewell serve`` on it, and lets
-the hours of four more companies come at once, again and again, each reading all its books anew. Meanwhile it posts what
-SendGrid, Xero and Intuit post, each event 46 times in any order, and looks at health, metrics and the log. It prints
-medians and worst answers in milliseconds, and ends with exit 1 where a webhook waited longer than three seconds, which
-is Intuit's patience, or an event left more than one effect. ``--first`` measures while the four are read and decided
-about for the first time instead.
+``python -m benchmarks.webhooks`` fills an installation with 100,000 invoices, starts ``duewell serve`` on it, and keeps
+four more companies syncing, each reading its whole ledger again. Meanwhile it posts what SendGrid, Xero and Intuit
+post, each event 46 times in any order, and requests health, metrics and the log. It prints medians and maxima in
+milliseconds, and exits with 1 where a webhook waited longer than three seconds, which is Intuit's limit, or an event
+had more than one effect. ``--first`` measures during the first syncs of the four companies instead.
 """
 
 from __future__ import annotations
@@ -50,24 +49,26 @@ MAX_MS = 3000
 CONCURRENT_RUNS = 4  # as many as `duewell serve` has threads for
 BASELINE = "empty POST"
 _POLLED_PATHS = ("/healthz", "/readyz", "/metrics", "/log")
-_FIRST_EMAIL = 100  # of the filled outbox: those before it wait
+_FIRST_EMAIL = 100  # of the filled outbox: those before it are unsent
 _console = Console(stderr=True)
 Timings = dict[str, list[float]]
 _Timings = defaultdict[str, list[float]]
 
 
 def main() -> int:
-    """Fill, serve, post, judge."""
+    """Fill the database, serve, post, and compare with the limits."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--invoices", type=int, default=100_000)
-    parser.add_argument("--read", type=int, default=4_000, help="invoices that each of the four runs reads meanwhile")
-    parser.add_argument("--first", action="store_true", help="measure their first hours, not later ones")
-    parser.add_argument("--mails", type=int, default=900, help="mails that events tell of")
-    parser.add_argument("--notifications", type=int, default=10, help="different ones, of each ledger and form")
+    parser.add_argument("--read", type=int, default=4_000, help="invoices that each of the four syncs reads")
+    parser.add_argument("--first", action="store_true", help="measure the first syncs instead of later ones")
+    parser.add_argument("--emails", type=int, default=900, help="emails with events")
+    parser.add_argument(
+        "--notifications", type=int, default=10, help="distinct notifications, of each ledger and format"
+    )
     asked = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        with _console.status("rendering what the runs read"):
+        with _console.status("rendering what the syncs read"):
             vendor = stack.enter_context(_vendor_server(asked.read))
         port = _free_port()
         own = _settings(folder / "home", vendor, port)
@@ -77,7 +78,7 @@ def main() -> int:
         stack.enter_context(_running_server(own, port))
         taken, under_way = _measure(app, f"http://localhost:{port}", link, here, asked)
         effects = _count_effects(
-            app, webhook_payloads.email_events(asked.mails, _FIRST_EMAIL, here), asked.notifications
+            app, webhook_payloads.email_events(asked.emails, _FIRST_EMAIL, here), asked.notifications
         )
     return _report(taken, under_way, effects)
 
@@ -91,7 +92,7 @@ def _vendor_server(invoices: int) -> Iterator[int]:
 
 @contextmanager
 def _terminated(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
-    with process:  # it waits, whatever happened
+    with process:  # waits for it in any case
         try:
             yield process
         finally:
@@ -125,7 +126,7 @@ def _open_filled_app(own: dict[str, str]) -> Iterator[AppContext]:
 
 
 def _fill_database(own: dict[str, str], invoices: int) -> tuple[int, str]:
-    """Fill the large books, and connect the companies that are to be read; returns the former's id and a link in."""
+    """Fill the large company and connect the companies to sync; return the large one's id and a sign-in link."""
     with _open_filled_app(own) as app, writing(app.engine) as session:
         now = app.now()
         here = add_company(session)
@@ -159,7 +160,7 @@ def _company(provider: str, name: str, now: datetime, **more: Any) -> Connection
 @contextmanager
 def _running_server(own: dict[str, str], port: int) -> Iterator[None]:
     command = [str(Path(sys.executable).with_name("duewell")), "serve", "--port", str(port)]
-    unheard = subprocess.DEVNULL  # it warns of each empty POST
+    unheard = subprocess.DEVNULL  # the server warns of each empty POST
     with _terminated(subprocess.Popen(command, env={**os.environ, **own}, stdout=unheard, stderr=unheard)) as server:
         while not _is_up(port):
             assert server.poll() is None, "the server did not start"  # noqa: S101
@@ -177,23 +178,23 @@ def _is_up(port: int) -> bool:
 def _measure(
     app: AppContext, base: str, link: str, company_id: int, options: argparse.Namespace
 ) -> tuple[Timings, float]:
-    """Post and look from three places at once; returns also how many runs were under way on average."""
+    """Send all requests from three threads; also return the average number of runs in progress."""
     chance, taken = random.Random(1), _Timings(list)
-    events = webhook_payloads.email_events(options.mails, _FIRST_EMAIL, company_id)
-    of_mails = list(webhook_payloads.email_event_requests(events, chance))
-    of_ledgers = webhook_payloads.ledger_requests("Books Ltd", "bench-quickbooks", options.notifications, chance)
+    events = webhook_payloads.email_events(options.emails, _FIRST_EMAIL, company_id)
+    email_posts = list(webhook_payloads.email_event_requests(events, chance))
+    ledger_posts = webhook_payloads.ledger_requests("Books Ltd", "bench-quickbooks", options.notifications, chance)
     done, under_way = threading.Event(), list[int]()
     _wait_for_runs(app, CONCURRENT_RUNS)
     if not options.first:
-        with _console.status("the first hours"):
+        with _console.status("the first syncs"):
             _wait_for_runs(app, 0)
     busy = threading.Thread(target=_keep_busy, args=(app, under_way, done))
     posting = [
         threading.Thread(target=_post_all, args=(base, each, taken, every))
-        for each, every in ((of_mails, 1), (of_ledgers, 10))
+        for each, every in ((email_posts, 1), (ledger_posts, 10))
     ]
     looking = threading.Thread(target=_poll_pages, args=(base, link, taken, done.is_set))
-    with _console.status(f"posting {len(of_mails) + len(of_ledgers):,} times while {CONCURRENT_RUNS} runs write"):
+    with _console.status(f"posting {len(email_posts) + len(ledger_posts):,} times while {CONCURRENT_RUNS} syncs write"):
         for thread in (busy, looking, *posting):
             thread.start()
         for thread in posting:
@@ -210,7 +211,7 @@ def _wait_for_runs(app: AppContext, runs: int) -> None:
 
 
 def _keep_busy(app: AppContext, run_counts: list[int], done: threading.Event) -> None:
-    """Let the hours of the companies come again as soon as they are over; note how many are under way."""
+    """Make each company due again as soon as its sync ends, and count the syncs in progress."""
     query = select(col(Connection.id)).where(col(Connection.grant_id).is_not(None))
     with reading(app.engine) as session:
         companies = list(session.scalars(query))
@@ -254,17 +255,17 @@ def _time_request(code: int, seconds: list[float], send: Callable[..., requests.
 def _count_effects(
     app: AppContext, events: list[webhook_payloads.Json], notifications: int
 ) -> dict[str, tuple[int, int]]:
-    """Count what the posts left, beside what there should be."""
+    """Count the effects of the requests, beside the expected numbers."""
     bounces = {each["email"] for each in events if each["event"] == "bounce"}
     named = {each["duewell_key"] for each in events if "duewell_key" in each}
     changes = 3 * notifications * webhook_payloads.CHANGES
     with reading(app.engine) as session:
-        told = col(OutboxEntry.delivery_status) != ""
+        has_status = col(OutboxEntry.delivery_status) != ""
         return {
-            "mail events": (_count(session, EmailEvent), len(events)),
-            "mails whose fate is known": (_count(session, OutboxEntry, told), len(named)),
-            "tasks about bounces": (_count(session, Task, col(Task.code) == TaskCode.UNDELIVERED), len(bounces)),
-            "changes of ledgers": (_count(session, WebhookEvent), changes),
+            "email events": (_count(session, EmailEvent), len(events)),
+            "emails with a delivery status": (_count(session, OutboxEntry, has_status), len(named)),
+            "tasks for bounces": (_count(session, Task, col(Task.code) == TaskCode.UNDELIVERED), len(bounces)),
+            "change notifications": (_count(session, WebhookEvent), changes),
         }
 
 
@@ -275,14 +276,14 @@ def _count(session: Session, table: Any, *where: Any) -> int:
 def _report(timings: Timings, average_running: float, effects: dict[str, tuple[int, int]]) -> int:
     floor = median(timings[BASELINE]) * 1000
     wide = max(map(len, timings))
-    lines = [f"{'answer':<{wide}}  {'times':>6}  {'median':>9}  {'worst':>9}  of the floor"]
+    lines = [f"{'request':<{wide}}  {'times':>6}  {'median':>9}  {'max':>9}  of the baseline"]
     for name, seconds in sorted(timings.items(), key=lambda each: (each[0] != BASELINE, each[0])):
         middle, worst = median(seconds) * 1000, max(seconds) * 1000
         lines.append(f"{name:<{wide}}  {len(seconds):>6}  {middle:6.1f} ms  {worst:6.0f} ms  {middle / floor:.1f}")
-    lines.append(f"runs under way: {average_running:.1f} on average")
+    lines.append(f"syncs in progress: {average_running:.1f} on average")
     lines += [f"{what}: {found:,} of {wanted:,}" for what, (found, wanted) in effects.items()]
     slowest = max(max(seconds) for name, seconds in timings.items() if name not in _POLLED_PATHS) * 1000
-    lines.append(f"the slowest answer to a webhook: {slowest:.0f} ms   (wanted: at most {MAX_MS})")
+    lines.append(f"slowest response to a webhook: {slowest:.0f} ms   (wanted: at most {MAX_MS})")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0 if slowest <= MAX_MS and all(found == wanted for found, wanted in effects.values()) else 1
 

@@ -1,6 +1,6 @@
-"""The first schema: every table, the seal on the sync log, and the views a person reads.
+"""The first schema: every table, the triggers that protect the sync log, and the views for people.
 
-The tables stand here as they were on that day and do not follow ``connector/tables/``: history does not change.
+The tables are a copy: later changes of ``connector/db/tables/`` come as further revisions.
 """
 
 from __future__ import annotations
@@ -636,7 +636,7 @@ Table(
 )
 # --- end of tables
 
-# The one change there may be: a text that is erased on request goes with its salt, and the rest of the line stays.
+# The only allowed change: a text is erased together with its salt, and the rest of the entry stays.
 _KEPT = [each.name for each in _tables.tables["sync_log"].columns if each.name not in {"text", "salt"}]
 _ONLY_ERASED = " AND ".join(
     ["new.text = '(erased)'", "new.salt = ''", *(f"new.{name} IS old.{name}" for name in _KEPT)]
@@ -664,7 +664,7 @@ CREATE TRIGGER sync_log_refuses_truncate BEFORE TRUNCATE ON sync_log
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_sync_log()
 """
 
-# {total} and its like become amounts with decimals. Open means: authorised, and something is due.
+# {total} and the like become amounts with decimals. Open means: authorised, with a balance due.
 _OPEN_INVOICES = """
 CREATE VIEW open_invoices AS
 SELECT connection.short_name AS connection, customer.name AS customer, invoice.number,
