@@ -1,9 +1,9 @@
-"""How long deciding takes: 100,000 open invoices of 10,000 customers, beside merely loading the same rows.
+"""How long decisions take: 100,000 open invoices of 10,000 customers, compared with merely loading the same rows.
 
 ``python -m benchmarks.decisions`` fills a mirror, then in separate processes loads the rows, and reads the facts and
-decides. It prints seconds of one core and the ratios; and, for a tenth of the customers, the memory with 70 settled
-invoices each and with three times as many. It ends with exit 1 where deciding takes 10 seconds or more, or the memory
-grows by a tenth. (It grows up to 60 settled invoices of a customer: so many are looked at for his habits.)
+decides. It prints seconds of one core and the ratios; and, for a tenth of the customers, the memory with 70 paid
+invoices each and with three times as many. It exits with 1 where deciding takes 10 seconds or more, or the memory
+grows by a tenth. (It grows up to 60 paid invoices per customer, from which payment behaviour is learned.)
 """
 
 from __future__ import annotations
@@ -33,21 +33,19 @@ from policies.policy import ReminderPolicy
 
 MAX_SECONDS = 10.0
 MAX_GROWTH = 1.1
-CLOSED_PER_CUSTOMER = 70  # settled invoices of each customer
+CLOSED_PER_CUSTOMER = 70  # paid invoices of each customer
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 _console = Console(stderr=True)
 _FEES = "[late_fees]\nenabled = true\nterms_agreed_on = 2026-01-01\n"
 
 
 def main() -> int:
-    """Fill both installations, measure, and compare with the limit."""
+    """Fill the mirror, measure, and compare with the limits."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--customers", type=int, default=10_000)
     parser.add_argument("--open", type=int, default=10, help="open invoices of each customer")
-    parser.add_argument("--settled", type=int, default=10, help="settled invoices of each customer")
-    parser.add_argument(
-        "--times", type=int, default=3, help="measure so often and take the least: others use the machine"
-    )
+    parser.add_argument("--settled", type=int, default=10, help="paid invoices of each customer")
+    parser.add_argument("--times", type=int, default=3, help="measure this many times and take the minimum")
     parser.add_argument("--measure", choices=["fill", "load", "facts", "decide"], help=argparse.SUPPRESS)
     parser.add_argument("--database", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -76,7 +74,7 @@ def main() -> int:
 def _build_database(folder: Path, customers: int, open_count: int, closed_count: int) -> Path:
     database = folder / f"{customers}-{closed_count}.db"
     with _console.status(f"filling a mirror with {customers * (open_count + closed_count):,} invoices"):
-        # In a process of its own: a child's peak of memory begins at its parent's.
+        # In a separate process: a child's peak memory starts at its parent's.
         counts = ["--customers", str(customers), "--open", str(open_count), "--settled", str(closed_count)]
         _run_subprocess("fill", database, *counts)
     return database
@@ -98,7 +96,7 @@ def _report(results: dict[str, dict[str, float]], mib: float, mib_longer: float)
     growth, alone = mib_longer / mib, both - facts
     lines = [
         f"{results['decide']['answers']:,.0f} open invoices, one core",
-        f"  merely loading the rows       {load:6.2f} s   1.0",
+        f"  loading the rows only         {load:6.2f} s   1.0",
         f"  reading them as facts         {facts:6.2f} s   {facts / load:.1f}",
         f"  deciding                      {alone:6.2f} s   {alone / load:.1f}   (wanted: under {MAX_SECONDS:.0f} s)",
         f"  reading and deciding          {both:6.2f} s   {both / load:.1f}",
@@ -125,7 +123,7 @@ def _measure(what: str, database: Path) -> dict[str, float]:
 
 
 def _rows(database: Path) -> Iterator[Any]:
-    """Load what deciding looks at, and nothing more, with the driver alone."""
+    """Load the columns that decisions need, with the driver alone."""
     with sqlite3.connect(database) as plain:
         for table, condition in (("invoice", "is_open = 1"), ("customer", "1 = 1"), ("completed_step", "1 = 1")):
             yield from plain.execute(f"SELECT * FROM {table} WHERE {condition}").fetchall()

@@ -2,11 +2,11 @@
 
 ``python -m benchmarks.forecast FILE.csv`` reads closed invoices with the columns ``customerID``, ``InvoiceDate``,
 ``DueDate`` and ``SettledDate`` (the IBM sample of late payments has them), and also simulates companies on both
-ledgers. For each invoice of the test period, only invoices paid before its issue are used. It prints the mean absolute error of
-days late, the area under the curve of late-or-not, and how often the 80 % range is right. It exits with 1 where the
-file's error is above 6.28 or its area below 0.86, or where the range of the simulated companies is right less than 75
-or more than 85 times in a hundred. Their invoices of the last 75 days are left out: only the promptly paid ones of
-these are known.
+ledgers. For each invoice of the test period, only invoices paid before its issue are used. It prints the mean absolute
+error of days late, the area under the curve of late-or-not, and how often the 80 % range is right. It exits with 1
+where the file's error is above 6.28 or its area below 0.86, or where the range of the simulated companies is right
+less than 75 or more than 85 times in a hundred. Their invoices of the last 75 days are left out: only the promptly
+paid ones of these are known.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How long the web app's pages take over 100,000 invoices and a year of log, beside the same pages over 1,000 invoices.
+"""How long the web app's pages take with 100,000 invoices and a year of log, compared with 1,000 invoices.
 
 ``python -m benchmarks.pages`` fills two installations, serves each from this process, asks for every page in turn, and
-prints the medians in milliseconds and their ratios. It ends with exit 1 where the log page takes more than twice as
-long over the large books as over the small ones.
+prints the medians in milliseconds and their ratios. It exits with 1 where the log page takes more than twice as long
+for the large company as for the small one.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ class _FakeScheduler:
 
 
 def main() -> int:
-    """Fill the mirror, measure, and compare with the limits."""
+    """Fill both installations, measure, and compare with the limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--invoices", type=int, default=100_000)
-    parser.add_argument("--runs", type=int, default=HOURS_PER_YEAR, help="runs in the log, with 12 lines each")
-    parser.add_argument("--times", type=int, default=15, help="how often each page is asked for")
+    parser.add_argument("--runs", type=int, default=HOURS_PER_YEAR, help="runs in the log, with 12 entries each")
+    parser.add_argument("--times", type=int, default=15, help="how often each page is requested")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         small = _open_filled_app(Path(folder) / "small", DataSize(invoices=1000, runs=88))
@@ -83,7 +83,7 @@ def _open_filled_app(home: Path, size: DataSize) -> AppContext:
     own = {"duewell_home": home, "duewell_database_url": f"sqlite:///{home}/duewell.db"}
     app = open_app(load_settings(**own), now=lambda: NOW)
     with (
-        _console.status(f"filling {size.invoices:,} invoices and {size.runs * size.log_lines_per_run:,} lines of log"),
+        _console.status(f"filling {size.invoices:,} invoices and {size.runs * size.log_lines_per_run:,} log entries"),
         writing(app.engine) as session,
     ):
         fill_company(session, size, add_company(session))
@@ -93,13 +93,13 @@ def _open_filled_app(home: Path, size: DataSize) -> AppContext:
 
 @dataclass(frozen=True, slots=True)
 class _Browser:
-    """Somebody who is signed in."""
+    """A user who is signed in."""
 
     base: str
     http: requests.Session
 
     def get(self, path: str) -> int:
-        """Ask for a page; gives the answer's code."""
+        """Request a page and return the status code."""
         return self.http.get(self.base + path, timeout=120).status_code
 
 
@@ -120,7 +120,7 @@ def _browser(app: AppContext) -> Iterator[_Browser]:
 
 
 def _median_times(path: str, few: _Browser, many: _Browser, times: int) -> tuple[float, float]:
-    """Ask both in turn, so that whoever else uses the machine slows both; the first time is not counted."""
+    """Request both in turn, so that other load slows both; the first request is not counted."""
     with _console.status(f"measuring {path}"):
         taken: tuple[list[float], list[float]] = ([], [])
         gc.disable()
@@ -142,7 +142,7 @@ def _report(medians: dict[str, tuple[float, float]]) -> int:
         f"{path:<{wide}}  {few:6.1f} ms {many:7.1f} ms  {many / few:.2f}" for path, (few, many) in medians.items()
     ]
     ratio = medians[LOG_PAGE][1] / medians[LOG_PAGE][0]
-    lines.append(f"the log page: {ratio:.2f} times as long over the large books   (wanted: at most {MAX_RATIO:.0f})")
+    lines.append(f"the log page: {ratio:.2f} times as long for the large company   (wanted: at most {MAX_RATIO:.0f})")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0 if ratio <= MAX_RATIO else 1
 

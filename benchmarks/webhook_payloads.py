@@ -1,6 +1,6 @@
 """The signed notifications that services post to our webhooks: each event 46 times, in any order.
 
-That many copies from SendGrid were counted by a user (github.com/sendgrid/docs, issue 2933); a batch holds at most 768 kB.
+A user counted that many copies from SendGrid (github.com/sendgrid/docs, issue 2933); a batch holds at most 768 kB.
 """
 
 from __future__ import annotations

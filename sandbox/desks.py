@@ -51,7 +51,7 @@ class Desk(Protocol):
         ...
 
     def repeat_number(self, invoice: str, other: str) -> None:
-        """Give an invoice the number of another one, where the ledger allows it."""
+        """Assign an invoice the number of another one, where the ledger allows it."""
         ...
 
     def merge(self, customer: str, into: str) -> None:

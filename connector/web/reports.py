@@ -20,7 +20,7 @@ from connector.web.rendering import format_amount, format_date
 from connector.web.routes import Route
 
 _ROWS_PER_PAGE = 50
-_PLOTS_SHOWN = 3  # of each report in the overview; its own page has all of them
+_PLOTS_SHOWN = 3  # of each report in the overview; the page of the report has all of them
 _OVERVIEW_REPORTS = tuple(name for name in REPORTS if name != "ageing-by-customer")
 
 

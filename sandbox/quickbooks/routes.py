@@ -175,7 +175,7 @@ body {{ margin: 0 auto; padding: 1.5rem; max-width: 34rem; }} button {{ font: in
 due {escape(body.get("DueDate", ""))}.</p>
 <p>Total {body["TotalAmt"]:,.2f} {code}, still to pay {due:,.2f} {code}.</p>
 {pay}
-<p><small>Make-believe: no money moves.</small></p>
+<p><small>Simulated: no money moves.</small></p>
 </main>
 </body>
 </html>

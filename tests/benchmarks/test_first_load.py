@@ -1,4 +1,4 @@
-"""The benchmark compares like with like: both ways leave the same rows, to the byte."""
+"""The benchmark compares like with like: both loads store the same rows, to the byte."""
 
 from __future__ import annotations
 

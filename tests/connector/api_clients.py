@@ -1,4 +1,4 @@
-"""Two companies with something of everything each, programs that ask for it, and what the document says of replies."""
+"""Two companies with data of every kind, API clients, and validation against the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def settings() -> dict[str, Any]:
 
 @dataclass
 class Company:
-    """What there is of one company."""
+    """The data of one company."""
 
     id: int
     name: str
@@ -43,7 +43,7 @@ class Company:
 
 @dataclass
 class Client:
-    """A program with a token, or with none."""
+    """An API client with a token, or without one."""
 
     site: Site
     token: str = ""
@@ -62,7 +62,7 @@ class Client:
 
 @dataclass
 class Scenario:
-    """The companies, and their programs."""
+    """The companies and their clients."""
 
     site: Site
     north: Company
@@ -82,7 +82,7 @@ class Scenario:
 
 @pytest.fixture(scope="module")
 def _openapi_cache() -> dict[str, Any]:
-    """The document, made once: it is the same for every installation."""
+    """The OpenAPI document, built once: it is the same for every installation."""
     return {}
 
 
@@ -182,7 +182,7 @@ def create_entry(site: Site, company: Company, state: str, *, fee: bool = False)
 
 
 def strict_schema(schema: Any) -> Any:
-    """The same schema, in which nothing may stand that it does not name: what is new in a reply is named in shapes."""
+    """Return the schema without additional properties: a new field of a response has to be in the models."""
     if isinstance(schema, dict):
         inner = {name: strict_schema(each) for name, each in schema.items()}
         return inner | ({"additionalProperties": False} if "properties" in schema else {})
@@ -191,7 +191,7 @@ def strict_schema(schema: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def validate_reply() -> Callable[[dict[str, Any], dict[str, Any], Any], None]:
-    """Hold a value against a schema of the document, strictly."""
+    """Validate a value strictly against a schema of the document."""
     components: dict[str, Any] = {}
 
     def check(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of connecting share: make-believe vendors, an installation that uses them, a consent that is given."""
+"""Fixtures for tests of connecting: simulated services, an installation that uses them, and consents."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class SandboxServices:
-    """The sandbox and where it answers."""
+    """The sandbox and its URL."""
 
     sandbox: Sandbox
     url: str
@@ -38,7 +38,7 @@ class SandboxServices:
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command said."""
+    """The output of a command."""
 
     exit_code: int
     out: str
@@ -58,7 +58,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def services() -> Iterator[SandboxServices]:
-    """The vendors at a moment that stands still."""
+    """The simulated services, with a stopped clock."""
     sandbox = Sandbox(now=NOW)
     with sandbox.serve() as url:
         yield SandboxServices(sandbox, url)
@@ -66,7 +66,7 @@ def services() -> Iterator[SandboxServices]:
 
 @pytest.fixture
 def app(services: SandboxServices, tmp_path: Path, new_home: Callable[[Path], Path]) -> Iterator[AppContext]:
-    """An installation on SQLite, by the vendors' clock."""
+    """An installation on SQLite with the services' clock."""
     yield from _open_app(services, new_home(tmp_path / "home"), "")
 
 
@@ -89,7 +89,7 @@ def _open_app(services: SandboxServices, home: Path, database_url: str) -> Itera
 
 @pytest.fixture
 def give_consent() -> GiveConsent:
-    """Give a consent as a person would; returns the connections."""
+    """Grant a consent as a user would, and return the connections."""
 
     def give(app: AppContext, ledger: str, *organisations: str) -> list[Connection]:
         return finish_consent(app, ledger, answer_consent_page(begin_consent(app, ledger).url, organisations))
@@ -99,7 +99,7 @@ def give_consent() -> GiveConsent:
 
 @pytest.fixture
 def answer_consent() -> Callable[..., str]:
-    """Answer a consent page as a person would (also "sandbox_deny"), and say where that leads."""
+    """Answer a consent page as a user would (also "sandbox_deny"), and return where it redirects."""
     return answer_consent_page
 
 
@@ -119,7 +119,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def environment(services: SandboxServices, tmp_path: Path, free_port: int) -> dict[str, str]:
-    """The environment of a process of its own: real clock, vendors of the sandbox."""
+    """The environment of a separate process: real clock, the sandbox's services."""
     services.sandbox.clock.run()
     return {
         **{name: value for name, value in os.environ.items() if name not in setting_names()},

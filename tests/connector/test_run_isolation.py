@@ -1,4 +1,4 @@
-"""What fails in a run stops itself and nothing else."""
+"""A failure within a run stops nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings come from where they should, and a wrong one is named in one line."""
+"""Settings: where they are read from, and that an invalid one is named in one line."""
 
 from __future__ import annotations
 

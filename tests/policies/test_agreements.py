@@ -201,7 +201,7 @@ def test_a_call_about_a_broken_promise_takes_the_place_of_the_scheduled_call() -
     assert Step.CALL not in steps
 
 
-def test_who_wants_no_mail_is_still_called_about_a_broken_promise() -> None:
+def test_a_customer_who_wants_no_emails_is_still_called_about_a_broken_promise() -> None:
     broken = overdue_invoice(9, promised_on=MONDAY - timedelta(days=3))
     opted_out = replace(KNOWN_CUSTOMER, no_reminders=True)
     assert "promise_broken" in [task.code for task in tasks_in(decide_at(statement(broken, customer=opted_out)))]

@@ -80,7 +80,7 @@ def fee_cases() -> Iterator[FeeCase]:
 
 
 def charged_interest(preset: str, invoice: Invoice, until_on: date) -> Decimal:
-    """Let the policy decide day by day, as the product does, and add up its fees without the fixed compensation."""
+    """Apply the policy day by day, as the product does, and add up its fees without the fixed compensation."""
     rules = ReminderPolicy.from_toml(
         f'[late_fees]\nenabled = true\nterms_agreed_on = 2022-01-31\npreset = "{preset}"\n'
     )

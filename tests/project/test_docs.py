@@ -35,7 +35,7 @@ def commands(page: Path) -> Iterator[str]:
 
 
 def problem_with(words: list[str]) -> str:
-    """Walk the command line down the commands there are; "" if it could be typed."""
+    """Follow a command line through the existing commands; return the unknown part, "" if there is none."""
     command: Any = typer.main.get_command(cli)
     walked = ["duewell"]
     for word in words:

@@ -1,4 +1,4 @@
-"""The pinned dependencies: complete, hashed and free of addresses; where they come from is the machine's affair."""
+"""The pinned dependencies: complete, with hashes, and without index URLs, which are up to each machine."""
 
 import re
 import tomllib
@@ -14,7 +14,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def pinned() -> dict[str, Version]:
-    """Read what the lock pins; a name may stand there more than once, under different markers."""
+    """Return the pins of the lock; a name can appear more than once, with different markers."""
     return {canonicalize_name(name): Version(version) for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)", LOCK)}
 
 

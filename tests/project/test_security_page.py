@@ -1,4 +1,4 @@
-"""The page on security is whole, and what it names as proof exists."""
+"""docs/security.md is complete, and the tests that it names exist."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 ROW = re.compile(
     r"^\| (\d+\.\d+\.\d+)(?:–(\d+\.\d+\.\d+))? \| ([^|]+) \| (yes|part|you|–) \| ([^|]+) \|$", re.MULTILINE
 )
-# How many requirements of levels 1 and 2 each chapter of the standard has.
+# The number of requirements of levels 1 and 2 in each chapter of the standard
 CHAPTERS = {
     1: 27, 2: 11, 3: 19, 4: 10, 5: 9, 6: 35, 7: 18, 8: 7, 9: 7, 10: 29, 11: 14, 12: 9, 13: 13, 14: 9, 15: 13, 16: 16,
     17: 7,

@@ -1,4 +1,4 @@
-"""The transport: what leaves, what is tried again, and what a failure is called."""
+"""The transport: what is sent, what is retried, and how failures are classified."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 class RecordingCalls:
-    """A ``Calls`` that remembers."""
+    """A call observer that records."""
 
     def __init__(self) -> None:
         self.kinds_before: list[str] = []
@@ -65,7 +65,7 @@ class TransportBench:
 
 
 class Requests(list[bytes]):
-    """What reached a server; a client that gave up early may be ahead of the thread that reads what it sent."""
+    """The requests that reached a server; a client that gave up may be ahead of the thread that reads them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Requests(list[bytes]):
             self._changed.notify_all()
 
     def arrived(self, expected: int) -> int:
-        """How many there are, once ``expected`` of them (or the patience of a minute) are in."""
+        """Return the number of requests, once ``expected`` have arrived or a minute has passed."""
         with self._changed:
             self._changed.wait_for(lambda: len(self) >= expected, timeout=60)
             return len(self)
@@ -85,7 +85,7 @@ class Requests(list[bytes]):
 
 @contextmanager
 def server(answer: Callable[[socket.socket, bytes], None], *, hello: bool = True) -> Iterator[tuple[str, Requests]]:
-    """Let ``answer`` treat each request (or, without ``hello``, each connection); yields URL and requests."""
+    """Serve each request (or, without ``hello``, each connection) with ``answer``; yields the URL and the requests."""
     got = Requests()
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -427,7 +427,7 @@ def test_allowlist_comes_from_the_settings() -> None:
 
 @pytest.fixture
 def tls(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for 127.0.0.1 that nobody but this test trusts, and a server's context with it."""
+    """A certificate for 127.0.0.1 that only this test trusts, and a server context that uses it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = datetime.now(UTC)

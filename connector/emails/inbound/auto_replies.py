@@ -1,4 +1,4 @@
-"""Whether an email that came back was written by a machine: only where it says so itself; in doubt a person wrote it.
+"""Whether an email that came back was written by a machine: only where it says so itself; otherwise a person wrote it.
 
 Group mailboxes, help desks and relays set ``Precedence``, ``List-Id``, ``Feedback-ID`` and ``X-Auto-Response-Suppress``
 on people's messages, and customers write about undelivered goods: none of that shows a machine. RFC 3834 and RFC 3464

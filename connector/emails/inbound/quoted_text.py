@@ -2,7 +2,7 @@
 
 Measured on ``tests/connector/emails/inbound/replies.toml``, 69 replies in the shapes of Gmail, Outlook, Apple Mail,
 Thunderbird, Yahoo, phones and ticket desks, in four languages: this gets all of them right, mail-parser-reply
-1.36 gets 35 right and email-reply-parser 0.5.12 gets 34. In doubt a line is kept.
+1.36 gets 35 right and email-reply-parser 0.5.12 gets 34. A line is kept unless it is certainly quoted.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def list_templates(session: Session) -> list[EmailTemplate]:
 def save_template(
     session: Session, document: str, *, step: Step, language: str, connection_id: int | None, by: str, at: datetime
 ) -> None:
-    """Put a document in force from now on; "" restores the shipped text. Raises ``TemplateError``."""
+    """Activate a template document; "" restores the shipped text. Raises ``TemplateError``."""
     if language and language not in LANGUAGES:
         message = f"There are no texts in {language!r}; choose one of {', '.join(LANGUAGES)}."
         raise TemplateError(message)

@@ -1,4 +1,4 @@
-"""What holds for all operations: parts of lists, changes that happen once, limits, and words for every problem."""
+"""What all operations share: pagination, idempotent changes, limits and error responses."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ PROBLEMS: tuple[tuple[str, str, Any, int, str], ...] = (
     ("GET", "/outbox?cursor=eyJhIjoxfQ", None, 422, "cursor"),
     ("GET", "/outbox?cursor=WyJhIiwiYiJd", None, 422, "cursor"),
     ("GET", "/connections?cursor=WyJhIl0", None, 422, "cursor"),
-    ("GET", "/outbox?cursor=WzIxNDc0ODM2NDhd", None, 422, "cursor"),  # an id that PostgreSQL would not look for
+    ("GET", "/outbox?cursor=WzIxNDc0ODM2NDhd", None, 422, "cursor"),  # an id that PostgreSQL cannot query
     ("GET", "/outbox?limit=1000", None, 422, "limit"),
     ("GET", "/outbox?state=lost", None, 422, "state"),
     ("GET", "/connections/east-ltd", None, 404, "Connection 'east-ltd' not found."),

@@ -1,4 +1,4 @@
-"""The page about the API is true: its examples run, its limits and events are those there are."""
+"""docs/api.md is true: its examples run, and its scopes, limits and events exist."""
 
 from __future__ import annotations
 

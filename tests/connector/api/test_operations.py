@@ -1,4 +1,4 @@
-"""Every operation of the API: its replies are as its document says, and no program gets at what is not its own."""
+"""Every API operation: responses match the OpenAPI document, and no client reaches another company's data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POLICY = "[replies]\npause_days = 5\n"
 
 
 def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[str, Any], Any]]:
-    """For each operation what stands in its path, and its body, so that it can be done; in an order that works."""
+    """The path and body of each operation, in an order that works."""
     site_with_invoices, one = {"connection": company.name.lower().replace(" ", "-")}, {"invoice": "i1"}
     day = (scenario.site.clock.at.date() + timedelta(days=9)).isoformat()
     entry, task = company.entries, company.tasks
@@ -121,12 +121,12 @@ def test_every_response_matches_the_openapi_document(scenario: Scenario, validat
 def test_a_token_for_one_company_sees_and_changes_nothing_of_another(scenario: Scenario) -> None:
     before = log_texts(scenario)
     asked, foreign = example_requests(scenario, scenario.north), scenario.client("admin", scenario.south.id)
-    general = {"verify_log", "check_policy", "get_policy", "list_versions"}  # hold nothing of any company
+    general = {"verify_log", "check_policy", "get_policy", "list_versions"}  # they have no company's data
     for name, method, path, _operation in operations(scenario.document):
         places, body = asked[name]
         answer = foreign.request(method, path.format(**places), body)
         assert "North" not in answer.text, name
-        assert "north" not in answer.text.replace("'north-ltd'", ""), name  # but for what was asked for
+        assert "north" not in answer.text.replace("'north-ltd'", ""), name  # except for what was requested
         if (places and name != "get_report") or (body is not None and name not in general):
             assert answer.status_code == 404, f"{name}: {answer.text}"
         else:

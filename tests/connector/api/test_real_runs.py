@@ -1,4 +1,4 @@
-"""After some days of real work, whatever the API shows of them is as its document says."""
+"""After some days of real syncs, all API responses match the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 
 @pytest.fixture
 def sandbox() -> Iterator[tuple[Sandbox, str]]:
-    """A company with a customer who always paid late, and one who owes for long."""
+    """A company with a customer who always paid late, and one who is long overdue."""
     made = Sandbox(now=NOON)
     where = made.xero.add_organisation("Small Works Ltd").tenant_id
     for name in ("Miller & Sons", "Baker Ltd"):
@@ -50,7 +50,7 @@ def settings(sandbox: tuple[Sandbox, str]) -> dict[str, Any]:
 
 
 def run_days(site: Site, made: Sandbox, days: int) -> None:
-    """Connect, go live, and let the hour come once a day."""
+    """Connect, switch to live, and sync once a day."""
     request = begin_consent(site.app, "xero")
     url = f"{request.url}&sandbox_allow=1&sandbox_organisation={made.xero.organisations[-1].tenant_id}"
     back = requests.get(url, allow_redirects=False, timeout=20).headers["Location"]

@@ -56,7 +56,7 @@ def open_tasks(scenario: Scenario) -> list[tuple[str, str]]:
 
 
 def run_for_days(scenario: Scenario, count: int, every: int = 4) -> None:
-    """Let days pass, with a run every few of them; how often does not matter."""
+    """Advance some days, with a run every few of them; how often does not matter."""
     while count > 0:
         scenario.run()
         scenario.pass_days(min(every, count))

@@ -1,4 +1,4 @@
-"""The sync log cannot be changed unseen."""
+"""The sync log cannot be changed unnoticed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Passwords: what anybody would try first is refused, whatever is put around it; all else is nobody's business."""
+"""Passwords: common and personal ones are rejected with whatever is added to them; all others are accepted."""
 
 from __future__ import annotations
 

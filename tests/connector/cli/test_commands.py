@@ -1,4 +1,4 @@
-"""The commands as a person or a script uses them: data on stdout, words on stderr, exits 0, 1 and 2."""
+"""The commands as users and scripts see them: data on stdout, messages on stderr, exit codes 0, 1 and 2."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def company(app: AppContext, give_consent: GiveConsent) -> Connection:
 
 @pytest.fixture
 def pending_entries(app: AppContext, company: Connection) -> list[int]:
-    """Two entries that wait for a person and one in doubt."""
+    """Two entries that await approval and an unconfirmed one."""
     made = []
     with writing(app.engine) as session:
         for number, state in enumerate(("awaiting_approval", "awaiting_approval", "unconfirmed")):
@@ -282,7 +282,7 @@ def test_entries_are_approved_and_rejected_and_unconfirmed_ones_resolved(
 ) -> None:
     first, second, doubt = map(str, pending_entries)
     assert duewell("outbox", "approve", first).exit_code == 0
-    assert duewell("outbox", "reject", second, "--reason", "he called").exit_code == 0
+    assert duewell("outbox", "reject", second, "--reason", "they called").exit_code == 0
     assert duewell("outbox", "resolve", doubt, "--not-sent").exit_code == 0
     states = {str(item["id"]): item["state"] for item in json.loads(duewell("outbox", "list", "--json").out)}
     assert {first: "planned", second: "rejected", doubt: "planned"}.items() <= states.items()
@@ -370,7 +370,7 @@ def test_a_payment_plan_must_cover_the_whole_amount_due(duewell: Command, compan
     far = duewell("invoices", "plan", "INV-1", "--count", "3", "--first", "9999-12-01")
     assert (far.exit_code, "1 Dec 9999 is too far away" in far.err) == (1, True)
     assert (
-        duewell("invoices", "plan", "INV-1", "--count", "3", "--first", "2030-01-31", "--reason", "by mail").exit_code
+        duewell("invoices", "plan", "INV-1", "--count", "3", "--first", "2030-01-31", "--reason", "by post").exit_code
         == 0
     )
     (first, _second) = json.loads(duewell("invoices", "--json").out)
@@ -425,7 +425,7 @@ def test_a_report_is_printed_as_a_table_as_json_and_as_csv(duewell: Command, com
     [row] = json.loads(duewell("reports", "ageing", "--json").out)
     assert (row["id"], row["not_due"], row["days_1_30"], row["total"]) == ("GBP", "120.50", "120.50", "241.00")
     [line] = csv.DictReader(io.StringIO(duewell("reports", "ageing", company.short_name, "--csv").out))
-    assert (line["Currency"], line["In all"], line["Overdue %"]) == ("GBP", "241.00", "50.0")
+    assert (line["Currency"], line["Total"], line["Overdue %"]) == ("GBP", "241.00", "50.0")
     assert "GBP" in duewell("reports", "ageing").out
 
 
@@ -621,4 +621,4 @@ def test_doctor_checks_each_company(
     assert findings["keys"]["status"] == "ok"
     skewed = findings["clock.quickbooks"]
     assert (skewed["status"], skewed["fix"] != "") == ("error", True)
-    assert "clocks differ by 3" in skewed["message"]
+    assert "clock differs by 3" in skewed["message"]

@@ -1,4 +1,4 @@
-"""``duewell connect`` from the outside: a process, a browser's redirect or a pasted address, and what it says."""
+"""``duewell connect`` as a process: a browser's redirect, a pasted address, and the messages."""
 
 from __future__ import annotations
 

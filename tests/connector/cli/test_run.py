@@ -1,4 +1,4 @@
-"""``duewell run`` and the other commands that do the work, against the make-believe vendors."""
+"""``duewell run`` and related commands with the simulated services."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def real_clock(services: SandboxServices) -> None:
-    """Let the vendors' clock show the real time, as commands do."""
+    """Set the simulated services' clock to the real time, which the commands use."""
     services.sandbox.clock.run()
 
 

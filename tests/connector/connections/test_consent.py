@@ -1,4 +1,4 @@
-"""A consent makes connections: once, for the person who began it, and never a twin of one that is there."""
+"""A consent creates connections: once, for the user who started it, and never a duplicate."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_consent_of_another_ledger_is_rejected(app: AppContext, answer_consent
 def test_a_redirect_from_another_issuer_is_rejected(
     app: AppContext, answer_consent: AnswerConsent, ledger: str
 ) -> None:
-    """Two vendors send people back here: neither one's answer, nor a code of it, may ever reach the other."""
+    """Two providers redirect here: neither's redirect, nor its code, may ever reach the other."""
     back = answer_consent(begin_consent(app, ledger).url)
     with pytest.raises(ConsentError):
         finish_consent(app, ledger, f"{back}&iss=https://other.example")

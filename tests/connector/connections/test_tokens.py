@@ -1,4 +1,4 @@
-"""Tokens are refreshed once, by one process at a time, saved before use, and given up only when the vendor refuses."""
+"""Tokens are refreshed once, by one process at a time, saved before use, and invalid only once the provider says so."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def test_a_rejected_token_is_refreshed_even_before_it_expires(
     old, calls = fetch_token(app, row)["access_token"], services.count_token_calls()
     new = fetch_token(app, row, rejected_token=old)["access_token"]
     assert new != old
-    assert fetch_token(app, row, rejected_token=old)["access_token"] == new  # somebody else's news: no second refresh
+    assert (
+        fetch_token(app, row, rejected_token=old)["access_token"] == new
+    )  # another process refreshed it: no second refresh
     assert services.count_token_calls() == calls + 1
 
 
@@ -204,7 +206,7 @@ def test_a_rejected_refresh_token_is_read_again_before_the_grant_is_declared_inv
     services.sandbox.clock.advance(ONE_HOUR)
     stored = load_grant(app, row)
     good = fresh_token(app, row.grant_id or 0, UncountedCalls())
-    with writing(app.engine) as session:  # as if this process had read an older state than the file has
+    with writing(app.engine) as session:  # as if this process had read an older version of the file
         grant = session.get_one(Grant, row.grant_id)
         store_token(app, grant, {**good, "refresh_token": "stale", "expires_in": 0}, app.now())
 

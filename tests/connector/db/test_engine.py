@@ -1,4 +1,4 @@
-"""The database is private, its writers take turns, and its views are for people."""
+"""The database: it is private, writers take turns, and its views are readable."""
 
 from __future__ import annotations
 
@@ -139,7 +139,9 @@ def test_a_busy_writer_lets_others_write_in_between(tmp_path: Path) -> None:
         assert asked.wait(10)
         session.execute(some_time)
     turns = 0
-    while not written.is_set() and turns < 40:  # left to SQLite, who waits would sleep while we take the next turn
+    while (
+        not written.is_set() and turns < 40
+    ):  # with SQLite's own busy handler the waiting writer would sleep through its turn
         with writing(engine) as session:
             session.execute(some_time)
         turns += 1

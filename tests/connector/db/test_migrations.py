@@ -1,4 +1,4 @@
-"""The schema the migrations make is the one the tables describe, on both databases."""
+"""The migrations create the schema that the tables describe, on both databases."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_database_of_a_newer_version_is_rejected(database_url: str) -> None:
 def test_an_upgrade_that_fails_leaves_the_database_as_it_was(database_url: str) -> None:
     engine = open_engine(database_url)
     with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE open_invoices (in_the_way INTEGER)"))  # in the way of the view
+        connection.execute(text("CREATE TABLE open_invoices (in_the_way INTEGER)"))  # conflicts with the view
     with pytest.raises(Exception, match="open_invoices"):
         upgrade(engine)
     assert inspect(engine).get_table_names() == ["open_invoices"]

@@ -1,4 +1,4 @@
-"""Amounts go into the database and come back as they were, or are refused."""
+"""Amounts are stored exactly or rejected."""
 
 from __future__ import annotations
 

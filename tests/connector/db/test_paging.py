@@ -1,4 +1,4 @@
-"""Parts of lists, tokens, and what is told to addresses: the same on SQLite and on PostgreSQL."""
+"""Pagination, tokens and webhooks: the same on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 

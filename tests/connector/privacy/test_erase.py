@@ -46,7 +46,7 @@ TRACES = ("Miller", "miller.example", "Ann Lee", "chairs", "Bathtub")
 
 @pytest.fixture
 def scenario(scenario_at: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A live company: Miller got a mail, has a contact of his own, disputes one invoice and promises another."""
+    """A live company: Miller got an email, has a contact, disputes one invoice and promised to pay another."""
     with scenario_at(datetime(2026, 6, 10, 11, tzinfo=UTC), "xero") as made:
         made.company.customer("Miller & Sons", "accounts@miller.example")
         made.company.customer("Potter plc", "ap@potter.example")
@@ -88,7 +88,7 @@ def run_command(*words: str) -> Any:
 
 
 def traces_in_file(scenario: Any) -> list[str]:
-    """Which traces of him the database's files hold, byte by byte."""
+    """Return which traces of the customer are in the database files, byte by byte."""
     file = sqlite_file(scenario.app.engine)
     assert file is not None
     held = b"".join(path.read_bytes() for path in file.parent.glob(f"{file.name}*"))
@@ -96,7 +96,7 @@ def traces_in_file(scenario: Any) -> list[str]:
 
 
 def kept_rows(scenario: Any) -> list[Any]:
-    """What makes effects once-only, and what the books need."""
+    """Return what prevents duplicates, and what bookkeeping needs."""
     with reading(scenario.app.engine) as session:
         past_actions = session.execute(
             select(col(OutboxEntry.key), col(OutboxEntry.state), col(OutboxEntry.content_hash)).order_by(
@@ -135,7 +135,7 @@ def test_everything_stored_about_a_customer_is_exported_and_nothing_about_anothe
     found = json.loads(text)
     for trace in TRACES:
         assert trace in text
-    assert scenario.link not in text  # whoever gets the export is not thereby let in
+    assert scenario.link not in text  # the export gives no access
     assert "Potter" not in text
     assert scenario.other not in text
     for table in (
@@ -286,7 +286,7 @@ def test_old_data_is_deleted_once_a_day_and_nothing_is_sent_twice(scenario: Any)
     assert verified_log(scenario)[1] == texts  # once a day
     scenario.pass_days(1)
     retention.prune_daily(scenario.app)
-    assert verified_log(scenario)[1] == texts  # and nothing is told where nothing was old
+    assert verified_log(scenario)[1] == texts  # and nothing is logged where nothing was old
     for wanted in ({"nonsense": 5}, {"raw": -1}, {"raw": 10**6}):
         with pytest.raises(retention.RetentionError):
             retention.set_retention(scenario.app, wanted, by="ann")

@@ -1,4 +1,4 @@
-"""The figures of every report, worked out by hand on a small book, on SQLite and on PostgreSQL."""
+"""The figures of every report, calculated by hand for a small ledger, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def company(name: str, zone: str = "Europe/London") -> Connection:
 def invoice(
     number: str, total: int, issued: str, due: str | None, *, customer: str = "c1", settled: str = "", **more: Any
 ) -> InvoiceRow:
-    """An invoice, paid in full on the day ``settled``, else open."""
+    """An invoice, paid in full on ``settled_on`` or else open."""
     fields: dict[str, Any] = {
         "connection_id": 1,
         "currency": "GBP",
@@ -71,7 +71,7 @@ def outbox_entry(kind: str, key: str, ended: str, state: str = "done", amount: s
 
 
 def sample_ledger() -> list[Any]:
-    """Two companies; what is owed to the second, in another currency, must never be added to the first's."""
+    """Two companies; the second one's balances are in another currency and must never be added to the first's."""
     return [
         company("one"),
         company("two", "Pacific/Auckland"),  # eleven at night there
@@ -109,8 +109,8 @@ def completed_steps(ids: dict[str, int]) -> list[CompletedStep]:
         step("new", "past_due", "2026-05-24", "m1"),  # paid five days later
         step("part", "past_due", "2026-05-24", "m1"),  # not paid in full
         step("old", "past_due", "2026-05-21", "m1"),  # had been paid the day before
-        step("median_days_late", "past_due", "2026-05-14", "m2"),  # the mail never left
-        step("median_days_late", "call", "2026-06-04", "m1"),  # six days ago: too early to tell
+        step("median_days_late", "past_due", "2026-05-14", "m2"),  # the email was never sent
+        step("median_days_late", "call", "2026-06-04", "m1"),  # six days ago: too recent
     ]
 
 
@@ -148,7 +148,7 @@ def test_the_figures_of_a_small_ledger_equal_those_calculated_by_hand(sample_eng
 
     months = {row["on"]: row for row in build_report(sample_engine, "dso", 1).rows}
     assert sorted(months) == [parse_date("2026-04-30"), parse_date("2026-05-31"), TODAY], (
-        "before that the books reach back too little"
+        "before that, the invoices do not reach back far enough"
     )
     # 30 April: open were old 1000, part 500, late 70, worst 30; invoiced since 31 January: 30 + 70 + 500.
     april, may, now = (months[each] for each in sorted(months))

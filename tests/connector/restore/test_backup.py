@@ -1,4 +1,4 @@
-"""A backup is whole and private, and a restored database sends nothing twice."""
+"""A backup is complete and private, and a restored database sends nothing twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who was sent away since a backup was made is not let in by its restore."""
+"""Access that was revoked after a backup was made stays revoked when it is restored."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def home(tmp_path: Path) -> Iterator[Engine]:
 
 
 def _build_home(folder: Path) -> Engine:
-    """Make an installation with three users, each with a session, a link and a passkey, and what else lets in."""
+    """Create an installation with three users, each with a session, a link and a passkey, and other kinds of access."""
     engine = open_engine(f"sqlite:///{folder}/duewell.db")
     upgrade(engine)
     with writing(engine) as session:
@@ -80,7 +80,7 @@ def _revoke(engine: Engine) -> None:
         session.get_one(ContactToken, "ended").revoked_at = NOON
         [hook] = [row for row in session.exec(select(WebhookEndpoint)) if "ended" in row.url]
         session.delete(hook)
-        suppress(session, "no@more.example", "he said no", NOON)
+        suppress(session, "no@more.example", "they said no", NOON)
 
 
 def _credentials(session: Session) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _credentials(session: Session) -> dict[str, Any]:
         "tokens": sorted(row.name for row in session.exec(select(ApiToken)) if row.revoked_at is None),
         "pages": sorted(row.token for row in session.exec(select(ContactToken)) if row.revoked_at is None),
         "webhooks": sorted(row.url for row in session.exec(select(WebhookEndpoint))),
-        "no mail": [*load_suppressed(session)],
+        "no email": [*load_suppressed(session)],
     }
 
 
@@ -103,7 +103,7 @@ FIRST = {
     "tokens": ["ended", "kept"],
     "pages": ["ended", "kept"],
     "webhooks": ["https://ended.example", "https://kept.example"],
-    "no mail": [],
+    "no email": [],
 }
 LAST = {
     "users": {
@@ -116,7 +116,7 @@ LAST = {
     "tokens": ["kept"],
     "pages": ["kept"],
     "webhooks": ["https://kept.example"],
-    "no mail": ["no@more.example"],
+    "no email": ["no@more.example"],
 }
 
 
@@ -136,7 +136,7 @@ def test_access_revoked_since_the_backup_stays_revoked(home: Engine, tmp_path: P
     home.dispose()
     assert _restore(tmp_path / "copy", tmp_path / "home") == (True, LAST, 0)
     again = _restore(tmp_path / "copy", tmp_path / "home")
-    assert again == (True, LAST, 0)  # the one that was put in place knows it, too
+    assert again == (True, LAST, 0)  # the restored one contains it, too
     assert len(list((tmp_path / "home").glob("*.replaced-*"))) == 2
 
 

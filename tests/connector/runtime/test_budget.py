@@ -1,4 +1,4 @@
-"""A vendor's calls are shared out, so that a first load, every hour of the day and the writes owed all find some."""
+"""A provider's calls are shared between a first load, the hourly syncs and pending writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ONE_HOUR = timedelta(hours=1)
 
 @dataclass
 class Vendor:
-    """A vendor whose day of 1,000 calls begins at an hour of its own, and a connection that comes back to it."""
+    """A provider with 1,000 calls a day, whose day starts at its own hour, and a connection to it."""
 
     engine: Engine
     now: datetime = MORNING

@@ -1,4 +1,4 @@
-"""Tokens at rest: sealed, bound to their row, and readable after the keys were changed."""
+"""Secrets at rest: encrypted, bound to their row, and decryptable after a key rotation."""
 
 from __future__ import annotations
 

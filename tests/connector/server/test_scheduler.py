@@ -1,4 +1,4 @@
-"""The clock runs what is due, on few threads, one at a time per company, and stops without breaking off."""
+"""The scheduler syncs what is due, on few threads, once at a time per company, and stops without interrupting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.connector.installed import GiveConsent
 
 
 class FakeRuns:
-    """Stands for the hour: notes which company ran, and may be held up."""
+    """Stands in for a sync: records which company ran, and can be delayed."""
 
     def __init__(self) -> None:
         self.begun: list[int] = []
@@ -61,7 +61,7 @@ def test_background_jobs_run_beside_syncs_and_a_failing_one_stops_neither(
 
     scheduler = Scheduler(app, runs, jobs=(broken, lambda _installation: done.set()))
     scheduler.start()
-    runs.wait_for(1)  # and is under way, for as long as the errand takes
+    runs.wait_for(1)  # and runs for as long as the background job takes
     assert done.wait(60)
     assert scheduler.is_alive()
     runs.let_go.set()

@@ -1,4 +1,4 @@
-"""What a browser, a probe and Prometheus get from the web app, over real HTTP."""
+"""The server over real HTTP, as browsers, health probes and Prometheus use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person's own words for one mail: what was approved is what the customer gets."""
+"""Edited emails: the text that was approved is the text that the customer gets."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def edit_lines(scenario: Any) -> list[str]:
 def test_the_approved_text_is_the_text_that_is_sent(awaiting_approval: Any) -> None:
     before = approvals.entry_etag(only_email(awaiting_approval))
     edit_email(awaiting_approval.app, only_email(awaiting_approval).id or 0, LINES, by="Ann", etag=before)
-    with pytest.raises(approvals.OutboxError, match="changed in the meantime"):  # Ben read the former version
+    with pytest.raises(approvals.OutboxError, match="changed in the meantime"):  # Ben read the previous version
         edit_email(
             awaiting_approval.app, only_email(awaiting_approval).id or 0, {"subject": "Other"}, by="Ben", etag=before
         )

@@ -1,4 +1,4 @@
-"""Late fees end to end on both ledgers: drafted, approved, posted, put together, waived to the cent, held in words."""
+"""Late fees end to end on both ledgers: drafted, approved, posted, combined, waived to the cent, held with a reason."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def days(count: int) -> date:
 
 
 def sandbox_ledger(scenario: Any) -> Any:
-    """The make-believe vendor's own books."""
+    """The simulated ledger."""
     if scenario.company.provider == "xero":
         return scenario.company.simulator.organisation(scenario.company.external_id)
     return scenario.sandbox.quickbooks.ledger(scenario.company.external_id)
 
 
 def total_receivable(scenario: Any) -> Decimal:
-    """What all customers owe, less what they have as credit."""
+    """Return what all customers owe, less their credits."""
     if scenario.company.provider == "xero":
         credit = sum(one.remaining for shelf in sandbox_ledger(scenario).credits.values() for one in shelf)
         return Decimal(sum(scenario.company.open_balances().values(), Decimal(0)) - credit)
@@ -47,7 +47,7 @@ def total_receivable(scenario: Any) -> Decimal:
 
 
 def income(scenario: Any) -> Decimal:
-    """What stands on the income accounts: sales less credits."""
+    """Return the balance of the income accounts: sales less credits."""
     if scenario.company.provider == "xero":
         sales = sum(one.total for one in sandbox_ledger(scenario).invoices if one.status in {"AUTHORISED", "PAID"})
         credits = sum(one.total for one in sandbox_ledger(scenario).credits["CreditNote"] if one.status != "VOIDED")
@@ -72,7 +72,7 @@ def line_and_days(scenario: Any, number: str) -> tuple[str, date, date]:
 
 
 def decision_reason(scenario: Any, number: str) -> str:
-    """Why the invoice was answered as it was."""
+    """Return the reason of the decision about the invoice."""
     with reading(scenario.app.engine) as session:
         rows = select(InvoiceDecisionRow).join(InvoiceRow, col(InvoiceRow.external_id) == InvoiceDecisionRow.invoice_id)
         return str(session.scalars(rows.where(col(InvoiceRow.number) == number)).one().reason)
@@ -87,7 +87,7 @@ def late_customer(scenario: Any) -> Any:
 
 
 def run_for_days(scenario: Any, count: int, every: int = 1) -> None:
-    """Let days pass, with a run each day, or every few where nothing is to happen in between."""
+    """Advance some days, with a run each day, or every few days where nothing happens in between."""
     for _turn in range(0, count, every):
         assert scenario.run().outcome == "ok"
         scenario.pass_days(every)
@@ -99,7 +99,7 @@ def list_fees(scenario: Any) -> list[FeeItem]:
 
 
 def run_until_posted(scenario: Any, policy: str = AUTOMATIC, state: str = "posted") -> FeeItem:
-    """Live until the fee is in the books (or in another state), and give it."""
+    """Sync until the fee is posted (or in another state), and return it."""
     scenario.set_policy(policy)
     for _day in range(40):
         run_for_days(scenario, 1)
@@ -110,7 +110,7 @@ def run_until_posted(scenario: Any, policy: str = AUTOMATIC, state: str = "poste
 
 
 def run_with_hook(scenario: Any, monkeypatch: pytest.MonkeyPatch, after_a_write: Callable[[], object]) -> str:
-    """Run an hour in which something happens after each write: of a first fee the account, then its item and itself."""
+    """Run a sync in which something happens after each write: a first fee's account, then its item and itself."""
     counted = CallBudget.after
 
     def then(calls: CallBudget, kind: CallKind, status: int, headers: Mapping[str, str]) -> None:
@@ -177,7 +177,7 @@ def test_a_fee_of_a_company_switched_to_approval_during_its_set_up_awaits_approv
 
 
 def test_interest_is_charged_on_the_balance_at_the_time_although_most_was_paid_since(scenario: Any) -> None:
-    """10,000 is late; 9,500 of it are paid on day 28: on what is left, the month's interest would look like usury."""
+    """10,000 is overdue and 9,500 paid on day 28: as a share of the rest, the month's interest would look excessive."""
     scenario.company.customer("Ashdown Ltd")
     scenario.number = scenario.company.invoice("Ashdown Ltd", "10000.00", due_on=days(-6))  # 4 June
     scenario.go_live()
@@ -267,7 +267,7 @@ def test_monthly_fees_are_one_invoice_with_a_line_for_each(late_customer: Any) -
     other = late_customer.company.invoice("Ashdown Ltd", "300.00", due_on=days(2))
     late_customer.set_policy(f'{AUTOMATIC}invoicing = "monthly"\ninvoice_day = 16\n')
     run_for_days(late_customer, 18)
-    run_for_days(late_customer, 12, every=4)  # the fees were possible on 18 and 26 June: their day is 16 July
+    run_for_days(late_customer, 12, every=4)  # the fees were due on 18 and 26 June: the fee invoice follows on 16 July
     assert list_fees(late_customer) == []
     assert "will be on this customer's fee invoice of 16 Jul" in decision_reason(late_customer, late_customer.number)
     run_for_days(late_customer, 12, every=2)
@@ -289,7 +289,7 @@ def test_the_text_and_due_date_of_a_fee_follow_the_policy(late_customer: Any) ->
 
 
 def _add_the_ledgers_own_fee(scenario: Any) -> None:
-    """What QuickBooks' own automatic late fees do: a line on the overdue invoice."""
+    """Add a line to the overdue invoice, as QuickBooks' own automatic late fees do."""
     books, sold = sandbox_ledger(scenario), next(sandbox_ledger(scenario).all("Item"))
     item = {"Name": "Late fee", "Type": "Service", "IncomeAccountRef": sold.body["IncomeAccountRef"]}
     made = books.reference(writes.create(books, "Item", item))

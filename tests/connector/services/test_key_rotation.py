@@ -1,4 +1,4 @@
-"""Keys rotate while everything runs: whatever happens in between, every token can be opened, and none is lost."""
+"""Keys are rotated while duewell runs: every token can be decrypted at any time, and none is lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.connector.installed import GiveConsent
 
 
 def reopen(app: AppContext) -> AppContext:
-    """The same installation as another process has it: with keys of its own reading."""
+    """The same installation as another process sees it, with its own keyring."""
     return replace(app, keyring=Keyring.from_settings(app.settings))
 
 
@@ -39,7 +39,7 @@ def test_a_rotation_re_encrypts_every_token_and_removes_the_old_key(app: AppCont
     done = rotate(other)
     assert (done.removed_keys, done.undecryptable, len(other.keyring.key_ids())) == (before, [], 1)
     assert done.reencrypted == len({row.grant_id for row in rows})
-    assert app.keyring.key_ids() == other.keyring.key_ids() != before  # who runs meanwhile sees the new file
+    assert app.keyring.key_ids() == other.keyring.key_ids() != before  # running processes see the new file
     assert all(decrypt_token(app, row.grant_id or 0) for row in rows)
     file = app.keyring.file
     assert file is not None
@@ -59,7 +59,7 @@ def test_a_token_that_is_being_refreshed_meanwhile_is_saved_under_the_new_key(
 
     monkeypatch.setattr(type(provider), "refresh", lambda _self, *given: refresh(*given))
     token = fresh_token(app, row.grant_id or 0, UncountedCalls(), rejected_token=None)
-    if not rotated:  # it was good still: as if the vendor had refused it
+    if not rotated:  # it was still valid: as if the provider had rejected it
         token = fresh_token(app, row.grant_id or 0, UncountedCalls(), rejected_token=str(token["access_token"]))
     assert token["refresh_token"] == "the fresh one"
     assert len(rotated[0].removed_keys) == 1

@@ -228,7 +228,7 @@ def test_an_exception_is_shown_until_it_is_marked_as_correct(site_with_invoices:
         assert exceptions.find_exception(session, "1|unusual_amount|c2|i20").resolved_at is None  # type: ignore[union-attr]
 
 
-def test_all_open_tasks_are_listed_on_their_own_page(site_with_invoices: Site) -> None:
+def test_all_open_tasks_are_listed_on_one_page(site_with_invoices: Site) -> None:
     site_with_invoices.add_rows(
         *(Task(connection_id=1, key=f"more{n}", code=TaskCode.CALL, customer_id="c1", invoice_ids=[], due_on=NOW.date(),
                reason=f"Ring {n:02}", created_at=NOW) for n in range(60)),

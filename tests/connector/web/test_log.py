@@ -105,14 +105,14 @@ def test_an_invalid_date_is_reported(site: Site, company_id: int) -> None:
 def test_a_run_shows_its_lines_and_a_line_its_data(site: Site, company_id: int) -> None:
     run = add_run(site, company_id, counts={"emailed": 2, "calls_read": 3}, ended_at=site.clock.at)
     other = add_run(site, company_id, outcome="failed", reason="The disk is full.")
-    write_lines(site, company_id, "Miller was mailed", run_id=run, facts={"sum": "12.50", "step": "past_due"})
+    write_lines(site, company_id, "Miller was emailed", run_id=run, facts={"sum": "12.50", "step": "past_due"})
     write_lines(site, company_id, "of another run", run_id=other)
     browser = site.sign_in("viewer")
     browser.get("/runs")
     assert "2 emails sent" in browser.text
     assert "The disk is full." in browser.text
     page = browser.get(f"/runs/{run}").text
-    assert "Miller was mailed" in page
+    assert "Miller was emailed" in page
     assert "of another run" not in page
     assert "Calls: reads" in page
     assert 'http-equiv="refresh"' not in page
@@ -129,7 +129,7 @@ def test_a_run_lists_what_was_sent_before_decisions_and_shows_the_remaining_call
     )
     run = add_run(site, company_id, counts={"calls_read": 3, "calls_email": 1}, ended_at=site.clock.at)
     write_lines(site, company_id, "Nothing due until then.", run_id=run, kind="decided", customer_id="c1")
-    write_lines(site, company_id, "Mailed: SendGrid took it.", run_id=run, customer_id="c1", facts={"entry": 7})
+    write_lines(site, company_id, "Emailed: SendGrid accepted it.", run_id=run, customer_id="c1", facts={"entry": 7})
     write_lines(site, company_id, *(f"Decided {n:03}" for n in range(70)), run_id=run, kind="decided")
     browser = site.sign_in("viewer")
     page = browser.get(f"/runs/{run}").text
@@ -137,7 +137,7 @@ def test_a_run_lists_what_was_sent_before_decisions_and_shows_the_remaining_call
     assert "62 used, 938 left" in browser.text
     assert 'href="/outbox/7"' in page
     assert f'href="/companies/{company_id}/customers/c1"' in page
-    assert page.index("Mailed: SendGrid took it.") < page.index("Nothing due until then.")
+    assert page.index("Emailed: SendGrid accepted it.") < page.index("Nothing due until then.")
     assert f'href="/log?company={company_id}&amp;run={run}">11 more in the log' in page
     assert browser.get(f"/log?run={run}&kind=emailed").text.count('id="line-') == 1
 

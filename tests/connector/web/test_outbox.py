@@ -143,7 +143,7 @@ def test_an_edited_email_is_approved_only_with_the_text_that_was_seen(site: Site
     letter = ann.http.get(f"{site.base}/outbox/{entry}/email.html", timeout=20).text
     assert "Hello {{ amount }}." in letter
     assert "99.50" in letter
-    ben.submit(f"/outbox/{entry}", {"do": "approve"})  # he looked at what it was before
+    ben.submit(f"/outbox/{entry}", {"do": "approve"})  # the version seen before the change
     assert (ben.page.status_code, get_entry(site, entry).state) == (409, "awaiting_approval")
     ben.get("/outbox")
     ben.submit("/outbox", {"do": "approve_all"})

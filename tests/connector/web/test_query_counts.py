@@ -15,8 +15,8 @@ from connector.web.routes import PUBLIC
 Site = Any
 SMALL = DataSize(invoices=20, runs=4, log_lines_per_run=6)
 LARGE = DataSize(invoices=160, runs=120, log_lines_per_run=8, invoices_per_customer=40)
-QUERIES_MAX = 90  # of one page; those about one customer ask the most, for they decide anew
-# Where the pages of the first company, and those of the second, find something.
+QUERIES_MAX = 90  # of one page; pages of one customer have the most, because they evaluate the policy
+# Addresses of pages with data of the first company, and of the second
 FIRST_IDS = {"company": 1, "customer": "c0", "invoice": "i0", "entry": 1, "run": 1, "line": 3, "task": 1}
 SECOND_IDS = {"company": 2, "customer": "c0", "invoice": "i0", "entry": 5, "run": 5, "line": 27, "task": 5}
 
@@ -50,7 +50,7 @@ def test_no_page_needs_more_queries_for_more_data(site: Site, count_queries: Any
     for size, ids, company in ((SMALL, FIRST_IDS, companies[0]), (LARGE, SECOND_IDS, companies[1])):
         with writing(site.app.engine) as session:
             fill_company(session, size, company)
-        browser.get(f"/companies/{company}/customers/c0")  # what is kept in memory is there from now on
+        browser.get(f"/companies/{company}/customers/c0")  # from now on, cached data is in memory
         counts.append({})
         for route in list_pages():
             path = build_path(route, ids)
@@ -71,7 +71,7 @@ def test_no_page_needs_more_queries_for_more_companies(site: Site, count_queries
             company = site.add_company(name, time_zone="UTC")
             with writing(site.app.engine) as session:
                 fill_company(session, SMALL, company)
-        browser.get("/reports")  # what is kept in memory of each company's books is there from now on
+        browser.get("/reports")  # from now on, each company's cached data is in memory
         counts.append({path: count_queries(lambda path=path: browser.get(path)) for path in asked})
     one, four = counts
     assert {path: (one[path], count) for path, count in four.items() if count > one[path]} == {}

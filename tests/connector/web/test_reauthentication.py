@@ -13,10 +13,10 @@ from connector.web.app import ROUTES
 
 Site = Any
 PASSWORD = "correct horse battery staple"  # gitleaks:allow
-# What a bookkeeper does all morning: it can be taken back, or stops something. Everything else must ask.
+# Everyday actions, which can be undone or only stop something. Everything else must ask.
 NOT_SENSITIVE = re.compile(
     r"/(outbox|fees|tasks|exceptions|customers|invoices|sign-out|settings/health)(/(?!.*(export|erase)).*)?"
-    r"|.*/email\.html"  # shows what a mail would look like
+    r"|.*/email\.html"  # shows what an email would look like
     r"|/companies/\{company:int\}/(pause|resume|run|customers|invoices)(/(?!.*(export|erase)).*)?"
 )
 
@@ -47,7 +47,7 @@ def test_an_idle_browser_is_asked_again_and_the_form_is_kept(site: Site) -> None
     browser.submit(action, {"confirm_password": PASSWORD})
     assert (browser.page.status_code, get_mode(site, company)) == (200, "live")
     left_behind = site.browser()
-    left_behind.http.cookies.update(before)  # whoever had the session's token before has nothing any more
+    left_behind.http.cookies.update(before)  # an earlier copy of the session's token is invalid now
     assert "/sign-in" in left_behind.get("/").url
     browser.get(f"{action}?mode=approve")
     browser.submit(action, {"reviewed": "yes"})

@@ -1,6 +1,6 @@
-"""Every address the app answers at, asked by everybody who must not get it.
+"""Every route of the app, requested by everybody who must not get it.
 
-The addresses come from the app itself: a page that is added tomorrow is asked for tomorrow.
+The routes come from the app itself, so that new pages are covered.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from policies.receivables import InvoiceStatus
 
 Site = Any
 SIGN_IN_PATHS = {"/sign-in", "/sign-in/passkey", "/sign-in/sso", "/sign-in/sso/callback", "/welcome/{link}"}
-PUBLIC_PATHS = {  # whoever asks, and why that is right
+PUBLIC_PATHS = {  # for everyone, with the reason
     "/healthz": "says ok, to who watches it",
     "/readyz": "says which part is ill",
     "/metrics": "numbers without names",
@@ -42,19 +42,19 @@ PUBLIC_PATHS = {  # whoever asks, and why that is right
     "/static/style.css": "the same for everybody",
     "/static/passkeys.js": "the same for everybody",
     "/static/icon.svg": "the same for everybody",
-    "/stop/{token}": "the link in a mail is the proof",
-    "/stop-mail/{token}": "the link in a mail is the proof",
-    "/c/{token}": "the link in a mail is the proof",
-    "/c/{token}/statement/{currency}.pdf": "the link in a mail is the proof",
-    "/c/{token}/invoice/{invoice}.pdf": "the link in a mail is the proof",
-    "/c/{token}/pay/{invoice}": "the link in a mail is the proof",
+    "/stop/{token}": "the link in an email is the proof",
+    "/stop-mail/{token}": "the link in an email is the proof",
+    "/c/{token}": "the link in an email is the proof",
+    "/c/{token}/statement/{currency}.pdf": "the link in an email is the proof",
+    "/c/{token}/invoice/{invoice}.pdf": "the link in an email is the proof",
+    "/c/{token}/pay/{invoice}": "the link in an email is the proof",
     "/webhooks/sendgrid": "a signature is the proof",
     "/webhooks/sendgrid-inbound": "an address that was never told to anybody else is the proof",
     "/webhooks/xero": "a signature is the proof",
     "/webhooks/quickbooks": "a signature is the proof",
     "/api/v1/openapi.json": "describes the operations, which all ask for a token",
 }
-# What a form may hold, of every page at once: whatever a handler looks for, it finds the other company's.
+# The fields of all forms at once: whatever a handler reads, it gets the other company's data.
 FORM_FIELDS = {
     "sent": "yes",
     "mode": "live",
@@ -259,7 +259,7 @@ def test_users_without_the_required_passkey_can_only_add_one(site: Site) -> None
         if where in open_to_him:
             assert answer.status_code == open_to_him[where], where
         elif route.min_role is PUBLIC:
-            assert "owner@example.com" not in answer.text, where  # a way in, as for anybody
+            assert "owner@example.com" not in answer.text, where  # signing in, as for anybody
         elif route.method == "GET":
             assert (answer.status_code, answer.headers["location"]) == (303, PASSKEY_PATH), where
         else:
@@ -297,7 +297,7 @@ def test_a_bookkeeper_of_another_company_changes_nothing(site: Site) -> None:
     for route in ROUTES:
         if route.method != "POST" or route.min_role not in {"viewer", "bookkeeper"} or route.path == "/sign-out":
             continue
-        # another's in the path; and one's own, with another's in the form
+        # another company's id in the path; and the user's own, with another one's in the form
         for path in {fill_path(route.path, ids), fill_path(route.path, {**ids, "company": north})}:
             for deed in ACTIONS:
                 fields = {
@@ -324,7 +324,7 @@ def test_every_table_belongs_to_companies_or_is_known_not_to() -> None:
         "connection": "is the company",
         "grant_token": "reached through the company it was given for",
         "pending_consent": "before there is a company",
-        "suppressed_address": "who wants no mail wants none of anybody",
+        "suppressed_address": "an address is suppressed for every company",
         "email_event": "found by the key of the outbox entry",
         "app_user": "people",
         "user_company": "people",
@@ -354,6 +354,6 @@ def test_every_page_has_strict_headers(site: Site) -> None:
         assert "default-src 'none'" in policy, route.path
         assert ("script-src" not in policy) or (route.path in with_script and "script-src 'self';" in policy)
         assert headers["Cache-Control"] == "no-cache, no-store"
-        assert "unsafe" not in policy or route.path.endswith("email.html")  # a mail's own styles, in a sandbox
+        assert "unsafe" not in policy or route.path.endswith("email.html")  # an email's own styles, in a sandbox
         assert "frame-ancestors 'none'" in policy or route.path.endswith("email.html")
         assert headers["X-Content-Type-Options"] == "nosniff"

@@ -53,7 +53,7 @@ def test_it_shows_what_needs_attention_what_was_sent_and_what_is_next(site: Site
             customer_id="c9",
             invoice_ids=[],
             due_on=at.date(),
-            reason="Ring him",
+            reason="Call them",
             created_at=at,
         ),
         SyncRun(connection_id=north, started_at=at, outcome=RunOutcome.FAILED, reason="The disk is full."),
@@ -77,7 +77,7 @@ def test_it_shows_what_needs_attention_what_was_sent_and_what_is_next(site: Site
     assert "the consent was withdrawn" in text
     assert "The disk is full." in text
     assert "Last synced on 8 Jun" in text
-    assert "Ring him" in text
+    assert "Call them" in text
     assert "Miller & Sons" in text
     assert "reason 1-3" in text
     assert "reason 1-4" not in text

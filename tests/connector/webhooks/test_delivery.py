@@ -100,7 +100,7 @@ def list_deliveries(site: Site) -> list[WebhookDelivery]:
 
 def test_subscribed_events_are_sent_once_and_signed(site: Site, receiver: Receiver) -> None:
     north, south = site.add_company("North Ltd"), site.add_company("South Ltd")
-    write_log_line(site, north)  # before anybody asked
+    write_log_line(site, north)  # before anybody subscribed
     wanted = ["email.sent", "invoice.promised"]
     endpoint, secret = endpoints.add_endpoint(
         site.app, receiver.url, events=wanted, companies=[north], by="Ann"
@@ -152,7 +152,7 @@ def test_an_event_that_is_not_accepted_is_repeated_with_the_same_id_until_the_we
         assert delivery.deliver_pending(site.app) == 0
         (row,) = list_deliveries(site)
         assert (row.state, row.status, row.attempts) == ("pending", status, tries)
-        assert delivery.deliver_pending(site.app) == 0  # not at once again
+        assert delivery.deliver_pending(site.app) == 0  # not retried at once
         assert len(receiver.received) == tries
         site.clock.at = row.next_attempt_at
     receiver.status = 204
@@ -212,7 +212,7 @@ def test_an_interrupted_attempt_is_repeated_and_one_dead_endpoint_delays_no_othe
     with pytest.raises(KeyboardInterrupt):
         delivery.deliver_pending(site.app, send=killed)
     assert delivery.deliver_pending(site.app, send=send) == 5
-    assert [name for name, _id in told].count("dead") == 3  # then the others wait for the next look
+    assert [name for name, _id in told].count("dead") == 3  # then the others wait for the next pass
     site.clock.advance(minutes=3)
     told.clear()
     delivery.deliver_pending(site.app, send=send)
@@ -263,7 +263,9 @@ def test_only_allowed_networks_are_reached(
 
     monkeypatch.setattr("connector.webhooks.safe_post._send", sent)
     for reach, allowed in (("public", public), ("private", private)):
-        names = ["93.184.215.14", address] if not allowed else [address]  # one bad address among good ones is enough
+        names = (
+            ["93.184.215.14", address] if not allowed else [address]
+        )  # one disallowed address among several is enough
         reached.clear()
         try:
             safe_post("https://hooks.example/", b"{}", {}, reach, resolve=lambda _host, _port, names=names: names)  # type: ignore[arg-type, misc]

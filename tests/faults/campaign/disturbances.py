@@ -154,7 +154,7 @@ CHANGES = [
 
 
 def _takes_over(scene: Scene, _at: Sent) -> None:
-    """Let another machine take the lease: every later write by this one must be refused."""
+    """Take the lease as another machine: every later write by this one must be rejected."""
     with writing(scene.world.app.engine) as session:
         session.execute(update(Connection).values(fence=col(Connection.fence) + 1, lease_owner="", lease_until_at=None))
     scene.witness.forbidden_reason = "another machine had taken the lease"

@@ -71,7 +71,7 @@ class InPlaceKills:
                 sys.settrace(self._enter)
                 self.action(self.scene.world)
         except Killed:
-            pass  # what it left was copied
+            pass  # its files were copied
         finally:
             sys.settrace(None)
         self._clean_up()

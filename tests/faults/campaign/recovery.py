@@ -123,7 +123,7 @@ class Scene:
 
 
 def recover(scene: Scene, name: str, how: Circumstances, traced: Traced | None = None) -> Outcome:
-    """Recover from a kill, after the world was moved to what it left: run until nothing is unfinished, and check."""
+    """Recover from a kill, once the world is in the state after it: run until nothing is unfinished, and check."""
     outcome = Outcome(name)
     _meanwhile(scene, how)
     if how.killed_again_at and traced is not None:

@@ -1,4 +1,4 @@
-"""A mail, and calls that are counted."""
+"""An email, and counted calls."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def email() -> Email:
 
 @contextmanager
 def serve_once(act: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A real server that does as told with its one connection; yields its port."""
+    """A real server that handles one connection as told; yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

@@ -1,4 +1,4 @@
-"""A folder of .eml files: whole, private, and each mail once."""
+"""A folder of .eml files: complete, private, and each email once."""
 
 from __future__ import annotations
 

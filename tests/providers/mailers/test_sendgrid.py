@@ -1,4 +1,4 @@
-"""SendGrid: the payload, every answer by what to do about it, finding again, and lists of the suppressed."""
+"""SendGrid: the payload, responses classified by what to do, searching, and suppressed addresses."""
 
 from __future__ import annotations
 
@@ -97,10 +97,10 @@ def test_payload_matches_sendgrids_openapi_document(email: Email) -> None:
     assert [error.message for error in validator.iter_errors(build_payload(email))] == []
 
 
-# the table of answers (README.md), row by row
+# the table of responses (README.md), row by row
 
 REPLY_CASES = [
-    (200, {"X-Message-Id": "abc"}, "", OutcomeUnknown),  # what sandbox mode answers
+    (200, {"X-Message-Id": "abc"}, "", OutcomeUnknown),  # the response in sandbox mode
     (202, {}, "", OutcomeUnknown),
     (301, {"Location": "https://example.org/"}, "", OutcomeUnknown),
     (303, {"Location": f"{API}/v3/mail/send"}, "", OutcomeUnknown),
@@ -133,7 +133,7 @@ def test_each_response_is_classified_by_what_to_do(
     with pytest.raises(error) as raised:
         mailer.send(email)
     assert type(raised.value) is error
-    assert len(responses.calls) == 1, "a mail leaves at most once"
+    assert len(responses.calls) == 1, "an email is sent at most once"
     assert "SG.key" not in str(raised.value)
 
 
@@ -258,7 +258,7 @@ def test_suppressed_addresses_are_read_with_their_reasons(
     assert sandbox_mailer.get_suppression_reason("bo@example.com") == ""
 
 
-def test_api_key_with_only_mail_send_can_send(sandbox: Sandbox, calls: CallCounter, email: Email) -> None:
+def test_api_key_limited_to_sending_can_send(sandbox: Sandbox, calls: CallCounter, email: Email) -> None:
     sandbox.sendgrid.keys["SG.small"] = frozenset({"mail"})
     with sandbox.serve() as url:
         small = SendGridMailer(url, "SG.small", calls, limits())

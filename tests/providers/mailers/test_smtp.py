@@ -1,4 +1,4 @@
-"""SMTP against small real servers: what was surely not sent, what surely was, and what nobody knows."""
+"""SMTP against small real servers: what was certainly not sent, what certainly was, and what is unknown."""
 
 from __future__ import annotations
 

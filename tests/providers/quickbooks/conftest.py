@@ -1,4 +1,4 @@
-"""The sandbox's QuickBooks, and the ledger over it with calls that are counted."""
+"""The simulated QuickBooks, and the ledger over it with counted calls."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def small_company(sandbox: Sandbox, url: str) -> SandboxCompany:
 
 @pytest.fixture
 def create_company(sandbox: Sandbox, url: str) -> Callable[..., SandboxCompany]:
-    """Founds further companies."""
+    """Adds further companies."""
 
     def make(**fields: Any) -> SandboxCompany:
         made = SandboxCompany(sandbox, url, sandbox.quickbooks.add_company("Another Company", **fields))

@@ -1,4 +1,4 @@
-"""Intuit's refusals in every shape they come in, told apart by what to do about them."""
+"""Intuit's errors in every format, classified by what to do about them."""
 
 from __future__ import annotations
 

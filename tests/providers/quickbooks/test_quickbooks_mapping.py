@@ -1,4 +1,4 @@
-"""Single records: exact money, odd shapes, statuses, addresses, discounts."""
+"""Mapping of single records: exact amounts, unusual formats, statuses, addresses, discounts."""
 
 from __future__ import annotations
 

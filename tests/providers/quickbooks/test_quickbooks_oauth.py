@@ -1,4 +1,4 @@
-"""Consent, tokens and their end, against the sandbox's sign-in."""
+"""Consent, tokens and their expiry, against the sandbox's sign-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pull brings, in which order, at what cost, whatever happens to the book meanwhile."""
+"""Pulls: what they read, in which order and with how many calls, whatever changes meanwhile."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_pull_reads_what_was_edited_voided_deleted_and_undone(small_company: San
 
 
 def many(small_company: SandboxCompany, count: int) -> dict[str, str]:
-    """Numbers and ids of that many invoices; the desk takes a number, for an id may be another one's number."""
+    """Return numbers and ids of some invoices; the desk takes numbers, because an id may be another one's number."""
     for number in range(count):
         small_company.bookkeeper.add_invoice("Ada", 100 + number, sent=False)
     return {one["DocNumber"]: one["Id"] for one in small_company.bookkeeper.invoices()}
@@ -122,7 +122,7 @@ def test_ledger_edited_during_a_pull_loses_no_invoice(small_company: SandboxComp
 def test_deletions_during_a_pull_lose_no_other_invoice(small_company: SandboxCompany) -> None:
     ids = many(small_company, 2500)
     numbers = list(ids)
-    gone = [numbers[at] for at in (5, 998, 999)]  # behind the second page's start, and where the pages meet
+    gone = [numbers[at] for at in (5, 998, 999)]  # after the second page's start, and at the boundary of the pages
     small_company.sandbox.clock.advance(timedelta(hours=1))
 
     def delete(_request: object) -> None:
@@ -188,7 +188,7 @@ def test_more_changes_than_one_response_holds_are_all_read(small_company: Sandbo
     small_company.sandbox.clock.advance(timedelta(hours=1))
     small_company.bookkeeper.delete(
         gone["DocNumber"]
-    )  # the sandbox gives the latest first, so this is beyond its thousand
+    )  # the sandbox returns the latest first, so this is beyond its limit of a thousand
     small_company.sandbox.clock.advance(timedelta(minutes=1))
     many(small_company, 1400)
     small_company.sandbox.clock.advance(timedelta(minutes=30))

@@ -1,4 +1,4 @@
-"""Notes and late fees: each once, however often it is tried, and undone to the cent."""
+"""Notes and late fees: written once, however often it is tried, and waived to the cent."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_late_fee_is_a_separate_invoice_that_names_the_original(
     assert invoice["DocNumber"] in fee["PrivateNote"]
     assert line["SalesItemLineDetail"]["ItemRef"]["name"] == "Late fee"
     assert line["SalesItemLineDetail"]["ItemAccountRef"]["name"] == "Late fee income"
-    assert fee["EmailStatus"] == "NotSet", "QuickBooks must not mail it by itself"
+    assert fee["EmailStatus"] == "NotSet", "QuickBooks must not email it"
     assert small_company.bookkeeper.find(invoice["DocNumber"]) == invoice
 
 
@@ -157,7 +157,7 @@ def test_partly_paid_fee_is_credited_so_that_balance_and_income_are_restored(
     assert "Ann waived it: a good customer" in memo["PrivateNote"]
     assert small_company.bookkeeper.customer("Ada")["Balance"] == before - Decimal(
         paid
-    )  # what he paid is his credit now
+    )  # the payment is an unapplied credit now
     assert small_company.another_ledger().waive_late_fee(posted.external_id, "waive-1", on=on) == credit
     assert len(small_company.bookkeeper.credit_memos()) == 1
 

@@ -1,4 +1,4 @@
-"""A small stand-in for Xero's read endpoints on ``responses``, and the ledger over it."""
+"""A small substitute for Xero's read endpoints, built with ``responses``, and the ledger over it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CallRecorder:
 
 
 class Token:
-    """An access token that may be rejected once."""
+    """An access token that can be rejected once."""
 
     def __init__(self, name: str = "token") -> None:
         self.name = name
@@ -63,7 +63,7 @@ class Token:
 
 
 class FakeXero:
-    """Records by endpoint; ``on_served`` is called after each page, to edit the books while they are read."""
+    """Records by endpoint; ``on_served`` is called after each page, to edit the ledger while it is read."""
 
     def __init__(self) -> None:
         self.records: dict[str, list[dict[str, Any]]] = {name: [] for name in ID_FIELDS}

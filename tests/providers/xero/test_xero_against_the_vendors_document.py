@@ -1,4 +1,4 @@
-"""What we send is what Xero's own OpenAPI document knows: paths, parameters, headers and bodies."""
+"""Everything we send matches Xero's OpenAPI document: paths, parameters, headers and bodies."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def document() -> dict[str, Any]:
 
 @pytest.fixture
 def sent(mocked: responses.RequestsMock, xero: FakeXero, ledger: XeroLedger) -> list[requests.PreparedRequest]:
-    """Everything the provider ever sends, once."""
+    """Send everything that the provider can send, once."""
     base = f"https://api.xero.com{PREFIX}"
     fee = LateFeeInvoice(
         "LF-1", "i7", "INV-7", "c1", "GBP", Decimal("12.35"), date(2026, 11, 21), date(2026, 12, 5), "Fee"
@@ -68,7 +68,7 @@ def sent(mocked: responses.RequestsMock, xero: FakeXero, ledger: XeroLedger) -> 
 
 
 def operation(document: dict[str, Any], request: requests.PreparedRequest) -> dict[str, Any]:
-    """What the document says of this request's path and method."""
+    """Return the document's description of this request's path and method."""
     path = urlsplit(str(request.url)).path.removeprefix(PREFIX)
     for template, methods in document["paths"].items():
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) and str(request.method).lower() in methods:

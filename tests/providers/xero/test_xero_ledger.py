@@ -1,4 +1,4 @@
-"""What is read just before acting, what is written, and what each refusal is called."""
+"""Rechecks just before acting, writes, and how each rejection is classified."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_recheck_reads_each_kind_of_credit_and_the_contacts_once(xero: FakeXero,
     ledger.reload_documents([], ["c1", "c2", "c3"], NOW)
     assert xero.reads == ["CreditNotes", "Overpayments", "Prepayments", "Contacts"]
     assert {query["where"] for query in xero.queries[:3]} == {'Status=="AUTHORISED"'}
-    assert xero.queries[3]["IDs"] == "c1,c2,c3", "an address changed a minute ago is where the mail goes"
+    assert xero.queries[3]["IDs"] == "c1,c2,c3", "emails go to an address that changed a minute ago"
     ledger.reload_documents([], ["c1"], NOW)
     assert xero.queries[-2]["where"] == 'Contact.ContactID==Guid("c1")'
 

@@ -1,4 +1,4 @@
-"""Xero's JSON in our words, and odd records set aside by name."""
+"""Mapping of Xero's JSON to our records; malformed records are set aside by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sign-in at Xero: consent, organisations, refresh with its grace, revocation."""
+"""Sign-in at Xero: consent, organisations, refresh with its grace period, revocation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole provider against the make-believe Xero over real HTTP."""
+"""The whole provider against the simulated Xero over real HTTP."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def connected(calls: CallRecorder) -> Iterator[ConnectedXero]:
 
 
 class LocalCopy:
-    """What a connector keeps of the pages."""
+    """What a connector stores of the pages."""
 
     def __init__(self) -> None:
         self.cursor: str | None = None
@@ -100,7 +100,7 @@ KINDS = {"CreditNote": "credit_note", "Overpayment": "overpayment", "Prepayment"
 
 
 def expected_copy(sandbox: Sandbox) -> dict[Key, Any]:
-    """The first organisation's books, in the mirror's form."""
+    """The first organisation's ledger, in the mirror's format."""
     book = sandbox.xero.organisation()
     rows: dict[Key, Any] = {}
     for invoice in book.invoices:

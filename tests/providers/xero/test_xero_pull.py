@@ -1,4 +1,4 @@
-"""The incremental pull: what is read in which hour, and that nothing is lost on the way."""
+"""The incremental pull: what each sync reads, and that nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sandbox that stands at noon of one day, served, and a client that has signed in at its QuickBooks."""
+"""A served sandbox whose clock is stopped at noon, and a client that has signed in to its QuickBooks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Api:
         return next(value for name, value in reply.items() if name != "time")
 
     def refused(self, method: str, path: str, **rest: Any) -> JsonObject:
-        """Return the first error of a request that must be refused with a Fault."""
+        """Return the first error of a request that must be rejected with a Fault."""
         reply = self.call(method, path, **rest)
         assert reply.status_code == 400, reply.text
         return reply.json()["Fault"]["Error"][0]  # type: ignore[no-any-return]
@@ -71,7 +71,7 @@ def url(sandbox: Sandbox) -> Iterator[str]:
 
 @pytest.fixture
 def sign_in(sandbox: Sandbox, url: str) -> Callable[..., Api]:
-    """Go through the consent by script and return a client of the chosen company."""
+    """Complete the consent by script and return a client of the chosen company."""
 
     def go(realm: str = REALM, scope: str = "com.intuit.quickbooks.accounting openid") -> Api:
         env = sandbox.settings(url)
@@ -96,7 +96,7 @@ def api(sign_in: Callable[..., Api]) -> Api:
 
 @pytest.fixture
 def empty_company(sandbox: Sandbox, sign_in: Callable[..., Api]) -> Api:
-    """A client of a company with empty books, but for the customer "Ada"."""
+    """A client of a company with an empty ledger, except for the customer "Ada"."""
     realm = sandbox.quickbooks.add_company("Empty Books Inc")
     sandbox.quickbooks.bookkeeper(realm).add_customer("Ada", email="ada@ada.example")
     return sign_in(realm)
@@ -104,7 +104,7 @@ def empty_company(sandbox: Sandbox, sign_in: Callable[..., Api]) -> Api:
 
 @pytest.fixture
 def bookkeeper(sandbox: Sandbox, empty_company: Api) -> Bookkeeper:
-    """The bookkeeper's desk of the company with empty books."""
+    """The desk of the company with the empty ledger, which changes it as a bookkeeper would."""
     return sandbox.quickbooks.bookkeeper(empty_company.realm)
 
 

@@ -1,4 +1,4 @@
-"""The make-believe company's balances: they add up through its history, its future, and anything a person does."""
+"""The simulated company's balances: they add up through its history, its future and any manual change."""
 
 from __future__ import annotations
 
@@ -192,4 +192,4 @@ def _do(bookkeeper: Bookkeeper, act: str, which: int, amount: Decimal) -> None:
     try:
         acts[act]()
     except (LookupError, ApiFault):
-        return  # what is not there, or not allowed, must leave the books as they were: the caller checks
+        return  # unknown or disallowed changes must leave the ledger unchanged: the caller checks

@@ -1,4 +1,4 @@
-"""Change data capture at the sandbox: what changed, what was deleted, and where its window ends."""
+"""Change data capture of the sandbox: changes, deletions, and the limits of its window."""
 
 from __future__ import annotations
 

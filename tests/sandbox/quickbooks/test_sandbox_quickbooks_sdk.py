@@ -1,4 +1,4 @@
-"""The unmodified python-quickbooks, on a session of Authlib's, against the sandbox."""
+"""The unmodified python-quickbooks, on an Authlib session, against the sandbox."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.sandbox.quickbooks.conftest import Api
 
 
 class _Session(OAuth2Session):  # type: ignore[misc]
-    """What python-quickbooks wants of a session: the one attribute it reads."""
+    """The session attribute that python-quickbooks reads."""
 
     @property
     def access_token(self) -> str:

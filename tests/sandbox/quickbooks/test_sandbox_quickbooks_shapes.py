@@ -1,4 +1,4 @@
-"""Everything the sandbox's QuickBooks serves has the keys and values of Intuit's own XML schema."""
+"""Everything the simulated QuickBooks serves has the keys and values of Intuit's XML schema."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class Schema:
         self.types[name] = table
 
     def table(self, name: str) -> dict[str, tuple[str, bool]]:
-        """All properties of a type, those of its bases too."""
+        """Return all properties of a type, including those of its bases."""
         return {**(self.table(self.bases[name]) if self.bases.get(name) in self.types else {}), **self.types[name]}
 
     def complaints(self, kind: str, value: Any, path: str) -> list[str]:
-        """Say what about a value does not fit its type."""
+        """Yield what about a value does not match its type."""
         if kind in _FREE:
             return []
         if kind in self.types:
@@ -163,6 +163,6 @@ def test_faults_match_the_schema(schema: Schema, empty_company: Api) -> None:
 
 
 def test_known_properties_are_those_of_the_schema(schema: Schema) -> None:
-    sdk_only = {"Payment": {"TaxExemptionRef"}}  # python-quickbooks may send it; the schema has it on sales forms alone
+    sdk_only = {"Payment": {"TaxExemptionRef"}}  # python-quickbooks can send it; the schema has it only on sales forms
     for entity, known in KNOWN.items():
         assert known - set(schema.table(entity)) - sdk_only.get(entity, set()) == set(), entity

@@ -1,4 +1,4 @@
-"""Intuit's sign-in as the sandbox plays it, driven by Authlib: consent, rotation, death of a grant."""
+"""Intuit's sign-in as simulated by the sandbox, driven by Authlib: consent, rotation, end of a grant."""
 
 from __future__ import annotations
 

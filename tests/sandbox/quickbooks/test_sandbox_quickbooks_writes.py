@@ -1,4 +1,4 @@
-"""Creating, changing, voiding and deleting through the API, and everything Intuit refuses on the way."""
+"""Creating, changing, voiding and deleting through the API, and everything Intuit rejects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A served sandbox that stands at noon of one day, and SendGrid's own SDK pointed at it."""
+"""A served sandbox whose clock is stopped at noon, and SendGrid's SDK that uses it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def sdk(url: str) -> Any:
 
 @pytest.fixture
 def request_body() -> dict[str, Any]:
-    """A good request, to be spoilt."""
+    """A valid request, for tests to make invalid."""
     return {
         "personalizations": [{"to": [{"email": "ada@ada.example"}], "custom_args": {"duewell_key": "k-1"}}],
         "from": {"email": "billing@larkspur.example", "name": "Larkspur"},

@@ -1,4 +1,4 @@
-"""After a mail is taken: logs, suppressions, limits, and events signed as SendGrid's own SDK verifies them."""
+"""After an email is accepted: logs, suppressions, limits, and events that SendGrid's SDK verifies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEY_ID = "duewell_key"
 
 @pytest.fixture
 def sent(http: requests.Session, url: str, request_body: Body) -> Any:
-    """Send a mail to an address under a key."""
+    """Send an email to an address with a key."""
 
     def send(to: str = "ada@ada.example", key: str = "k-1") -> str:
         people = [{"to": [{"email": to}], "custom_args": {KEY_ID: key}}]
@@ -187,7 +187,7 @@ def test_every_response_except_sending_has_rate_limit_headers_and_429_where_enfo
 
 
 class _Receiver(ThreadingHTTPServer):
-    """A webhook that keeps what it gets and answers with the status it is told."""
+    """A webhook that stores what it gets and responds with a given status."""
 
     def __init__(self) -> None:
         self.got: list[tuple[bytes, dict[str, str]]] = []
@@ -205,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

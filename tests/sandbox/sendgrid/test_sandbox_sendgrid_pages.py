@@ -1,4 +1,4 @@
-"""The pages on which a person reads the mails that the sandbox took."""
+"""The pages that show the emails the sandbox accepted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Body = dict[str, Any]
 
 
 class _Page(HTMLParser):
-    """What a test wants to know of a page."""
+    """The parts of a page that the tests check."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""mail/send at the sandbox: what SendGrid takes, what it refuses, and what becomes of a mail."""
+"""mail/send of the sandbox: what SendGrid accepts, what it rejects, and what happens to an email."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages under /sandbox: scripts in other processes see and move everything through them."""
+"""The pages under /sandbox, through which scripts in other processes see and control everything."""
 
 from __future__ import annotations
 

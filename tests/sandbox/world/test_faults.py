@@ -1,4 +1,4 @@
-"""The fault script: what a client sees of each fault, what the vendor has done by then, and the request log."""
+"""Fault rules: what a client sees of each fault, what the service has done by then, and the request log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The make-believe companies' history: believable, the same for the same seed, booked while customers sleep."""
+"""The simulated companies' history: plausible, the same for the same seed, posted outside business hours."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ZONES = {
 
 
 def amounts_due(world: CompanyHistory, until: datetime) -> dict[str, Decimal]:
-    """What is owed on each approved invoice by ``until``."""
+    """Return the balance of each approved invoice at ``until``."""
     due: dict[str, Decimal] = {}
     payments: dict[str, PaymentReceived] = {}
     for event in world.between(None, until):
@@ -198,4 +198,4 @@ def test_running_clock_continues_from_where_it_was_set() -> None:
 
 def test_clock_rejects_a_time_without_a_time_zone() -> None:
     with pytest.raises(ValueError, match="time zone"):
-        SandboxClock(datetime(2026, 1, 1))  # noqa: DTZ001 -- this is what is refused
+        SandboxClock(datetime(2026, 1, 1))  # noqa: DTZ001 -- this is what is rejected

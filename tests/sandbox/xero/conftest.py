@@ -1,4 +1,4 @@
-"""A sandbox that stands at a Wednesday morning, and a client signed in to its Xero."""
+"""A sandbox whose clock is stopped on a Wednesday morning, and a client signed in to its Xero."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCOPES = (
 
 
 class Client:
-    """A plain HTTP client of the make-believe Xero: no SDK, so that every header is in sight."""
+    """A plain HTTP client of the simulated Xero: no SDK, so that every header is visible."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -1,4 +1,4 @@
-"""Reading the make-believe Xero: increments, pages, order, filters, and the shapes Xero gives."""
+"""Reading from the simulated Xero: increments, pages, order, filters and formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing to the make-believe Xero: fee invoices, voids and notes, with Xero's refusals and idempotency keys."""
+"""Writing to the simulated Xero: fee invoices, voids and notes, with validation errors and idempotency keys."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fee(sandbox: Sandbox) -> dict[str, Any]:
 
 
 def message(reply: Any) -> str:
-    """The first validation error, in the place where Xero puts it."""
+    """Return the first validation error from where Xero puts it."""
     assert reply.status_code == 400, reply.text
     body = reply.json()
     assert (body["ErrorNumber"], body["Type"]) == (10, "ValidationException")

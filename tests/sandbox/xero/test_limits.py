@@ -1,4 +1,4 @@
-"""Xero's limits at the make-believe Xero: per minute, per day, at once, and what the headers say."""
+"""Xero's limits in the simulation: per minute, per day, concurrent calls, and their headers."""
 
 from __future__ import annotations
 

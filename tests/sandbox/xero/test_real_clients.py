@@ -1,4 +1,4 @@
-"""The unmodified xero-python SDK and Authlib talk to the make-believe Xero."""
+"""The unmodified xero-python SDK and Authlib with the simulated Xero."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCOPES = (
 
 
 class _Bearer:
-    """What the SDK asks for a token: the one Authlib got."""
+    """Return the token that Authlib got, for the SDK."""
 
     def __init__(self, token: str) -> None:
         self._value = f"Bearer {token}"

@@ -1,4 +1,4 @@
-"""Signing in to the make-believe Xero: consent, PKCE, rotation with its grace, and the end of access."""
+"""Signing in to the simulated Xero: consent, PKCE, rotation with a grace period, and the end of access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every reply of the make-believe Xero is checked against Xero's own OpenAPI document."""
+"""Every response of the simulated Xero matches Xero's OpenAPI document."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def components() -> Any:
     if not SPEC.is_file():
         pytest.skip(f"Xero's OpenAPI document is not here: {SPEC.name}")
     document = yaml.load(SPEC.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return json.loads(json.dumps(document["components"], default=str))  # YAML makes dates of its examples
+    return json.loads(json.dumps(document["components"], default=str))  # YAML turns its examples into dates
 
 
 def problems(schema: str, body: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""A machine is what says so itself; in doubt a person wrote it."""
+"""An email counts as automatic only if it says so itself; otherwise a person wrote it."""
 
 from __future__ import annotations
 

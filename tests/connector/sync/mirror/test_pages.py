@@ -1,4 +1,4 @@
-"""What a ledger says is in the mirror: exactly, the newest of it, and once."""
+"""The mirror has the ledger's records exactly, in their newest version and once."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_records_missing_from_a_full_resync_are_removed(mirror: Engine) -> None:
     with writing(mirror) as session:
         assert (
             store_page(session, 1, ChangePage(cursor="x", is_last=True)).changed == 0
-        )  # an ordinary pull takes nothing away
+        )  # an ordinary pull removes nothing
 
 
 UNSTORABLE: list[dict[str, Any]] = [

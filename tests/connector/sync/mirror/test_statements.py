@@ -1,4 +1,4 @@
-"""The facts handed to the policies are those of the mirror, what a person set, and what was done."""
+"""The facts for the policies: the mirror, users' settings, and past actions."""
 
 from __future__ import annotations
 
@@ -248,10 +248,10 @@ def test_past_actions_say_what_was_done_and_whether_it_is_confirmed(mirrored: En
         _completed("1", Step.PLAN_OFFER, 4),
         _completed("1", Step.LATE_FEE, 9, recurrence_key="2026-11"),
         _completed("1", Step.CALL, task_id=1),
-        _completed("1", Step.FINAL_NOTICE),  # rejected by a person
+        _completed("1", Step.FINAL_NOTICE),  # rejected by a user
     )
     eur, usd = _facts(mirrored)["a"]
-    assert eur.past_actions == usd.past_actions  # the caps count mails per customer
+    assert eur.past_actions == usd.past_actions  # the limits count emails per customer
     assert set(eur.past_actions) == {
         PastAction(Step.BEFORE_DUE, "1", NOW, TODAY, "key 1"),
         PastAction(Step.PAST_DUE, "1", NOW, TODAY, "key 2", unconfirmed=True),
@@ -297,7 +297,7 @@ def test_an_unknown_customer_has_no_address(mirrored: Engine) -> None:
 @pytest.mark.parametrize(
     ("country", "region", "zone"),
     [
-        ("", "", "America/Denver"),  # domestic: as the company
+        ("", "", "America/Denver"),  # domestic: the company's
         ("US", "", "America/Denver"),
         ("", "CA", "America/Los_Angeles"),
         ("United States", "New York", "America/New_York"),
@@ -380,7 +380,7 @@ def test_every_customer_is_returned_once_in_order(mirrored: Engine) -> None:
 
 
 def _history(customer: str, late: list[int], since: date = date(2026, 3, 2)) -> list[InvoiceRecord]:
-    """Invoices a week apart, each paid so many days late."""
+    """Return invoices a week apart, each paid some days late."""
     dues = [since + timedelta(weeks=week) for week in range(len(late))]
     return [
         _paid(f"{customer}{week}", customer, due + timedelta(days=days), issued_on=due, due_on=due)
