@@ -14,12 +14,15 @@ from typing import NamedTuple
 
 from policies.formatting import format_amount, format_date
 from policies.receivables import Credit, Customer, Invoice, InvoiceStatus
+from policies.recipients import has_recipient
 
 DUPLICATE_DAYS = 7
 MIN_HISTORY = 8  # invoices in one currency; with fewer, no amount can be called unusual
 UNUSUAL_DEVIATIONS = Decimal(6)  # an amount is unusual if it is so many deviations above the median ...
 UNUSUAL_FACTOR = 3  # ... and more than so many times the median
 _MAD_TO_DEVIATION = Decimal("1.4826")  # the median absolute deviation times this estimates the standard deviation
+_SHOWN_MAX = 3  # names or addresses in one reason
+_SHOWN_LENGTH_MAX = 60
 _ISSUED_STATUSES = frozenset({InvoiceStatus.OPEN, InvoiceStatus.PAID})
 
 
@@ -30,6 +33,7 @@ class ExceptionCode(StrEnum):
     PROBABLE_DUPLICATE = "probable_duplicate"
     DUE_BEFORE_ISSUE = "due_before_issue"
     MISSING_EMAIL_ADDRESS = "missing_email_address"
+    INVALID_EMAIL_ADDRESS = "invalid_email_address"
     UNUSUAL_AMOUNT = "unusual_amount"
     UNUSUAL_CURRENCY = "unusual_currency"
     LONG_HOLD = "long_hold"
@@ -79,7 +83,8 @@ def unapplied_match(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
 
 
 def probable_duplicate(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
-    """Two invoices for the same amount within a few days."""
+    """Two invoices for the same amount within a few days, or two customers with one email address."""
+    yield from _shared_mailbox(ledger)
     alike: dict[tuple[str, Decimal], list[Invoice]] = defaultdict(list)
     for invoice in ledger.invoices:
         alike[invoice.currency, invoice.total].append(invoice)
@@ -105,9 +110,26 @@ def due_before_issue(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
 def missing_email_address(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
     """A customer with an open balance and no email address."""
     customer = ledger.customer
-    if ledger.open_invoices and not customer.erased and not any("@" in email for email in customer.emails):
+    unreachable = [each for each in ledger.open_invoices if not has_recipient(customer, each)]
+    if unreachable and not customer.erased and not customer.invalid_emails:
         reason = f"{customer.name} has an open balance and no email address."
         yield ExceptionItem(ExceptionCode.MISSING_EMAIL_ADDRESS, "", reason)
+
+
+def invalid_email_address(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
+    """What stands in place of an email address is none."""
+    customer = ledger.customer
+    for invoice in ledger.open_invoices:
+        if invoice.invalid_emails:
+            listed = ", ".join(repr(each[:_SHOWN_LENGTH_MAX]) for each in invoice.invalid_emails[:_SHOWN_MAX])
+            reason = f"{listed} on {_name(invoice)} is not a valid email address; emails go to the others."
+            yield ExceptionItem(ExceptionCode.INVALID_EMAIL_ADDRESS, invoice.id, reason)
+    if not ledger.open_invoices or not customer.invalid_emails:
+        return
+    listed = ", ".join(repr(each[:_SHOWN_LENGTH_MAX]) for each in customer.invalid_emails[:_SHOWN_MAX])
+    reached = f"emails go to {', '.join(customer.emails[:_SHOWN_MAX])} only" if customer.emails else "no email is sent"
+    reason = f"{customer.name}: {listed} is not a valid email address; {reached}."
+    yield ExceptionItem(ExceptionCode.INVALID_EMAIL_ADDRESS, "", reason)
 
 
 def unusual_amount(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
@@ -144,9 +166,24 @@ CHECKS: tuple[Callable[[CustomerLedger], Iterable[ExceptionItem]], ...] = (
     probable_duplicate,
     due_before_issue,
     missing_email_address,
+    invalid_email_address,
     unusual_amount,
     unusual_currency,
 )
+
+
+def _shared_mailbox(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
+    """Another customer has the same email address: probably one customer, entered twice."""
+    customer = ledger.customer
+    if ledger.open_invoices and customer.shares_mailbox_with and not customer.erased:
+        others = ", ".join(customer.shares_mailbox_with[:_SHOWN_MAX])
+        more = len(customer.shares_mailbox_with) - _SHOWN_MAX
+        others += f" and {more} more" if more > 0 else ""
+        reason = (
+            f"{customer.name} has the same email address as {others}: they may be one customer, entered twice."
+            " One address gets one email at a time, and a stop or a pause of one applies to all."
+        )
+        yield ExceptionItem(ExceptionCode.PROBABLE_DUPLICATE, "", reason)
 
 
 def _name(invoice: Invoice) -> str:

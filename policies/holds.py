@@ -16,6 +16,7 @@ from policies.decisions import HoldCode
 from policies.formatting import format_amount, format_date, format_percent
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, InvoiceStatus, Statement
+from policies.recipients import has_recipient
 from policies.settlement import describe_settlement
 from policies.statement_context import Hold, StatementContext
 from policies.unapplied_credit import covered_hold
@@ -77,7 +78,11 @@ def paused(context: StatementContext, invoice: Invoice) -> Hold | None:
     """Reminders are paused for the invoice or the customer."""
     customer_until = context.statement.customer.hold_until_on
     if customer_until is not None and context.today < customer_until:
-        return Hold(f"The customer's reminders are paused until {format_date(customer_until)}.", customer_until)
+        of_other = context.statement.customer.paused_by
+        because = f": so are those of {of_other}, at the same email address" if of_other else ""
+        return Hold(
+            f"The customer's reminders are paused until {format_date(customer_until)}{because}.", customer_until
+        )
     until = invoice.paused_until_on
     if until is not None:
         text = f"Reminders for this invoice are paused until {format_date(until)}."
@@ -87,7 +92,11 @@ def paused(context: StatementContext, invoice: Invoice) -> Hold | None:
 
 def opted_out(context: StatementContext, invoice: Invoice) -> Hold | None:
     """The customer receives no reminders."""
-    return Hold("The customer receives no reminders by email.") if context.statement.customer.no_reminders else None
+    customer = context.statement.customer
+    if not customer.no_reminders:
+        return None
+    because = f": {customer.stopped_by}, at the same email address, receives none" if customer.stopped_by else ""
+    return Hold(f"The customer receives no reminders by email{because}.")
 
 
 def ledger_reminders(context: StatementContext, invoice: Invoice) -> Hold | None:
@@ -102,15 +111,17 @@ def ledger_reminders(context: StatementContext, invoice: Invoice) -> Hold | None
 
 def suppressed(context: StatementContext, invoice: Invoice) -> Hold | None:
     """Emails to the customer's address are not delivered."""
-    reason = context.statement.customer.suppression_reason
+    reason = "" if invoice.emails else context.statement.customer.suppression_reason
     return Hold(f"Emails cannot be delivered to the customer: {reason}.") if reason else None
 
 
 def no_email_address(context: StatementContext, invoice: Invoice) -> Hold | None:
     """The customer has no valid email address."""
-    if any("@" in email for email in context.statement.customer.emails):
+    customer = context.statement.customer
+    if has_recipient(customer, invoice):
         return None
-    return Hold("The customer has no valid email address.")
+    written = f": {customer.invalid_emails[0]!r} is none" if customer.invalid_emails else ""
+    return Hold(f"The customer has no valid email address{written}.")
 
 
 def fee_invoice(context: StatementContext, invoice: Invoice) -> Hold | None:

@@ -136,7 +136,13 @@ class RevenueRank:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A customer. Settings made by hand are ``None`` where the policy applies."""
+    """A customer. Settings made by hand are ``None`` where the policy applies.
+
+    ``invalid_emails`` are what stands where an address should and is none. ``shares_mailbox_with`` names the company's
+    other customers with an address of this one; their stop and pause apply to it too, by ``stopped_by`` and
+    ``paused_by``, because one person reads the emails of all. ``mailbox_taken_by`` names the one whose email goes there
+    today.
+    """
 
     id: str
     name: str
@@ -161,6 +167,11 @@ class Customer:
     tags: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     erased: bool = False  # the personal data were erased on request
+    invalid_emails: tuple[str, ...] = ()
+    shares_mailbox_with: tuple[str, ...] = ()
+    stopped_by: str = ""
+    paused_by: str = ""
+    mailbox_taken_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +222,8 @@ class Invoice:
     that its total reaches. ``fee_of`` is the id of the invoice a late fee belongs to; ``ledger_fee`` is true where the
     ledger charged a late fee of its own on it. ``disputed_on``, ``promised_on`` and ``paused_until_on`` come from a
     person or from the ledger. ``balance_changes`` is the history of its balance since issue, oldest first.
+    ``emails``, ``cc_emails`` and ``bcc_emails`` are to whom this very invoice goes; without ``emails`` it goes to the
+    customer's addresses. ``invalid_emails`` are what stands there and is no address.
 
     ``known_on`` is set where the customer cannot have known of the invoice, or of so early a due date, before: it was
     entered, approved, sent or reopened on that day, or its due date was moved forward. ``due_changed_on`` is when its
@@ -241,6 +254,10 @@ class Invoice:
     payment_plan: PaymentPlan | None = None
     known_on: date | None = None
     due_changed_on: date | None = None
+    emails: tuple[str, ...] = ()
+    cc_emails: tuple[str, ...] = ()
+    bcc_emails: tuple[str, ...] = ()
+    invalid_emails: tuple[str, ...] = ()
 
     def settled_by(self, kind: SettlementKind) -> Decimal:
         """Return how much of it was settled by payments, credits or journal entries."""

@@ -13,6 +13,7 @@ from policies.formatting import STEP_NAMES, format_date, step_title
 from policies.invoice_assessment import InvoiceAssessment
 from policies.past_actions import PastActions
 from policies.receivables import InvoiceStatus, Step
+from policies.recipients import has_recipient
 from policies.schedule import suspension_date
 from policies.settlement import describe_payment
 
@@ -35,6 +36,11 @@ def choose_reminder(
     if not past_actions.can_contact(today, limits):
         last_on, until_on = past_actions.contact_days[-1], past_actions.next_contact_on(today, limits)
         text = f"The last email was sent on {format_date(last_on)}; the next can be sent on {format_date(until_on)}."
+        return None, Postponement(text, until_on)
+    if other := due[0].context.statement.customer.mailbox_taken_by:
+        until_on = today + timedelta(days=limits.min_days_between)
+        next_on = format_date(until_on)
+        text = f"One email a day to one address: today's is about {other}; the next can be sent on {next_on}."
         return None, Postponement(text, until_on)
     due.sort(key=_urgency)
     lead = due[0]
@@ -148,6 +154,8 @@ def choose_thank_you(
     policy, today = assessments[0].context.policy, assessments[0].context.today
     if not policy.thank_you.enabled or not past_actions.can_contact(today, policy.frequency):
         return None
+    if assessments[0].context.statement.customer.mailbox_taken_by:
+        return None
     thanked_on = past_actions.thanked_on
     if thanked_on is not None and (today - thanked_on).days < policy.thank_you.min_days_between:
         return None
@@ -188,5 +196,7 @@ def _gets_no_email(assessment: InvoiceAssessment) -> bool:
     """Return whether a hold of the customer, not of the invoice, stops every email."""
     customer, context = assessment.context.statement.customer, assessment.context
     is_paused = customer.hold_until_on is not None and context.today < customer.hold_until_on
-    is_unreachable = bool(customer.suppression_reason) or not any("@" in email for email in customer.emails)
+    invoice = assessment.invoice
+    is_suppressed = bool(customer.suppression_reason) and not invoice.emails
+    is_unreachable = is_suppressed or not has_recipient(customer, invoice)
     return context.stale_hold is not None or is_paused or customer.no_reminders or is_unreachable

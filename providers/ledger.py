@@ -59,6 +59,7 @@ class InvoiceRecord(NamedTuple):
     ``lines`` is compact JSON: a list of ``[description, amount as text, item]``. ``discount_amount`` and
     ``discount_until_on`` come from the payment terms. ``ledger_fee`` marks a late-fee line of the ledger's own.
     ``created_at`` is when it was entered, where the ledger says so, whatever its own dates are.
+    ``emails``, ``cc_emails`` and ``bcc_emails``, comma-separated, are to whom this very invoice goes, where it says so.
     """
 
     external_id: str
@@ -81,6 +82,9 @@ class InvoiceRecord(NamedTuple):
     lines: str
     updated_at: datetime
     created_at: datetime | None = None
+    emails: str = ""
+    cc_emails: str = ""
+    bcc_emails: str = ""
 
 
 class PaymentRecord(NamedTuple):

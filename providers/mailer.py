@@ -20,7 +20,8 @@ class Attachment:
 class Email:
     """An email ready to be sent. ``key`` is the outbox key, ``attempt`` counts its calls from 1.
 
-    ``headers`` are the additional ones (Message-ID, References, Auto-Submitted, List-Unsubscribe).
+    ``headers`` are the additional ones (Message-ID, References, Auto-Submitted, List-Unsubscribe). An address in
+    ``to`` is not in ``cc``, and one in either not in ``bcc``: SendGrid rejects a repeated address.
     """
 
     key: str
@@ -36,6 +37,13 @@ class Email:
     category: str
     headers: tuple[tuple[str, str], ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Everybody who gets the email."""
+        return (*self.to, *self.cc, *self.bcc)
 
 
 class SendReceipt(NamedTuple):

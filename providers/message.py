@@ -30,13 +30,18 @@ class _UnfoldedPolicy(EmailPolicy):
 
 
 def build_message(email: Email) -> EmailMessage:
-    """Return the message: text and HTML as alternatives, then the attachments. An existing ``Message-ID`` is kept."""
+    """Return the message: text and HTML as alternatives, then the attachments. An existing ``Message-ID`` is kept.
+
+    Who gets a blind copy is in the envelope alone.
+    """
     message = EmailMessage(policy=_UnfoldedPolicy(linesep="\r\n", cte_type="7bit"))
     message["From"] = _address(email.sender_name, email.sender)
     message["To"] = [
         _address(email.to_name if position == 0 else "", address)
         for position, address in enumerate(dict.fromkeys(email.to))
     ]
+    if email.cc:
+        message["Cc"] = [_address("", address) for address in dict.fromkeys(email.cc)]
     if email.reply_to:
         message["Reply-To"] = _address("", email.reply_to)
     message["Subject"] = email.subject

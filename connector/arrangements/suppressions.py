@@ -57,7 +57,7 @@ def check_recipients(ctx: RunContext, mailer: Mailer, entry_id: int) -> list[str
     """
     with ctx.reading() as session:
         entry = session.get(OutboxEntry, entry_id)
-        to = payload_as(EmailPayload, entry).to if entry is not None and entry.kind == OutboxKind.EMAIL else ()
+        to = payload_as(EmailPayload, entry).recipients if entry is not None and entry.kind == OutboxKind.EMAIL else ()
         unchecked = [address for address in to if not _is_fresh(session, address, ctx.now())]
     reasons = {address: reason for address in unchecked if (reason := _query_mailer(ctx, mailer, address)) is not None}
     if not reasons:

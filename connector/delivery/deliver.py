@@ -263,7 +263,7 @@ def _send(ctx: RunContext, entry_id: int, kind: str, mailer: Mailer, email: Emai
     except (AuthorizationExpired, TransientError) as error:
         defer(ctx, entry_id, kind, error)
     else:
-        record_done(ctx, entry_id, receipt.message_id, f"{mailer.name} accepted it for {', '.join(email.to)}")
+        record_done(ctx, entry_id, receipt.message_id, f"{mailer.name} accepted it for {', '.join(email.recipients)}")
 
 
 def _is_still_sendable(ctx: RunContext, entry_id: int) -> bool:

@@ -16,6 +16,7 @@ from connector.db.tables import CompletedStep, Connection, CustomerSetting, Invo
 from connector.evaluation import decision_records, invoice_decisions
 from connector.evaluation.apply import DecisionBatch, apply_decisions
 from connector.evaluation.invoice_decisions import AppliedPolicy
+from connector.evaluation.shared_mailboxes import SharedMailboxes
 from connector.geo import HolidayCalendar
 from connector.outbox.drafts import Draft, build_drafts
 from connector.runtime.run_context import RunContext
@@ -94,7 +95,7 @@ def _decide(
     customer_ids: Collection[str] | None,
 ) -> DecisionBatch:
     now, calendar = ctx.now(), HolidayCalendar()
-    batch = DecisionBatch()
+    batch, mailboxes = DecisionBatch(), SharedMailboxes(session)
     known = decision_records.load_signatures(session, ctx.connection_id, customer_ids)
 
     def on_unreadable(customer_id: str, error: Exception) -> None:
@@ -106,8 +107,10 @@ def _decide(
         customer = statements[0].customer
         policy, version = policies.for_customer(customer.id)
         try:
+            statements = mailboxes.mark_taken(statements)  # noqa: PLW2901 - the same facts, with who comes first
             decision = decide(statements, policy, now, calendar)
             drafts = build_drafts(ctx.ledger_key, decision, statements)
+            mailboxes.take(customer, drafts)
         except Exception as error:  # noqa: BLE001 - one customer's unusual facts must not stop the others
             batch.failures.append(f"{customer.name}: {type(error).__name__}")  # the error's text may quote a record
             batch.invoice_decisions += [

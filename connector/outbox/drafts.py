@@ -15,6 +15,7 @@ from connector.outbox.payloads import EmailPayload, LateFeePayload, Payload, dum
 from connector.vocabulary import OutboxKind
 from policies.decisions import ChargeLateFee, CreateTask, CustomerDecision, SendReminder
 from policies.receivables import Invoice, Statement, Step
+from policies.recipients import Recipients, recipients_of
 from policies.unapplied_credit import allocate_credit
 
 FEE_NUMBER_PREFIX = "LF-"
@@ -64,11 +65,13 @@ def build_drafts(ledger_key: str, decision: CustomerDecision, statements: Sequen
     """Draft the emails and late fees of one customer; ``ledger_key`` is the company's ``provider:external id``."""
     invoices = {invoice.id: invoice for statement in statements for invoice in statement.invoices}
     due = {each.id: plain(each.due - covered) for each, covered in _with_coverage(statements)}
-    emails = statements[0].customer.emails
+    customer = statements[0].customer
     drafts: list[Draft] = []
     for action in decision.actions:
         if isinstance(action, SendReminder):
-            drafts.append(_reminder_draft(ledger_key, action, emails, due))
+            covered_invoices = [invoices[invoice_id] for invoice_id, _step in action.completed]
+            recipients = recipients_of(customer, covered_invoices)
+            drafts.append(_reminder_draft(ledger_key, action, recipients, due))
         elif isinstance(action, ChargeLateFee) and not action.invoice_month:
             drafts.append(_late_fee_draft(ledger_key, action, invoices[action.invoice_id]))
     return drafts + _combined_fee_drafts(ledger_key, decision, invoices)
@@ -92,7 +95,7 @@ def note_key(entry_key: str, invoice_id: str) -> str:
     return f"{entry_key}:note:{invoice_id}"
 
 
-def _reminder_draft(ledger_key: str, action: SendReminder, emails: Sequence[str], due: Mapping[str, Decimal]) -> Draft:
+def _reminder_draft(ledger_key: str, action: SendReminder, recipients: Recipients, due: Mapping[str, Decimal]) -> Draft:
     lead, step = action.completed[0]
     recurrence_keys = dict(action.recurrence_keys)
     suffix = f":{recurrence_keys[lead]}" if lead in recurrence_keys else ""
@@ -106,7 +109,9 @@ def _reminder_draft(ledger_key: str, action: SendReminder, emails: Sequence[str]
         reason=action.reason,
         send_after=action.send_after,
         payload=EmailPayload(
-            to=tuple(emails),
+            to=recipients.to,
+            cc=recipients.cc,
+            bcc=recipients.bcc,
             completed=action.completed,
             listed=action.listed,
             due={invoice_id: due[invoice_id] for invoice_id in action.listed if invoice_id in due},

@@ -32,10 +32,17 @@ class EmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     to: tuple[str, ...]
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
     listed: tuple[str, ...] = ()
     due: dict[str, Decimal] = {}
     suspension_on: date | None = None
     recurrence_keys: dict[str, str] = {}
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Everybody who gets the email."""
+        return (*self.to, *self.cc, *self.bcc)
 
 
 class DigestItem(msgspec.Struct, frozen=True, kw_only=True):

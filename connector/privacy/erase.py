@@ -238,8 +238,11 @@ def _unsuppress_addresses(session: Session, subject: Subject) -> None:
             session.execute(delete(SuppressedAddress).where(col(SuppressedAddress.address) == address))
 
 
+_REDACTED_ADDRESSES: dict[str, Any] = {"to": [REDACTED], "cc": [], "bcc": []}
+
+
 def _redact_payload(entry: OutboxEntry) -> dict[str, Any]:
-    redacted: dict[str, Any] = {"text": REDACTED} if entry.kind == OutboxKind.NOTE else {"to": [REDACTED]}
+    redacted: dict[str, Any] = {"text": REDACTED} if entry.kind == OutboxKind.NOTE else _REDACTED_ADDRESSES
     return {name: redacted.get(name, value) for name, value in entry.payload.items()}
 
 

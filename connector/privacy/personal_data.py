@@ -49,7 +49,7 @@ RULES: dict[str, TableRule] = {
         "customer_id", dict.fromkeys(("emails", "contact_name", "language", "tags", "suppression_reason"), "")
     ),
     "erased_customer": TableRule("customer_id"),
-    "invoice": TableRule("customer_id", {"lines": "[]"}),
+    "invoice": TableRule("customer_id", {"lines": "[]"} | dict.fromkeys(("emails", "cc_emails", "bcc_emails"), "")),
     "invoice_setting": TableRule("invoice_id", {"dispute_reason": ""}),
     "agreement": TableRule("customer_id", {"reason": "", "outcome": ""}),
     "payment": TableRule("customer_id"),
@@ -130,8 +130,12 @@ def find_subject(session: Session, customer: CustomerRow) -> Subject:
         addresses |= set(f"{row.emails if row else ''},{setting.emails if setting else ''}".split(","))
     mine = col(OutboxEntry.connection_id) == here, col(OutboxEntry.customer_id).in_(ids)
     for payload in session.scalars(select(col(OutboxEntry.payload)).where(*mine)):
-        addresses |= set(payload.get("to", []))
+        addresses |= {each for name in ("to", "cc", "bcc") for each in payload.get(name, [])}
     mine = col(InvoiceRow.connection_id) == here, col(InvoiceRow.customer_id).in_(ids)
+    for emails in session.execute(
+        select(col(InvoiceRow.emails), col(InvoiceRow.cc_emails), col(InvoiceRow.bcc_emails)).where(*mine).distinct()
+    ):
+        addresses |= {address for each in emails for address in each.split(",")}
     return Subject(
         connection_id=here,
         customer_id=customer.external_id,

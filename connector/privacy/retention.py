@@ -28,6 +28,7 @@ from connector.db.tables import (
 from connector.vocabulary import LogKind, OutboxState, TaskState
 
 REMOVED = "(removed by age)"
+_ADDRESSES = frozenset({"to", "cc", "bcc"})  # of an email's payload
 DAYS_MAX = 36_500
 _BOUNDS_ERROR = f"{{}}: enter 1 to {DAYS_MAX} days, or off to keep it forever."
 _SETTING, _PRUNED = "retention", "pruned"
@@ -133,7 +134,7 @@ def _prune_emails(session: Session, before: datetime, _now: datetime) -> int:
     )
     rows = session.scalars(query).all()
     for row in rows:
-        row.payload = {name: [REMOVED] if name == "to" else value for name, value in row.payload.items()}
+        row.payload = {name: [REMOVED] if name in _ADDRESSES else value for name, value in row.payload.items()}
         row.reason, row.response, row.custom_text = REMOVED, "", None
     old = col(EmailEvent.received_at) < before, col(EmailEvent.address) != ""
     return len(rows) + _execute(session, update(EmailEvent).where(*old).values(address=""))

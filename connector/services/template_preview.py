@@ -21,6 +21,7 @@ from connector.geo import today_in
 from connector.services.invoices import find_invoice
 from connector.sync.mirror.pages import load_statements
 from policies.receivables import Discount, Invoice, Statement, Step
+from policies.recipients import recipients_of
 from policies.schedule_rules import MIN_NOTICE_DAYS
 from providers.mailer import Email
 
@@ -70,7 +71,9 @@ def preview_email(
 
 def format_email(email: Email) -> str:
     """Return an email as plain text with its main headers."""
-    headers = {"To": ", ".join(email.to), "Reply-To": email.reply_to, "Subject": email.subject}
+    copies = {"Cc": ", ".join(email.cc), "Bcc": ", ".join(email.bcc)}
+    shown = {name: text for name, text in copies.items() if text}
+    headers = {"To": ", ".join(email.to), **shown, "Reply-To": email.reply_to, "Subject": email.subject}
     return "\n".join(f"{name}: {value}" for name, value in headers.items()) + f"\n\n{email.text}"
 
 
@@ -79,7 +82,7 @@ def _plan_email(statement: Statement, invoice: Invoice, step: Step, today: date)
     return PlannedEmail(
         key="preview",
         step=step,
-        to=statement.customer.emails or (PLACEHOLDER_ADDRESS,),
+        to=recipients_of(statement.customer, [invoice]).to or (PLACEHOLDER_ADDRESS,),
         about=[invoice],
         listed=list(listed.values()),
         suspension_on=today + timedelta(days=MIN_NOTICE_DAYS) if step is Step.FINAL_NOTICE else None,

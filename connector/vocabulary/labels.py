@@ -366,6 +366,7 @@ _EXCEPTION_CODES: dict[str, str] = {
     ExceptionCode.PROBABLE_DUPLICATE: "Possible duplicate invoice",
     ExceptionCode.DUE_BEFORE_ISSUE: "Due date before invoice date",
     ExceptionCode.MISSING_EMAIL_ADDRESS: "Missing email address",
+    ExceptionCode.INVALID_EMAIL_ADDRESS: "Invalid email address",
     ExceptionCode.UNUSUAL_AMOUNT: "Unusual amount",
     ExceptionCode.UNUSUAL_CURRENCY: "Unusual currency",
     ExceptionCode.LONG_HOLD: "On hold for a long time",

@@ -6,6 +6,7 @@ A record that cannot be read becomes a ``MalformedRecord`` that names the field,
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -17,6 +18,7 @@ from msgspec import Raw, Struct
 
 from policies.currencies import round_amount
 from policies.receivables import CreditKind, InvoiceStatus
+from providers.addresses import ParsedAddresses, parse_addresses
 from providers.geo import country_code
 from providers.ledger import (
     ApplicationRecord,
@@ -28,7 +30,7 @@ from providers.ledger import (
     PaymentRecord,
     RecordKind,
 )
-from providers.quickbooks.schemas import CreditMemo, Customer, Invoice, Line, Payment, Stub, Term
+from providers.quickbooks.schemas import CreditMemo, Customer, EmailAddress, Invoice, Line, Payment, Stub, Term
 
 RECORD_KINDS: Final = {
     "Customer": RecordKind.CUSTOMER,
@@ -42,6 +44,11 @@ FEE_NOTE: Final = (
     "Late fee for invoice "  # starts the private note of our fee invoices; the original invoice's number follows
 )
 _LATE_FEE = FEE_NAME.casefold()
+# What QuickBooks appends to the name of a customer who is made inactive, in the language of the user who does it
+_DELETED_SUFFIX = re.compile(
+    r"(?:\s*\((?:deleted|gelöscht|supprimée?s?|effacée?s?|eliminad[oa]|eliminat[oa]|verwijderd)(?:[ -]?\d+)?\))+\s*$",
+    re.IGNORECASE,
+)
 _AMOUNT_MAX: Final = Decimal(10**14)
 
 _ZERO = Decimal(0)
@@ -85,16 +92,17 @@ def map_customer(record: Customer, emails: str = "") -> CustomerRecord:
     """Map a customer; ``emails`` (of the latest invoice) are used if the customer has none."""
     address = record.bill_addr
     contact = " ".join(filter(None, (record.given_name, record.family_name)))
-    own = parse_email_addresses(record.primary_email_addr.address) if record.primary_email_addr else ""
+    own = email_addresses(record.primary_email_addr)
+    is_active = record.active is not False
     return CustomerRecord(
         external_id=record.id,
-        name=record.display_name,
+        name=record.display_name if is_active else _DELETED_SUFFIX.sub("", record.display_name),
         contact_name=contact,
-        emails=own or emails,
+        emails=own.joined if own.valid else emails or own.joined,
         country=country_code(address.country or "") if address else "",
         region=(address.country_sub_division_code or "") if address else "",
         language="",
-        active=record.active is not False,
+        active=is_active,
         merged_into=None,
         updated_at=to_utc(record.meta_data.last_updated_time),
         groups=(kind.name or kind.value) if (kind := record.customer_type_ref) else "",
@@ -131,6 +139,9 @@ def map_invoice(record: Invoice, context: MappingContext) -> InvoiceRecord:
         lines_json,
         to_utc(record.meta_data.last_updated_time),
         _created_at(record.meta_data.create_time),
+        email_addresses(record.bill_email).joined,
+        email_addresses(record.bill_email_cc).joined,
+        email_addresses(record.bill_email_bcc).joined,
     )
 
 
@@ -242,12 +253,9 @@ def is_voided(record: Invoice) -> bool:
     return not record.total_amt and not record.balance and (record.private_note or "").lstrip().startswith("Voided")
 
 
-def parse_email_addresses(text: str | None) -> str:
-    """Return the email addresses of a field that may hold several, comma-separated; anything else is left out."""
-    if not text:
-        return ""
-    parts = text.replace(";", ",").replace(" ", ",").split(",")
-    return ",".join(dict.fromkeys(part for part in parts if "@" in part.strip("@")))
+def email_addresses(field: EmailAddress | None) -> ParsedAddresses:
+    """Return the addresses of a field, which may hold several."""
+    return parse_addresses(field.address) if field is not None else ParsedAddresses()
 
 
 def encode_lines(found: list[Line]) -> tuple[str, bool]:

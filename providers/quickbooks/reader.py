@@ -53,8 +53,7 @@ class RecordMapper:
                 continue
             mapped = mapping.map_customer(record, self.billing_emails.get(record.id, ""))
             page.customers.append(mapped)
-            own = record.primary_email_addr and mapping.parse_email_addresses(record.primary_email_addr.address)
-            if own:
+            if mapping.email_addresses(record.primary_email_addr).valid:
                 self.billing_emails.pop(record.id, None)
             else:
                 self.billing_emails.setdefault(record.id, "")
@@ -122,7 +121,7 @@ class RecordMapper:
             customer_id = record.customer_ref.value
             if customer_id not in self.billing_emails or record.bill_email is None:
                 continue
-            address = mapping.parse_email_addresses(record.bill_email.address)
+            address = ",".join(mapping.email_addresses(record.bill_email).valid)
             if address and self.billing_emails[customer_id] != address:
                 self.billing_emails[customer_id] = address
                 changed[customer_id] = None

@@ -126,6 +126,8 @@ class Invoice(Struct, rename="pascal", gc=False):
     email_status: str | None = None
     print_status: str | None = None
     bill_email: EmailAddress | None = None
+    bill_email_cc: EmailAddress | None = None
+    bill_email_bcc: EmailAddress | None = None
     sales_term_ref: IdRef | None = None
     deposit: Decimal | None = None
     linked_txn: list[LinkedTxn] = []

@@ -41,6 +41,14 @@ def _personalization(email: Email) -> Any:
         if address.casefold() not in seen:  # SendGrid rejects a repeated address
             personalization.add_to(sdk.To(address, email.to_name if not seen and email.to_name else None))
             seen.add(address.casefold())
+    for addresses, build, add in (
+        (email.cc, sdk.Cc, personalization.add_cc),
+        (email.bcc, sdk.Bcc, personalization.add_bcc),
+    ):
+        for address in addresses:
+            if address.casefold() not in seen:
+                add(build(address))
+                seen.add(address.casefold())
     for name, value in email.headers:
         personalization.add_header(sdk.Header(name, value))
     personalization.add_custom_arg(sdk.CustomArg(KEY_ARG, email.key))

@@ -103,7 +103,7 @@ class SmtpMailer:
         try:
             with _before_data():
                 _raise_for_reply(*server.mail(email.sender))
-                replies = [server.rcpt(address) for address in email.to]
+                replies = [server.rcpt(address) for address in dict.fromkeys(email.recipients)]
         except UnicodeEncodeError:
             raise PermanentError("an address has characters that SMTP does not support", code="address") from None
         if not any(code < 300 for code, _ in replies):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 
+from providers.addresses import ParsedAddresses, parse_fields
 from providers.geo import country_code
 from providers.ledger import ChangePage, CustomerRecord
 from providers.xero import schemas
@@ -21,7 +21,7 @@ def add_contact(page: ChangePage, contact: schemas.Contact) -> datetime | None:
             contact.id,
             contact.name or "",
             " ".join(part for part in (contact.first, contact.last) if part),
-            "" if erasure_requested else ",".join(_emails(contact)),
+            "" if erasure_requested else _emails(contact).joined,
             country,
             region,
             "",
@@ -34,15 +34,9 @@ def add_contact(page: ChangePage, contact: schemas.Contact) -> datetime | None:
     return updated_at
 
 
-def _emails(contact: schemas.Contact) -> list[str]:
-    """Return the main address and those of the contact persons to include, each once; a field may hold several."""
-    fields = [contact.email, *(person.email for person in contact.persons or () if person.included)]
-    by_lower_case: dict[str, str] = {}
-    for text in fields:
-        for address in re.split(r"[\s,;]+", text or ""):
-            if address:
-                by_lower_case.setdefault(address.lower(), address)
-    return list(by_lower_case.values())
+def _emails(contact: schemas.Contact) -> ParsedAddresses:
+    """Return the main address and those of the contact persons to include."""
+    return parse_fields([contact.email, *(person.email for person in contact.persons or () if person.included)])
 
 
 def _country_and_region(addresses: list[schemas.Address]) -> tuple[str, str]:

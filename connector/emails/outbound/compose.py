@@ -143,6 +143,8 @@ def _build_planned(entry: OutboxEntry, statement: Statement) -> PlannedEmail:
         key=entry.key,
         step=Step(entry.step),
         to=payload.to,
+        cc=payload.cc,
+        bcc=payload.bcc,
         about=_subject_invoices(entry, statement),
         listed=[invoice for invoice in statement.invoices if invoice.id in listed],
         attempt=entry.attempts + 1,

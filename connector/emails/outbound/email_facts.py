@@ -122,3 +122,5 @@ class EmailFacts:
     custom_lines: Mapping[str, str] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
     statement: Attachment | None = None
+    cc: Sequence[str] = ()
+    bcc: Sequence[str] = ()

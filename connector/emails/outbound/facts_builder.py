@@ -28,6 +28,8 @@ class PlannedEmail:
     listed: Sequence[Invoice]
     attempt: int = 1
     suspension_on: date | None = None
+    cc: Sequence[str] = ()
+    bcc: Sequence[str] = ()
 
 
 def build_facts(
@@ -55,6 +57,8 @@ def build_facts(
         attempt=planned.attempt,
         step=planned.step,
         to=planned.to,
+        cc=planned.cc,
+        bcc=planned.bcc,
         company_name=connection.name,
         customer_name=customer.name,
         sender=settings.mail_from,

@@ -62,6 +62,8 @@ def compose_email(facts: EmailFacts) -> Email:
         key=facts.key,
         attempt=facts.attempt,
         to=tuple(facts.to),
+        cc=tuple(facts.cc),
+        bcc=tuple(facts.bcc),
         to_name=one_line(facts.contact_name or facts.customer_name),
         sender=facts.sender,
         sender_name=one_line(facts.sender_name or facts.company_name),
@@ -128,7 +130,13 @@ def _check_facts(facts: EmailFacts) -> None:
         raise EmailError(f"There is no tone {facts.tone!r}; choose one of {', '.join(TONES)}.")
     if not facts.to:
         raise EmailError(f"There is no email address for {one_line(facts.customer_name)}.")
-    for address in (*facts.to, facts.sender, *filter(None, [facts.reply_to, facts.tracked_reply_to])):
+    for address in (
+        *facts.to,
+        *facts.cc,
+        *facts.bcc,
+        facts.sender,
+        *filter(None, [facts.reply_to, facts.tracked_reply_to]),
+    ):
         if "@" not in address or address != one_line(address, len(address)) or " " in address:
             raise EmailError(f"{one_line(address)!r} is not an email address.")
     for name, link in (("that stops reminders", facts.stop_link), ("to the customer portal", facts.portal_link)):

@@ -69,7 +69,7 @@ def _redact_customer(record: CustomerRecord) -> CustomerRecord:
 def _redact_invoice(record: InvoiceRecord) -> InvoiceRecord:
     # The reference of a fee invoice is ours: the number of the original.
     reference = record.reference if record.number.startswith(FEE_NUMBER_PREFIX) else ""
-    return record._replace(lines="[]", reference=reference)
+    return record._replace(lines="[]", reference=reference, emails="", cc_emails="", bcc_emails="")
 
 
 def _may_concern_erased(record: MalformedRecord, erased: dict[str, ErasedCustomer]) -> bool:

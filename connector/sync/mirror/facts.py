@@ -32,6 +32,7 @@ from policies.receivables import (
     SettlementKind,
     Step,
 )
+from providers.addresses import parse_addresses
 from providers.geo import country_code, holiday_place, language_in, time_zone
 
 SqlRow = Row[Any]
@@ -62,11 +63,13 @@ def build_customer(
     """Return the facts of a customer. Settings take precedence; without a country, the company's is assumed."""
     named, region = (row.country, row.region) if row else ("", "")
     country = country_code(named) if named else company.country
+    addresses = parse_addresses(_first_non_empty(setting and setting.emails, row and row.emails))
     return Customer(
         id=customer_id,
         name=row.name if row else "(unknown customer)",
         contact_name=_first_non_empty(setting and setting.contact_name, row and row.contact_name),
-        emails=_split_commas(_first_non_empty(setting and setting.emails, row and row.emails)),
+        emails=addresses.valid,
+        invalid_emails=addresses.invalid,
         country=country,
         holiday_place=holiday_place(country, region),
         time_zone=time_zone(country, region, company.country, company.time_zone) or company.time_zone,
@@ -137,6 +140,7 @@ NEVER_CHANGED = KnownDates()
 INVOICE_COLUMNS = (
     "external_id", "number", "customer_id", "currency", "issued_on", "due_on", "total_e4", "due_e4", "status",
     "sent_to_customer", "closed_on", "promised_on", "discount_e4", "discount_until_on", "ledger_fee",
+    "emails", "cc_emails", "bcc_emails",
 )  # fmt: skip
 
 
@@ -155,6 +159,7 @@ def build_invoice(
     (
         external_id, number, customer_id, currency, issued_on, due_on, total_e4, due_e4, status,
         sent_to_customer, closed_on, promised_on, discount_e4, discount_until_on, ledger_fee,
+        emails, cc_emails, bcc_emails,
     ) = row  # fmt: skip
     total = from_e4(total_e4)
     has_discount = discount_e4 is not None and discount_until_on is not None
@@ -183,7 +188,25 @@ def build_invoice(
         payment_plan=payment_plan,
         known_on=known.known_on,
         due_changed_on=known.due_changed_on,
+        emails=parse_addresses(emails).valid,
+        cc_emails=parse_addresses(cc_emails).valid,
+        bcc_emails=parse_addresses(bcc_emails).valid,
+        invalid_emails=parse_addresses(emails).invalid,
     )
+
+
+def with_usable_addresses(invoice: Invoice, suppressed: Mapping[str, str], *, is_overridden: bool) -> Invoice:
+    """Return an invoice without its suppressed addresses; without any where a user has set the customer's.
+
+    One whose own addresses are all suppressed goes to the customer's.
+    """
+    own = (invoice.emails, invoice.cc_emails, invoice.bcc_emails)
+    if is_overridden:
+        return replace(invoice, emails=(), cc_emails=(), bcc_emails=(), invalid_emails=()) if any(own) else invoice
+    if not suppressed or all(address.lower() not in suppressed for each in own for address in each):
+        return invoice
+    emails, cc, bcc = (tuple(each for each in some if each.lower() not in suppressed) for some in own)
+    return replace(invoice, emails=emails, cc_emails=cc, bcc_emails=bcc)
 
 
 def build_payment_plan(row: SqlRow) -> PaymentPlan:

@@ -17,9 +17,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from connector.db.tables import Connection
-from connector.sync.mirror import customer_behaviour, open_items
+from connector.sync.mirror import customer_behaviour, mailboxes, open_items
 from connector.sync.mirror.customer_batch import TABLES, CustomerBatch, SqlRow
-from connector.sync.mirror.facts import build_company, build_customer, without_suppressed_addresses
+from connector.sync.mirror.facts import (
+    build_company,
+    build_customer,
+    with_usable_addresses,
+    without_suppressed_addresses,
+)
 from connector.sync.mirror.past_actions import load_charged_fees, load_past_actions
 from connector.sync.mirror.portfolio_stats import PortfolioStats, is_billed, load_portfolio_stats
 from policies.receivables import Company, Credit, Invoice, InvoiceStatus, PastAction, PaymentBehaviour, Statement
@@ -41,6 +46,7 @@ class CustomerData(NamedTuple):
     invoices: dict[str, list[Invoice]]
     credits: dict[str, list[Credit]]
     past_actions: dict[str, list[PastAction]]
+    peers: dict[str, mailboxes.PeerStop]
 
 
 def load_statements(
@@ -81,6 +87,7 @@ class _StatementReader:
         self._company: Company = build_company(connection)
         self._portfolio_stats: PortfolioStats = load_portfolio_stats(session, connection, self._today)
         self._fees = load_charged_fees(session, self._connection_id)
+        self._peers = mailboxes.load_peers(session, connection)
         malformed, erased, suppressed = (
             TABLES[name] for name in ("malformed_record", "erased_customer", "suppressed_address")
         )
@@ -125,7 +132,9 @@ class _StatementReader:
     def _load_batch(self, customer_ids: list[str]) -> CustomerData:
         batch = CustomerBatch(self._session, self._connection_id, customer_ids, self._closed_since_on)
         customer, setting = TABLES["customer"], TABLES["customer_setting"]
-        history, past_actions = self._history(batch), load_past_actions(batch, self._fees)
+        history = self._history(batch)
+        peers = sorted({peer for each in customer_ids for peer in self._peers.get(each, ())})
+        past_actions = load_past_actions(replace(batch, customer_ids=[*customer_ids, *peers]), self._fees)
         return CustomerData(
             customers=batch.one_per_key(
                 select(customer).where(batch.of_customers(customer, "external_id")), "external_id"
@@ -140,6 +149,7 @@ class _StatementReader:
             ),
             credits=open_items.load_credits(batch),
             past_actions=past_actions,
+            peers=mailboxes.load_stops(self._session, self._connection_id, peers) if peers else {},
         )
 
     def _statements(self, customer_id: str, loaded: CustomerData) -> Iterator[Statement]:
@@ -156,7 +166,16 @@ class _StatementReader:
             self._suppressed,
         )
         customer = replace(customer, erased=True) if customer_id in self._erased else customer
-        invoices, unapplied = loaded.invoices[customer_id], loaded.credits.get(customer_id, [])
+        peer_ids = self._peers.get(customer_id, ())
+        customer = mailboxes.with_peers(customer, [loaded.peers[each] for each in peer_ids if each in loaded.peers])
+        setting = loaded.settings.get(customer_id)
+        invoices = [
+            with_usable_addresses(each, self._suppressed, is_overridden=bool(setting and setting.emails))
+            for each in loaded.invoices[customer_id]
+        ]
+        unapplied, past_actions = loaded.credits.get(customer_id, []), list(loaded.past_actions.get(customer_id, ()))
+        for each in peer_ids:  # the contact limits are of the mailbox
+            past_actions += [action for action in loaded.past_actions.get(each, ()) if action.is_contact]
         for currency in sorted({invoice.currency for invoice in invoices}):
             yield Statement(
                 company=self._company,
@@ -164,7 +183,7 @@ class _StatementReader:
                 currency=currency,
                 invoices=tuple(invoice for invoice in invoices if invoice.currency == currency),
                 credits=tuple(credit for credit in unapplied if credit.currency == currency),
-                past_actions=tuple(loaded.past_actions.get(customer_id, ())),
+                past_actions=tuple(past_actions),
                 synced_at=self._connection.synced_at,
                 last_payment_on=self._portfolio_stats.last_payment_on,
                 live_since_at=self._connection.live_since_at,

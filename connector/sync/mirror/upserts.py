@@ -184,7 +184,7 @@ _COLUMN_BUILDERS: dict[str, list[ColumnBuilder]] = {
         *map(_date, ("closed_on", "promised_on")),
         _money_or_none,
         _date("discount_until_on"),
-        *map(_copied, ("reference", "ledger_fee", "version", "lines")),
+        *map(_copied, ("reference", "ledger_fee", "version", "lines", "emails", "cc_emails", "bcc_emails")),
         _instant("updated_at"),
         _instant_or_none("created_at"),
         _none,

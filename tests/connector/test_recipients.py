@@ -1,0 +1,203 @@
+"""To whom an email goes: the invoice's own addresses, every shape of list, and one mailbox of two customers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import col, select
+
+from connector.arrangements.customer_settings import SettingChanges, find_customer, update_settings
+from connector.arrangements.suppressions import suppress
+from connector.connections.registry import set_mode
+from connector.db.engine import reading, writing
+from connector.db.tables import ExceptionRow, InvoiceDecisionRow
+from connector.evaluation.exceptions import list_exceptions
+from connector.outbox.approvals import reject
+from connector.vocabulary import ConnectionMode, RunOutcome
+from policies.exception_checks import ExceptionCode
+from tests.connector.scenario import NOON, Scenario, ScenarioFactory, days
+
+TWINS = ("Harbor Group", "Harbor East")
+
+
+@pytest.fixture
+def quickbooks(scenario_at: ScenarioFactory) -> Iterator[Scenario]:
+    """A company on QuickBooks with one customer, whose invoice is six days overdue."""
+    with scenario_at(NOON, "quickbooks") as scenario:
+        scenario.company.customer("Harbor Group", "ap@harbor.example")
+        scenario.number = scenario.company.invoice("Harbor Group", "300.00", due_on=days(-6))
+        yield scenario
+
+
+@pytest.fixture
+def one_mailbox(scenario: Scenario) -> Scenario:
+    """A live company with one customer entered twice, with one address and an overdue invoice each."""
+    for name, address in zip(TWINS, ("AP@harbor.example", "ap@harbor.example"), strict=True):
+        scenario.company.customer(name, address)
+        scenario.company.invoice(name, "300.00", due_on=days(-6))
+    return scenario.go_live()
+
+
+def address_invoice(scenario: Scenario, **fields: str) -> None:
+    given = {name: {"Address": text} for name, text in fields.items()}
+    scenario.company.simulator.edit(scenario.number, **given)
+
+
+def sent(scenario: Scenario) -> list[Any]:
+    own = scenario.app.settings.mail_from
+    return [email for email in scenario.sandbox.sendgrid.emails() if own not in email.to]
+
+
+def update(scenario: Scenario, name: str, **changes: Any) -> None:
+    with reading(scenario.app.engine) as session:
+        customer = find_customer(session, name, scenario.connection).external_id
+    update_settings(scenario.app, scenario.connection, customer, SettingChanges(**changes), by="a test")  # type: ignore[typeddict-item]
+
+
+def reasons(scenario: Scenario) -> list[str]:
+    with reading(scenario.app.engine) as session:
+        return list(session.scalars(select(col(InvoiceDecisionRow.reason))))
+
+
+def test_an_invoices_own_addresses_go_before_the_customers(quickbooks: Scenario) -> None:
+    address_invoice(
+        quickbooks,
+        BillEmail="Bo Lee <bo@harbor.example>; cy@harbor.example.",
+        BillEmailCc="dan@harbor.example",
+        BillEmailBcc="mailto:archive@works.example",
+    )
+    quickbooks.go_live().run()
+    [email] = sent(quickbooks)
+    assert email.to == ("bo@harbor.example", "cy@harbor.example")
+    assert (email.cc, email.bcc) == (("dan@harbor.example",), ("archive@works.example",))
+    [entry] = [each for each in quickbooks.outbox("done") if each.kind == "email"]
+    assert entry.payload["cc"] == ["dan@harbor.example"]
+
+
+def test_an_address_that_a_user_set_goes_before_both(quickbooks: Scenario) -> None:
+    address_invoice(quickbooks, BillEmail="bo@harbor.example", BillEmailCc="dan@harbor.example")
+    quickbooks.go_live()
+    update(quickbooks, "Harbor Group", emails="eve@harbor.example")
+    quickbooks.run()
+    assert [(email.to, email.cc) for email in sent(quickbooks)] == [(("eve@harbor.example",), ())]
+
+
+def test_an_address_is_in_one_list_of_recipients_only(quickbooks: Scenario) -> None:
+    address_invoice(
+        quickbooks,
+        BillEmail="bo@harbor.example",
+        BillEmailCc="BO@harbor.example, dan@harbor.example",
+        BillEmailBcc="Dan@Harbor.example",
+    )
+    quickbooks.go_live().run()
+    [email] = sent(quickbooks)
+    assert (email.to, email.cc, email.bcc) == (("bo@harbor.example",), ("dan@harbor.example",), ())
+
+
+def test_a_suppressed_copy_does_not_hold_up_the_email(quickbooks: Scenario) -> None:
+    address_invoice(quickbooks, BillEmail="bo@harbor.example", BillEmailCc="dan@harbor.example")
+    quickbooks.go_live()
+    with writing(quickbooks.app.engine) as session:
+        suppress(session, "dan@harbor.example", "email to it bounced", quickbooks.app.now())
+    quickbooks.run()
+    assert [(email.to, email.cc) for email in sent(quickbooks)] == [(("bo@harbor.example",), ())]
+
+
+def test_where_the_invoices_own_address_is_suppressed_the_customers_is_used(quickbooks: Scenario) -> None:
+    address_invoice(quickbooks, BillEmail="bo@harbor.example")
+    quickbooks.go_live()
+    with writing(quickbooks.app.engine) as session:
+        suppress(session, "bo@harbor.example", "email to it bounced", quickbooks.app.now())
+    quickbooks.run()
+    assert [email.to for email in sent(quickbooks)] == [("ap@harbor.example",)]
+
+
+def test_a_hundred_copies_are_cut_to_what_mail_servers_take(quickbooks: Scenario) -> None:
+    many = "; ".join(f"p{number}@harbor.example" for number in range(120))
+    address_invoice(quickbooks, BillEmail="bo@harbor.example", BillEmailCc=many)
+    quickbooks.go_live().run()
+    [email] = sent(quickbooks)
+    assert (email.to, len(email.cc)) == (("bo@harbor.example",), 49)
+
+
+def test_of_three_addresses_the_invalid_one_is_named_and_the_others_get_the_email(scenario: Scenario) -> None:
+    scenario.company.customer("Harbor Group", "Ann <ap@harbor.example>; bo@harbor; cy@harbor.example")
+    scenario.company.invoice("Harbor Group", "300.00", due_on=days(-6))
+    scenario.go_live().run()
+    assert [email.to for email in sent(scenario)] == [("ap@harbor.example", "cy@harbor.example")]
+    found = [each.reason for each in list_exceptions(scenario.app, scenario.connection)]
+    assert any("'bo@harbor'" in reason and "not a valid email address" in reason for reason in found)
+
+
+def test_deleted_is_cut_from_the_name_of_an_inactive_customer(quickbooks: Scenario) -> None:
+    quickbooks.company.simulator.deactivate("Harbor Group")
+    quickbooks.go_live().run()
+    [email] = sent(quickbooks)
+    assert "(deleted)" not in email.subject + email.text + email.html
+    with reading(quickbooks.app.engine) as session:
+        assert find_customer(session, "Harbor Group").name == "Harbor Group"
+
+
+def test_two_customers_with_one_mailbox_get_one_email_at_a_time(one_mailbox: Scenario) -> None:
+    one_mailbox.run()
+    assert len(sent(one_mailbox)) == 1
+    assert any("One email a day to one address" in each for each in reasons(one_mailbox))
+    one_mailbox.pass_days(1)
+    one_mailbox.run()
+    assert len(sent(one_mailbox)) == 1
+    one_mailbox.run_for_days(7)
+    first, second = sent(one_mailbox)[:2]
+    named = [[number for number in one_mailbox.company.numbers if number in each.text] for each in (first, second)]
+    assert sorted(named) == [[number] for number in sorted(one_mailbox.company.numbers)]
+    assert second.at - first.at == timedelta(days=5)  # three days later is a Saturday
+
+
+@pytest.mark.parametrize("stopped", TWINS)
+def test_a_stop_of_one_is_a_stop_of_both(one_mailbox: Scenario, stopped: str) -> None:
+    update(one_mailbox, stopped, no_reminders=True)
+    one_mailbox.run_for_days(8, every=2)
+    assert not sent(one_mailbox)
+    assert any(f"{stopped}, at the same email address, receives none" in each for each in reasons(one_mailbox))
+
+
+@pytest.mark.parametrize("paused", TWINS)
+def test_a_pause_of_one_is_a_pause_of_both(one_mailbox: Scenario, paused: str) -> None:
+    update(one_mailbox, paused, hold_until_on=days(20))
+    one_mailbox.run_for_days(8, every=2)
+    assert not sent(one_mailbox)
+    assert any(f"so are those of {paused}" in each for each in reasons(one_mailbox))
+
+
+def test_two_customers_with_one_mailbox_are_a_probable_duplicate_until_one_address_changes(
+    one_mailbox: Scenario,
+) -> None:
+    def duplicates() -> list[ExceptionRow]:
+        assert one_mailbox.run().outcome == RunOutcome.OK
+        with reading(one_mailbox.app.engine) as session:
+            return list(
+                session.scalars(select(ExceptionRow).where(col(ExceptionRow.code) == ExceptionCode.PROBABLE_DUPLICATE))
+            )
+
+    found = duplicates()
+    assert [(each.invoice_id, TWINS[0] in each.reason, TWINS[1] in each.reason) for each in found] == [
+        ("", True, True)
+    ] * 2
+    one_mailbox.pass_days(2)
+    one_mailbox.company.simulator.set_email(TWINS[1], "east@harbor.example", **one_mailbox.company.company_filter)
+    assert not duplicates()
+    one_mailbox.run_for_days(4)
+    assert {email.to for email in sent(one_mailbox)} == {("AP@harbor.example",), ("east@harbor.example",)}
+
+
+def test_a_rejected_email_gives_its_mailbox_to_the_other_customer(one_mailbox: Scenario) -> None:
+    set_mode(one_mailbox.app, one_mailbox.connection, ConnectionMode.APPROVE)
+    one_mailbox.run()
+    [first] = [each for each in one_mailbox.outbox("awaiting_approval") if each.kind == "email"]
+    with writing(one_mailbox.app.engine) as session:
+        reject(session, [first.id or 0], by="Ann", at=one_mailbox.app.now())
+    one_mailbox.run()
+    [second] = [each for each in one_mailbox.outbox("awaiting_approval") if each.kind == "email"]
+    assert second.customer_id != first.customer_id
