@@ -33,7 +33,7 @@ def get_report(call: ReadCall, page_query: PageParam, report: str, connection: C
         built = build(session, Scope(rows, call.now))
     page_query.check_key_types([int])
     first = int(page_query.after[0]) if page_query.after else 0
-    shown = built.rows[first : first + page_query.limit]
+    shown = built.items()[first : first + page_query.limit]
     more = len(built.rows) > first + page_query.limit
     texts = {name: getattr(built, name) for name in ("name", "title", "question", "formula")}
     columns = [column._asdict() for column in built.columns]

@@ -43,11 +43,11 @@ def reports(
         companies = find_connections(session, [connection] if connection else [])
         report = REPORTS[name](session, Scope(companies, app.now()))
     if as_json:
-        echo_json(report.rows)
+        echo_json(report.items())
     elif as_csv:
         sys.stdout.writelines(csv_lines(report.table_rows()))
     elif report.rows:
-        echo_table(report.rows, {column.key: column.heading.upper() for column in report.columns})
+        echo_table(report.items(), {column.key: column.heading.upper() for column in report.columns})
         for line in (report.formula, *report.notes):
             echo_err(line)
     else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,7 +14,7 @@ from sqlmodel import Session, SQLModel
 
 from connector.db.money import from_e4
 from connector.reports.formatting import format_short, join_parts, percentage
-from connector.reports.report import Bar, Column, Plot, Report
+from connector.reports.report import Bar, Column, Plot, Report, ReportRow
 from connector.reports.scope import INVOICE, Scope
 
 BUCKETS = (
@@ -25,6 +26,7 @@ BUCKETS = (
 )
 _SEVERITIES = ("", "", "warn", "warn", "bad")
 _BUCKET_ENDS = (30, 60, 90)
+_Figures = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, float | None, int]  # of a row, in its order
 _FORMULA = (
     "The balance of every open invoice, by days since its due date in the company's time zone; an invoice without a due"
     " date counts as not due. Unapplied credits are not deducted."
@@ -33,9 +35,41 @@ _BUCKET_COLUMNS = tuple(Column(key, heading, "money") for key, heading in BUCKET
 _TOTAL_COLUMNS = (Column("total", "Total", "money"), Column("late_percent", "Overdue", "share"))
 
 
+@dataclass(frozen=True, slots=True)
+class AgeingRow(ReportRow):
+    """Open balances in one currency, by days overdue."""
+
+    currency: str
+    not_due: Decimal
+    days_1_30: Decimal
+    days_31_60: Decimal
+    days_61_90: Decimal
+    days_over_90: Decimal
+    total: Decimal
+    late_percent: float | None
+    invoices: int
+
+    @property
+    def buckets(self) -> tuple[Decimal, ...]:
+        """The balance of each bucket."""
+        return self.not_due, self.days_1_30, self.days_31_60, self.days_61_90, self.days_over_90
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerAgeingRow(AgeingRow):
+    """Open balances of one customer in one currency, by days overdue."""
+
+    connection_id: int
+    company: str
+    customer_id: str
+    customer: str
+
+
 def ageing(session: Session, scope: Scope) -> Report:
     """Report the open balance in each currency, by age."""
-    rows = sorted(_sum_by_bucket(session, scope, INVOICE.c.currency), key=lambda row: -row["total"])
+    sums = _sum_by_bucket(session, scope)
+    rows = [AgeingRow(currency, currency, *each) for (currency,), each in sums.items()]
+    rows.sort(key=lambda row: -row.total)
     return Report(
         name="ageing",
         title="Aged receivables",
@@ -47,26 +81,28 @@ def ageing(session: Session, scope: Scope) -> Report:
             *_TOTAL_COLUMNS,
             Column("invoices", "Invoices", "number"),
         ),
-        rows=[{"id": row["currency"], **row} for row in rows],
+        rows=rows,
         plots=[_plot(row) for row in rows],
     )
 
 
 def ageing_by_customer(session: Session, scope: Scope) -> Report:
     """Report the open balance of each customer, by age, the largest overdue balance first."""
-    company, customer = INVOICE.c.connection_id, INVOICE.c.customer_id
-    rows = list(_sum_by_bucket(session, scope, INVOICE.c.currency, company, customer))
-    rows.sort(key=lambda row: (row["not_due"] - row["total"], -row["total"], row["customer_id"]))
     names, companies = _names(session, scope), {row.id: row.name for row in scope.companies}
-    lines = [
-        {
-            "id": f"{row['connection_id']}:{row['customer_id']}:{row['currency']}",
-            "customer": names.get((row["connection_id"], row["customer_id"]), row["customer_id"]),
-            "company": companies[row["connection_id"]],
-            **row,
-        }
-        for row in rows
+    sums = _sum_by_bucket(session, scope, INVOICE.c.connection_id, INVOICE.c.customer_id)
+    rows = [
+        CustomerAgeingRow(
+            f"{connection_id}:{customer_id}:{currency}",
+            currency,
+            *each,
+            connection_id=connection_id,
+            company=companies[connection_id],
+            customer_id=customer_id,
+            customer=names.get((connection_id, customer_id), customer_id),
+        )
+        for (currency, connection_id, customer_id), each in sums.items()
     ]
+    rows.sort(key=lambda row: (row.not_due - row.total, -row.total, row.customer_id))
     return Report(
         name="ageing-by-customer",
         title="Aged receivables by customer",
@@ -79,35 +115,32 @@ def ageing_by_customer(session: Session, scope: Scope) -> Report:
             *_BUCKET_COLUMNS,
             *_TOTAL_COLUMNS,
         ),
-        rows=lines,
+        rows=rows,
     )
 
 
-def _sum_by_bucket(session: Session, scope: Scope, *group: Any) -> list[dict[str, Any]]:
-    """Sum open balances by age within each group."""
+def _sum_by_bucket(session: Session, scope: Scope, *group: ColumnElement[Any]) -> dict[tuple[Any, ...], _Figures]:
+    """Sum open balances by age within each currency and group."""
     bucket = _bucket(scope).label("bucket")
+    by = (INVOICE.c.currency, *group)
     query = (
-        select(*group, bucket, func.sum(INVOICE.c.due_e4).label("due"), func.count().label("invoices"))
+        select(*by, bucket, func.sum(INVOICE.c.due_e4), func.count())
         .where(scope.billed(), INVOICE.c.is_open)
-        .group_by(*group, bucket)
+        .group_by(*by, bucket)
     )
-    names = [column.name for column in group]
-    sums: defaultdict[tuple[Any, ...], dict[int, int]] = defaultdict(dict)
-    counts: defaultdict[tuple[Any, ...], int] = defaultdict(int)
-    for row in session.execute(query):
-        key = tuple(row[: len(names)])
-        sums[key][row.bucket] = int(row.due)
-        counts[key] += row.invoices
-    return [
-        {**dict(zip(names, key, strict=True)), **_bucket_totals(found), "invoices": counts[key]}
-        for key, found in sums.items()
-    ]
+    due: defaultdict[tuple[Any, ...], list[Decimal]] = defaultdict(lambda: [Decimal(0)] * len(BUCKETS))
+    counts: Counter[tuple[Any, ...]] = Counter()
+    for *key, place, due_e4, invoices in session.execute(query):
+        due[tuple(key)][place] = from_e4(int(due_e4))
+        counts[tuple(key)] += invoices
+    return {key: _totals(buckets, counts[key]) for key, buckets in due.items()}
 
 
-def _bucket_totals(found: Mapping[int, int]) -> dict[str, Any]:
-    sums = {key: from_e4(found.get(place, 0)) for place, (key, _) in enumerate(BUCKETS)}
-    total = sum(sums.values(), Decimal())
-    return {**sums, "total": total, "late_percent": percentage(float(total - sums["not_due"]), float(total))}
+def _totals(buckets: Sequence[Decimal], invoices: int) -> _Figures:
+    total = sum(buckets, Decimal())
+    not_due, days_1_30, days_31_60, days_61_90, days_over_90 = buckets
+    late_percent = percentage(float(total - not_due), float(total))
+    return not_due, days_1_30, days_31_60, days_61_90, days_over_90, total, late_percent, invoices
 
 
 def _bucket(scope: Scope) -> ColumnElement[int]:
@@ -139,17 +172,12 @@ def _names(session: Session, scope: Scope) -> dict[tuple[int, str], str]:
     return {(connection_id, external_id): name for connection_id, external_id, name in found}
 
 
-def _plot(row: Mapping[str, Any]) -> Plot:
+def _plot(row: AgeingRow) -> Plot:
     bars = [
-        Bar(heading, float(row[key]), format_short(row[key]), severity)
-        for (key, heading), severity in zip(BUCKETS, _SEVERITIES, strict=True)
+        Bar(heading, float(amount), format_short(amount), severity)
+        for (_key, heading), amount, severity in zip(BUCKETS, row.buckets, _SEVERITIES, strict=True)
     ]
     alt_text = join_parts(f"{bar.label}: {bar.text}" for bar in bars)
-    late = f"{row['late_percent']} % overdue" if row["late_percent"] else "nothing overdue"
-    return Plot(
-        "bars",
-        f"{row['currency']}: {format_short(row['total'])} open, {late}",
-        alt_text,
-        bars=bars,
-        unit=row["currency"],
-    )
+    late = f"{row.late_percent} % overdue" if row.late_percent else "nothing overdue"
+    title = f"{row.currency}: {format_short(row.total)} open, {late}"
+    return Plot("bars", title, alt_text, bars=bars, unit=row.currency)

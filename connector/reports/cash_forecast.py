@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import pairwise
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlmodel import Session
 
 from connector.reports import customer_segments
 from connector.reports.formatting import format_short, join_parts
-from connector.reports.report import Column, Plot, Report, Span
+from connector.reports.report import Column, Plot, Report, ReportRow, Span
 from connector.reports.report_cache import cached
 from connector.reports.scope import INVOICE, Scope
 from policies.formatting import format_date
@@ -24,6 +24,17 @@ from policies.payment_behaviour import Forecast, forecast_payment
 
 WEEKS = 8
 Z_80_PERCENT = 1.2816  # standard deviations to either side that contain 80 % of a normal distribution
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastRow(ReportRow):
+    """The cash expected in a week, with its 80 % range."""
+
+    currency: str
+    on: date
+    expected: int
+    low: int
+    high: int
 
 
 class OpenGroup(NamedTuple):
@@ -94,7 +105,7 @@ def cash_forecast(session: Session, scope: Scope) -> Report:
             Column("high", "At most", "number"),
         ),
         rows=rows_told,
-        plots=[_plot(each, [row for row in rows_told if row["currency"] == each]) for each in currencies],
+        plots=[_plot(each, [row for row in rows_told if row.currency == each]) for each in currencies],
         notes=[_note(each, found[each]) for each in currencies],
     )
 
@@ -160,17 +171,16 @@ def _group_open_invoices(
     return sums
 
 
-def _open_invoices_query(connection_id: int) -> Any:
+def _open_invoices_query(connection_id: int) -> Select[str, str, date | None, int]:
     return select(INVOICE.c.customer_id, INVOICE.c.currency, INVOICE.c.due_on, INVOICE.c.due_e4).where(
         INVOICE.c.connection_id == connection_id, INVOICE.c.is_open, INVOICE.c.due_e4 > 0
     )
 
 
-def _rows(currency: str, found: CurrencyForecast, weeks: Sequence[date]) -> Iterable[dict[str, Any]]:
+def _rows(currency: str, found: CurrencyForecast, weeks: Sequence[date]) -> Iterable[ForecastRow]:
     for place, on in enumerate(weeks):
         low, high = found.interval(place)
-        figures = {"expected": round(found.means[place]), "low": round(low), "high": round(high)}
-        yield {"id": f"{currency}:{on}", "currency": currency, "on": on, **figures}
+        yield ForecastRow(f"{currency}:{on}", currency, on, round(found.means[place]), round(low), round(high))
 
 
 def _note(currency: str, found: CurrencyForecast) -> str:
@@ -184,9 +194,9 @@ def _note(currency: str, found: CurrencyForecast) -> str:
     return join_parts(parts)
 
 
-def _plot(currency: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
-    spans = [Span(format_date(row["on"]).rpartition(" ")[0], row["expected"], row["low"], row["high"]) for row in rows]
-    total = sum(row["expected"] for row in rows)
+def _plot(currency: str, rows: Sequence[ForecastRow]) -> Plot:
+    spans = [Span(format_date(row.on).rpartition(" ")[0], row.expected, row.low, row.high) for row in rows]
+    total = sum(row.expected for row in rows)
     alt_text = join_parts(
         f"week from {span.label}: {format_short(span.value or 0)}, "
         f"between {format_short(span.low or 0)} and {format_short(span.high or 0)}"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import and_, false, or_, select
 from sqlmodel import Session
 
 from connector.reports import customer_segments
 from connector.reports.formatting import join_parts, percentage
-from connector.reports.report import Column, Plot, Report, Span
+from connector.reports.report import Column, Plot, Report, ReportRow, Span
 from connector.reports.scope import INVOICE, Scope, in_companies
 from connector.sync.mirror.customer_behaviour import is_settled_by_money
 from connector.vocabulary.labels import label
@@ -27,6 +28,19 @@ class PaidInvoice(NamedTuple):
 
     days_to_pay: int
     days_late: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DaysToPayRow(ReportRow):
+    """How long the customers of a segment take to pay; the figures about lateness need a due date."""
+
+    segment: str
+    invoices: int
+    first_quartile: int
+    median: int
+    third_quartile: int
+    median_days_late: int | None
+    late_percent: float | None
 
 
 def days_to_pay(session: Session, scope: Scope) -> Report:
@@ -57,20 +71,20 @@ def days_to_pay(session: Session, scope: Scope) -> Report:
     )
 
 
-def build_row(segment: str, paid: Sequence[PaidInvoice]) -> dict[str, Any]:
+def build_row(segment: str, paid: Sequence[PaidInvoice]) -> DaysToPayRow:
     """Return the row of a group of invoices, which must not be empty."""
     took = sorted(each.days_to_pay for each in paid)
     late = sorted(each.days_late for each in paid if each.days_late is not None)
-    return {
-        "id": segment,
-        "segment": "All" if segment == ALL else label(Segment(segment)),
-        "invoices": len(took),
-        "first_quartile": quantile(took, 0.25),
-        "median": quantile(took, 0.5),
-        "third_quartile": quantile(took, 0.75),
-        "median_days_late": quantile(late, 0.5) if late else None,
-        "late_percent": percentage(sum(day > 0 for day in late), len(late)),
-    }
+    return DaysToPayRow(
+        id=segment,
+        segment="All" if segment == ALL else label(Segment(segment)),
+        invoices=len(took),
+        first_quartile=quantile(took, 0.25),
+        median=quantile(took, 0.5),
+        third_quartile=quantile(took, 0.75),
+        median_days_late=quantile(late, 0.5) if late else None,
+        late_percent=percentage(sum(day > 0 for day in late), len(late)),
+    )
 
 
 def quantile(ordered: Sequence[int], fraction: float) -> int:
@@ -95,8 +109,8 @@ def _paid(session: Session, scope: Scope) -> dict[str, list[PaidInvoice]]:
     return dict(found)
 
 
-def _plot(rows: Iterable[Mapping[str, Any]]) -> Plot:
-    spans = [Span(row["segment"], row["median"], row["first_quartile"], row["third_quartile"]) for row in rows]
+def _plot(rows: Iterable[DaysToPayRow]) -> Plot:
+    spans = [Span(row.segment, row.median, row.first_quartile, row.third_quartile) for row in rows]
     alt_text = join_parts(
         f"{span.label}: median {span.value} days, 25 % within {span.low} days, 75 % within {span.high} days"
         for span in spans

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, NamedTuple
+from decimal import Decimal
+from typing import NamedTuple
 
 from dateutil.relativedelta import relativedelta
 from sqlalchemy import and_, extract, func, select
@@ -13,7 +15,7 @@ from sqlmodel import Session, SQLModel
 
 from connector.db.money import from_e4
 from connector.reports.formatting import join_parts
-from connector.reports.report import Column, Plot, Report, Span
+from connector.reports.report import Column, Plot, Report, ReportRow, Span
 from connector.reports.scope import INVOICE, Scope, in_companies
 from policies.formatting import format_month
 
@@ -21,6 +23,17 @@ MONTHS = 12
 SALES_DAYS = 90
 _DATE_PARTS = ("year", "month")
 _Month = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class DsoRow(ReportRow):
+    """Days sales outstanding at the end of a day; ``days`` is None without sales."""
+
+    currency: str
+    on: date
+    open: Decimal
+    invoiced: Decimal
+    days: float | None
 
 
 class _DailySales(NamedTuple):
@@ -37,11 +50,11 @@ def dso(session: Session, scope: Scope) -> Report:
     days, paid = _daily_sales(session, scope), _applied_later(session, scope, ends[0])
     currencies = sorted(days, key=lambda each: -sum(day.total_e4 for day in days[each]))
     rows = [
-        {"id": f"{currency}:{on}", "currency": currency, "on": on, **figures}
+        row
         for currency in currencies
         for on in ends
-        for figures in [figures_at(on, scope.today, days[currency], paid.get(currency, {}))]
-        if figures
+        for row in [row_at(currency, on, scope.today, days[currency], paid.get(currency, {}))]
+        if row
     ]
     return Report(
         name="dso",
@@ -59,7 +72,7 @@ def dso(session: Session, scope: Scope) -> Report:
             Column("days", "Days", "days"),
         ),
         rows=rows,
-        plots=[_plot(currency, [row for row in rows if row["currency"] == currency]) for currency in currencies],
+        plots=[_plot(currency, [row for row in rows if row.currency == currency]) for currency in currencies],
         notes=(f"A month appears once there are invoices from {SALES_DAYS} days before it.",),
     )
 
@@ -70,9 +83,9 @@ def month_ends(today: date, count: int = MONTHS) -> list[date]:
     return [first - relativedelta(months=months, days=1) for months in reversed(range(count))]
 
 
-def figures_at(
-    on: date, today: date, days: Sequence[_DailySales], paid: Mapping[tuple[_Month, _Month], int]
-) -> dict[str, Any] | None:
+def row_at(
+    currency: str, on: date, today: date, days: Sequence[_DailySales], paid: Mapping[tuple[_Month, _Month], int]
+) -> DsoRow | None:
     """Return the figures at the end of a day; None where the invoices do not reach back far enough.
 
     ``paid`` has the amounts that were invoiced in one month and paid or credited in another.
@@ -86,7 +99,7 @@ def figures_at(
         here = (on.year, on.month)
         owed += sum(amount for (issued, applied), amount in paid.items() if issued <= here < applied)
     ratio = round(owed / sales * SALES_DAYS, 1) if sales > 0 else None
-    return {"open": from_e4(owed), "invoiced": from_e4(sales), "days": ratio}
+    return DsoRow(f"{currency}:{on}", currency, on, from_e4(owed), from_e4(sales), ratio)
 
 
 def _daily_sales(session: Session, scope: Scope) -> dict[str, list[_DailySales]]:
@@ -125,8 +138,8 @@ def _applied_later(session: Session, scope: Scope, since: date) -> dict[str, dic
     return dict(found)
 
 
-def _plot(currency: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
-    spans = [Span(format_month(row["on"]), row["days"]) for row in rows]
+def _plot(currency: str, rows: Sequence[DsoRow]) -> Plot:
+    spans = [Span(format_month(row.on), row.days) for row in rows]
     known = [span for span in spans if span.value is not None]
     last = f"{known[-1].value:.0f} days" if known else "no recent sales"
     alt_text = join_parts(f"{span.label}: {span.value:.0f} days" for span in known) if known else "No data."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
@@ -14,11 +14,23 @@ from sqlmodel import Session, SQLModel
 
 from connector.reports.dso import month_ends
 from connector.reports.formatting import format_short, join_parts
-from connector.reports.report import Column, Plot, Report, Span
+from connector.reports.report import Column, Plot, Report, ReportRow, Span
 from connector.reports.scope import Scope, in_companies
 from policies.formatting import format_month
 
 _CHARGED, _WAIVED = "late_fee", "fee_waiver"
+
+
+@dataclass(frozen=True, slots=True)
+class FeesRow(ReportRow):
+    """The late fees of a month: charged, how many, waived, and net."""
+
+    currency: str
+    on: date
+    charged: Decimal
+    fees: int
+    waived: Decimal
+    net: Decimal
 
 
 def fees(session: Session, scope: Scope) -> Report:
@@ -27,17 +39,12 @@ def fees(session: Session, scope: Scope) -> Report:
     sums, counts = _sums(session, scope, months[0])
     currencies = sorted({currency for currency, _, _ in sums})
     rows = [
-        {
-            "id": f"{currency}:{on:%Y-%m}",
-            "currency": currency,
-            "on": on,
-            "charged": sums[currency, on, _CHARGED],
-            "fees": counts[currency, on, _CHARGED],
-            "waived": sums[currency, on, _WAIVED],
-            "net": sums[currency, on, _CHARGED] - sums[currency, on, _WAIVED],
-        }
+        FeesRow(
+            f"{currency}:{on:%Y-%m}", currency, on, charged, counts[currency, on, _CHARGED], waived, charged - waived
+        )
         for currency in currencies
         for on in months
+        for charged, waived in [(sums[currency, on, _CHARGED], sums[currency, on, _WAIVED])]
     ]
     return Report(
         name="fees",
@@ -56,7 +63,7 @@ def fees(session: Session, scope: Scope) -> Report:
             Column("net", "Net", "money"),
         ),
         rows=rows,
-        plots=[_plot(each, [row for row in rows if row["currency"] == each]) for each in currencies],
+        plots=[_plot(each, [row for row in rows if row.currency == each]) for each in currencies],
     )
 
 
@@ -81,13 +88,13 @@ def _sums(
     return sums, counts
 
 
-def _plot(currency: str, rows: Sequence[dict[str, Any]]) -> Plot:
-    spans = [Span(format_month(row["on"]), float(row["charged"]), secondary=float(row["waived"])) for row in rows]
-    charged, waived = (sum((row[key] for row in rows), Decimal()) for key in ("charged", "waived"))
+def _plot(currency: str, rows: Sequence[FeesRow]) -> Plot:
+    spans = [Span(format_month(row.on), float(row.charged), secondary=float(row.waived)) for row in rows]
+    charged, waived = sum((row.charged for row in rows), Decimal()), sum((row.waived for row in rows), Decimal())
     alt_text = join_parts(
-        f"{format_month(row['on'])}: {format_short(row['charged'])} charged, {format_short(row['waived'])} waived"
+        f"{format_month(row.on)}: {format_short(row.charged)} charged, {format_short(row.waived)} waived"
         for row in rows
-        if row["charged"] or row["waived"]
+        if row.charged or row.waived
     )
     title = f"{currency}: {format_short(charged)} charged, {format_short(waived)} waived"
     return Plot("columns", title, alt_text, spans=spans, unit=currency, legend=("charged", "waived"))

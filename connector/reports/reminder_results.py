@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import and_, func, or_, select
 from sqlmodel import Session, SQLModel
 
 from connector.reports.formatting import join_parts, percentage
-from connector.reports.report import Bar, Column, Plot, Report
+from connector.reports.report import Bar, Column, Plot, Report, ReportRow
 from connector.reports.scope import INVOICE, Scope, in_companies
 from connector.vocabulary.labels import label
 from policies.receivables import Step
@@ -28,6 +29,16 @@ class StepOutcome(NamedTuple):
     completed_on: date
     closed_on: date | None
     invoices: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReminderResultRow(ReportRow):
+    """How many of the invoices of a step were paid within seven days of it."""
+
+    step: str
+    completed: int
+    paid: int
+    percent: float
 
 
 def reminder_results(session: Session, scope: Scope) -> Report:
@@ -53,7 +64,7 @@ def reminder_results(session: Session, scope: Scope) -> Report:
     )
 
 
-def build_rows(taken: Iterable[StepOutcome]) -> list[dict[str, Any]]:
+def build_rows(taken: Iterable[StepOutcome]) -> list[ReminderResultRow]:
     """Return a row for each step, from the gentlest to the firmest."""
     counts: Counter[str] = Counter()
     paid: Counter[str] = Counter()
@@ -64,15 +75,9 @@ def build_rows(taken: Iterable[StepOutcome]) -> list[dict[str, Any]]:
         if each.closed_on is not None and each.closed_on <= each.completed_on + timedelta(days=WITHIN_DAYS):
             paid[each.step] += each.invoices
     return [
-        {
-            "id": step.value,
-            "step": label(step),
-            "completed": counts[step.value],
-            "paid": paid[step.value],
-            "percent": percentage(paid[step.value], counts[step.value]),
-        }
+        ReminderResultRow(step.value, label(step), counts[step], paid[step], percent)
         for step in Step
-        if counts[step.value] and step not in _NO_CONTACT
+        if step not in _NO_CONTACT and (percent := percentage(paid[step], counts[step])) is not None
     ]
 
 
@@ -99,7 +104,7 @@ def _step_outcomes(session: Session, scope: Scope) -> Iterable[StepOutcome]:
     return [StepOutcome(*row) for row in session.execute(query)]
 
 
-def _plot(rows: Sequence[dict[str, Any]]) -> Plot:
-    bars = [Bar(row["step"], row["percent"], f"{row['percent']:.0f} % of {row['completed']}") for row in rows]
+def _plot(rows: Sequence[ReminderResultRow]) -> Plot:
+    bars = [Bar(row.step, row.percent, f"{row.percent:.0f} % of {row.completed}") for row in rows]
     alt_text = join_parts(f"{bar.label}: {bar.text}" for bar in bars)
     return Plot("bars", f"Paid within {WITHIN_DAYS} days of the step", alt_text, bars=bars, unit="%")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
+
+from policies.currencies import plain_amount
+
+ReportValue = str | int | float | Decimal | date | None
 
 
 class Column(NamedTuple):
@@ -51,20 +57,51 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportRow:
+    """A row of a report: ``id`` is unique in it, and each column is one of its fields."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """A report: the question it answers, the formula of its figures, rows with an ``id`` each, and charts."""
+    """A report: the ``question`` it answers, the ``formula`` of its figures, its rows, and plots."""
 
     name: str
     title: str
     question: str
     formula: str
     columns: Sequence[Column]
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[ReportRow]
     plots: Sequence[Plot] = ()
     notes: Sequence[str] = field(default_factory=tuple)
 
-    def table_rows(self) -> Iterator[list[Any]]:
-        """Yield the headings, then the rows, as plain values for a spreadsheet."""
+    def items(self) -> list[dict[str, ReportValue]]:
+        """Return the rows for programs: all fields, amounts as text with the decimals of their currency."""
+        money = {column.key for column in self.columns if column.kind == "money"}
+        return [
+            {
+                each.name: _plain(row, each.name) if each.name in money else report_value(row, each.name)
+                for each in fields(row)
+            }
+            for row in self.rows
+        ]
+
+    def table_rows(self) -> Iterator[list[ReportValue]]:
+        """Yield the headings and then the rows, as a spreadsheet takes them."""
         yield [f"{column.heading} %" if column.kind == "share" else column.heading for column in self.columns]
         for row in self.rows:
-            yield [row[column.key] for column in self.columns]
+            yield [
+                _plain(row, column.key) if column.kind == "money" else report_value(row, column.key)
+                for column in self.columns
+            ]
+
+
+def report_value(row: ReportRow, key: str) -> ReportValue:
+    """Return the value of a column in a row."""
+    value: ReportValue = getattr(row, key)
+    return value
+
+
+def _plain(row: ReportRow, key: str) -> str:
+    return plain_amount(Decimal(str(report_value(row, key))), str(report_value(row, "currency")))

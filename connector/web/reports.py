@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from datetime import date
+from decimal import Decimal
 
 from sqlmodel import Session
 from starlette.responses import Response, StreamingResponse
@@ -12,7 +12,7 @@ from connector.db.engine import reading
 from connector.errors import NotFound
 from connector.reports.catalogue import REPORTS
 from connector.reports.csv_export import csv_lines
-from connector.reports.report import Column, Report
+from connector.reports.report import Column, Report, ReportRow, report_value
 from connector.reports.scope import Scope
 from connector.web.charts import draw
 from connector.web.page_request import CompanyFilter, PageRequest, build_url
@@ -67,20 +67,18 @@ def export_csv(request: PageRequest) -> Response:
     return StreamingResponse(csv_lines(report.table_rows()), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def format_cell(row: Mapping[str, Any], column: Column) -> str:
+def format_cell(row: ReportRow, column: Column) -> str:
     """Return a figure of a report's table as text."""
-    value = row[column.key]
+    value = report_value(row, column.key)
     if value is None:
         return "–"
-    if column.kind == "money":
-        return format_amount(value, str(row.get("currency", "")))
-    if column.kind == "day":
+    if isinstance(value, Decimal):
+        return format_amount(value, str(report_value(row, "currency")))
+    if isinstance(value, date):
         return format_date(value)
-    if column.kind == "share":
-        return f"{value:,.1f} %"
-    if column.kind == "days":
-        return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
-    return f"{value:,}" if column.kind == "number" else str(value)
+    if isinstance(value, str):
+        return value
+    return f"{value:,.1f}{' %' if column.kind == 'share' else ''}" if isinstance(value, float) else f"{value:,}"
 
 
 def _build_report(request: PageRequest, session: Session, scope: Scope) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy import Engine
 from connector.db.engine import reading, writing
 from connector.db.tables import ApplicationRow, CompletedStep, Connection, CustomerRow, InvoiceRow, OutboxEntry
 from connector.reports import cash_forecast, days_to_pay, dso
+from connector.reports.ageing import AgeingRow
 from connector.reports.catalogue import REPORTS, TITLES
 from connector.reports.report import Report
 from connector.reports.scope import Scope
@@ -133,35 +135,36 @@ def sample_engine(engine: Engine) -> Engine:
 
 
 def test_the_figures_of_a_small_ledger_equal_those_calculated_by_hand(sample_engine: Engine) -> None:
-    pounds, dollars = build_report(sample_engine, "ageing").rows
+    assert [getattr(pounds, key) for key in sums] == [255, 200, 0, 70, 30, 555]
     sums = ("not_due", "days_1_30", "days_31_60", "days_61_90", "days_over_90", "total")
-    assert [str(pounds[key]) for key in sums] == ["255.00", "200.00", "0.00", "70.00", "30.00", "555.00"]
-    assert (pounds["late_percent"], pounds["invoices"]) == (54.1, 5)  # 300 of 555
-    assert (dollars["currency"], dollars["days_1_30"], dollars["total"]) == ("NZD", Decimal(40), Decimal(40))
+    assert [str(getattr(pounds, key)) for key in sums] == ["255.00", "200.00", "0.00", "70.00", "30.00", "555.00"]
+    assert (pounds.late_percent, pounds.invoices) == (54.1, 5)  # 300 of 555
+    assert (dollars.currency, dollars.days_1_30, dollars.total) == ("NZD", Decimal(40), Decimal(40))
 
     who = build_report(sample_engine, "ageing-by-customer").rows
-    assert [(row["customer"], row["total"], row["late_percent"]) for row in who] == [
+    assert [(row.customer, row.total, row.late_percent) for row in who] == [
         ("=Miller", Decimal(455), 44.0),
         ("Baker", Decimal(100), 100.0),
         ("c1", Decimal(40), 100.0),
     ]
 
-    months = {row["on"]: row for row in build_report(sample_engine, "dso", 1).rows}
+    months = {row.on: row for row in build_report(sample_engine, "dso", 1).rows}
     assert sorted(months) == [parse_date("2026-04-30"), parse_date("2026-05-31"), TODAY], (
         "before that, the invoices do not reach back far enough"
     )
     # 30 April: open were old 1000, part 500, late 70, worst 30; invoiced since 31 January: 30 + 70 + 500.
     april, may, now = (months[each] for each in sorted(months))
-    assert (april["open"], april["invoiced"], april["days"]) == (Decimal(1600), Decimal(600), 240.0)
+    assert (april.open, april.invoiced, april.days) == (Decimal(1600), Decimal(600), 240.0)
     # 31 May: part 500, today 250, late 70, worst 30; invoiced since 3 March: 600 + 500 + 250.
-    assert (may["open"], may["invoiced"], may["days"]) == (Decimal(850), Decimal(1350), 56.7)
+    assert (may.open, may.invoiced, may.days) == (Decimal(850), Decimal(1350), 56.7)
     # 10 June: 555 open; invoiced since 13 March: 600 + 500 + 250 + 5.
-    assert (now["open"], now["invoiced"], now["days"]) == (Decimal(555), Decimal(1355), 36.9)
+    assert (now.open, now.invoiced, now.days) == (Decimal(555), Decimal(1355), 36.9)
 
     new, everybody = build_report(sample_engine, "days-to-pay").rows
-    assert (new["segment"], everybody["id"]) == ("New", "all")
+    assert (new.segment, everybody.id) == ("New", "all")
     assert [
-        everybody[key] for key in ("invoices", "first_quartile", "median", "third_quartile", "median_days_late")
+        getattr(everybody, key)
+        for key in ("invoices", "first_quartile", "median", "third_quartile", "median_days_late")
     ] == [
         2,
         28,
@@ -169,15 +172,12 @@ def test_the_figures_of_a_small_ledger_equal_those_calculated_by_hand(sample_eng
         135,
         -2,
     ]
-    assert everybody["late_percent"] == 50.0
+    assert everybody.late_percent == 50.0
 
     [step] = build_report(sample_engine, "reminder-results").rows
-    assert (step["id"], step["completed"], step["paid"], step["percent"]) == ("past_due", 2, 1, 50.0)
+    assert (step.id, step.completed, step.paid, step.percent) == ("past_due", 2, 1, 50.0)
 
-    fees = {
-        row["on"]: (row["charged"], row["fees"], row["waived"], row["net"])
-        for row in build_report(sample_engine, "fees").rows
-    }
+    fees = {row.on: (row.charged, row.fees, row.waived, row.net) for row in build_report(sample_engine, "fees").rows}
     assert len(fees) == 13
     assert fees[parse_date("2026-05-01")] == (Decimal("12.50"), 1, 0, Decimal("12.50"))
     assert fees[parse_date("2026-06-01")] == (Decimal("7.50"), 1, Decimal("12.50"), Decimal("-5.00"))
@@ -189,7 +189,7 @@ def test_an_invoice_is_overdue_by_the_date_in_its_company(sample_engine: Engine)
         session.add(invoice("far-today", 60, "2026-05-11", "2026-06-10", connection_id=2, currency="NZD"))
     with reading(sample_engine) as session:
         rows = REPORTS["ageing"](session, Scope([session.get_one(Connection, each) for each in (1, 2)], midnight)).rows
-    told = {row["currency"]: (row["not_due"], row["days_1_30"]) for row in rows}
+    told = {row.currency: (row.not_due, row.days_1_30) for row in rows}
     assert told == {"GBP": (Decimal(255), Decimal(200)), "NZD": (Decimal(0), Decimal(100))}
 
 
@@ -222,11 +222,11 @@ def test_the_cash_forecast_follows_payment_behaviour() -> None:
 
 def test_the_cash_forecast_names_what_it_does_not_count(sample_engine: Engine) -> None:
     report = build_report(sample_engine, "cash-forecast", 1)
-    assert {row["currency"] for row in report.rows} == {"GBP"}
+    assert {row.currency for row in report.rows} == {"GBP"}
     assert len(report.rows) == cash_forecast.WEEKS
-    assert all(row["low"] <= row["expected"] <= row["high"] for row in report.rows)
+    assert all(row.low <= row.expected <= row.high for row in report.rows)
     assert "no due date" in report.notes[0]
-    counted = sum(row["expected"] for row in report.rows)
+    counted = sum(row.expected for row in report.rows)
     assert 200 < counted < 555
 
 
@@ -243,3 +243,12 @@ def test_quantiles_and_month_ends() -> None:
     assert [days_to_pay.quantile([1, 2, 3, 4], part) for part in (0.25, 0.5, 0.75, 1)] == [1, 2, 3, 4]
     assert [days_to_pay.quantile([7], part) for part in (0.25, 0.5, 0.75)] == [7, 7, 7]
     assert dso.month_ends(parse_date("2026-03-31"), 2) == [parse_date("2026-01-31"), parse_date("2026-02-28")]
+
+
+def test_programs_get_amounts_with_the_decimals_of_their_currency(sample_engine: Engine) -> None:
+    [first, _dollars] = build_report(sample_engine, "ageing").items()
+    assert (first["currency"], first["total"], first["late_percent"]) == ("GBP", "555.00", 54.1)
+    yen = AgeingRow("JPY", "JPY", *[Decimal("1000.00")] * 6, None, 1)
+    report = replace(build_report(sample_engine, "ageing"), rows=[yen])
+    assert report.items()[0]["total"] == "1000"
+    assert list(report.table_rows())[1][1:3] == ["1000", "1000"]
