@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from policies import agreements, holds, late_fees, reminders, tasks, unapplied_credit
+from policies import agreements, holds, late_fees, reminders, returned_payments, tasks, unapplied_credit
 from policies.calendar import Calendar, SendSlot, find_send_slot, find_time_zone
 from policies.decisions import Action, ChargeLateFee, CustomerDecision, DecisionKind, HoldCode, InvoiceDecision
 from policies.formatting import STEP_NAMES, format_date, step_title
@@ -14,6 +14,7 @@ from policies.invoice_assessment import InvoiceAssessment
 from policies.past_actions import PastActions
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, PastAction, Statement, Step
+from policies.returned_payments import ReturnedPayment
 from policies.schedule import early_step_due, next_level, notify_owner_due, payable_on, task_step_due
 from policies.schedule_adjustments import adjust_schedule
 from policies.segments import segment_of, size_of
@@ -62,6 +63,7 @@ def decide(
         *tasks.owner_notifications(assessments),
         *agreed,
         *unapplied_credit.apply_tasks(assessments),
+        *returned_payments.returned_payment_tasks(assessments),
     ]
     actions += [each.fee for each in assessments if isinstance(each.fee, ChargeLateFee)]
 
@@ -120,6 +122,7 @@ def _assess_invoice(context: StatementContext, invoice: Invoice, day: _DayContex
         schedule = adjust_schedule(schedule, context.statement.customer.payment_behaviour)
     completed = day.past_actions.completed_steps(invoice.id)
     assessment = InvoiceAssessment(context, invoice, schedule, completed)
+    assessment.returned = returned_payments.find_returned_payment(context, invoice, day.past_actions)
     found = holds.first_hold(context, invoice)
     if found is not None:
         assessment.hold_code, assessment.hold, assessment.email_blocked = found
@@ -127,6 +130,8 @@ def _assess_invoice(context: StatementContext, invoice: Invoice, day: _DayContex
             if assessment.hold_code == HoldCode.WITHHELD:
                 assessment.email_step = _certificate_step(assessment, day)
             return assessment
+    if assessment.returned is not None and _handle_returned_payment(assessment, assessment.returned):
+        return assessment
     assessment.email_step = _email_step_due(assessment, day)
     assessment.notify_owner = notify_owner_due(schedule, invoice, completed, day.today)
     if assessment.email_blocked:
@@ -145,6 +150,18 @@ def _certificate_step(assessment: InvoiceAssessment, day: _DayContext) -> Step |
     first = next_level(assessment.schedule, assessment.invoice, {})
     is_due = first is not None and first.on <= day.today
     return Step.WITHHOLDING_CERTIFICATE if is_due and Step.WITHHOLDING_CERTIFICATE not in assessment.completed else None
+
+
+def _handle_returned_payment(assessment: InvoiceAssessment, returned: ReturnedPayment) -> bool:
+    """Hold the invoice, or have the customer told; return whether that is all that happens to it today."""
+    hold = returned_payments.hold_for(assessment.context, assessment.invoice, returned)
+    if hold is not None:
+        assessment.hold_code, assessment.hold, assessment.email_blocked = HoldCode.PAYMENT_RETURNED, hold, False
+        return True
+    if returned.told_on is not None or assessment.email_blocked:
+        return False
+    assessment.email_step = Step.PAYMENT_RETURNED
+    return True
 
 
 def _email_step_due(assessment: InvoiceAssessment, day: _DayContext) -> Step | None:

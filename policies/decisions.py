@@ -30,6 +30,7 @@ class HoldCode(StrEnum):
     PROMISED = "promised"
     PAYMENT_PLAN = "payment_plan"
     PAUSED = "paused"
+    PAYMENT_RETURNED = "payment_returned"
     OPTED_OUT = "opted_out"
     LEDGER_REMINDERS = "ledger_reminders"
     SUPPRESSED = "suppressed"

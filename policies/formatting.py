@@ -29,6 +29,7 @@ STEP_NAMES: dict[Step, str] = {
     Step.HAND_OFF_REVIEW: "collections or write-off review",
     Step.DISPUTE_RAISED: "dispute review",
     Step.PROMISE_BROKEN: "broken promise follow-up",
+    Step.PAYMENT_RETURNED: "returned payment notice",
 }
 
 

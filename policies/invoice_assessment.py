@@ -8,6 +8,7 @@ from datetime import date
 from policies.decisions import ChargeLateFee
 from policies.formatting import format_amount, format_date, format_days
 from policies.receivables import Invoice, Step
+from policies.returned_payments import ReturnedPayment
 from policies.schedule import SEVERITY, CompletionDates, Schedule, UpcomingStep, payable_on, starts_on, upcoming_step
 from policies.statement_context import Hold, StatementContext
 
@@ -19,7 +20,7 @@ class InvoiceAssessment:
     ``hold_code`` is the ``HoldCode`` of its hold; ``email_blocked`` is true where that stops only emails, so that a
     person can still act. ``broken_agreement`` is the sentence about a broken promise or payment plan,
     ``broken_promise_key`` the date of a promise that an email asks about. ``manual_step`` is the email step that
-    becomes a task today; ``manual_note`` says that one already has.
+    becomes a task today; ``manual_note`` says that one already has. ``returned`` is a payment that came back.
     """
 
     context: StatementContext
@@ -36,12 +37,20 @@ class InvoiceAssessment:
     broken_agreement: str = ""
     broken_promise_key: str = ""
     manual_step: Step | None = None
+    returned: ReturnedPayment | None = None
     manual_note: str = ""
 
     @property
     def number(self) -> str:
         """The invoice number, or its id where the ledger gave it none."""
         return self.invoice.number or self.invoice.id
+
+    @property
+    def email_recurrence_key(self) -> str:
+        """The key that tells this email from an earlier one of the same step; "" where a step is taken once."""
+        if self.email_step is Step.PROMISE_BROKEN:
+            return self.broken_promise_key
+        return self.returned.recurrence_key if self.returned and self.email_step is Step.PAYMENT_RETURNED else ""
 
     @property
     def started_on(self) -> date:

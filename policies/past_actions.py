@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from decimal import Decimal
+from typing import NamedTuple
 
 from policies.receivables import Invoice, PastAction, Step
 from policies.schedule import DUNNING_LEVELS, EMAIL_STEPS, TASK_STEPS, has_lapsed, starts_on
@@ -15,13 +17,21 @@ _SEARCH_DAYS = 60
 _NO_STEPS: dict[Step, date] = {}
 
 
+class Acknowledgement(NamedTuple):
+    """The money that the latest email about an invoice thanked for."""
+
+    on: date
+    amount: Decimal
+
+
 @dataclass(slots=True)
 class PastActions:
     """Past actions by invoice and step, and the dates on which the customer was contacted.
 
     ``lapsed`` holds the steps about a due date that is no longer in force: they can be taken again. ``warned_on`` is
     the date of the first email after the due date, by invoice; ``manual_on`` holds the email steps that were handed
-    over as a task.
+    over as a task. ``acknowledged`` is the money last thanked for, by invoice; ``returned_payments`` holds what was
+    done about payments that came back, by invoice and recurrence key.
     """
 
     by_invoice: dict[str, dict[Step, date]] = field(default_factory=dict)
@@ -31,6 +41,8 @@ class PastActions:
     lapsed: set[tuple[str, Step]] = field(default_factory=set)
     contact_days: tuple[date, ...] = ()
     thanked_on: date | None = None
+    acknowledged: dict[str, Acknowledgement] = field(default_factory=dict)
+    returned_payments: dict[str, dict[str, date]] = field(default_factory=dict)
 
     @classmethod
     def from_actions(cls, actions: Iterable[PastAction], invoices: Iterable[Invoice] = ()) -> PastActions:
@@ -46,10 +58,16 @@ class PastActions:
                 index._add(action)
             if action.step is Step.PROMISE_BROKEN and not action.is_contact:
                 index._add_call(action, invoice)
+            if action.acknowledged:
+                index._add_acknowledgement(Acknowledgement(action.on, action.acknowledged), action.invoice_id)
             if action.is_contact:
                 contacts[action.email_key or f"{action.invoice_id} {action.step} {action.on}"] = action.on
         index.contact_days = tuple(sorted(contacts.values()))
         return index
+
+    def _add_acknowledgement(self, found: Acknowledgement, invoice_id: str) -> None:
+        """Keep the latest acknowledgement of an invoice."""
+        self.acknowledged[invoice_id] = max(found, self.acknowledged.get(invoice_id, found))
 
     def _add_call(self, action: PastAction, invoice: Invoice | None) -> None:
         """Count the call about a broken promise as the schedule's call, too."""
@@ -74,6 +92,8 @@ class PastActions:
         steps[step] = max(on, steps.get(step, on))
         if step is Step.LATE_FEE:
             self.fees.setdefault(invoice_id, {})[action.recurrence_key] = action
+        elif step is Step.PAYMENT_RETURNED:
+            self.returned_payments.setdefault(invoice_id, {})[action.recurrence_key] = on
         elif step is Step.THANK_YOU:
             self.thanked_on = max(on, self.thanked_on or on)
         elif action.is_contact and not action.unconfirmed and step in DUNNING_LEVELS:

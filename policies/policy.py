@@ -75,6 +75,7 @@ class ReminderPolicy:
     late_fees: LateFees
     disputes: sections.Disputes
     promises: sections.Promises
+    payment_returned: sections.ReturnedPayments
     replies: sections.Replies
     payment_instructions: sections.PerCurrency[str]
     digest_language: sections.Language
@@ -163,6 +164,7 @@ def _build_policy(own: Table, problems: ProblemCollector) -> ReminderPolicy:
         late_fees=read.late_fees,
         disputes=read.dispute_raised,
         promises=read.promise_broken,
+        payment_returned=read.payment_returned,
         replies=read.replies,
         payment_instructions=read.payment_instructions,
         digest_language=read.digest.language,

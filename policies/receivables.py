@@ -77,6 +77,7 @@ class Step(StrEnum):
     HAND_OFF_REVIEW = "hand_off_review"
     DISPUTE_RAISED = "dispute_raised"
     PROMISE_BROKEN = "promise_broken"
+    PAYMENT_RETURNED = "payment_returned"
 
 
 class FeeOutcome(StrEnum):
@@ -293,7 +294,8 @@ class PastAction:
     ``email_key`` groups the invoices that one email covered, so that it counts once towards the contact limits.
     ``unconfirmed`` marks an email whose delivery is unconfirmed; it counts as sent until a person decides otherwise.
     ``recurrence_key`` tells actions of one step apart where it can recur: a fee's period, the date of a promise.
-    ``fee_amount`` is the amount of a late fee, where it is known.
+    ``fee_amount`` is the amount of a late fee, where it is known. ``acknowledged`` is the money that an email thanked
+    for, in full or in part.
     """
 
     step: Step
@@ -306,6 +308,7 @@ class PastAction:
     recurrence_key: str = ""
     fee_amount: Decimal | None = None
     fee_outcome: FeeOutcome | None = None
+    acknowledged: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

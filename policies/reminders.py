@@ -56,7 +56,7 @@ def choose_reminder(
 def _recurrence_keys(covered: list[InvoiceAssessment], past_actions: PastActions) -> tuple[tuple[str, str], ...]:
     """Return what tells a step from the same one before it: the promise it is about, or the due date now in force."""
     keys = [
-        (each.invoice.id, each.broken_promise_key or past_actions.recurrence_key(each.invoice, each.email_step))
+        (each.invoice.id, each.email_recurrence_key or past_actions.recurrence_key(each.invoice, each.email_step))
         for each in covered
         if each.email_step is not None
     ]
@@ -64,9 +64,9 @@ def _recurrence_keys(covered: list[InvoiceAssessment], past_actions: PastActions
 
 
 def _is_alike(assessment: InvoiceAssessment, lead: InvoiceAssessment) -> bool:
-    """Return whether one email can be about both: a request for a certificate is none for payment."""
-    steps = (assessment.email_step, lead.email_step)
-    return steps[0] == steps[1] or Step.WITHHOLDING_CERTIFICATE not in steps
+    """Return whether one email can be about both: some texts say nothing about other invoices."""
+    steps = {assessment.email_step, lead.email_step}
+    return len(steps) == 1 or steps.isdisjoint({Step.WITHHOLDING_CERTIFICATE, Step.PAYMENT_RETURNED})
 
 
 def _urgency(assessment: InvoiceAssessment) -> tuple[int, date, str]:

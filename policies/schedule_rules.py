@@ -12,7 +12,14 @@ from policies.receivables import Segment, Size, Step
 SCHEDULED_STEPS = tuple(
     step
     for step in Step
-    if step not in (Step.THANK_YOU, Step.WITHHOLDING_CERTIFICATE, Step.DISPUTE_RAISED, Step.PROMISE_BROKEN)
+    if step
+    not in (
+        Step.THANK_YOU,
+        Step.WITHHOLDING_CERTIFICATE,
+        Step.DISPUTE_RAISED,
+        Step.PROMISE_BROKEN,
+        Step.PAYMENT_RETURNED,
+    )
 )  # the steps whose tables hold days
 CONTACT_STEPS = (
     Step.BEFORE_DUE,

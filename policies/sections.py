@@ -282,6 +282,12 @@ class Promises(Section):
         return frozenset(CELLS) if self.kind is StepKind.CALL else self.by_call
 
 
+class ReturnedPayments(Section):
+    """How long a mistake can be corrected before a customer is told that a payment came back."""
+
+    business_days: Annotated[int, Reads(whole_number(0, 30))]
+
+
 class Replies(Section):
     """How long reminders pause after a customer's reply."""
 
@@ -315,6 +321,7 @@ class Sections(Section):
     thank_you: ThankYou
     dispute_raised: Disputes
     promise_broken: Promises
+    payment_returned: ReturnedPayments
     replies: Replies
     digest: Digest
     payment_instructions: Annotated[PerCurrency[str], Reads(_per_currency(lines_of_text(12, 800)))]

@@ -71,7 +71,8 @@ def build_drafts(ledger_key: str, decision: CustomerDecision, statements: Sequen
         if isinstance(action, SendReminder):
             covered_invoices = [invoices[invoice_id] for invoice_id, _step in action.completed]
             recipients = recipients_of(customer, covered_invoices)
-            drafts.append(_reminder_draft(ledger_key, action, recipients, due))
+            paid = {each.id: plain(each.paid) for each in covered_invoices if each.paid > 0}
+            drafts.append(_reminder_draft(ledger_key, action, recipients, due, paid))
         elif isinstance(action, ChargeLateFee) and not action.invoice_month:
             drafts.append(_late_fee_draft(ledger_key, action, invoices[action.invoice_id]))
     return drafts + _combined_fee_drafts(ledger_key, decision, invoices)
@@ -95,7 +96,13 @@ def note_key(entry_key: str, invoice_id: str) -> str:
     return f"{entry_key}:note:{invoice_id}"
 
 
-def _reminder_draft(ledger_key: str, action: SendReminder, recipients: Recipients, due: Mapping[str, Decimal]) -> Draft:
+def _reminder_draft(
+    ledger_key: str,
+    action: SendReminder,
+    recipients: Recipients,
+    due: Mapping[str, Decimal],
+    paid: dict[str, Decimal],
+) -> Draft:
     lead, step = action.completed[0]
     recurrence_keys = dict(action.recurrence_keys)
     suffix = f":{recurrence_keys[lead]}" if lead in recurrence_keys else ""
@@ -117,6 +124,7 @@ def _reminder_draft(ledger_key: str, action: SendReminder, recipients: Recipient
             due={invoice_id: due[invoice_id] for invoice_id in action.listed if invoice_id in due},
             suspension_on=action.suspension_on,
             recurrence_keys=recurrence_keys,
+            paid=paid,
         ),
     )
 

@@ -15,6 +15,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
+from connector.db.money import to_e4
 from connector.db.tables import CompletedStep, Connection, InvoiceRow, OutboxEntry, Task
 from connector.outbox.drafts import Draft, note_key
 from connector.outbox.payloads import (
@@ -163,6 +164,7 @@ def completed_steps(entry: OutboxEntry, *, at: datetime, on: date) -> Iterator[C
     if not isinstance(payload, EmailPayload | OwnerEmailPayload | LateFeePayload):
         return
     recurrence_keys = {} if isinstance(payload, OwnerEmailPayload) else payload.recurrence_keys
+    paid = payload.paid if isinstance(payload, EmailPayload) else {}
     items = payload.items if isinstance(payload, OwnerEmailPayload) else ()
     customers = {invoice_id: item.customer for item in items for invoice_id in invoice_ids(item.completed)}
     for invoice_id, step in payload.completed:
@@ -175,6 +177,7 @@ def completed_steps(entry: OutboxEntry, *, at: datetime, on: date) -> Iterator[C
             currency=entry.currency,
             completed_at=at,
             completed_on=on,
+            acknowledged_e4=to_e4(paid[invoice_id]) if invoice_id in paid else None,
         )
 
 

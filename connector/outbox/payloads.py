@@ -28,7 +28,8 @@ class EmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
     """An email to a customer.
 
     ``listed`` are the ids of the invoices in its table, ``due`` the amounts due on them, ``recurrence_keys`` tell
-    apart the times a step recurs for an invoice (a broken promise: its date).
+    apart the times a step recurs for an invoice (a broken promise: its date). ``paid`` is the money received for the
+    invoices it is about, which it thanks for.
     """
 
     to: tuple[str, ...]
@@ -38,6 +39,7 @@ class EmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
     due: dict[str, Decimal] = {}
     suspension_on: date | None = None
     recurrence_keys: dict[str, str] = {}
+    paid: dict[str, Decimal] = {}
 
     @property
     def recipients(self) -> tuple[str, ...]:

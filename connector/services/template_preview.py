@@ -95,6 +95,8 @@ def _fill_missing_facts(facts: EmailFacts, invoice: Invoice, today: date) -> Ema
         return replace(facts, discount=Discount(invoice.due * 0, today))
     if facts.step is Step.PROMISE_BROKEN and facts.promised_on is None:
         return replace(facts, promised_on=today)
+    if facts.step is Step.PAYMENT_RETURNED and facts.thanked_on is None:
+        return replace(facts, thanked_on=today)
     if facts.step is Step.THANK_YOU and not facts.paid:
         return replace(facts, paid=[PaidLine(invoice.number, invoice.total, today)])
     return facts

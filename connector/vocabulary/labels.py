@@ -63,6 +63,7 @@ _STEPS: dict[str, str] = {
     Step.HAND_OFF_REVIEW: "Collections or write-off review",
     Step.DISPUTE_RAISED: "Dispute review",
     Step.PROMISE_BROKEN: "Broken promise follow-up",
+    Step.PAYMENT_RETURNED: "Returned payment notice",
 }
 _STEP_KINDS: dict[str, str] = {
     StepKind.EMAIL: "Email to the customer",
@@ -201,6 +202,7 @@ _TASK_CODES: dict[str, str] = {
     TaskCode.DISPUTE_RAISED: "Dispute raised",
     TaskCode.DISPUTE_REVIEW: "Dispute review",
     TaskCode.PROMISE_BROKEN: "Broken promise to pay",
+    TaskCode.PAYMENT_RETURNED: "Payment came back",
     TaskCode.PLAN_BROKEN: "Broken payment plan",
     TaskCode.APPLY_CREDIT: "Apply credit",
     TaskCode.AUTO_REPLY: "Automatic reply",
@@ -346,6 +348,7 @@ _HOLD_CODES: dict[str, str] = {
     HoldCode.DISPUTED: "Disputed",
     HoldCode.PROMISED: "Promise to pay",
     HoldCode.PAYMENT_PLAN: "Payment plan",
+    HoldCode.PAYMENT_RETURNED: "Payment came back",
     HoldCode.PAUSED: "Reminders paused",
     HoldCode.OPTED_OUT: "Customer opted out of emails",
     HoldCode.LEDGER_REMINDERS: "Accounting system sends reminders",

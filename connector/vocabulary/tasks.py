@@ -42,8 +42,9 @@ class TaskCode(StrEnum):
     DISPUTE_REVIEW = "dispute_review"
     PROMISE_BROKEN = "promise_broken"
     PLAN_BROKEN = "plan_broken"
-    # Money that is not applied yet
+    # Money
     APPLY_CREDIT = "apply_credit"
+    PAYMENT_RETURNED = "payment_returned"
     # What customers and email systems report
     REPLY = "reply"
     AUTO_REPLY = "auto_reply"

@@ -128,6 +128,13 @@ class Bookkeeper:
             changed = {"sparse": True, "Line": [*entry.body["Line"], line]}
             return dict(writes.update(self._get_ledger(), entry, changed).body)
 
+    def move_payment(self, payment: str, invoice: str) -> JsonObject:
+        """Apply a whole payment to another invoice instead: so returned cheques are recorded, among others."""
+        with self._lock:
+            entry = self._get_ledger().get("Payment", payment)
+            line = application_line("Invoice", self._invoice(invoice).number, entry.body["TotalAmt"])
+            return dict(writes.update(self._get_ledger(), entry, {"sparse": True, "Line": [line]}).body)
+
     def delete_payment(self, payment: str) -> JsonObject:
         """Delete a payment: the invoices it paid are open again."""
         with self._lock:

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 import pytest
 
+from connector.arrangements import tasks
+from connector.db.engine import reading
 from connector.services.explain import InvoiceExplanation, explain
 from connector.vocabulary import RunOutcome
 from tests.connector.scenario import NOON, Scenario, ScenarioFactory, days
@@ -166,3 +168,88 @@ def test_an_invoice_with_a_total_of_0_is_not_called_paid(quickbooks: Scenario) -
     assert quickbooks.run().outcome is RunOutcome.OK
     assert texts(quickbooks) == []
     assert reason(quickbooks) == "Its total is GBP 0.00: nothing is owed."
+
+
+def open_tasks(scenario: Scenario) -> list[tuple[str, str]]:
+    with reading(scenario.app.engine) as session:
+        return [(task.code, task.text) for task in tasks.find_tasks(session, scenario.connection)]
+
+
+def sent_steps(scenario: Scenario) -> list[str]:
+    return [entry.step for entry in reversed(scenario.outbox("done")) if entry.kind == "email"]
+
+
+def test_a_payment_that_came_back_after_the_thank_you_is_a_task_first_and_then_an_email_of_its_own(
+    late_customer: Scenario,
+) -> None:
+    late_customer.run()
+    late_customer.pass_days(5)
+    late_customer.company.pay(late_customer.number)
+    late_customer.run()
+    assert sent_steps(late_customer) == ["past_due", "thank_you"]
+    late_customer.pass_days(14)
+    late_customer.company.delete_payment(late_customer.number)
+    late_customer.run()
+    [(code, text)] = open_tasks(late_customer)
+    assert code == "payment_returned"
+    assert "The payment of GBP 1,200.00 that the customer was thanked for on 15 Jun 2026" in text
+    assert explained(late_customer).decision.code == "payment_returned"  # type: ignore[union-attr]
+    late_customer.run_for_days(3)
+    assert sent_steps(late_customer) == ["past_due", "thank_you"]  # a mistake can still be corrected
+    late_customer.run_for_days(9)
+    assert sent_steps(late_customer)[:3] == ["past_due", "thank_you", "payment_returned"]
+    returned = texts(late_customer)[2]
+    assert "On 15 June 2026 we thanked you for your payment" in returned
+    assert "£1,200.00 is outstanding again" in returned
+    late_customer.run_for_days(14)
+    assert sent_steps(late_customer).count("payment_returned") == 1
+    assert sent_steps(late_customer)[3] == "second_notice"  # reminders continue where they stopped
+    assert len([each for each in open_tasks(late_customer) if each[0] == "payment_returned"]) == 1
+
+
+def test_a_payment_that_is_entered_again_in_time_is_never_mentioned_to_the_customer(customer: Scenario) -> None:
+    customer.company.pay(customer.number)
+    customer.run()
+    customer.pass_days(2)
+    customer.company.delete_payment(customer.number)
+    customer.run()
+    assert [code for code, _ in open_tasks(customer)] == ["payment_returned"]
+    customer.company.pay(customer.number)
+    customer.run_for_days(20)
+    assert sent_steps(customer) == ["thank_you"]
+    assert open_tasks(customer) == []
+
+
+def test_a_part_payment_that_was_thanked_for_and_came_back_is_noticed_as_well(late_customer: Scenario) -> None:
+    late_customer.company.pay(late_customer.number, "500.00")
+    late_customer.run()
+    assert "Thank you for your part payment" in texts(late_customer)[0]
+    late_customer.pass_days(3)
+    late_customer.company.delete_payment(late_customer.number)
+    late_customer.run()
+    [(code, text)] = open_tasks(late_customer)
+    assert code == "payment_returned"
+    assert "The payment of GBP 500.00" in text
+
+
+def test_an_invoice_that_was_raised_after_the_thank_you_is_no_returned_payment(quickbooks: Scenario) -> None:
+    simulator = quickbooks.company.simulator
+    quickbooks.company.pay(quickbooks.number)
+    quickbooks.run()
+    line = simulator.find(quickbooks.number)["Line"][0]
+    simulator.edit(quickbooks.number, Line=[{**line, "Amount": Decimal("1250.00")}])
+    quickbooks.run()
+    assert open_tasks(quickbooks) == []
+    assert explained(quickbooks).decision.code != "payment_returned"  # type: ignore[union-attr]
+
+
+def test_a_returned_cheque_moved_to_another_invoice_is_noticed(quickbooks: Scenario) -> None:
+    """Intuit's own instruction: the payment stays and is linked to something else."""
+    simulator = quickbooks.company.simulator
+    payment = simulator.pay(quickbooks.number)
+    quickbooks.run()
+    charge = quickbooks.company.invoice("Ashdown Ltd", "1200.00", due_on=days(30), on=days(1))
+    simulator.move_payment(payment["Id"], charge)
+    quickbooks.pass_days(1)
+    quickbooks.run()
+    assert [code for code, _ in open_tasks(quickbooks)] == ["payment_returned"]

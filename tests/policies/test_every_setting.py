@@ -241,6 +241,24 @@ CHANGES: dict[str, tuple[str, str, Case]] = {
     ),
     "promise_broken.by_call": ("", '[promise_broken]\nby_call = ["established small"]', _PROMISE),
     "promise_broken.business_days": ("", "[promise_broken]\nbusiness_days = 2", _PROMISE),
+    "payment_returned.business_days": (
+        "",
+        "[payment_returned]\nbusiness_days = 1",
+        decided(
+            overdue_invoice(5),
+            past_actions=(
+                sent_email(Step.THANK_YOU, MONDAY - timedelta(days=20), acknowledged=Decimal(100)),
+                PastAction(
+                    Step.PAYMENT_RETURNED,
+                    "i1",
+                    at(MONDAY - timedelta(days=3)),
+                    MONDAY - timedelta(days=3),
+                    is_contact=False,
+                    recurrence_key=f"{MONDAY - timedelta(days=20)} task",
+                ),
+            ),
+        ),
+    ),
     "late_fees.enabled": ("", FEES, late()),
     "late_fees.approval": (FEES, AUTOMATIC, late()),
     "late_fees.terms_agreed_on": ("[late_fees]\nenabled = true", FEES, late()),

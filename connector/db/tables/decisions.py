@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, Column, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from connector.db.tables.columns import enum_column, instant_column, text_column
+from connector.db.tables.columns import enum_column, instant_column, money_column, text_column
 from connector.vocabulary import OutboxKind, OutboxState, TaskCode, TaskState
 from policies.decisions import DecisionKind
 from policies.receivables import Step
@@ -114,6 +114,7 @@ class CompletedStep(SQLModel, table=True):
     task_id: int | None = None
     completed_at: datetime = instant_column(nullable=False)
     completed_on: date
+    acknowledged_e4: int | None = money_column(None)  # the money that the email thanked for
     __table_args__ = (
         ForeignKeyConstraint(["connection_id", "outbox_id"], ["outbox.connection_id", "outbox.id"]),
         ForeignKeyConstraint(["connection_id", "task_id"], ["task.connection_id", "task.id"]),

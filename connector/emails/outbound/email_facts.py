@@ -111,6 +111,7 @@ class EmailFacts:
     discount: Discount | None = None
     suspension_on: date | None = None
     promised_on: date | None = None
+    thanked_on: date | None = None
     instalments_max: int = 3
     paid: Sequence[PaidLine] = ()
     payment_instructions: str = ""

@@ -80,10 +80,19 @@ def build_facts(
         fee=fee_warning(policy, statement, about, planned.step, today),
         discount=next((invoice.discount for invoice in about if invoice.discount), None),
         suspension_on=planned.suspension_on,
+        thanked_on=_last_thanked_on(statement, about),
         promised_on=max((invoice.promised_on for invoice in about if invoice.promised_on), default=None),
         paid=[PaidLine(each.number, each.paid, each.last_paid_on or today) for each in about if each.paid > 0]
         if is_thank_you
         else (),
+    )
+
+
+def _last_thanked_on(statement: Statement, about: Sequence[Invoice]) -> date | None:
+    """Return when the customer was last thanked for a payment of these invoices."""
+    ids = {invoice.id for invoice in about}
+    return max(
+        (each.on for each in statement.past_actions if each.acknowledged and each.invoice_id in ids), default=None
     )
 
 

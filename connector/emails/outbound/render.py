@@ -41,6 +41,7 @@ EMAIL_STEPS = (
     Step.FINAL_NOTICE,
     Step.PROMISE_BROKEN,
     Step.WITHHOLDING_CERTIFICATE,
+    Step.PAYMENT_RETURNED,
     Step.THANK_YOU,
     Step.NOTIFY_OWNER,
 )
@@ -158,6 +159,8 @@ def _missing_fact(facts: EmailFacts) -> str:
         return "the date from which deliveries are suspended"
     if facts.step is Step.PROMISE_BROKEN and facts.promised_on is None:
         return "the date that was promised"
+    if facts.step is Step.PAYMENT_RETURNED and facts.thanked_on is None:
+        return "the date on which the customer was thanked for the payment"
     unknown = set(facts.about) - {line.number for line in facts.invoices}
     if unknown:
         return f"the invoices {', '.join(sorted(unknown))} among those it lists"

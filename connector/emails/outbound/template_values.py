@@ -99,6 +99,7 @@ class EmailTexts:
             "discounted_amount": self._format_money(due - discount),
             "discount_until": self.language.format_date(facts.discount.ends_on) if facts.discount else "",
             "suspension_on": self.language.format_date(facts.suspension_on),
+            "thanked_on": self.language.format_date(facts.thanked_on),
             "promised_on": self.language.format_date(facts.promised_on),
             "instalments": str(facts.instalments_max),
             "amount_paid": self._format_money(sum((line.paid for line in facts.paid), Decimal(0))),

@@ -274,6 +274,7 @@ def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction
         recurrence_key=row.recurrence_key,
         fee_amount=Decimal(fee.amounts[row.invoice_id]) if fee and row.invoice_id in fee.amounts else None,
         fee_outcome=fee.outcome if fee else None,
+        acknowledged=None if row.acknowledged_e4 is None else from_e4(row.acknowledged_e4),
     )
 
 

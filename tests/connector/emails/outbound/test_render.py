@@ -177,6 +177,7 @@ def test_a_final_notice_has_its_date_everywhere(facts_for: FactsFor) -> None:
         (Step.FINAL_NOTICE, {"suspension_on": None}, "date from which"),
         (Step.DISCOUNT_ENDING, {"discount": None}, "discount"),
         (Step.PROMISE_BROKEN, {"promised_on": None}, "promised"),
+        (Step.PAYMENT_RETURNED, {"thanked_on": None}, "thanked"),
         (Step.PAST_DUE, {"invoices": ()}, "invoice"),
         (Step.PAST_DUE, {"to": ()}, "no email address"),
         (Step.PAST_DUE, {"to": ("a@b.example\r\nBcc: c@d.example",)}, "not an email address"),

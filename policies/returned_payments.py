@@ -1,0 +1,112 @@
+"""Payments that came back: an email thanked for a payment that the invoice no longer has.
+
+It was deleted, returned by the bank or applied elsewhere. The account owner gets a task first, and some days to correct
+a mistake; then the customer is told in an email of its own, and reminders continue a week later where they stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from policies.calendar import add_business_days
+from policies.decisions import CreateTask, HoldCode
+from policies.formatting import format_amount, format_date
+from policies.past_actions import PastActions
+from policies.receivables import Invoice, InvoiceStatus, Step
+from policies.schedule_rules import MIN_WARNING_DAYS
+from policies.statement_context import Hold, StatementContext
+
+if TYPE_CHECKING:
+    from policies.invoice_assessment import InvoiceAssessment
+
+TASK_CODE = "payment_returned"
+TASK_SUFFIX = " task"  # of the recurrence key of a task; the email's is the date of the thanks alone
+_NO_TASK_CODES = frozenset(
+    {HoldCode.NOTHING_OWED, HoldCode.ERASED, HoldCode.STALE_DATA, HoldCode.UNAPPLIED_CREDIT}
+)  # with unapplied credit the money is there, and that hold says so
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnedPayment:
+    """What came back of the money that an email of ``thanked_on`` named, and what has been done about it."""
+
+    amount: Decimal
+    thanked_on: date
+    tell_on: date
+    task_on: date | None
+    told_on: date | None
+
+    @property
+    def recurrence_key(self) -> str:
+        """The key that tells this return from another one."""
+        return self.thanked_on.isoformat()
+
+
+def find_returned_payment(
+    context: StatementContext, invoice: Invoice, past_actions: PastActions
+) -> ReturnedPayment | None:
+    """Return the payment of an open invoice that came back; None where all that was thanked for is still there."""
+    acknowledged = past_actions.acknowledged.get(invoice.id)
+    if acknowledged is None or invoice.status is not InvoiceStatus.OPEN:
+        return None
+    covered = context.credit_coverage.get(invoice.id, Decimal(0))  # money that is there, but not applied
+    missing = min(acknowledged.amount - invoice.paid, invoice.due) - covered
+    if missing <= 0:
+        return None
+    key = acknowledged.on.isoformat()
+    done = past_actions.returned_payments.get(invoice.id, {})
+    task_on = done.get(key + TASK_SUFFIX)
+    company, policy = context.statement.company, context.policy
+    tell_on = add_business_days(
+        task_on or context.today,
+        policy.payment_returned.business_days,
+        company.country,
+        policy.send_window,
+        context.calendar,
+    )
+    return ReturnedPayment(missing, acknowledged.on, tell_on, task_on, done.get(key))
+
+
+def hold_for(context: StatementContext, invoice: Invoice, returned: ReturnedPayment) -> Hold | None:
+    """Return the hold before the customer is told, and for a week after it."""
+    what = f"{_describe(invoice, returned)} is no longer applied to it"
+    if returned.told_on is None:
+        if context.today >= returned.tell_on and returned.task_on is not None:
+            return None
+        return Hold(f"{what}. Reminders wait, so that a mistake can be corrected.", returned.tell_on)
+    resumes_on = returned.told_on + timedelta(days=MIN_WARNING_DAYS)
+    if context.today >= resumes_on:
+        return None
+    return Hold(f"{what}. The customer was told on {format_date(returned.told_on)}.", resumes_on)
+
+
+def returned_payment_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:
+    """Yield one task for each payment that came back."""
+    for each in assessments:
+        returned, context = each.returned, each.context
+        if returned is None or returned.task_on is not None or each.hold_code in _NO_TASK_CODES:
+            continue
+        due = format_amount(each.invoice.due, each.invoice.currency)
+        text = (
+            f"{each.number}: {_describe(each.invoice, returned)} is no longer applied to it: it was deleted, returned "
+            f"by the bank or applied elsewhere. {due} is open. Correct it in the accounting system if that is a "
+            f"mistake; otherwise the customer is told on {format_date(returned.tell_on)}."
+        )
+        yield CreateTask(
+            customer_id=context.statement.customer.id,
+            step=Step.PAYMENT_RETURNED,
+            code=TASK_CODE,
+            invoice_ids=(each.invoice.id,),
+            due_on=context.today,
+            reason=text,
+            recurrence_key=returned.recurrence_key + TASK_SUFFIX,
+        )
+
+
+def _describe(invoice: Invoice, returned: ReturnedPayment) -> str:
+    amount = format_amount(returned.amount, invoice.currency)
+    return f"The payment of {amount} that the customer was thanked for on {format_date(returned.thanked_on)}"
