@@ -29,30 +29,53 @@ def is_reached(on: date | None, zone: str, now: datetime) -> bool:
 class HolidayCalendar:
     """Public holidays by region, from the ``holidays`` package: what ``policies.calendar`` asks for."""
 
-    def holiday_name(self, place: str, on: date) -> str:
+    def holiday_name(self, place: str, on: date, *, any_region: bool = False) -> str:
         """Return the name of the public holiday, "" on an ordinary day and in an unknown country.
 
         ``place`` is a country or a region of it (``AU-VIC``). Without a region the most populous one counts, because
-        national lists lack days that nearly everybody has off, like Easter Monday in England.
+        national lists lack days that nearly everybody has off, like Easter Monday in England; with ``any_region``
+        every one of them.
         """
         country, _, region = place.partition("-")
-        return _holidays(country_code(country) or country, region, on.year).get(on, "")
+        code = country_code(country) or country
+        name = _holidays(code, region, on.year).get(on, "")
+        return name or (_regional_holidays(code, on.year).get(on, "") if any_region and not region else "")
 
 
 @lru_cache(maxsize=512)
 def _holidays(code: str, region: str, year: int) -> Mapping[date, str]:
-    from holidays import country_holidays  # noqa: PLC0415 - half a second that only decisions need
-
-    def read(subdivision: str | None) -> dict[date, str]:
-        return dict(country_holidays(code, subdiv=subdivision, years=year, language="en_US").items())
-
-    try:
-        regions = country_holidays(code).subdivisions
-    except NotImplementedError:  # a country the package does not know
+    regions = _list_regions(code)
+    if regions is None:
         return {}
     region = region or _MOST_POPULOUS.get(code, "")
     if region in regions or not regions:
-        return read(region or None)
+        return _load_holidays(code, region or None, year)
     # A national list may lack a day that every region lists on its own.
-    lists = [read(each) for each in regions]
-    return read(None) | {on: name for on, name in lists[0].items() if all(on in each for each in lists)}
+    lists = [_load_holidays(code, each, year) for each in regions]
+    every = {on: name for on, name in lists[0].items() if all(on in each for each in lists)}
+    return _load_holidays(code, None, year) | every
+
+
+@lru_cache(maxsize=512)
+def _regional_holidays(code: str, year: int) -> Mapping[date, str]:
+    """Return the holidays of all regions of a country together."""
+    found: dict[date, str] = {}
+    for region in _list_regions(code) or ():
+        found |= _load_holidays(code, region, year)
+    return found
+
+
+def _list_regions(code: str) -> tuple[str, ...] | None:
+    """List the regions of a country, as the package names them; ``None`` for a country it does not know."""
+    from holidays import country_holidays  # noqa: PLC0415 - half a second that only decisions need
+
+    try:
+        return tuple(country_holidays(code).subdivisions)
+    except NotImplementedError:
+        return None
+
+
+def _load_holidays(code: str, region: str | None, year: int) -> dict[date, str]:
+    from holidays import country_holidays  # noqa: PLC0415 - as above
+
+    return dict(country_holidays(code, subdiv=region, years=year, language="en_US").items())

@@ -17,15 +17,18 @@ _DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"
 class Calendar(Protocol):
     """Public holidays by country and region."""
 
-    def holiday_name(self, place: str, on: date) -> str:
-        """Return the public holiday on a day in a country or a region of it (``AU-VIC``); "" if none is known."""
+    def holiday_name(self, place: str, on: date, *, any_region: bool = False) -> str:
+        """Return the public holiday on a day in a country or a region of it (``AU-VIC``); "" if none is known.
+
+        With ``any_region``, a country has the holidays of all its regions.
+        """
         ...
 
 
 class NoHolidays:
     """A calendar without public holidays."""
 
-    def holiday_name(self, place: str, on: date) -> str:
+    def holiday_name(self, place: str, on: date, *, any_region: bool = False) -> str:
         """Return ""."""
         return ""
 

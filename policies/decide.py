@@ -12,6 +12,7 @@ from policies.decisions import Action, ChargeLateFee, CustomerDecision, Decision
 from policies.formatting import STEP_NAMES, format_date, step_title
 from policies.invoice_assessment import InvoiceAssessment
 from policies.past_actions import PastActions
+from policies.payable_dates import with_payable_dates
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, PastAction, Statement, Step
 from policies.returned_payments import ReturnedPayment
@@ -53,6 +54,7 @@ def decide(
         return CustomerDecision("", (), ())
     today = now.astimezone(find_time_zone(statements[0].company.time_zone)).date()
     policy = policy.policy_for(statements[0].customer, today)
+    statements = [with_payable_dates(statement, policy, calendar) for statement in statements]
     day = _build_day_context(statements, policy, now, calendar)
     assessments = [each for statement in statements for each in _assess_statement(statement, day)]
 

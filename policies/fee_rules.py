@@ -72,6 +72,13 @@ class FeeInvoicing(StrEnum):
     MONTHLY = "monthly"  # one invoice a month for all fees of a customer in a currency
 
 
+class WeekendDueDate(StrEnum):
+    """Until when an invoice that is due on a weekend or public holiday is paid in time."""
+
+    STAYS = "stays"  # until that day
+    NEXT_BUSINESS_DAY = "next_business_day"
+
+
 def _rate_date(key: str) -> date:
     try:
         return date.fromisoformat(key)
@@ -140,6 +147,7 @@ class LateFees(Section):
     compound: Annotated[bool, Reads(switch)]
     minimum: Annotated[Amounts, Reads(_AMOUNTS)]
     maximum: Annotated[Amounts, Reads(_AMOUNTS)]
+    due_on_weekend: Annotated[WeekendDueDate, Reads(one_of(WeekendDueDate))]
     grace_days: Annotated[int, Reads(whole_number(0, 365))]
     cap_percent: Annotated[Decimal, Reads(number(100))]
     max_annual_percent: Annotated[Decimal, Reads(number(1000))]

@@ -78,14 +78,22 @@ class InvoiceAssessment:
     def describe_balance(self) -> str:
         """Return how much is due and since when, as part of a sentence."""
         invoice, today = self.invoice, self.context.today
-        due_on = invoice.due_on or self.started_on
+        due_on = invoice.payable_until_on or invoice.due_on or self.started_on
         days_late = (today - due_on).days
         amount = format_amount(invoice.due, invoice.currency)
         covered = self.context.credit_coverage.get(invoice.id)
         if covered:
             amount += f" (less {format_amount(covered, invoice.currency)} of unapplied credit)"
+        when = f"{format_date(due_on)}{self._moved_note()}"
         if days_late > 0:
-            return f"{amount} was due on {format_date(due_on)}, {format_days(days_late)} ago"
+            return f"{amount} was due on {when}, {format_days(days_late)} ago"
         if days_late == 0:
-            return f"{amount} is due today"
-        return f"{amount} is due on {format_date(due_on)}, in {format_days(-days_late)}"
+            return f"{amount} is due today{self._moved_note()}"
+        return f"{amount} is due on {when}, in {format_days(-days_late)}"
+
+    def _moved_note(self) -> str:
+        """Return why the invoice is due later than its own date says; "" where it is not."""
+        due_on = self.invoice.due_on
+        if self.invoice.payable_until_on is None or due_on is None:
+            return ""
+        return f" ({format_date(due_on)} is not a business day)"

@@ -226,6 +226,9 @@ class Invoice:
     ``emails``, ``cc_emails`` and ``bcc_emails`` are to whom this very invoice goes; without ``emails`` it goes to the
     customer's addresses. ``invalid_emails`` are what stands there and is no address.
 
+    ``payable_until_on`` is the last date on which it is paid in time, where that is later than ``due_on``, which is not
+    a business day (``payable_dates.py``).
+
     ``known_on`` is set where the customer cannot have known of the invoice, or of so early a due date, before: it was
     entered, approved, sent or reopened on that day, or its due date was moved forward. ``due_changed_on`` is when its
     due date last changed.
@@ -259,6 +262,7 @@ class Invoice:
     cc_emails: tuple[str, ...] = ()
     bcc_emails: tuple[str, ...] = ()
     invalid_emails: tuple[str, ...] = ()
+    payable_until_on: date | None = None
 
     def settled_by(self, kind: SettlementKind) -> Decimal:
         """Return how much of it was settled by payments, credits or journal entries."""

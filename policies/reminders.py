@@ -12,6 +12,7 @@ from policies.decisions import HoldCode, SendReminder
 from policies.formatting import STEP_NAMES, format_date, step_title
 from policies.invoice_assessment import InvoiceAssessment
 from policies.past_actions import PastActions
+from policies.payable_dates import common_business_day
 from policies.receivables import InvoiceStatus, Step
 from policies.recipients import has_recipient
 from policies.schedule import suspension_date
@@ -112,9 +113,14 @@ def _listed_invoices(
 
 
 def _suspension_on(covered: list[InvoiceAssessment], sends_on: date) -> date | None:
+    """Return the date a final notice names: a business day for the customer and for the company."""
     final_notices = (each for each in covered if each.email_step is Step.FINAL_NOTICE)
     dates = [suspension_date(each.schedule, each.invoice, sends_on) for each in final_notices]
-    return min((on for on in dates if on is not None), default=None)
+    on = min((on for on in dates if on is not None), default=None)
+    if on is None:
+        return None
+    context = covered[0].context
+    return common_business_day(on, {context.holiday_place, context.statement.company.country}, context.calendar)
 
 
 def reminder_reason(assessment: InvoiceAssessment, step: Step, send_slot: SendSlot) -> str:

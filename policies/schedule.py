@@ -98,8 +98,11 @@ class UpcomingStep(NamedTuple):
 
 
 def payable_on(invoice: Invoice) -> date:
-    """Return the last date on which an invoice is paid in time: the due date, but never before the invoice date."""
-    due_on, issued_on = invoice.due_on, invoice.issued_on
+    """Return the last date on which an invoice is paid in time: the due date, but never before the invoice date.
+
+    A due date that is not a business day may have moved on (``payable_dates.py``).
+    """
+    due_on, issued_on = invoice.payable_until_on or invoice.due_on, invoice.issued_on
     return due_on if due_on is not None and due_on > issued_on else issued_on  # hot: no call of max
 
 

@@ -21,10 +21,11 @@ from connector.emails.outbound.facts_builder import PlannedEmail, build_facts, b
 from connector.emails.outbound.ledger_documents import find_known_pay_link
 from connector.emails.outbound.statement_pdf import draw_statement
 from connector.emails.portal_links import PortalVisitor
-from connector.geo import today_in
+from connector.geo import HolidayCalendar, today_in
 from connector.languages import Language, browser_language, language_of
 from connector.plain_text import clean_lines, one_line, safe_link
 from connector.sync.mirror.pages import load_statements
+from policies.payable_dates import with_payable_dates
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement, Step
 from providers.mailer import Attachment
@@ -128,8 +129,9 @@ def _statement_facts(
     app: AppContext, session: Session, connection: Connection, statement: Statement, today: date
 ) -> EmailFacts:
     """Return the facts for a statement, as for an email that has one attached."""
-    planned = PlannedEmail("", Step.SECOND_NOTICE, statement.customer.emails, (), list_open_invoices(statement))
     policy = _find_policy(session, statement, today, connection.id or 0)
+    statement = with_payable_dates(statement, policy, HolidayCalendar())
+    planned = PlannedEmail("", Step.SECOND_NOTICE, statement.customer.emails, (), list_open_invoices(statement))
     owner = load_team(session, connection).owner_of(statement.customer.id)
     return build_facts(app.settings, connection, statement, policy, planned, today, lambda _id: "", owner)
 
@@ -140,9 +142,11 @@ def _find_policy(session: Session, statement: Statement, today: date, connection
 
 
 def _build_balance(session: Session, visitor: PortalVisitor, statement: Statement, today: date) -> CurrencyBalance:
+    policy = _find_policy(session, statement, today, visitor.connection_id)
+    statement = with_payable_dates(statement, policy, HolidayCalendar())
     invoices = sorted(list_open_invoices(statement), key=lambda each: (each.due_on or each.issued_on, each.number))
-    overdue = [each.due for each in invoices if each.due_on is not None and each.due_on < today]
-    instructions = _find_policy(session, statement, today, visitor.connection_id).payment_instructions
+    overdue = [each.due for each in invoices if each.due_on and (each.payable_until_on or each.due_on) < today]
+    instructions = policy.payment_instructions
     return CurrencyBalance(
         currency=statement.currency,
         invoices=tuple(_build_open_invoice(session, visitor, each, today) for each in invoices),

@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from policies.document import KeyPath, Table, parse_decimal, parse_toml, value_at
 from policies.document_editor import edit_document
-from policies.fee_rules import FeeKind, FeePreset
+from policies.fee_rules import FeeKind, FeePreset, WeekendDueDate
 from policies.policy import ReminderPolicy
 from policies.receivables import Size
 from policies.schedule_rules import SCHEDULED_STEPS
@@ -91,6 +91,7 @@ GROUPS = (
             Field("late_fees.amounts", "Flat fee by currency, for example EUR 15, USD 15", "amounts"),
             Field("late_fees.minimum", "Smallest fee, by currency", "amounts"),
             Field("late_fees.maximum", "Largest single fee, by currency", "amounts"),
+            Field("late_fees.due_on_weekend", "If due on a weekend or public holiday", "choice", tuple(WeekendDueDate)),
             Field("late_fees.grace_days", "Grace days"),
             Field("late_fees.cap_percent", "Cap for all fees on an invoice (percent)"),
             Field("late_fees.max_annual_percent", "Maximum annual rate (percent)"),

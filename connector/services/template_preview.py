@@ -17,9 +17,10 @@ from connector.emails.outbound.email_facts import EmailFacts, PaidLine
 from connector.emails.outbound.email_templates import TemplateError
 from connector.emails.outbound.facts_builder import PlannedEmail, build_facts, list_open_invoices
 from connector.emails.outbound.ledger_documents import KnownDocuments
-from connector.geo import today_in
+from connector.geo import HolidayCalendar, today_in
 from connector.services.invoices import find_invoice
 from connector.sync.mirror.pages import load_statements
+from policies.payable_dates import common_business_day, with_payable_dates
 from policies.receivables import Discount, Invoice, Statement, Step
 from policies.recipients import recipients_of
 from policies.schedule_rules import MIN_NOTICE_DAYS
@@ -47,6 +48,8 @@ def preview_email(
         today = today_in(connection.time_zone, app.now())
         policies = policy_store.get_active_policy(session, row.connection_id)
         policy = policies.for_customer(row.customer_id)[0].policy_for(statement.customer, today)
+        statement = with_payable_dates(statement, policy, HolidayCalendar())
+        invoice = next(each for each in statement.invoices if each.id == invoice.id)
         language = language or statement.customer.language
         if document:
             lines = email_templates.parse_document(document)
@@ -85,8 +88,15 @@ def _plan_email(statement: Statement, invoice: Invoice, step: Step, today: date)
         to=recipients_of(statement.customer, [invoice]).to or (PLACEHOLDER_ADDRESS,),
         about=[invoice],
         listed=list(listed.values()),
-        suspension_on=today + timedelta(days=MIN_NOTICE_DAYS) if step is Step.FINAL_NOTICE else None,
+        suspension_on=_suspension_on(statement, today) if step is Step.FINAL_NOTICE else None,
     )
+
+
+def _suspension_on(statement: Statement, today: date) -> date:
+    """Return a date for a final notice to name."""
+    customer, company = statement.customer, statement.company
+    places = {customer.holiday_place or customer.country or company.country, company.country}
+    return common_business_day(today + timedelta(days=MIN_NOTICE_DAYS), places, HolidayCalendar())
 
 
 def _fill_missing_facts(facts: EmailFacts, invoice: Invoice, today: date) -> EmailFacts:

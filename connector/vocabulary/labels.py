@@ -39,7 +39,7 @@ from connector.vocabulary import (
 from policies.agreements import AgreementTask
 from policies.decisions import DecisionKind, HoldCode
 from policies.exception_checks import ExceptionCode
-from policies.fee_rules import FeeApproval, FeeInvoicing, FeeKind, FeePreset
+from policies.fee_rules import FeeApproval, FeeInvoicing, FeeKind, FeePreset, WeekendDueDate
 from policies.receivables import CreditKind, FeeOutcome, InvoiceStatus, Segment, SettlementKind, Size, Step
 from policies.schedule import StepKind
 from policies.sections import Language, Origin, Tone
@@ -405,6 +405,10 @@ _FEE_KINDS: dict[str, str] = {
 }
 _FEE_APPROVALS: dict[str, str] = {FeeApproval.PERSON: "A user", FeeApproval.AUTOMATIC: "Automatic"}
 _FEE_INVOICINGS: dict[str, str] = {FeeInvoicing.PER_FEE: "One invoice per fee", FeeInvoicing.MONTHLY: "Monthly invoice"}
+_WEEKEND_DUE_DATES: dict[str, str] = {
+    WeekendDueDate.STAYS: "Due on that day",
+    WeekendDueDate.NEXT_BUSINESS_DAY: "Payable on the next business day",
+}
 _FEE_OUTCOMES: dict[str, str] = {FeeOutcome.WAIVED: "Waived", FeeOutcome.PAID: "Paid"}
 _FEE_STATES: dict[str, str] = {
     FeeState.DRAFT: "Draft",
@@ -449,6 +453,7 @@ _POLICY_CHOICES = {
     **_TONES,
     **_FEE_PRESETS,
     **_FEE_KINDS,
+    **_WEEKEND_DUE_DATES,
     **_FEE_APPROVALS,
     **_FEE_INVOICINGS,
     "mon": "Monday",
@@ -490,6 +495,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "fee_approval": _FEE_APPROVALS,
     "fee_invoicing": _FEE_INVOICINGS,
     "fee_kind": _FEE_KINDS,
+    "weekend_due_date": _WEEKEND_DUE_DATES,
     "fee_outcome": _FEE_OUTCOMES,
     "fee_preset": _FEE_PRESETS,
     "fee_state": _FEE_STATES,

@@ -44,13 +44,19 @@ NEW_CUSTOMER = replace(KNOWN_CUSTOMER, first_invoiced_on=MONDAY, paid_invoices=0
 
 
 class Holidays:
-    """A calendar with the given holidays: (country, date) to name."""
+    """A calendar with the given holidays: (country, date) to name; ``regional`` ones are not nationwide."""
 
-    def __init__(self, names: dict[tuple[str, date], str] | None = None) -> None:
+    def __init__(
+        self,
+        names: dict[tuple[str, date], str] | None = None,
+        regional: dict[tuple[str, date], str] | None = None,
+    ) -> None:
         self.names = names or {}
+        self.regional = regional or {}
 
-    def holiday_name(self, country: str, on: date) -> str:
-        return self.names.get((country, on), "")
+    def holiday_name(self, place: str, on: date, *, any_region: bool = False) -> str:
+        name = self.names.get((place, on), "")
+        return name or (self.regional.get((place, on), "") if any_region else "")
 
 
 NO_HOLIDAYS = Holidays()

@@ -70,6 +70,12 @@ def fee_cases() -> Iterator[FeeCase]:
     )
     moved = replace(overdue_balance("5000", add_months(jul, 1), "EUR"), issued_on=jul - timedelta(days=30))
     yield "EU, due date moved by one of two months", "eu", moved, add_months(jul, 2)
+    yield (
+        "Germany, 10,000 due on Saturday 13 June, one month",
+        "germany",
+        overdue_balance("10000", date(2026, 6, 13), "EUR"),
+        date(2026, 7, 15),
+    )
     yield "Canada, 1 % a month, three months", "canada", overdue_balance("2400", jul, "CAD"), add_months(jul, 3)
     yield (
         "Canada, half paid halfway through three months",
@@ -140,6 +146,8 @@ def test_the_figures_calculated_by_hand() -> None:
     # 5 and 11 of 31 days on 5000 at 10.4 %
     assert by_name["EU, a payment of day 5 is reversed on day 20 of a month"] == Decimal("22.79")
     assert by_name["EU, due date moved by one of two months"] == Decimal("44.16")
+    # payable until Monday 15 June: 16 days at 10.27 % and 14 at 10.52 %
+    assert by_name["Germany, 10,000 due on Saturday 13 June, one month"] == Decimal("85.37")
     assert by_name["Canada, 1 % a month, three months"] == Decimal("72.00")
 
 

@@ -28,11 +28,12 @@ from connector.emails.outbound.email_facts import EmailFacts
 from connector.emails.outbound.facts_builder import PlannedEmail, build_facts, build_invoice_line, list_open_invoices
 from connector.emails.outbound.ledger_documents import Documents
 from connector.emails.outbound.statement_pdf import draw_statement
-from connector.geo import today_in
+from connector.geo import HolidayCalendar, today_in
 from connector.outbox.payloads import EmailPayload, payload_as
 from connector.settings import is_publicly_reachable
 from connector.sync.mirror.pages import load_statements
 from connector.vocabulary import OutboxKind, OutboxState
+from policies.payable_dates import with_payable_dates
 from policies.receivables import Invoice, Statement, Step
 from providers.mailer import Attachment, Email
 
@@ -103,9 +104,11 @@ def _gather_facts(composing: Composing, documents: Documents, entry_id: int) -> 
         entry = session.get_one(OutboxEntry, entry_id)
         connection = session.get_one(Connection, connection_id)
         statement = _find_statement(app, session, connection, entry)
-        planned, today = _build_planned(entry, statement), today_in(connection.time_zone, app.now())
+        today = today_in(connection.time_zone, app.now())
         policies = policy_store.get_active_policy(session, connection_id)
         policy = policies.for_customer(entry.customer_id)[0].policy_for(statement.customer, today)
+        statement = with_payable_dates(statement, policy, HolidayCalendar())
+        planned = _build_planned(entry, statement)
         language = statement.customer.language
         template_lines = email_templates.find_custom_lines(session, connection_id, planned.step, language)
         custom_lines = (entry.custom_text or {}).get("lines", {})

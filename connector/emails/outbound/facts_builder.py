@@ -106,7 +106,7 @@ def build_invoice_line(
         due_on=invoice.due_on,
         total=invoice.total,
         due=invoice.due,
-        days_late=(today - invoice.due_on).days if invoice.due_on else 0,
+        days_late=(today - (invoice.payable_until_on or invoice.due_on)).days if invoice.due_on else 0,
         pay_link=pay_link,
         disputed=invoice.disputed_on is not None,
         paid=invoice.paid + (covered if is_money else 0),

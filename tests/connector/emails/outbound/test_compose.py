@@ -40,17 +40,17 @@ def run_for_days(scenario: Scenario, days: int) -> None:
         assert scenario.run().outcome == RunOutcome.OK
 
 
-def test_annual_interest_is_announced_with_its_rate_and_first_day(xero_scenario: Scenario) -> None:
+def test_annual_interest_is_announced_with_its_rate_and_the_date_it_is_charged(xero_scenario: Scenario) -> None:
     xero_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
     xero_scenario.set_policy(
         '[late_fees]\nenabled = true\npreset = "uk"\nterms_agreed_on = 2025-01-01\nunverified = []\n'
     )
     xero_scenario.go_live().run()
     [email] = emails_to_ashdown(xero_scenario)
-    assert "interest of 11.75% per year" in email.text
+    assert "interest of 11.75% per year, counted from the due date, will be charged" in email.text
     assert "per month" not in email.text
     assert "In addition, we will charge fixed compensation of £70.00 per invoice." in email.text
-    assert "from 18 June 2026" in email.text  # 14 days overdue, and a week after this warning
+    assert "still unpaid on 4 July 2026" in email.text  # the end of its first month
 
 
 def test_an_email_is_signed_by_the_account_owner_and_has_the_payment_instructions(xero_scenario: Scenario) -> None:
