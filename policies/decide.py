@@ -14,7 +14,7 @@ from policies.invoice_assessment import InvoiceAssessment
 from policies.past_actions import PastActions
 from policies.payable_dates import with_payable_dates
 from policies.policy import ReminderPolicy
-from policies.receivables import Invoice, PastAction, Statement, Step
+from policies.receivables import Customer, Invoice, PastAction, Statement, Step
 from policies.returned_payments import ReturnedPayment
 from policies.schedule import early_step_due, next_level, notify_owner_due, payable_on, task_step_due
 from policies.schedule_adjustments import adjust_schedule
@@ -90,8 +90,8 @@ def _build_day_context(
     place = customer.holiday_place or customer.country or company.country
     send_slot = find_send_slot(now, customer_zone, place, policy.send_window, calendar)
     sends_on = send_slot.at.astimezone(company_zone).date() if send_slot.at else today
-    invoices = (invoice for statement in statements for invoice in statement.invoices)
-    past_actions = PastActions.from_actions(_past_actions(statements), invoices)
+    invoices = [invoice for statement in statements for invoice in statement.invoices]
+    past_actions = PastActions.from_actions(_actions_that_count(statements, customer, invoices), invoices)
     return _DayContext(policy, now, today, calendar, past_actions, send_slot, sends_on)
 
 
@@ -100,6 +100,15 @@ def _past_actions(statements: Sequence[Statement]) -> Iterable[PastAction]:
     if len(statements) == 1:
         return statements[0].past_actions
     return dict.fromkeys(action for statement in statements for action in statement.past_actions)
+
+
+def _actions_that_count(
+    statements: Sequence[Statement], customer: Customer, invoices: Sequence[Invoice]
+) -> Iterable[PastAction]:
+    """Return the past actions without the undone tasks that took the place of an email that can now be sent."""
+    is_reachable = not customer.suppression_reason and any("@" in address for address in customer.emails)
+    reachable = {invoice.id for invoice in invoices if is_reachable or invoice.emails}
+    return (one for one in _past_actions(statements) if not (one.undone and one.invoice_id in reachable))
 
 
 def _assess_statement(statement: Statement, day: _DayContext) -> Iterable[InvoiceAssessment]:

@@ -92,6 +92,9 @@ def _refusal_reason(context: StatementContext, invoice: Invoice, past_actions: P
         return "the accounting system has charged one of its own on this invoice"
     warned_on = past_actions.warned_on.get(invoice.id)
     if warned_on is None:
+        refused_on = past_actions.refused_on.get(invoice.id)
+        if refused_on is not None:
+            return f"no past-due reminder has warned of it: the one of {format_date(refused_on)} was not delivered"
         return "no past-due reminder has warned of it yet"
     if (context.today - warned_on).days < MIN_WARNING_DAYS:
         return f"the warning was sent on {format_date(warned_on)}, less than {MIN_WARNING_DAYS} days ago"

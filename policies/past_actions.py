@@ -30,8 +30,9 @@ class PastActions:
 
     ``lapsed`` holds the steps about a due date that is no longer in force: they can be taken again. ``warned_on`` is
     the date of the first email after the due date, by invoice; ``manual_on`` holds the email steps that were handed
-    over as a task. ``acknowledged`` is the money last thanked for, by invoice; ``returned_payments`` holds what was
-    done about payments that came back, by invoice and recurrence key.
+    over as a task. ``refused_on`` is the date of the last email that reached nobody, by invoice. ``acknowledged`` is
+    the money last thanked for, by invoice; ``returned_payments`` holds what was done about payments that came back, by
+    invoice and recurrence key.
     """
 
     by_invoice: dict[str, dict[Step, date]] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class PastActions:
     manual_on: dict[str, dict[Step, date]] = field(default_factory=dict)
     fees: dict[str, dict[str, PastAction]] = field(default_factory=dict)
     lapsed: set[tuple[str, Step]] = field(default_factory=set)
+    refused_on: dict[str, date] = field(default_factory=dict)
     contact_days: tuple[date, ...] = ()
     thanked_on: date | None = None
     acknowledged: dict[str, Acknowledgement] = field(default_factory=dict)
@@ -52,11 +54,14 @@ class PastActions:
         contacts: dict[str, date] = {}
         for action in actions:
             invoice = invoices_by_id.get(action.invoice_id)
-            if invoice is not None and has_lapsed(action.step, action.on, invoice):
+            if action.refused:  # it completed nothing
+                last_on = index.refused_on.get(action.invoice_id, action.on)
+                index.refused_on[action.invoice_id] = max(action.on, last_on)
+            elif invoice is not None and has_lapsed(action.step, action.on, invoice):
                 index._add_lapsed(action)
             else:
                 index._add(action)
-            if action.step is Step.PROMISE_BROKEN and not action.is_contact:
+            if action.step is Step.PROMISE_BROKEN and not action.is_contact and not action.refused:
                 index._add_call(action, invoice)
             if action.acknowledged:
                 index._add_acknowledgement(Acknowledgement(action.on, action.acknowledged), action.invoice_id)

@@ -297,6 +297,10 @@ class PastAction:
 
     ``email_key`` groups the invoices that one email covered, so that it counts once towards the contact limits.
     ``unconfirmed`` marks an email whose delivery is unconfirmed; it counts as sent until a person decides otherwise.
+    ``refused`` marks an email that reached nobody: it completed no step and warned nobody. It is still a contact where
+    the address is not at fault, so that the step does not run again every hour.
+    ``undone`` marks a task in place of an email, for want of a working address, that nobody has done: as soon as the
+    customer can be emailed, its step is due again.
     ``recurrence_key`` tells actions of one step apart where it can recur: a fee's period, the date of a promise.
     ``fee_amount`` is the amount of a late fee, where it is known. ``acknowledged`` is the money that an email thanked
     for, in full or in part.
@@ -309,6 +313,8 @@ class PastAction:
     email_key: str = ""
     is_contact: bool = True
     unconfirmed: bool = False
+    refused: bool = False
+    undone: bool = False
     recurrence_key: str = ""
     fee_amount: Decimal | None = None
     fee_outcome: FeeOutcome | None = None

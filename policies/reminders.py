@@ -36,7 +36,8 @@ def choose_reminder(
     today, limits = due[0].context.today, due[0].context.policy.frequency
     if not past_actions.can_contact(today, limits):
         last_on, until_on = past_actions.contact_days[-1], past_actions.next_contact_on(today, limits)
-        text = f"The last email was sent on {format_date(last_on)}; the next can be sent on {format_date(until_on)}."
+        result = "was not delivered" if last_on in past_actions.refused_on.values() else "was sent"
+        text = f"The last email, of {format_date(last_on)}, {result}; the next can be sent on {format_date(until_on)}."
         return None, Postponement(text, until_on)
     if other := due[0].context.statement.customer.mailbox_taken_by:
         until_on = today + timedelta(days=limits.min_days_between)

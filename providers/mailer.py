@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import NamedTuple, Protocol
+
+
+class RefusalCause(StrEnum):
+    """What the refusal of an email is about. Only the first means that no more email should go to the address."""
+
+    ADDRESS = "address"  # it does not exist, or its owner wants no email
+    RECIPIENT = "recipient"  # the recipient's server or mailbox, for now
+    SENDER = "sender"  # our content, headers, reputation or quota
 
 
 @dataclass(frozen=True, slots=True)

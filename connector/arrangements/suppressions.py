@@ -50,6 +50,16 @@ def unsuppress(session: Session, addresses: Iterable[str]) -> None:
             session.delete(stored)
 
 
+def release(session: Session, address: str, reason: str) -> bool:
+    """Email an address again that was suppressed for this reason only; return whether it was."""
+    row = session.get(SuppressedAddress, address.strip().lower())
+    if row is None or row.reason != reason:
+        return False
+    unsuppress(session, [address])
+    session.execute(update(Connection).values(decision_fingerprint=""))
+    return True
+
+
 def check_recipients(ctx: RunContext, mailer: Mailer, entry_id: int) -> list[str]:
     """Check the recipients of an email that is about to be sent; return those that are suppressed, now stored as such.
 

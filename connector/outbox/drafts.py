@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,13 +67,14 @@ def build_drafts(ledger_key: str, decision: CustomerDecision, statements: Sequen
     invoices = {invoice.id: invoice for statement in statements for invoice in statement.invoices}
     due = {each.id: plain(each.due - covered) for each, covered in _with_coverage(statements)}
     customer = statements[0].customer
+    refused = Counter((each.invoice_id, each.step) for each in statements[0].past_actions if each.refused)
     drafts: list[Draft] = []
     for action in decision.actions:
         if isinstance(action, SendReminder):
             covered_invoices = [invoices[invoice_id] for invoice_id, _step in action.completed]
             recipients = recipients_of(customer, covered_invoices)
             paid = {each.id: plain(each.paid) for each in covered_invoices if each.paid > 0}
-            drafts.append(_reminder_draft(ledger_key, action, recipients, due, paid))
+            drafts.append(_reminder_draft(ledger_key, action, recipients, due, paid, refused))
         elif isinstance(action, ChargeLateFee) and not action.invoice_month:
             drafts.append(_late_fee_draft(ledger_key, action, invoices[action.invoice_id]))
     return drafts + _combined_fee_drafts(ledger_key, decision, invoices)
@@ -102,10 +104,14 @@ def _reminder_draft(
     recipients: Recipients,
     due: Mapping[str, Decimal],
     paid: dict[str, Decimal],
+    refused: Mapping[tuple[str, Step], int],
 ) -> Draft:
+    """Draft an email; ``refused`` counts the earlier ones of the same step that reached nobody."""
     lead, step = action.completed[0]
     recurrence_keys = dict(action.recurrence_keys)
     suffix = f":{recurrence_keys[lead]}" if lead in recurrence_keys else ""
+    if refused.get((lead, step)):
+        suffix += f":again{refused[lead, step]}"
     return Draft(
         key=f"{ledger_key}:email:{lead}:{step}{suffix}",
         kind=OutboxKind.EMAIL,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
@@ -27,6 +27,7 @@ from connector.outbox.payloads import (
     invoice_ids,
     load_payload,
 )
+from connector.outbox.released_steps import release_steps, release_undone_tasks
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, TaskCode
 from connector.vocabulary.labels import label
 
@@ -148,6 +149,8 @@ def mark_sending(session: Session, entry: OutboxEntry, *, at: datetime, on: date
     Raises ``StepAlreadyCompleted`` where one of its steps has been completed before.
     """
     entry.state, entry.dispatched_at, entry.attempts = OutboxState.SENDING, at, entry.attempts + 1
+    if entry.kind == OutboxKind.EMAIL:
+        release_undone_tasks(session, entry)
     for step in completed_steps(entry, at=at, on=on):
         step.outbox_id = entry.id
         session.add(step)
@@ -221,14 +224,14 @@ def mark_rejected(session: Session, entry: OutboxEntry, *, at: datetime, detail:
     """Record that the entry was not sent and will not be; its steps can be completed another way."""
     entry.state, entry.ended_at, entry.response = OutboxState.REJECTED, at, detail
     entry.resolved_by = resolved_by
-    _release_steps(session, entry)
+    release_steps(session, entry)
 
 
 def mark_planned(session: Session, entry: OutboxEntry, *, detail: str, send_after: datetime | None = None) -> None:
     """Take an entry back that certainly was not sent; it may be tried again from ``send_after`` on."""
     entry.state, entry.dispatched_at, entry.response = OutboxState.PLANNED, None, detail
     entry.send_after = send_after
-    _release_steps(session, entry)
+    release_steps(session, entry)
 
 
 def mark_unconfirmed(entry: OutboxEntry, *, at: datetime, detail: str) -> None:
@@ -309,7 +312,3 @@ def _build_note(entry: OutboxEntry, key: str, invoice_id: str, number: str, at: 
         run_id=entry.run_id,
         planned_at=at,
     )
-
-
-def _release_steps(session: Session, entry: OutboxEntry) -> None:
-    session.execute(delete(CompletedStep).where(col(CompletedStep.outbox_id) == entry.id))

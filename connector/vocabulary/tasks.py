@@ -57,3 +57,7 @@ class TaskCode(StrEnum):
     # What went wrong
     REJECTED = "rejected"
     UNREADABLE_DATA = "unreadable_data"
+
+
+# In place of an email, for want of a working address; once there is one, the email is due again.
+UNREACHABLE_CODES = (TaskCode.NO_EMAIL_ADDRESS, TaskCode.SUPPRESSED)

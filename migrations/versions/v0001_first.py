@@ -411,6 +411,7 @@ Table(
     Column("ended_at", _INSTANT),
     Column("reference", String, nullable=False),
     Column("delivery_status", String, nullable=False),
+    Column("refusal", String, nullable=False),
     Column("response", Text, nullable=False),
     Column("parent_id", Integer),
     Column("policy_version", Integer),
@@ -500,6 +501,7 @@ Table(
     Column("kind", String, nullable=False),
     Column("address", String, nullable=False),
     Column("reference", String, nullable=False),
+    Column("refusal", String, nullable=False),
     Column("at", _INSTANT, nullable=False),
     Column("received_at", _INSTANT, nullable=False),
 )

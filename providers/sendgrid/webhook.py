@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from providers.mailer import RefusalCause
 from providers.sendgrid.client import KEY_ARG
+from providers.sendgrid.refusals import bounce_cause, drop_cause
 
 SIGNATURE: Final = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP: Final = "X-Twilio-Email-Event-Webhook-Timestamp"
@@ -26,7 +28,8 @@ TIMESTAMP: Final = "X-Twilio-Email-Event-Webhook-Timestamp"
 DELIVERY_EVENTS: Final = (
     "processed", "deferred", "delivered", "blocked", "bounce", "dropped", "unsubscribe", "spamreport",
 )  # fmt: skip
-_EVENT_ALIASES: Final = {"group_unsubscribe": "unsubscribe"}
+RESUBSCRIBED: Final = "resubscribed"  # no delivery state: the recipient wants email again
+_EVENT_ALIASES: Final = {"group_unsubscribe": "unsubscribe", "group_resubscribe": RESUBSCRIBED}
 _PEM_LINE: Final = re.compile(r"-----[A-Z ]+-----")
 _TEXT_MAX = 300
 
@@ -34,7 +37,8 @@ _TEXT_MAX = 300
 class DeliveryEvent(msgspec.Struct, frozen=True):
     """A delivery event of an email.
 
-    ``suppresses_address`` means that SendGrid sends no more email to the address, for the given ``reason``.
+    ``refusal`` is what a failed delivery is about. ``suppresses_address`` means that no more email should go to the
+    address, for the given ``reason``. ``is_group`` marks a recipient's choice about one group of emails only.
     """
 
     id: str
@@ -45,6 +49,8 @@ class DeliveryEvent(msgspec.Struct, frozen=True):
     message_id: str = ""
     reason: str = ""
     suppresses_address: bool = False
+    refusal: RefusalCause | None = None
+    is_group: bool = False
 
 
 class WebhookError(Exception):
@@ -75,12 +81,13 @@ def parse_events(body: bytes) -> list[DeliveryEvent]:
 
 
 def _parse_event(raw: dict[str, Any]) -> DeliveryEvent | None:
-    kind = _text(raw, "event")
-    kind = _EVENT_ALIASES.get(kind, kind)
+    event = _text(raw, "event")
+    kind = _EVENT_ALIASES.get(event, event)
     if kind == "bounce" and raw.get("type") == "blocked":
         kind = "blocked"  # rejected this time only: SendGrid goes on sending to the address
-    if kind not in DELIVERY_EVENTS or not _text(raw, "sg_event_id"):
+    if kind not in {*DELIVERY_EVENTS, RESUBSCRIBED} or not _text(raw, "sg_event_id"):
         return None
+    refusal = _refusal(kind, raw)
     return DeliveryEvent(
         id=_text(raw, "sg_event_id"),
         kind=kind,
@@ -89,8 +96,21 @@ def _parse_event(raw: dict[str, Any]) -> DeliveryEvent | None:
         key=_text(raw, KEY_ARG),
         message_id=_text(raw, "sg_message_id"),
         reason=_text(raw, "reason") or _text(raw, "response"),
-        suppresses_address=kind in {"bounce", "dropped", "unsubscribe", "spamreport"},
+        suppresses_address=refusal == RefusalCause.ADDRESS or kind in {"unsubscribe", "spamreport"},
+        refusal=refusal,
+        is_group=event.startswith("group_"),
     )
+
+
+def _refusal(kind: str, raw: dict[str, Any]) -> RefusalCause | None:
+    """Return what a failed delivery is about; None for all other events."""
+    if kind == "dropped":
+        return drop_cause(_text(raw, "reason"))
+    if kind in {"bounce", "blocked"}:
+        return bounce_cause(
+            _text(raw, "type"), _text(raw, "status"), _text(raw, "bounce_classification"), _text(raw, "reason")
+        )
+    return None
 
 
 def _text(raw: dict[str, Any], name: str) -> str:

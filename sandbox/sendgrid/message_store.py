@@ -21,6 +21,23 @@ DROP_REASONS = {
 }
 STATUS_BY_EVENT = {"processed": "processed", "dropped": "dropped", "deferred": "deferred", "delivered": "delivered"}
 IP = "192.0.2.25"
+SENDER_DROPS = {  # not about the address
+    "spam_content": "Spam Content",
+    "over_quota": "Recipient List over Package Quota",
+    "bad_header": "Invalid SMTPAPI header",
+}
+BOUNCES = {  # by outcome: type, status, reason and classification
+    "bounce": ("bounce", "5.1.1", "550 5.1.1 no such user here", "Invalid Address"),
+    "blocked": ("blocked", "4.2.1", "421 4.2.1 try later", "Reputation"),
+    "mailbox_full": (
+        "bounce",
+        "4.2.2",
+        "452 4.2.2 The recipient's inbox is out of storage space",
+        "Mailbox Unavailable",
+    ),
+    "expired": ("expired", "", "unable to get mx info: no answer within 72 hours", "Technical"),
+}
+OUTCOMES = {"delivered", "deferred", *BOUNCES, *SENDER_DROPS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +112,7 @@ class Suppression:
 
 
 class MessageStore:
-    """Accepts emails; ``outcomes`` maps an address or domain to delivered, bounce, blocked or deferred."""
+    """Accepts emails; ``outcomes`` maps an address or domain to one of ``OUTCOMES``."""
 
     def __init__(self, core: SandboxCore) -> None:
         self._core = core
@@ -147,7 +164,8 @@ class MessageStore:
         message.events.append(event)
         self.events.append(event)
         if kind == "bounce":
-            name = "blocks" if details["type"] == "blocked" else "bounces"
+            soft = details["type"] in {"blocked", "expired"} or details["status"].startswith("4")
+            name = "blocks" if soft else "bounces"  # its support says so (sendgrid/docs, pull request 2976)
             self.suppress(name, message.email, details["reason"], details["status"])
         elif kind == "spamreport":
             self.suppress("spam_reports", message.email)
@@ -164,15 +182,16 @@ class MessageStore:
         if dropped:
             self.record_event(message, "dropped", reason=dropped)
             return
-        self.record_event(message, "processed")
         domain = address.rpartition("@")[2].lower()
         outcome = self.outcomes.get(address.lower()) or self.outcomes.get(domain, "delivered")
-        if outcome in {"bounce", "blocked"}:
-            hard = outcome == "bounce"
-            status, reason = ("5.1.1", "550 5.1.1 no such user here") if hard else ("4.2.1", "421 4.2.1 try later")
-            kind = "Invalid Address" if hard else "Reputation"
-            details = {"reason": reason, "status": status, "ip": IP, "tls": 1, "bounce_classification": kind}
-            self.record_event(message, "bounce", type="bounce" if hard else "blocked", **details)
+        if outcome in SENDER_DROPS:
+            self.record_event(message, "dropped", reason=SENDER_DROPS[outcome])
+            return
+        self.record_event(message, "processed")
+        if outcome in BOUNCES:
+            kind, status, reason, classification = BOUNCES[outcome]
+            details = {"reason": reason, "status": status, "ip": IP, "tls": 1, "bounce_classification": classification}
+            self.record_event(message, "bounce", type=kind, **details)
         elif outcome == "deferred":
             self.record_event(message, "deferred", response="451 4.7.1 greylisted, try again", attempt="0", ip=IP)
         else:

@@ -7,13 +7,25 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.core import JsonObject, SandboxCore, stable_uuid
-from sandbox.sendgrid.message_store import Email, MessageStore
+from sandbox.sendgrid.message_store import OUTCOMES, Email, MessageStore
 from sandbox.sendgrid.webhook import EventWebhook
 
 API_KEY = "SG.sandbox.make-believe-key"
 SENDER = "billing@larkspur.example"
 _ACTIONS = frozenset(
-    {"suppress", "unsuppress", "set_outcome", "bounce", "spam", "unsubscribe", "post_events", "webhook", "logs_lag"}
+    {
+        "suppress",
+        "unsuppress",
+        "set_outcome",
+        "bounce",
+        "spam",
+        "unsubscribe",
+        "group_unsubscribe",
+        "group_resubscribe",
+        "post_events",
+        "webhook",
+        "logs_lag",
+    }
 )
 
 
@@ -82,8 +94,8 @@ class SendGrid:
                 listed.pop(email.lower(), None)
 
     def set_outcome(self, address: str, outcome: str) -> None:
-        """Set what happens to emails to an address or domain: delivered, bounce, blocked or deferred."""
-        if outcome not in {"delivered", "bounce", "blocked", "deferred"}:
+        """Set what happens to emails to an address or domain: one of ``OUTCOMES``."""
+        if outcome not in OUTCOMES:
             raise ValueError(f"unknown outcome: {outcome}")
         with self.core.lock:
             self.store.outcomes[address.lower()] = outcome
@@ -96,6 +108,14 @@ class SendGrid:
     def spam(self, number: int) -> None:
         """Report an email as spam."""
         self._record_event(number, "spamreport")
+
+    def group_unsubscribe(self, number: int) -> None:
+        """Unsubscribe the recipient from one group of emails."""
+        self._record_event(number, "group_unsubscribe", asm_group_id=1)
+
+    def group_resubscribe(self, number: int) -> None:
+        """Subscribe the recipient to that group again."""
+        self._record_event(number, "group_resubscribe", asm_group_id=1)
 
     def unsubscribe(self, number: int) -> None:
         """Unsubscribe the recipient from all emails."""

@@ -82,6 +82,7 @@ class OutboxEntry(SQLModel, table=True):
     ended_at: datetime | None = instant_column()
     reference: str = ""
     delivery_status: str = ""  # of an email, from its events: delivered, bounce …
+    refusal: str = ""  # of an email that reached none of its recipients: what that is about, see RefusalCause
     response: str = text_column()
     parent_id: int | None = None  # of the same company, like every reference between a company's rows
     policy_version: int | None = None

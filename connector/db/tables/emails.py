@@ -42,6 +42,7 @@ class EmailEvent(SQLModel, table=True):
     kind: str
     address: str = ""
     reference: str = ""
+    refusal: str = ""  # of a failed delivery: what it is about, see RefusalCause
     at: datetime = instant_column(nullable=False)
     received_at: datetime = instant_column(nullable=False)
 

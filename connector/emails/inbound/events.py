@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import insert, or_, select
 from sqlmodel import Session, col
 
@@ -16,12 +17,14 @@ from connector.app_context import AppContext
 from connector.arrangements import review_tasks, suppressions
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, CustomerRow, CustomerSetting, EmailEvent, OutboxEntry
+from connector.emails.inbound import refusals
 from connector.geo import today_in
 from connector.outbox import entries as outbox_entries
 from connector.outbox.entries import StepAlreadyCompleted
 from connector.plain_text import one_line
 from connector.vocabulary import LogKind, OutboxState, TaskCode
-from providers.sendgrid.webhook import DELIVERY_EVENTS, DeliveryEvent
+from providers.mailer import RefusalCause
+from providers.sendgrid.webhook import DELIVERY_EVENTS, RESUBSCRIBED, DeliveryEvent
 
 _FAILURES = {
     "blocked": "was rejected by the recipient's server",
@@ -30,6 +33,14 @@ _FAILURES = {
     "spamreport": "was reported as spam",
     "unsubscribe": "led to an unsubscribe from all emails",
 }
+_GROUP_UNSUBSCRIBE = "led to an unsubscribe from this kind of email"
+_ADVICE = {
+    RefusalCause.RECIPIENT: "The address may be right, and it is emailed again; if this repeats, find out how to reach"
+    " them.",
+    RefusalCause.SENDER: "This is not about their address, which is emailed again: look into your email service, or at"
+    " the text of the email.",
+}
+_TAKEN_BACK = "The email counts as not sent: its step runs again, and it has warned nobody."
 _PROOF = "an event from SendGrid shows that it was sent"
 _KEY_MAX = 500
 _BATCH_SIZE = 5000  # ids in one query, which both databases accept
@@ -51,6 +62,7 @@ def receive_events(app: AppContext, events: Iterable[DeliveryEvent]) -> int:
         by_id = _drop_known(session, by_id)
         if not by_id:  # the same batch was stored meanwhile
             return 0
+        by_id = {event_id: _with_key(session, event) for event_id, event in by_id.items()}
         session.execute(insert(EmailEvent), [_event_row(event, app.now()) for event in by_id.values()])
         entries = _find_entries(session, {event.key for event in by_id.values() if event.key})
         for event in by_id.values():
@@ -80,6 +92,14 @@ def _find_entries(session: Session, keys: Collection[str]) -> dict[str, OutboxEn
     return found
 
 
+def _with_key(session: Session, event: DeliveryEvent) -> DeliveryEvent:
+    """Return a refusal that names no key with that of the email it is about, as far as that can be told."""
+    if event.key or event.refusal is None:
+        return event
+    entry = refusals.find_refused_email(session, event, _find_affected_customers(session, None, event.address))
+    return event if entry is None else msgspec.structs.replace(event, key=entry.key)
+
+
 def _batches(ids: Collection[str]) -> Iterator[list[str]]:
     ordered = sorted(ids)
     for start in range(0, len(ordered), _BATCH_SIZE):
@@ -93,6 +113,7 @@ def _event_row(event: DeliveryEvent, now: datetime) -> dict[str, object]:
         "kind": event.kind,
         "address": event.address,
         "reference": event.message_id,
+        "refusal": event.refusal or "",
         "at": event.at,
         "received_at": now,
     }
@@ -101,14 +122,16 @@ def _event_row(event: DeliveryEvent, now: datetime) -> dict[str, object]:
 def _apply_event(app: AppContext, session: Session, entry: OutboxEntry | None, event: DeliveryEvent) -> None:
     if entry is not None:
         _resolve_delivery(app, session, entry, event)
-        if not entry.delivery_status or _rank(event.kind) > _rank(entry.delivery_status):
+        if event.kind in DELIVERY_EVENTS and _rank(event.kind) > _rank(entry.delivery_status):
             entry.delivery_status = event.kind
-    if event.kind in _FAILURES:
+    if event.kind == RESUBSCRIBED:
+        _release_address(app, session, entry, event)
+    elif event.kind in _FAILURES:
         _report_failure(app, session, entry, event)
 
 
 def _rank(kind: str) -> int:
-    return DELIVERY_EVENTS.index(kind)
+    return DELIVERY_EVENTS.index(kind) if kind else -1
 
 
 def _resolve_delivery(app: AppContext, session: Session, entry: OutboxEntry, event: DeliveryEvent) -> None:
@@ -134,22 +157,56 @@ def _resolve_delivery(app: AppContext, session: Session, entry: OutboxEntry, eve
 
 def _report_failure(app: AppContext, session: Session, entry: OutboxEntry | None, event: DeliveryEvent) -> None:
     """Create a task, for each customer emailed at that address, that an email did not reach its recipient."""
-    failure = _FAILURES[event.kind]
+    failure = _GROUP_UNSUBSCRIBE if event.is_group else _FAILURES[event.kind]
     sentence = f"An email to {one_line(event.address, 120)} {failure}"
     if event.reason:
         sentence += f": {one_line(event.reason, 200)}"
-    if event.suppresses_address:
+    if event.suppresses_address and not (event.is_group and _has_resubscribed(session, event)):
         suppressions.suppress(session, event.address, failure.removeprefix("was "), app.now())
+    consequences = _take_back(session, entry) if entry is not None and event.refusal is not None else []
+    is_lasting = event.suppresses_address
     for customer in _find_affected_customers(session, entry, event.address):
-        reason = (
-            f"{one_line(customer.name)}: {sentence[:1].lower()}{sentence[1:]}. Find out how to reach them; to set a "
-            f"new address: duewell customers set {customer.external_id} --contact"
+        advice = _ADVICE.get(event.refusal or RefusalCause.ADDRESS) or (
+            f"Find out how to reach them; to set a new address: duewell customers set {customer.external_id} --contact"
         )
-        recurrence_key = f"{event.kind}:{event.address}:{event.at:%Y-%m-%d}"
+        reason = " ".join([f"{one_line(customer.name)}: {sentence[:1].lower()}{sentence[1:]}.", *consequences, advice])
+        period = event.at.strftime("%Y-%m-%d" if is_lasting else "%Y-%m")  # a full mailbox: one task a month
+        recurrence_key = f"{event.kind}:{event.address}:{period}"
         review_tasks.create_review_task(
             app, session, customer, code=TaskCode.UNDELIVERED, recurrence_key=recurrence_key, reason=reason
         )
-        review_tasks.log_for_customer(app, session, customer, kind=LogKind.UNDELIVERED, text=f"{sentence}.")
+        review_tasks.log_for_customer(
+            app, session, customer, kind=LogKind.UNDELIVERED, text=" ".join([f"{sentence}.", *consequences])
+        )
+
+
+def _take_back(session: Session, entry: OutboxEntry) -> list[str]:
+    """Take back the steps of an email that reached nobody, and return what that means, as sentences."""
+    if not refusals.take_back(session, entry):
+        return []
+    if refusals.was_fee_charged_after(session, entry):
+        return [_TAKEN_BACK, "A late fee was charged after it: check whether to waive that."]
+    return [_TAKEN_BACK]
+
+
+def _release_address(app: AppContext, session: Session, entry: OutboxEntry | None, event: DeliveryEvent) -> None:
+    """Email somebody again who had unsubscribed from this kind of email, unless they did so again since."""
+    if not _has_resubscribed(session, event) or not suppressions.release(session, event.address, _GROUP_UNSUBSCRIBE):
+        return
+    text = f"{one_line(event.address, 120)} receives emails again: the recipient has subscribed again."
+    for customer in _find_affected_customers(session, entry, event.address):
+        review_tasks.log_for_customer(app, session, customer, kind=LogKind.CUSTOMER_UPDATED, text=text)
+
+
+def _has_resubscribed(session: Session, event: DeliveryEvent) -> bool:
+    """Return whether the last choice of an address was to subscribe again; events arrive in any order."""
+    choices = session.scalars(
+        select(col(EmailEvent.kind))
+        .where(col(EmailEvent.address) == event.address, col(EmailEvent.kind).in_(["unsubscribe", RESUBSCRIBED]))
+        .order_by(col(EmailEvent.at).desc(), col(EmailEvent.received_at).desc())
+        .limit(1)
+    )
+    return choices.first() == RESUBSCRIBED
 
 
 def _find_affected_customers(session: Session, entry: OutboxEntry | None, address: str) -> Sequence[CustomerRow]:

@@ -13,7 +13,8 @@ from sqlalchemy import Row
 
 from connector.db.money import from_e4
 from connector.db.tables import ApplicationRow, Connection
-from connector.vocabulary import OutboxKind, OutboxState
+from connector.vocabulary import OutboxKind, OutboxState, TaskState
+from connector.vocabulary.tasks import UNREACHABLE_CODES
 from policies.receivables import (
     BalanceChange,
     Company,
@@ -34,6 +35,7 @@ from policies.receivables import (
 )
 from providers.addresses import parse_addresses
 from providers.geo import country_code, holiday_place, language_in, time_zone
+from providers.mailer import RefusalCause
 
 SqlRow = Row[Any]
 _UNCONFIRMED_STATES = {OutboxState.UNCONFIRMED, OutboxState.SENDING}
@@ -261,7 +263,7 @@ NO_FEE = ChargedFee({}, FeeOutcome.WAIVED)  # of a completed step without an ent
 
 
 def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction:
-    """Return a completed step; ``row.kind``, ``key`` and ``state`` are of its outbox entry, if there is one."""
+    """Return a completed step; ``row.kind``, ``key`` and ``state`` are of its outbox entry, or it has a task."""
     fee = fees.get(row.outbox_id or 0, NO_FEE) if row.step == Step.LATE_FEE.value else None
     return PastAction(
         step=Step(row.step),
@@ -271,11 +273,27 @@ def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction
         email_key=row.key or "",
         is_contact=row.kind == OutboxKind.EMAIL,
         unconfirmed=row.state in _UNCONFIRMED_STATES,
+        undone=row.task_code in UNREACHABLE_CODES and row.task_state != TaskState.DONE,
         recurrence_key=row.recurrence_key,
         fee_amount=Decimal(fee.amounts[row.invoice_id]) if fee and row.invoice_id in fee.amounts else None,
         fee_outcome=fee.outcome if fee else None,
         acknowledged=None if row.acknowledged_e4 is None else from_e4(row.acknowledged_e4),
     )
+
+
+def build_refused_actions(row: SqlRow, zone: ZoneInfo) -> Iterator[PastAction]:
+    """Yield the steps of an email that reached nobody; it counts as a contact unless the address is to blame."""
+    at = row.dispatched_at or row.planned_at
+    for invoice_id, step in row.payload["completed"]:
+        yield PastAction(
+            step=Step(step),
+            invoice_id=invoice_id,
+            at=at,
+            on=at.astimezone(zone).date(),
+            email_key=row.key,
+            is_contact=row.refusal != RefusalCause.ADDRESS,
+            refused=True,
+        )
 
 
 def _first_non_empty(*texts: str | None) -> str:

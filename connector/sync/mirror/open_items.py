@@ -72,7 +72,11 @@ def _known_dates(
     columns = (_INVOICE.c.known_at, _INVOICE.c.sent_at, _INVOICE.c.due_changed_at)
     is_any = or_(*(column.is_not(None) for column in columns))
     rows = batch.session.execute(select(_INVOICE.c.external_id, *columns).where(batch.on_statement(), is_any)).all()
-    contacts = [each for actions in past_actions.values() for each in actions if each.is_contact] if rows else []
+    contacts = (
+        [each for actions in past_actions.values() for each in actions if each.is_contact and not each.refused]
+        if rows
+        else []
+    )
     first_at = {each.invoice_id: each.at for each in sorted(contacts, key=lambda each: each.at, reverse=True)}
     return {row.external_id: build_known_dates(row, first_at.get(row.external_id), zone) for row in rows}
 

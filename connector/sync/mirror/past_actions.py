@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from connector.outbox.drafts import FEE_NUMBER_PREFIX
 from connector.sync.mirror.customer_batch import TABLES, CustomerBatch
-from connector.sync.mirror.facts import ChargedFee, build_charged_fee, build_past_action
+from connector.sync.mirror.facts import ChargedFee, build_charged_fee, build_past_action, build_refused_actions
 from connector.vocabulary import OutboxKind, OutboxState
 from policies.receivables import PastAction
 
@@ -70,12 +71,23 @@ def load_charged_fees(session: Session, connection_id: int) -> ChargedFees:
     return fees
 
 
-def load_past_actions(batch: CustomerBatch, fees: ChargedFees) -> dict[str, list[PastAction]]:
-    """Return the completed steps, with the state of their emails, except those whose email was rejected."""
-    step = TABLES["completed_step"]
+def load_past_actions(batch: CustomerBatch, fees: ChargedFees, zone: ZoneInfo) -> dict[str, list[PastAction]]:
+    """Return the completed steps, with the state of their emails, and the emails that reached nobody."""
+    found = _load_completed_steps(batch, fees)
+    query = select(_OUTBOX).where(batch.of_customers(_OUTBOX), _OUTBOX.c.refusal != "").order_by(_OUTBOX.c.id)
+    for row in batch.session.execute(query):
+        found.setdefault(row.customer_id, []).extend(build_refused_actions(row, zone))
+    return found
+
+
+def _load_completed_steps(batch: CustomerBatch, fees: ChargedFees) -> dict[str, list[PastAction]]:
+    """Return the completed steps, except those whose email was rejected."""
+    step, task = TABLES["completed_step"], TABLES["task"]
+    of_task = (task.c.code.label("task_code"), task.c.state.label("task_state"))
     query = (
-        select(step, _OUTBOX.c.key, _OUTBOX.c.kind, _OUTBOX.c.state)
+        select(step, _OUTBOX.c.key, _OUTBOX.c.kind, _OUTBOX.c.state, *of_task)
         .join_from(step, _OUTBOX, _OUTBOX.c.id == step.c.outbox_id, isouter=True)
+        .join(task, task.c.id == step.c.task_id, isouter=True)
         .where(batch.of_customers(step), or_(_OUTBOX.c.state.is_(None), _OUTBOX.c.state != OutboxState.REJECTED))
         .order_by(step.c.completed_at, step.c.invoice_id, step.c.step)
     )

@@ -134,7 +134,7 @@ class _StatementReader:
         customer, setting = TABLES["customer"], TABLES["customer_setting"]
         history = self._history(batch)
         peers = sorted({peer for each in customer_ids for peer in self._peers.get(each, ())})
-        past_actions = load_past_actions(replace(batch, customer_ids=[*customer_ids, *peers]), self._fees)
+        past_actions = load_past_actions(replace(batch, customer_ids=[*customer_ids, *peers]), self._fees, self._zone)
         return CustomerData(
             customers=batch.one_per_key(
                 select(customer).where(batch.of_customers(customer, "external_id")), "external_id"

@@ -1,0 +1,76 @@
+"""What SendGrid's bounces and drops are about: the address, the recipient's server for now, or the sender.
+
+SendGrid's reasons and types are those of its own documents; README.md has them as a table, which a test reads.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from providers.mailer import RefusalCause
+
+_DROPS_BY_REASON: Final = {  # by the beginning of the reason
+    "bounced address": RefusalCause.ADDRESS,
+    "spam reporting address": RefusalCause.ADDRESS,
+    "unsubscribed address": RefusalCause.ADDRESS,
+    "invalid smtpapi header": RefusalCause.SENDER,
+    "spam content": RefusalCause.SENDER,
+    "recipient list over package quota": RefusalCause.SENDER,
+}
+_INVALID_ADDRESS: Final = "invalid"  # the whole reason: "Invalid SMTPAPI header" is not about the address
+_BOUNCES_BY_CLASSIFICATION: Final = {
+    "content": RefusalCause.SENDER,
+    "reputation": RefusalCause.SENDER,
+    "frequency or volume too high": RefusalCause.RECIPIENT,
+    "technical": RefusalCause.RECIPIENT,
+}
+_BOUNCES_BY_STATUS: Final = {  # RFC 3463, where a permanent status is not about the address
+    "5.1.7": RefusalCause.SENDER,  # the sender's address
+    "5.1.8": RefusalCause.SENDER,
+    "5.2.2": RefusalCause.RECIPIENT,  # mailbox full
+    "5.2.3": RefusalCause.SENDER,  # email too long
+    "5.3.4": RefusalCause.SENDER,  # email too big
+    "552": RefusalCause.RECIPIENT,  # storage exceeded
+}
+_POLICY_STATUS: Final = "5.7."  # security or policy: who sends what, not to whom
+_STATUS: Final = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
+_CODE: Final = re.compile(r"^\s*([45]\d\d)\b")
+_MAILBOX_FULL: Final = re.compile(
+    r"(mailbox|quota|storage)\b.{0,40}\b(full|exceeded|insufficient)|over ?quota", re.IGNORECASE
+)
+_SENDER_REFUSED: Final = re.compile(r"\bsender\b.{0,40}\b(rejected|denied|blocked)", re.IGNORECASE)
+
+
+def drop_cause(reason: str) -> RefusalCause:
+    """Return what a ``dropped`` event is about; an unknown reason does not condemn the address."""
+    text = reason.strip().casefold()
+    if text == _INVALID_ADDRESS:
+        return RefusalCause.ADDRESS
+    return next((cause for start, cause in _DROPS_BY_REASON.items() if text.startswith(start)), RefusalCause.SENDER)
+
+
+def bounce_cause(kind: str, status: str, classification: str, reason: str) -> RefusalCause:
+    """Return what a ``bounce`` event is about; a permanent one that says nothing else is about the address.
+
+    Args:
+        kind: The event's ``type``: bounce, blocked or expired.
+        status: Its ``status``, enhanced (5.1.1) or not (550); where it is "", the reason is searched for it.
+        classification: Its ``bounce_classification``.
+        reason: The server's own words.
+    """
+    found = _STATUS.search(status) or _STATUS.search(reason)
+    code = _CODE.search(status) or _CODE.search(reason)
+    statuses = [match.group(1) for match in (found, code) if match is not None]
+    if kind in {"blocked", "expired"} or (statuses and statuses[0].startswith("4")):
+        return RefusalCause.RECIPIENT
+    if (cause := _BOUNCES_BY_CLASSIFICATION.get(classification.strip().casefold())) is not None:
+        return cause
+    for one in statuses:
+        if one in _BOUNCES_BY_STATUS:
+            return _BOUNCES_BY_STATUS[one]
+        if one.startswith(_POLICY_STATUS):
+            return RefusalCause.SENDER
+    if _MAILBOX_FULL.search(reason):
+        return RefusalCause.RECIPIENT
+    return RefusalCause.SENDER if _SENDER_REFUSED.search(reason) else RefusalCause.ADDRESS

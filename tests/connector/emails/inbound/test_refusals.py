@@ -1,0 +1,253 @@
+"""An email that reached nobody completes no step and warns nobody; its step runs again when that can help."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from connector.arrangements import suppressions, tasks
+from connector.arrangements.customer_settings import find_customer, update_settings
+from connector.db.engine import reading
+from connector.db.tables import OutboxEntry, SuppressedAddress
+from connector.vocabulary import OutboxKind, TaskCode
+from policies.receivables import Step
+from providers.mailer import RefusalCause
+from tests.connector.emails.inbound.conftest import ASHDOWN, InboundScenario, list_tasks, run_for_days
+from tests.connector.emails.inbound.test_events import post_events
+
+NEW_ADDRESS = "payables@ashdown.example"
+FEES = """
+[late_fees]
+enabled = true
+approval = "automatic"
+terms_agreed_on = 2025-01-01
+"""
+HARD: dict[str, Any] = {"type": "bounce", "status": "5.1.1", "reason": "550 5.1.1 no such user here"}
+FULL: dict[str, Any] = {"type": "bounce", "status": "4.2.2", "reason": "452 4.2.2 mailbox full"}
+TEMPORARY: dict[str, tuple[str, dict[str, Any]]] = {
+    "mailbox full": ("bounce", FULL),
+    "expired": ("bounce", {"type": "expired", "reason": "no answer within 72 hours"}),
+    "blocked": ("bounce", {"type": "blocked", "status": "5.7.1", "reason": "554 5.7.1 blocked"}),
+    "spam content": ("dropped", {"reason": "Spam Content"}),
+    "quota": ("dropped", {"reason": "Recipient List over Package Quota"}),
+    "bad header": ("dropped", {"reason": "Invalid SMTPAPI header"}),
+}
+
+
+def report(scenario: InboundScenario, event: str, *, key: bool = True, **details: Any) -> None:
+    """Post one signed event about the reminder, in the form that SendGrid uses."""
+    now = int(scenario.sandbox.clock.now().timestamp())
+    details = {"email": ASHDOWN, "timestamp": now, **details}
+    named = {"duewell_key": first_email(scenario).key, "sg_message_id": f"{scenario.email.message_id}.x"} if key else {}
+    facts = {"event": event, "sg_event_id": f"{event} {sorted(details.items())}", **named, **details}
+    body, headers = scenario.sandbox.sendgrid.webhook.sign([facts], now)
+    assert scenario.client.post("/webhooks/sendgrid", data=body, headers=headers).status_code == 200
+
+
+def suppressed(scenario: InboundScenario) -> dict[str, str]:
+    with reading(scenario.app.engine) as session:
+        return dict(suppressions.load_suppressed(session))
+
+
+def steps_emailed(scenario: InboundScenario) -> list[tuple[str, str]]:
+    """Return step and refusal of each email to the customer, oldest first."""
+    with reading(scenario.app.engine) as session:
+        rows = session.scalars(
+            select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.EMAIL).order_by(col(OutboxEntry.id))
+        )
+        return [(row.step, row.refusal) for row in rows if row.dispatched_at is not None]
+
+
+def correct_address(scenario: InboundScenario, address: str = NEW_ADDRESS) -> None:
+    with reading(scenario.app.engine) as session:
+        customer = find_customer(session, "Ashdown Ltd")
+    update_settings(scenario.app, scenario.connection, customer.external_id, {"emails": address}, by="Ann")
+
+
+def first_email(scenario: InboundScenario) -> OutboxEntry:
+    with reading(scenario.app.engine) as session:
+        query = select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.EMAIL)
+        return session.scalars(query.order_by(col(OutboxEntry.id))).all()[0]
+
+
+@pytest.mark.parametrize("name", TEMPORARY)
+def test_a_refusal_that_is_not_about_the_address_lets_the_step_run_again_later(
+    scenario: InboundScenario, name: str
+) -> None:
+    event, details = TEMPORARY[name]
+    scenario.sandbox.clock.advance(timedelta(minutes=5))
+    report(scenario, event, **details)
+    assert suppressed(scenario) == {}
+    assert len(list_tasks(scenario, TaskCode.UNDELIVERED)) == 1, "a person is warned"
+    scenario.run()
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1, "not in the same hour"
+    run_for_days(scenario, 6)
+    sent = steps_emailed(scenario)
+    assert [step for step, _ in sent] == [Step.PAST_DUE, Step.PAST_DUE]
+    assert [refusal != "" for _, refusal in sent] == [True, False]
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 2
+
+
+def test_a_mailbox_that_stays_full_is_tried_seldom_and_makes_one_task_a_month(scenario: InboundScenario) -> None:
+    scenario.sandbox.sendgrid.set_outcome(ASHDOWN, "mailbox_full")
+    report(scenario, "bounce", **FULL)
+    for _day in range(20):
+        scenario.pass_days(1)
+        scenario.run()
+        post_events(scenario)
+    assert 3 <= len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) <= 7
+    assert {step for step, _ in steps_emailed(scenario)} == {Step.PAST_DUE}, "nobody was reached: no harsher step"
+    assert suppressed(scenario) == {}
+    assert len(list_tasks(scenario, TaskCode.UNDELIVERED)) == 1
+
+
+@pytest.mark.parametrize("reason", ["Bounced Address", "Spam Reporting Address", "Unsubscribed Address", "Invalid"])
+def test_a_drop_for_sendgrids_own_list_suppresses_the_address_and_counts_as_not_sent(
+    scenario: InboundScenario, reason: str
+) -> None:
+    report(scenario, "dropped", reason=reason)
+    assert list(suppressed(scenario)) == [ASHDOWN]
+    assert first_email(scenario).refusal == RefusalCause.ADDRESS
+    run_for_days(scenario, 10)
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
+
+
+def test_after_a_corrected_address_the_ladder_starts_where_nobody_was_reached(scenario: InboundScenario) -> None:
+    report(scenario, "bounce", **HARD)
+    run_for_days(scenario, 25)
+    correct_address(scenario)
+    run_for_days(scenario, 2)
+    assert [step for step, _ in steps_emailed(scenario)] == [Step.PAST_DUE, Step.PAST_DUE]
+    assert len(scenario.sandbox.sendgrid.emails_to(NEW_ADDRESS)) == 1
+
+
+def test_a_corrected_address_that_sendgrid_suppresses_too_is_no_delivery(scenario: InboundScenario) -> None:
+    report(scenario, "bounce", **HARD)
+    scenario.sandbox.sendgrid.suppress(NEW_ADDRESS)
+    correct_address(scenario)
+    scenario.sandbox.faults.refuse(500, service="sendgrid", path="/suppression", times=0)  # only the drop shows it
+    run_for_days(scenario, 1)
+    post_events(scenario)
+    assert sorted(suppressed(scenario)) == [ASHDOWN, NEW_ADDRESS]
+    assert [refusal for _, refusal in steps_emailed(scenario)] == ["address", "address"]
+
+
+@pytest.mark.parametrize("scenario_policy", [FEES])
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_bounced_email_warns_nobody_of_a_fee(
+    scenario: InboundScenario, scenario_policy: str, *, refused: bool
+) -> None:
+    scenario.set_policy(scenario_policy)
+    scenario.run()
+    if refused:
+        report(scenario, "bounce", **HARD)
+    scenario.sandbox.sendgrid.unsuppress(ASHDOWN)
+    run_for_days(scenario, 20)
+    assert bool(scenario.company.fees()) is not refused
+
+
+def test_a_late_bounce_after_a_fee_asks_whether_to_waive_it(scenario: InboundScenario) -> None:
+    scenario.set_policy(FEES)
+    post_events(scenario)
+    run_for_days(scenario, 16)
+    assert len(scenario.company.fees()) == 1
+    report(scenario, "bounce", timestamp=int(scenario.email.at.timestamp()) + 60, **HARD)
+    [task] = list_tasks(scenario, TaskCode.UNDELIVERED)
+    assert "A late fee was charged after it" in task.reason
+
+
+def test_events_in_any_order_come_to_the_same(scenario: InboundScenario) -> None:
+    report(scenario, "bounce", **HARD)  # before processed, deferred and delivered
+    report(scenario, "deferred", response="451 4.7.1 greylisted")
+    post_events(scenario)
+    assert first_email(scenario).delivery_status == "bounce"
+    assert first_email(scenario).refusal == RefusalCause.ADDRESS
+    assert len(list_tasks(scenario, TaskCode.UNDELIVERED)) == 1
+
+
+def test_a_deferred_email_counts_until_it_is_refused(scenario: InboundScenario) -> None:
+    report(scenario, "deferred", response="451 4.7.1 greylisted")
+    run_for_days(scenario, 2)
+    assert first_email(scenario).refusal == ""
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
+    report(scenario, "bounce", type="expired", reason="no answer within 72 hours")
+    assert first_email(scenario).refusal == RefusalCause.RECIPIENT
+
+
+@pytest.mark.parametrize("named", ["message", "address"])
+def test_a_bounce_that_names_no_key_is_about_the_last_email_to_the_address(
+    scenario: InboundScenario, named: str
+) -> None:
+    scenario.pass_days(2)
+    ids = {"sg_message_id": f"{scenario.email.message_id}.recvd-0"} if named == "message" else {}
+    report(scenario, "bounce", key=False, **ids, **HARD)
+    assert first_email(scenario).refusal == RefusalCause.ADDRESS
+
+
+def test_a_bounce_long_after_the_last_email_is_about_another_one(scenario: InboundScenario) -> None:
+    scenario.pass_days(6)
+    report(scenario, "bounce", key=False, **HARD)
+    assert first_email(scenario).refusal == ""
+    assert list(suppressed(scenario)) == [ASHDOWN]
+
+
+def test_an_email_that_one_of_two_recipients_got_counts(scenario: InboundScenario) -> None:
+    correct_address(scenario, f"{ASHDOWN},{NEW_ADDRESS}")
+    scenario.company.invoice("Ashdown Ltd", "700.00", due_on=scenario.days_ago(-1))
+    run_for_days(scenario, 12)
+    with reading(scenario.app.engine) as session:
+        entry = session.scalars(
+            select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.EMAIL).order_by(col(OutboxEntry.id).desc())
+        ).first()
+    assert entry is not None
+    assert len(entry.payload["to"]) == 2
+    report(scenario, "bounce", duewell_key=entry.key, **HARD)
+    assert steps_emailed(scenario)[-1][1] == ""
+    report(scenario, "bounce", duewell_key=entry.key, **{**FULL, "email": NEW_ADDRESS})
+    assert steps_emailed(scenario)[-1][1] == RefusalCause.RECIPIENT, "the address that can still be reached decides"
+
+
+def test_a_recipient_who_subscribes_again_is_emailed_again(scenario: InboundScenario) -> None:
+    scenario.sandbox.sendgrid.group_unsubscribe(scenario.email.number)
+    post_events(scenario)
+    assert list(suppressed(scenario)) == [ASHDOWN]
+    scenario.pass_days(1)
+    scenario.sandbox.sendgrid.group_resubscribe(scenario.email.number)
+    post_events(scenario)
+    assert suppressed(scenario) == {}
+    run_for_days(scenario, 15)
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) > 1
+
+
+def test_the_last_choice_counts_whichever_event_arrives_first(scenario: InboundScenario) -> None:
+    at = int(scenario.sandbox.clock.now().timestamp())
+    report(scenario, "group_resubscribe", timestamp=at + 60)
+    report(scenario, "group_unsubscribe", timestamp=at)
+    assert suppressed(scenario) == {}
+    report(scenario, "group_unsubscribe", timestamp=at + 120)
+    report(scenario, "group_resubscribe", timestamp=at + 90)
+    assert list(suppressed(scenario)) == [ASHDOWN]
+
+
+@pytest.mark.parametrize("event", ["bounce", "unsubscribe"])
+def test_subscribing_to_a_group_again_releases_nothing_else(scenario: InboundScenario, event: str) -> None:
+    report(scenario, event, **(HARD if event == "bounce" else {}))
+    scenario.pass_days(1)
+    report(scenario, "group_resubscribe")
+    with reading(scenario.app.engine) as session:
+        since = session.get_one(SuppressedAddress, ASHDOWN).since_at
+    assert isinstance(since, datetime)
+
+
+def test_a_step_that_a_person_did_by_hand_is_not_emailed_after_the_address_works(scenario: InboundScenario) -> None:
+    report(scenario, "bounce", **HARD)
+    run_for_days(scenario, 1)
+    [task] = list_tasks(scenario, TaskCode.SUPPRESSED)
+    tasks.complete(scenario.app, [task.id or 0], by="Ann", note="called them")
+    correct_address(scenario)
+    run_for_days(scenario, 20)
+    assert [step for step, _ in steps_emailed(scenario)][:2] == [Step.PAST_DUE, Step.SECOND_NOTICE]
