@@ -51,7 +51,7 @@ def connect(
     """Connect a company.
 
     Prints the consent URL alone on a line, then waits up to 15 minutes for the redirect. You can also paste the address
-    you were redirected to. A new connection starts in mode observe.
+    you were redirected to. A new company starts in observe mode.
     """
     from connector.cli.consent_wait import wait_for_consent
     from connector.connections.registry import as_item
@@ -104,7 +104,10 @@ def mode(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Set what is sent for a company: nothing, only what you approve, or everything."""
+    """Set what is sent for a company.
+
+    Nothing (observe), only what you approve (approve), or everything (live).
+    """
     from connector.connections.registry import MODES, as_item, set_mode
 
     parse_choice(mode, ConnectionMode, "mode")
@@ -123,7 +126,10 @@ def pause(
     until: Annotated[str | None, typer.Option(metavar="D", help="Resume automatically on this date.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Pause a company, or all of them, until a date or until you resume it."""
+    """Pause a company, or all of them.
+
+    Until a date, or until you resume it.
+    """
     from connector.connections.registry import NO_CONNECTIONS, as_item
     from connector.connections.registry import pause as do_pause
     from policies.formatting import format_date
@@ -166,7 +172,10 @@ def owner(
     owner: Annotated[str, typer.Argument(metavar="'NAME <EMAIL>'", help="The account owner, or none.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Set the default account owner, for customers that have none of their own."""
+    """Set a company's default account owner.
+
+    For customers that have no account owner of their own.
+    """
     from connector.connections.account_owners import set_default_owner
 
     mailbox = "" if owner.strip().lower() == "none" else parse_mailbox(owner)
@@ -188,9 +197,9 @@ def fee_posting(
     item: Annotated[str | None, typer.Option(help="QuickBooks: the service item, by name.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how late fees are posted in the accounting system and why, or choose it.
+    """Show or choose how late fees are posted.
 
-    Your choice is remembered; the value "default" resets it.
+    Shows each choice with its reason. Your choice is remembered; the value "default" resets it.
     """
     from dataclasses import asdict
 
@@ -218,7 +227,10 @@ def fee_posting(
 
 @connections.command()
 def disconnect(connection: ConnectionArgument, as_json: JsonOption = False) -> None:
-    """Disconnect a company; the copy of its data and the log are kept."""
+    """Disconnect a company.
+
+    The copy of its data and the log are kept.
+    """
     from connector.connections.registry import disconnect as do_disconnect
 
     with open_command_app() as app:

@@ -72,7 +72,10 @@ def export(
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Export everything stored about a customer to a file that only you can read."""
+    """Export everything stored about a customer.
+
+    Writes a file that only you can read.
+    """
     from connector.privacy.export import build_document, write_file
 
     with open_command_app() as app:

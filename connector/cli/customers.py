@@ -46,7 +46,7 @@ def list_customers(
     search: Annotated[str, typer.Option(help="Only customers whose name contains this.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List customers with their open balance, email addresses and settings."""
+    """List customers with balances and settings."""
     from connector.arrangements.customer_settings import find_customers, format_settings
     from connector.db.engine import reading
 
@@ -71,7 +71,10 @@ def show_customer(
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a customer: segment, payment behaviour and when each open invoice is likely to be paid."""
+    """Show a customer.
+
+    Segment, payment behaviour, and when each open invoice is likely to be paid.
+    """
     from connector.arrangements.customer_settings import find_customer
     from connector.db.engine import reading
     from connector.services.customer_profile import build_profile, format_profile
@@ -126,7 +129,10 @@ def set_(
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a customer's settings; syncs do not overwrite them."""
+    """Change a customer's settings.
+
+    Syncs do not overwrite them.
+    """
     from connector.arrangements.customer_settings import find_customer, format_settings, update_settings
     from connector.db.engine import reading
 

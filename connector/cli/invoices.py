@@ -72,7 +72,10 @@ def dispute_invoice(
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Record a dispute: reminders stop, and the account owner gets a task."""
+    """Record a dispute and stop reminders.
+
+    The account owner gets a task.
+    """
     from connector.arrangements.agreements import record_dispute
 
     _update_invoice(invoice, connection, record_dispute, as_json=as_json, reason=reason)
@@ -85,7 +88,10 @@ def undispute_invoice(
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Resolve a dispute: reminders go on where they stopped."""
+    """Resolve a dispute and continue reminders.
+
+    They continue where they stopped.
+    """
     from connector.arrangements.agreements import resolve_dispute
 
     _update_invoice(invoice, connection, resolve_dispute, as_json=as_json, outcome=outcome)
@@ -120,7 +126,10 @@ def plan_invoice(
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Record a payment plan: no reminders while instalments are paid; a missed one ends the plan."""
+    """Record a payment plan.
+
+    There are no reminders while instalments are paid on time; a missed one ends the plan.
+    """
     from connector.arrangements.agreements import INSTALMENT_INTERVALS, set_payment_plan
 
     agreed = _parse_instalments(instalments or [])

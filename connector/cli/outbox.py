@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX)]
 EntryId = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="See: duewell outbox list")]
-outbox = build_group(ListGroup, "Show, approve and reject emails, notes and late fees before they are sent.")
+outbox = build_group(ListGroup, "Show, approve and reject emails, notes and late fees.")
 fees = build_group(ListGroup, "Show, approve and waive late fees.")
 _STATES = ("planned", "awaiting_approval", "sending", "done", "rejected", "unconfirmed")
 
@@ -95,7 +95,10 @@ def edit_entry(
     reset: Annotated[bool, typer.Option("--reset", help="Restore the original text.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Edit an email that awaits approval; it is sent with this text once approved."""
+    """Edit an email that awaits approval.
+
+    It is sent with this text once you approve it.
+    """
     from connector.services.email_editing import edit_email
 
     given = {"subject": subject, "heading": heading, "opening": opening, "closing": closing}

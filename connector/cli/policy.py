@@ -50,7 +50,10 @@ def show_policy(
     version: Annotated[int | None, typer.Option(min=1, max=ID_MAX, help="Show this earlier version.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the current policy as a complete document that you can edit and set."""
+    """Print the current policy.
+
+    Prints a complete document that you can edit and set.
+    """
     from sqlalchemy.exc import NoResultFound
 
     from connector import policy_store
@@ -97,7 +100,10 @@ def list_versions(connection: ConnectionOption = None, as_json: JsonOption = Fal
 
 @policy.command("check")
 def check_policy(file: FileArgument, as_json: JsonOption = False) -> None:
-    """Check a policy document and report its errors with their line numbers."""
+    """Check a policy document.
+
+    Reports errors with their line numbers.
+    """
     from policies.fee_checks import fee_warnings
     from policies.policy import PolicyError, ReminderPolicy
 
@@ -119,7 +125,7 @@ def check_policy(file: FileArgument, as_json: JsonOption = False) -> None:
 
 @policy.command("diff")
 def diff_policy(file: FileArgument, connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
-    """Show what a policy document would change in the next 30 days."""
+    """Show what a policy would change in the next 30 days."""
     from connector.cli.progress import customer_counter
     from connector.services import policy_evaluation
     from connector.vocabulary.labels import label
@@ -197,7 +203,10 @@ def backtest_policy(
 
 @policy.command("control-group")
 def report_hold_out(connection: OptionalConnectionArgument = None, as_json: JsonOption = False) -> None:
-    """Compare the current policy with the control group, customers who keep the previous one."""
+    """Compare the policy with its control group.
+
+    The control group are the customers who keep the previous policy.
+    """
     from connector.services import policy_evaluation
     from policies.formatting import format_date
 

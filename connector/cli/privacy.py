@@ -42,7 +42,10 @@ def retention(
 
 @privacy.command("prune")
 def prune(as_json: JsonOption = False) -> None:
-    """Delete data past its retention period now instead of at the daily clean-up."""
+    """Delete data past its retention period now.
+
+    This also happens once a day on its own.
+    """
     from connector.privacy.retention import prune as do_prune
 
     with open_command_app() as app:

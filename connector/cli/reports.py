@@ -26,7 +26,7 @@ def reports(
 ) -> None:
     """Print a report, or list the reports.
 
-    Aged receivables, days sales outstanding, days to pay, cash forecast, reminder results, late fees and others.
+    Aged receivables, days sales outstanding, days to pay, cash forecast, reminder results and late fees.
     """
     from connector.db.engine import reading
     from connector.reports.catalogue import REPORTS, TITLES

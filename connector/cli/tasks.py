@@ -107,7 +107,10 @@ def record_outcome(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Record the outcome of a task; promises, disputes and pauses apply from the next sync."""
+    """Record the outcome of a task.
+
+    Promises, disputes and pauses apply from the next sync.
+    """
     from connector.arrangements.tasks import Contact, TaskOutcome, record_task_outcome
     from connector.vocabulary.labels import label
 

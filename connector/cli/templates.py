@@ -81,11 +81,14 @@ def list_templates(as_json: JsonOption = False) -> None:
 def show_template(
     step: StepArgument,
     connection: ConnectionOption = None,
-    language: LanguageOption = "en",
+    language: Annotated[str, typer.Option(help="The language: en, de, fr or es.")] = "en",
     tone: Annotated[str, typer.Option(help="The tone: gentle, standard or firm.")] = "standard",
     as_json: JsonOption = False,
 ) -> None:
-    """Print an email template, yours or the default, as a document that you can edit and set."""
+    """Print an email template.
+
+    Prints your template or the default one, as a document that you can edit and set.
+    """
     from connector.db.engine import reading
     from connector.emails.outbound import email_templates
 
@@ -128,7 +131,10 @@ def set_template(
     language: LanguageOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Use your own template for an email from now on; it is checked first."""
+    """Use your own template for an email.
+
+    The template is checked first.
+    """
     from connector.emails.outbound.email_templates import TemplateError
 
     with document_errors(file, TemplateError, _INVALID_TEMPLATE):
@@ -154,7 +160,10 @@ def preview_template(
     html: Annotated[bool, typer.Option("--html", help="Print the HTML version.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Preview an email with the data of a real invoice; nothing is sent."""
+    """Preview an email with a real invoice.
+
+    Nothing is sent.
+    """
     from connector.emails.outbound.email_templates import TemplateError
     from connector.services.template_preview import format_email, preview_email
 

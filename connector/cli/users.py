@@ -66,7 +66,10 @@ def add(
     company: CompaniesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a user and print a link with which they choose their password."""
+    """Add a user.
+
+    Prints a link with which they choose their password.
+    """
     from connector.auth.sign_in import create_link
     from connector.auth.users import add_user
     from connector.db.engine import writing
@@ -85,7 +88,10 @@ def add(
 def role_(
     email: EmailArgument, role: RoleArgument, company: CompaniesOption = None, as_json: JsonOption = False
 ) -> None:
-    """Change a user's role, and give access to all companies or only to those named."""
+    """Change a user's role and companies.
+
+    Gives access to all companies, or only to those named.
+    """
     from connector.auth.users import change_role
     from connector.db.engine import writing
 
@@ -112,7 +118,10 @@ def disable(email: EmailArgument, as_json: JsonOption = False) -> None:
 
 @users.command()
 def reset(email: EmailArgument, as_json: JsonOption = False) -> None:
-    """Print a new link for a user who lost their password or passkey, or was disabled; their sessions end at once."""
+    """Print a new sign-in link for a user.
+
+    For users who lost their password or passkey, or were disabled. Their sessions end at once.
+    """
     from connector.auth.sign_in import reset as do_reset
     from connector.auth.users import find_user
     from connector.db.engine import writing
