@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Query
 from sqlalchemy import select
@@ -31,6 +31,9 @@ _INVALID_CURSOR = "cursor: not a cursor of this list."
 LimitParam = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="The maximum number of items.")]
 CursorParam = Annotated[str, Query(max_length=_CURSOR_MAX, description="The value of `next`, for the following page.")]
 ConnectionParam = Annotated[str, Query(max_length=200, description="Only this connection, by id or short name.")]
+
+T = TypeVar("T")
+CursorValue = str | int | None  # of the key that a list is sorted by
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Call:
 class PageQuery:
     """The requested page of a list: after which key, and how many items."""
 
-    after: Sequence[Any]
+    after: Sequence[CursorValue]
     limit: int
 
     def for_companies(self, companies: Sequence[int], *key_types: type) -> Page:
@@ -93,7 +96,7 @@ class PageQuery:
     def before_id(self) -> int | None:
         """Return the last id of the previous page, for lists in descending order of id."""
         self.check_key_types([int])
-        return int(self.after[0]) if self.after else None
+        return int(self.after[0] or 0) if self.after else None
 
     def check_key_types(self, key_types: Sequence[type]) -> None:
         """Reject a cursor of another list."""
@@ -124,14 +127,14 @@ def json_response(document: object, status: int = 200) -> Response:
     )
 
 
-def page_response(rows: Sequence[Any], page_query: PageQuery, key: Callable[[Any], Sequence[Any]]) -> Response:
+def page_response(rows: Sequence[T], page_query: PageQuery, key: Callable[[T], Sequence[CursorValue]]) -> Response:
     """Return a page of a list; ``key`` returns an item's position, for the cursor."""
     shown = rows[: page_query.limit]
     more = len(rows) > page_query.limit
     return json_response({"items": shown, "next": encode_cursor(key(shown[-1])) if more else None})
 
 
-def paginate(rows: Sequence[Any], page_query: PageQuery, key: Callable[[Any], Sequence[Any]]) -> Response:
+def paginate(rows: Sequence[T], page_query: PageQuery, key: Callable[[T], Sequence[CursorValue]]) -> Response:
     """Return a page of a list that was computed as a whole, sorted by ``key``."""
     if rows:
         page_query.check_key_types([type(each) for each in key(rows[0])])
@@ -139,6 +142,6 @@ def paginate(rows: Sequence[Any], page_query: PageQuery, key: Callable[[Any], Se
     return page_response(remaining, page_query, key)
 
 
-def encode_cursor(key: Sequence[Any]) -> str:
+def encode_cursor(key: Sequence[CursorValue]) -> str:
     """Encode an item's position as a cursor."""
     return base64.urlsafe_b64encode(json.dumps(list(key), separators=(",", ":")).encode()).decode().rstrip("=")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
+from sqlmodel import Session
 from starlette.responses import Response
 
 from connector.api import schemas
@@ -202,9 +203,9 @@ def _connection_id(call: Call, connection: str) -> int:
         return call.find_connection(session, connection).id or 0
 
 
-def _short_names(call: Call, session: Any) -> dict[int | None, str]:
+def _short_names(call: Call, session: Session) -> dict[int | None, str]:
     return {row.id: row.short_name for row in call.connections(session)}
 
 
-def _is_connected(call: Call, session: Any, connection_id: int) -> bool:
+def _is_connected(call: Call, session: Session, connection_id: int) -> bool:
     return call.find_connection(session, str(connection_id)).health != registry.DISCONNECTED

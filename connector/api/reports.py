@@ -31,8 +31,7 @@ def get_report(call: ReadCall, page_query: PageParam, report: str, connection: C
     with reading(call.app.engine) as session:
         rows = [call.find_connection(session, connection)] if connection else call.connections(session)
         built = build(session, Scope(rows, call.now))
-    page_query.check_key_types([int])
-    first = int(page_query.after[0]) if page_query.after else 0
+    first = page_query.before_id() or 0
     shown = built.items()[first : first + page_query.limit]
     more = len(built.rows) > first + page_query.limit
     texts = {name: getattr(built, name) for name in ("name", "title", "question", "formula")}

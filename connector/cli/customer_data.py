@@ -117,13 +117,13 @@ def erase(
         here = (app, found.connection_id, found.external_id)
         if undo:
             erasing.undo_erasure(*here, by=os_user())
-            result: dict[str, object] = {"id": found.external_id, "restored": True}
+            result: object = {"id": found.external_id, "restored": True}
             lines = [f"{found.name}: erasure undone. The next sync reads their data again."]
         else:
             if not yes:
                 typer.confirm(f"Permanently erase the personal data of {found.name}?", abort=True, err=True)
-            result = erasing.erase(*here, by=os_user())
-            lines = erasing.format_result(result)
+            erased = erasing.erase(*here, by=os_user())
+            result, lines = erased, erasing.format_result(erased)
     echo_json(result) if as_json else echo(lines[0])
     for each in lines[1:]:
         echo_err(each)

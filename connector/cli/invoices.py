@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,10 +24,17 @@ from connector.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlmodel import Session
+
     from connector.app_context import AppContext
-    from connector.db.tables import InvoiceRow
+    from connector.arrangements.agreements import Attribution
+    from connector.db.tables import InvoiceRow, InvoiceSetting
     from connector.services.invoices import InvoiceItem
     from policies.receivables import Instalment
+
+    Update = Callable[[Session, InvoiceRow, Attribution], InvoiceSetting]
 
 InvoiceArgument = Annotated[
     str, typer.Argument(metavar="INVOICE", help="The invoice's number, or its id in the accounting system.")
@@ -78,7 +86,7 @@ def dispute_invoice(
     """
     from connector.arrangements.agreements import record_dispute
 
-    _update_invoice(invoice, connection, record_dispute, as_json=as_json, reason=reason)
+    _update_invoice(invoice, connection, partial(record_dispute, reason=reason), as_json=as_json)
 
 
 @invoices.command("undispute")
@@ -94,7 +102,7 @@ def undispute_invoice(
     """
     from connector.arrangements.agreements import resolve_dispute
 
-    _update_invoice(invoice, connection, resolve_dispute, as_json=as_json, outcome=outcome)
+    _update_invoice(invoice, connection, partial(resolve_dispute, outcome=outcome), as_json=as_json)
 
 
 @invoices.command("promise")
@@ -108,7 +116,7 @@ def promise_invoice(
     """Record a promise to pay: no reminders until that date."""
     from connector.arrangements.agreements import set_promise
 
-    _update_invoice(invoice, connection, set_promise, as_json=as_json, on=parse_date(promised), reason=reason)
+    _update_invoice(invoice, connection, partial(set_promise, on=parse_date(promised), reason=reason), as_json=as_json)
 
 
 @invoices.command("plan")
@@ -141,7 +149,7 @@ def plan_invoice(
         row = _find_invoice(app, invoice, connection)
         if count and first is not None:
             agreed = _equal_instalments(row, count, first, every)
-        _apply_update(app, row, set_payment_plan, as_json=as_json, instalments=agreed, reason=reason)
+        _apply_update(app, row, partial(set_payment_plan, instalments=agreed, reason=reason), as_json=as_json)
 
 
 @invoices.command("pause")
@@ -155,9 +163,8 @@ def pause_invoice(
     """Pause reminders for an invoice."""
     from connector.arrangements.agreements import pause_reminders
 
-    _update_invoice(
-        invoice, connection, pause_reminders, as_json=as_json, until=parse_date(until) if until else None, reason=reason
-    )
+    until_on = parse_date(until) if until else None
+    _update_invoice(invoice, connection, partial(pause_reminders, until=until_on, reason=reason), as_json=as_json)
 
 
 @invoices.command("resume")
@@ -168,15 +175,15 @@ def resume_invoice(invoice: InvoiceArgument, connection: ConnectionOption = None
     _update_invoice(invoice, connection, resume_reminders, as_json=as_json)
 
 
-def _update_invoice(invoice: str, connection: str | None, update: Any, *, as_json: bool, **details: Any) -> None:
+def _update_invoice(invoice: str, connection: str | None, update: Update, *, as_json: bool) -> None:
     with open_command_app() as app:
-        _apply_update(app, _find_invoice(app, invoice, connection), update, as_json=as_json, **details)
+        _apply_update(app, _find_invoice(app, invoice, connection), update, as_json=as_json)
 
 
-def _apply_update(app: AppContext, row: InvoiceRow, update: Any, *, as_json: bool, **details: Any) -> None:
+def _apply_update(app: AppContext, row: InvoiceRow, update: Update, *, as_json: bool) -> None:
     from connector.services.invoices import format_active_agreements, record_agreement
 
-    result = record_agreement(app, row, os_user(), update, **details)
+    result = record_agreement(app, row, os_user(), update)
     if as_json:
         echo_json(result)
     else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -22,8 +23,22 @@ from connector.cli.terminal import (
 from connector.db.ids import ID_MAX
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from sqlmodel import Session
+
+    from connector.db.tables import OutboxEntry
     from connector.services.fees import FeeItem
     from connector.services.outbox_search import EntryItem
+
+    class Update(Protocol):
+        """A change of outbox entries that was decided by a user."""
+
+        def __call__(self, session: Session, ids: Iterable[int], *, by: str, at: datetime) -> Sequence[OutboxEntry]:
+            """Change the entries and return them."""
+            ...
+
 
 Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX)]
 EntryId = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="See: duewell outbox list")]
@@ -81,7 +96,7 @@ def reject_entries(
     """Reject entries: they are never sent."""
     from connector.outbox.approvals import reject
 
-    _update_entries(ids, reject, "rejected, never sent", as_json=as_json, reason=reason)
+    _update_entries(ids, partial(reject, reason=reason), "rejected, never sent", as_json=as_json)
 
 
 @outbox.command("edit")
@@ -195,12 +210,12 @@ def waive_fees(
             echo(f"{row.id}: waived" + ("" if done else "; the next sync voids or credits it in the accounting system"))
 
 
-def _update_entries(ids: list[int], update: Any, message: str, *, as_json: bool, **details: Any) -> None:
+def _update_entries(ids: list[int], update: Update, message: str, *, as_json: bool) -> None:
     from connector.db.engine import writing
     from connector.outbox.approvals import entry_status
 
     with open_command_app() as app, writing(app.engine) as session:
-        rows = update(session, ids, by=os_user(), at=app.now(), **details)
+        rows = update(session, ids, by=os_user(), at=app.now())
         statuses = [entry_status(row) for row in rows]
     if as_json:
         echo_json(statuses)

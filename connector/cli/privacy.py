@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from connector.cli.options import parse_choice
-from connector.cli.terminal import Group, JsonOption, build_group, echo_list, open_command_app, os_user
+from connector.cli.terminal import Group, JsonOption, build_group, echo_json, echo_table, open_command_app, os_user
 
 privacy = build_group(Group, "Set how long data is kept.")
 
@@ -34,10 +34,11 @@ def retention(
             set_retention(app, dict(map(_parse_retention, changes)), by=os_user())
         with reading(app.engine) as session:
             kept = retention_days(session)
-    rows = [{"id": name, "days": kept[name] or None, "what": kind.description} for name, kind in KINDS.items()]
-    if not as_json:
-        rows = [{**row, "days": row["days"] or "forever"} for row in rows]
-    echo_list(rows, {"id": "KIND", "days": "DAYS", "what": "DATA"}, "", as_json=as_json)
+    if as_json:
+        echo_json([{"id": name, "days": kept[name] or None, "what": kind.description} for name, kind in KINDS.items()])
+    else:
+        rows = [(name, kept[name] or "forever", kind.description) for name, kind in KINDS.items()]
+        echo_table(("KIND", "DAYS", "DATA"), rows)
 
 
 @privacy.command("prune")
@@ -50,8 +51,10 @@ def prune(as_json: JsonOption = False) -> None:
 
     with open_command_app() as app:
         counts = do_prune(app)
-    rows = [{"id": name, "pruned": count} for name, count in counts.items()]
-    echo_list(rows, {"id": "KIND", "pruned": "DELETED"}, "", as_json=as_json)
+    if as_json:
+        echo_json([{"id": name, "pruned": count} for name, count in counts.items()])
+    else:
+        echo_table(("KIND", "DELETED"), list(counts.items()))
 
 
 def _parse_retention(text: str) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import islice
 from typing import Annotated
 
 import typer
@@ -47,7 +48,8 @@ def reports(
     elif as_csv:
         sys.stdout.writelines(csv_lines(report.table_rows()))
     elif report.rows:
-        echo_table(report.items(), {column.key: column.heading.upper() for column in report.columns})
+        headings = [column.heading.upper() for column in report.columns]
+        echo_table(headings, islice(report.table_rows(), 1, None))
         for line in (report.formula, *report.notes):
             echo_err(line)
     else:

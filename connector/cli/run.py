@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,8 @@ from connector.cli.terminal import (
 from connector.vocabulary import RunOutcome
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from connector.app_context import AppContext
     from connector.cli.progress import Progress
     from connector.run import RunResult
@@ -206,7 +208,7 @@ def _run_one(app: AppContext, connection_id: int, *, dry_run: bool, progress: Pr
         line.end()
 
 
-def _graceful_stop(app: AppContext) -> Any:
+def _graceful_stop(app: AppContext) -> AbstractContextManager[object]:
     """Return a context in which SIGTERM or Ctrl-C stops after the call in progress, a second Ctrl-C at once."""
     from connector.server.serve import stop_on_signals
 
@@ -222,7 +224,7 @@ def _print_result(result: RunResult) -> None:
     echo("")
 
 
-def _result_as_dict(result: RunResult) -> dict[str, Any]:
+def _result_as_dict(result: RunResult) -> dict[str, object]:
     return {
         "id": result.connection_id,
         "name": result.name,

@@ -9,12 +9,13 @@ import typer
 
 from connector.cli.options import ConnectionOption, document_errors, parse_choice, read_document
 from connector.cli.terminal import (
+    Columns,
     JsonOption,
     ListGroup,
     build_group,
     echo,
     echo_json,
-    echo_list,
+    echo_results,
     find_connection_id,
     open_command_app,
     os_user,
@@ -40,41 +41,19 @@ def list_templates(as_json: JsonOption = False) -> None:
     """List the emails, with the template each of them uses."""
     from connector.db.engine import reading
     from connector.emails.outbound import email_templates
-    from connector.emails.outbound.render import EMAIL_STEPS
     from connector.vocabulary.labels import label
-    from policies.receivables import Step
 
     with open_command_app() as app, reading(app.engine) as session:
-        own = email_templates.list_templates(session)
-        rows = [
-            {
-                "id": f"{row.connection_id or ''}:{row.step}:{row.language}",
-                "step": row.step,
-                "text": "custom",
-                "language": row.language or "all",
-                "connection": row.connection_id,
-                "set_by": row.set_by,
-                "set_at": row.set_at,
-            }
-            for row in own
-        ]
-    named = {row.step for row in own}
-    rows += [
-        {"id": f":{step}:", "step": step.value, "text": "default", "language": "all", "connection": None}
-        for step in EMAIL_STEPS
-        if step.value not in named
-    ]
-    if not as_json:
-        rows = [{**row, "email": label(Step(row["step"])), "text": str(row["text"]).capitalize()} for row in rows]
-    columns = {
-        "step": "STEP",
-        "email": "EMAIL",
-        "text": "TEMPLATE",
-        "language": "LANGUAGE",
-        "connection": "COMPANY",
-        "set_by": "SET BY",
+        rows = email_templates.list_steps(session)
+    columns: Columns[email_templates.TemplateItem] = {
+        "STEP": lambda row: row.step,
+        "EMAIL": lambda row: label(row.step),
+        "TEMPLATE": lambda row: row.text.capitalize(),
+        "LANGUAGE": lambda row: row.language,
+        "COMPANY": lambda row: row.connection,
+        "SET BY": lambda row: row.set_by,
     }
-    echo_list(rows, columns, "There are no emails.", as_json=as_json)
+    echo_results(rows, columns, "There are no emails.", as_json=as_json)
 
 
 @templates.command("show")

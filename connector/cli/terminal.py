@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,22 +52,12 @@ def echo_json(document: object) -> None:
     print(json.dumps(document, default=json_default, ensure_ascii=False, indent=2), flush=True)  # noqa: T201
 
 
-def echo_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
-    """Print a table on stdout; ``columns`` maps the keys of the rows to headings."""
-    lines = [list(columns.values()), *([_format_cell(row.get(key)) for key in columns] for row in rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+def echo_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table on stdout."""
+    lines = [list(headings), *([_format_cell(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(headings))]
     for line in lines:
         echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def echo_list(rows: list[dict[str, Any]], columns: dict[str, str], empty_message: str, *, as_json: bool) -> None:
-    """Print a list on stdout as JSON or as a table, or a message on stderr where it is empty."""
-    if as_json:
-        echo_json(rows)
-    elif rows:
-        echo_table(rows, columns)
-    else:
-        echo_err(empty_message)
 
 
 T = TypeVar("T")
@@ -79,8 +69,7 @@ def echo_results(rows: Sequence[T], columns: Columns[T], empty_message: str, *, 
     if as_json:
         echo_json(rows)
     elif rows:
-        cells = [{heading: cell(row) for heading, cell in columns.items()} for row in rows]
-        echo_table(cells, {heading: heading for heading in columns})
+        echo_table(list(columns), [[cell(row) for cell in columns.values()] for row in rows])
     else:
         echo_err(empty_message)
 

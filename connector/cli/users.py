@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -165,12 +166,12 @@ def _welcome_url(app: AppContext, token: str) -> str:
     return f"{app.settings.duewell_base_url}/welcome/{token}"
 
 
-def _print_link(document: dict[str, Any], link: str, *, as_json: bool) -> None:
+def _print_link(document: Mapping[str, object], link: str, *, as_json: bool) -> None:
     _print({**document, "link": link}, link, as_json=as_json)
     echo_err("Send the link to this person only. It works once, within a day.")
 
 
-def _print(document: dict[str, Any], text: str, *, as_json: bool) -> None:
+def _print(document: Mapping[str, object], text: str, *, as_json: bool) -> None:
     if as_json:
         echo_json(document)
     else:

@@ -47,6 +47,7 @@ from connector.privacy.personal_data import (
     find_subject,
     row_conditions,
 )
+from connector.results import Result
 from connector.runtime import lease
 from connector.sync.mirror.erased import erased_name
 from connector.vocabulary import LogKind, OutboxKind, OutboxState, TaskState
@@ -56,7 +57,18 @@ class EraseError(Exception):
     """The customer cannot be erased now; ``str()`` says what to do first."""
 
 
-def erase(app: AppContext, connection_id: int, customer_id: str, *, by: str) -> dict[str, Any]:
+class ErasureResult(Result):
+    """What was erased and is left to the user: versions of the policy that name the customer, and a failed clean-up."""
+
+    id: str
+    pseudonym: str
+    log_texts_erased: int
+    invoices_kept: int
+    policies_naming_customer: list[int]
+    incomplete: str = ""
+
+
+def erase(app: AppContext, connection_id: int, customer_id: str, *, by: str) -> ErasureResult:
     """Erase a customer's personal data, and return what was done and what is left to the user.
 
     Raises:
@@ -65,22 +77,20 @@ def erase(app: AppContext, connection_id: int, customer_id: str, *, by: str) -> 
     """
     with _hold_lease(app, connection_id) as held:
         result = _erase(app, held, customer_id, by)
-    return {**result, "incomplete": _vacuum(app)}
+    return result.model_copy(update={"incomplete": _vacuum(app)})
 
 
-def format_result(result: dict[str, Any]) -> list[str]:
+def format_result(result: ErasureResult) -> list[str]:
     """Return what was done and what is left to the user, as sentences."""
-    counts = (
-        f"Log texts erased: {result['log_texts_erased']}; invoices kept without their texts: {result['invoices_kept']}."
-    )
-    sentences = [f"Erased. The customer is now shown as “{result['pseudonym']}”. {counts}"]
-    if result["policies_naming_customer"]:
+    counts = f"Log texts erased: {result.log_texts_erased}; invoices kept without their texts: {result.invoices_kept}."
+    sentences = [f"Erased. The customer is now shown as “{result.pseudonym}”. {counts}"]
+    if result.policies_naming_customer:
         sentences.append(
             "Your policy names the customer. Remove the name from the current version on the Policy page or with"
             " `duewell policy set`; earlier versions are kept."
         )
-    if result["incomplete"]:
-        sentences.append(f"However, {result['incomplete']}.")
+    if result.incomplete:
+        sentences.append(f"However, {result.incomplete}.")
     return [
         *sentences,
         "Older backups still contain the data, and so does your accounting system: erase it there as well.",
@@ -122,7 +132,7 @@ def _hold_lease(app: AppContext, connection_id: int) -> Iterator[lease.Lease]:
         raise EraseError("This company is being synced. Try again when the sync has ended.") from busy
 
 
-def _erase(app: AppContext, run_lease: lease.Lease, customer_id: str, by: str) -> dict[str, Any]:
+def _erase(app: AppContext, run_lease: lease.Lease, customer_id: str, by: str) -> ErasureResult:
     with writing(app.engine) as session:
         run_lease.renew(session)
         customer = session.get_one(CustomerRow, (run_lease.connection_id, customer_id))
@@ -144,13 +154,13 @@ def _erase(app: AppContext, run_lease: lease.Lease, customer_id: str, by: str) -
         erased = sync_log.erase_texts(
             session, lines, at=app.now(), text=message, connection_id=run_lease.connection_id, customer_id=customer_id
         )
-        return {
-            "id": customer_id,
-            "pseudonym": erased_name(customer_id),
-            "log_texts_erased": erased,
-            "invoices_kept": len(subject.invoices),
-            "policies_naming_customer": _policies_naming(session, subject),
-        }
+        return ErasureResult(
+            id=customer_id,
+            pseudonym=erased_name(customer_id),
+            log_texts_erased=erased,
+            invoices_kept=len(subject.invoices),
+            policies_naming_customer=_policies_naming(session, subject),
+        )
 
 
 def _require_nothing_in_progress(session: Session, subject: Subject) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Literal
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -21,6 +22,7 @@ from connector.emails.outbound import render
 from connector.emails.outbound.email_facts import EmailFacts, FeeKind, FeeWarning, InvoiceLine, PaidLine
 from connector.emails.outbound.template_values import BEFORE_DUE_STEPS
 from connector.languages import LANGUAGES, language_of
+from connector.results import Result, optional
 from policies.receivables import Discount, Step
 
 LINE_NAMES = ("subject", "heading", "opening", "closing")
@@ -46,11 +48,44 @@ def find_custom_lines(session: Session, connection_id: int | None, step: Step, l
     return {}
 
 
+class TemplateItem(Result):
+    """A template in force: the shipped text or a custom one, for all companies or one."""
+
+    id: str
+    step: Step
+    text: Literal["custom", "default"] = "default"
+    language: str = "all"
+    connection: int | None = None
+    set_by: str = optional("")
+    set_at: datetime | None = optional()
+
+
 def list_templates(session: Session) -> list[EmailTemplate]:
     """Return the templates in force; those that were reset are left out."""
     rows = session.scalars(select(EmailTemplate).order_by(col(EmailTemplate.id)))
     newest = {(row.connection_id, row.step, row.language): row for row in rows}
     return [row for row in newest.values() if row.document]
+
+
+def list_steps(session: Session) -> list[TemplateItem]:
+    """List the templates in force, and the shipped one for each email step without any."""
+    own = list_templates(session)
+    named = {row.step for row in own}
+    return [
+        *(
+            TemplateItem(
+                id=f"{row.connection_id or ''}:{row.step}:{row.language}",
+                step=Step(row.step),
+                text="custom",
+                language=row.language or "all",
+                connection=row.connection_id,
+                set_by=row.set_by,
+                set_at=row.set_at,
+            )
+            for row in own
+        ),
+        *(TemplateItem(id=f":{step}:", step=step) for step in render.EMAIL_STEPS if step not in named),
+    ]
 
 
 def save_template(
