@@ -12,7 +12,7 @@ from starlette.responses import Response
 from connector.api import schemas
 from connector.api.api_route import ApiRoute, ReadCall, WriteCall
 from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response
-from connector.api.schemas.lists import Id
+from connector.api.schemas import Id
 from connector.db.engine import reading, writing
 from connector.db.tables import OutboxEntry
 from connector.errors import NotFound

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from connector.api import schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall, WriteCall
 from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response, paginate
-from connector.api.schemas.lists import Id
+from connector.api.schemas import Id
 from connector.audit import log_search, sync_log
 from connector.audit.log_search import LogEntryItem, RunItem
 from connector.connections import account_owners, registry

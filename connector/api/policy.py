@@ -10,7 +10,7 @@ from connector.api import problems, schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall
 from connector.api.call import Call, ConnectionParam, PageParam, json_response, paginate
 from connector.api.problems import ApiError
-from connector.api.schemas.lists import Id
+from connector.api.schemas import Id
 from connector.db.engine import reading, writing
 from connector.db.tables import PolicyVersion
 from connector.errors import NotFound

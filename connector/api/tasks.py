@@ -11,7 +11,7 @@ from starlette.responses import Response
 from connector.api import schemas
 from connector.api.api_route import ApiRoute, ReadCall, WriteCall
 from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response
-from connector.api.schemas.lists import Id
+from connector.api.schemas import Id
 from connector.arrangements import tasks
 from connector.arrangements.tasks import Contact, TaskItem, TaskStatus
 from connector.db.engine import reading

@@ -1,15 +1,146 @@
-"""Request models; unknown fields are rejected."""
+"""Request and response models of the API, beside the results of ``services`` that it returns as they are.
+
+Amounts are strings with their currency beside them: a JSON number would lose cents. ``_at`` is an instant in UTC,
+``_on`` a date.
+"""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Generic, Literal, TypeVar
 
+from annotated_types import Interval
 from pydantic import BaseModel, ConfigDict, Field
 
-from connector.api.schemas.lists import Id, Mode
+from connector.db.ids import ID_MAX
 from policies.receivables import Segment
+
+T = TypeVar("T")
+OutboxState = Literal["planned", "awaiting_approval", "sending", "done", "rejected", "unconfirmed"]
+Mode = Literal["observe", "approve", "live"]
+
+
+Id = Annotated[int, Interval(ge=0, le=ID_MAX)]
+
+
+class Page(BaseModel, Generic[T]):
+    """A page of a list; ``next`` is the cursor of the following page, null on the last one."""
+
+    items: list[T]
+    next: str | None
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457): what happened, what it means and what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    meaning: str
+    action: str
+
+
+class LogVerification(BaseModel):
+    """Whether the log's hash chain is intact."""
+
+    ok: bool
+    entries: int
+    head: str
+    broken_at_id: int | None
+    reason: str
+
+
+class ExceptionItem(BaseModel):
+    """Something that looks wrong in the accounting system."""
+
+    id: str
+    connection: str
+    code: str
+    customer: str
+    customer_id: str
+    invoice: str
+    reason: str
+
+
+class PortalLink(BaseModel):
+    """The link to the customer portal; ``link`` is "" once it is revoked or expired."""
+
+    id: str
+    customer: str
+    link: str
+    state: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class RevokedLinks(BaseModel):
+    """The number of revoked portal links."""
+
+    id: str
+    customer: str
+    revoked: int
+
+
+class EmailPreview(BaseModel):
+    """An email as the recipient would receive it."""
+
+    to: list[str]
+    subject: str
+    text: str
+    html: str
+
+
+class ReportTitle(BaseModel):
+    """An available report."""
+
+    id: str
+    title: str
+
+
+class Column(BaseModel):
+    """A column of a report; money is in the row's currency."""
+
+    key: str
+    heading: str
+    kind: Literal["text", "number", "money", "days", "share", "day"]
+
+
+class Report(BaseModel):
+    """A report; each item has an ``id`` and the values that ``columns`` describes."""
+
+    name: str
+    title: str
+    question: str
+    formula: str
+    notes: list[str]
+    columns: list[Column]
+    items: list[dict[str, str | int | float | None]]
+    next: str | None
+
+
+class PolicyDocument(BaseModel):
+    """A policy document; ``version`` is null for the default policy."""
+
+    version: int | None
+    document: str
+
+
+class PolicyCheck(BaseModel):
+    """Whether a policy document is valid; ``reason`` has its errors, ``notes`` what to know about its late fees."""
+
+    ok: bool
+    reason: str
+    notes: list[str]
+
+
+class PolicyVersionResponse(BaseModel):
+    """The version of the current policy."""
+
+    version: int
+
 
 FreeText = Annotated[str, Field(max_length=500, description="A note for your colleagues.")]
 Ids = Annotated[list[Id], Field(min_length=1, max_length=500)]
