@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from policies import agreements, holds, late_fees, reminders, returned_payments, tasks, unapplied_credit
+from policies import agreements, fee_reviews, holds, late_fees, reminders, returned_payments, tasks, unapplied_credit
 from policies.calendar import Calendar, SendSlot, find_send_slot, find_time_zone
 from policies.decisions import Action, ChargeLateFee, CustomerDecision, DecisionKind, HoldCode, InvoiceDecision
 from policies.formatting import STEP_NAMES, format_date, step_title
@@ -66,6 +66,7 @@ def decide(
         *agreed,
         *unapplied_credit.apply_tasks(assessments),
         *returned_payments.returned_payment_tasks(assessments),
+        *fee_reviews.fee_tasks(assessments),
     ]
     actions += [each.fee for each in assessments if isinstance(each.fee, ChargeLateFee)]
 
@@ -134,7 +135,10 @@ def _assess_invoice(context: StatementContext, invoice: Invoice, day: _DayContex
     completed = day.past_actions.completed_steps(invoice.id)
     assessment = InvoiceAssessment(context, invoice, schedule, completed)
     assessment.returned = returned_payments.find_returned_payment(context, invoice, day.past_actions)
-    found = holds.first_hold(context, invoice)
+    assessment.fee_review = review = fee_reviews.review_fee(context, invoice, day.past_actions)
+    found = holds.first_hold(context, invoice, chase_fee=review is not None and review.task is None)
+    if found is not None and found[0] is HoldCode.FEE_INVOICE and review is not None:
+        found = (found[0], Hold(review.reason), found[2])
     if found is not None:
         assessment.hold_code, assessment.hold, assessment.email_blocked = found
         if not assessment.email_blocked:
@@ -181,7 +185,7 @@ def _email_step_due(assessment: InvoiceAssessment, day: _DayContext) -> Step | N
     level = next_level(schedule, invoice, completed)
     if level is not None and level.on <= day.today:
         return level.step
-    if day.today > payable_on(invoice):
+    if day.today > payable_on(invoice) or invoice.fee_of:
         return None
     return early_step_due(schedule, invoice, completed, day.today, day.sends_on)
 

@@ -79,6 +79,13 @@ class WeekendDueDate(StrEnum):
     NEXT_BUSINESS_DAY = "next_business_day"
 
 
+class UnpaidFee(StrEnum):
+    """What happens to a late fee that is left unpaid when its invoice is settled."""
+
+    TASK = "task"  # a person collects or waives it
+    CHASE = "chase"  # like an invoice
+
+
 def _rate_date(key: str) -> date:
     try:
         return date.fromisoformat(key)
@@ -155,6 +162,7 @@ class LateFees(Section):
     text: Annotated[str, Reads(_read_description)]
     invoicing: Annotated[FeeInvoicing, Reads(one_of(FeeInvoicing))]
     invoice_day: Annotated[int, Reads(whole_number(1, 28))]
+    unpaid_fee: Annotated[UnpaidFee, Reads(one_of(UnpaidFee))]
 
     @model_validator(mode="after")
     def _names_flat_amounts(self) -> LateFees:

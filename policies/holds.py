@@ -190,14 +190,20 @@ HOLDS: tuple[tuple[HoldCode, Callable[[StatementContext, Invoice], Hold | None]]
     (HoldCode.NO_DUE_DATE, no_due_date),
     (HoldCode.WITHHELD, withheld),
 )
+_FEE_HOLDS = frozenset({HoldCode.FEE_INVOICE, HoldCode.NEVER_SENT})
 EMAIL_ONLY_HOLDS = frozenset({HoldCode.OPTED_OUT, HoldCode.SUPPRESSED, HoldCode.NO_EMAIL_ADDRESS})
 
 
-def first_hold(context: StatementContext, invoice: Invoice) -> tuple[HoldCode, Hold, bool] | None:
-    """Return the hold that takes precedence: its code, the hold, and whether it stops only emails."""
+def first_hold(
+    context: StatementContext, invoice: Invoice, *, chase_fee: bool = False
+) -> tuple[HoldCode, Hold, bool] | None:
+    """Return the hold that takes precedence: its code, the hold, and whether it stops only emails.
+
+    With ``chase_fee`` the invoice of a late fee is chased like any other; the reminder itself brings it.
+    """
     email_only: tuple[HoldCode, Hold] | None = None
     for code, find_hold in HOLDS:
-        hold = find_hold(context, invoice)
+        hold = None if chase_fee and code in _FEE_HOLDS else find_hold(context, invoice)
         if hold is not None:
             if code not in EMAIL_ONLY_HOLDS:
                 return (*(email_only or (code, hold)), False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from policies.decisions import ChargeLateFee
+from policies.fee_reviews import FeeReview
 from policies.formatting import format_amount, format_date, format_days
 from policies.receivables import Invoice, Step
 from policies.returned_payments import ReturnedPayment
@@ -21,6 +22,7 @@ class InvoiceAssessment:
     person can still act. ``broken_agreement`` is the sentence about a broken promise or payment plan,
     ``broken_promise_key`` the date of a promise that an email asks about. ``manual_step`` is the email step that
     becomes a task today; ``manual_note`` says that one already has. ``returned`` is a payment that came back.
+    ``fee_review`` is what is to be done about a late fee, where this is the invoice of one.
     """
 
     context: StatementContext
@@ -38,6 +40,7 @@ class InvoiceAssessment:
     broken_promise_key: str = ""
     manual_step: Step | None = None
     returned: ReturnedPayment | None = None
+    fee_review: FeeReview | None = None
     manual_note: str = ""
 
     @property

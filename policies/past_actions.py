@@ -106,6 +106,11 @@ class PastActions:
         elif not action.is_contact and step in EMAIL_STEPS:
             self.manual_on.setdefault(invoice_id, {})[step] = on
 
+    def charges_on(self, fee_invoice_id: str) -> list[PastAction]:
+        """Return the late fees that an invoice of late fees is about."""
+        charges = (charge for of_invoice in self.fees.values() for charge in of_invoice.values())
+        return [charge for charge in charges if charge.fee_invoice_id == fee_invoice_id]
+
     def completed_steps(self, invoice_id: str) -> Mapping[Step, date]:
         """Return the completed steps of an invoice, each with its date."""
         return self.by_invoice.get(invoice_id, _NO_STEPS)

@@ -302,8 +302,8 @@ class PastAction:
     ``undone`` marks a task in place of an email, for want of a working address, that nobody has done: as soon as the
     customer can be emailed, its step is due again.
     ``recurrence_key`` tells actions of one step apart where it can recur: a fee's period, the date of a promise.
-    ``fee_amount`` is the amount of a late fee, where it is known. ``acknowledged`` is the money that an email thanked
-    for, in full or in part.
+    ``fee_amount`` is the amount of a late fee, where it is known, ``fee_invoice_id`` its own invoice. ``acknowledged``
+    is the money that an email thanked for, in full or in part.
     """
 
     step: Step
@@ -319,6 +319,7 @@ class PastAction:
     fee_amount: Decimal | None = None
     fee_outcome: FeeOutcome | None = None
     acknowledged: Decimal | None = None
+    fee_invoice_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

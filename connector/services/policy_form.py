@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from policies.document import KeyPath, Table, parse_decimal, parse_toml, value_at
 from policies.document_editor import edit_document
-from policies.fee_rules import FeeKind, FeePreset, WeekendDueDate
+from policies.fee_rules import FeeKind, FeePreset, UnpaidFee, WeekendDueDate
 from policies.policy import ReminderPolicy
 from policies.receivables import Size
 from policies.schedule_rules import SCHEDULED_STEPS
@@ -98,6 +98,7 @@ GROUPS = (
             Field("late_fees.due_days", "Fee due after (days)"),
             Field("late_fees.invoicing", "Fee invoices", "choice", ("per_fee", "monthly")),
             Field("late_fees.invoice_day", "Day of the month for monthly fee invoices"),
+            Field("late_fees.unpaid_fee", "When only the fee is left unpaid", "choice", tuple(UnpaidFee)),
         ),
     ),
     Group(

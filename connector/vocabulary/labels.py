@@ -39,7 +39,8 @@ from connector.vocabulary import (
 from policies.agreements import AgreementTask
 from policies.decisions import DecisionKind, HoldCode
 from policies.exception_checks import ExceptionCode
-from policies.fee_rules import FeeApproval, FeeInvoicing, FeeKind, FeePreset, WeekendDueDate
+from policies.fee_reviews import FeeTask
+from policies.fee_rules import FeeApproval, FeeInvoicing, FeeKind, FeePreset, UnpaidFee, WeekendDueDate
 from policies.receivables import CreditKind, FeeOutcome, InvoiceStatus, Segment, SettlementKind, Size, Step
 from policies.schedule import StepKind
 from policies.sections import Language, Origin, Tone
@@ -203,6 +204,8 @@ _TASK_CODES: dict[str, str] = {
     TaskCode.DISPUTE_REVIEW: "Dispute review",
     TaskCode.PROMISE_BROKEN: "Broken promise to pay",
     TaskCode.PAYMENT_RETURNED: "Payment came back",
+    TaskCode.PROPOSE_WAIVER: "Proposed late fee waiver",
+    TaskCode.UNPAID_FEE: "Late fee left unpaid",
     TaskCode.PLAN_BROKEN: "Broken payment plan",
     TaskCode.APPLY_CREDIT: "Apply credit",
     TaskCode.AUTO_REPLY: "Automatic reply",
@@ -217,6 +220,7 @@ _TASK_CODES: dict[str, str] = {
     TaskCode.UNREADABLE_DATA: "Unreadable customer data",
 }
 _AGREEMENT_TASKS: dict[str, str] = {code: _TASK_CODES[code] for code in AgreementTask}
+_FEE_TASKS: dict[str, str] = {code: _TASK_CODES[code] for code in FeeTask}
 _LOG_KINDS: dict[str, str] = {
     LogKind.RUN_STARTED: "Sync started",
     LogKind.RUN_ENDED: "Sync ended",
@@ -409,6 +413,7 @@ _WEEKEND_DUE_DATES: dict[str, str] = {
     WeekendDueDate.STAYS: "Due on that day",
     WeekendDueDate.NEXT_BUSINESS_DAY: "Payable on the next business day",
 }
+_UNPAID_FEES: dict[str, str] = {UnpaidFee.TASK: "Create a task", UnpaidFee.CHASE: "Chase it like an invoice"}
 _FEE_OUTCOMES: dict[str, str] = {FeeOutcome.WAIVED: "Waived", FeeOutcome.PAID: "Paid"}
 _FEE_STATES: dict[str, str] = {
     FeeState.DRAFT: "Draft",
@@ -456,6 +461,7 @@ _POLICY_CHOICES = {
     **_WEEKEND_DUE_DATES,
     **_FEE_APPROVALS,
     **_FEE_INVOICINGS,
+    **_UNPAID_FEES,
     "mon": "Monday",
     "tue": "Tuesday",
     "wed": "Wednesday",
@@ -499,6 +505,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "fee_outcome": _FEE_OUTCOMES,
     "fee_preset": _FEE_PRESETS,
     "fee_state": _FEE_STATES,
+    "fee_task": _FEE_TASKS,
     "hold_code": _HOLD_CODES,
     "invoice_status": _INVOICE_STATUSES,
     "log_kind": _LOG_KINDS,
@@ -526,6 +533,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "token_state": _TOKEN_STATES,
     "tone": _TONES,
     "user_state": _USER_STATES,
+    "unpaid_fee": _UNPAID_FEES,
     "upcoming_kind": _UPCOMING_KINDS,
 }
 _BY_ENUM: dict[type[str], Mapping[str, str]] = {

@@ -45,6 +45,8 @@ class TaskCode(StrEnum):
     # Money
     APPLY_CREDIT = "apply_credit"
     PAYMENT_RETURNED = "payment_returned"
+    PROPOSE_WAIVER = "propose_waiver"
+    UNPAID_FEE = "unpaid_fee"
     # What customers and email systems report
     REPLY = "reply"
     AUTO_REPLY = "auto_reply"

@@ -295,6 +295,11 @@ CHANGES: dict[str, tuple[str, str, Case]] = {
         f'{FEES}invoicing = "monthly"\ninvoice_day = 20',
         late(),
     ),
+    "late_fees.unpaid_fee": (
+        FEES,
+        f'{FEES}unpaid_fee = "chase"',
+        decided(overdue_invoice(5, id="fee", number="LF-1", fee_of="i1"), paid_invoice(MONDAY - timedelta(days=9))),
+    ),
     "policies.customers": (applies_to('customers = ["Nobody"]'), applies_to('customers = ["kunde ag"]'), _FRIEND),
     "policies.tags": (applies_to('tags = ["none"]'), applies_to('tags = ["friend"]'), _FRIEND),
     "policies.groups": (applies_to('groups = ["none"]'), applies_to('groups = ["members"]'), _FRIEND),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
@@ -22,12 +22,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class CustomerBatch:
-    """Some customers. Invoices closed before ``closed_since_on`` are on no statement any more."""
+    """Some customers.
+
+    Invoices closed before ``closed_since_on`` are on no statement any more, except those with the ids ``kept_ids``.
+    """
 
     session: Session
     connection_id: int
     customer_ids: list[str]
     closed_since_on: date
+    kept_ids: Collection[str] = ()
 
     def of_customers(self, table: Table, column: str = "customer_id") -> ColumnElement[bool]:
         """Return the condition for the customers' rows of a table."""
@@ -39,7 +43,9 @@ class CustomerBatch:
 
     def on_statement(self) -> ColumnElement[bool]:
         """Return the condition for the customers' invoices that are open or were closed recently."""
-        return and_(self.of_customers(_INVOICE), or_(_INVOICE.c.is_open, _INVOICE.c.closed_on >= self.closed_since_on))
+        kept = [_INVOICE.c.external_id.in_(self.kept_ids)] if self.kept_ids else []
+        is_listed = or_(_INVOICE.c.is_open, _INVOICE.c.closed_on >= self.closed_since_on, *kept)
+        return and_(self.of_customers(_INVOICE), is_listed)
 
     def one_per_key(self, query: Select[Any], key: str) -> dict[str, SqlRow]:
         """Read rows of which there is one per key."""

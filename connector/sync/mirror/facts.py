@@ -244,18 +244,19 @@ def build_unapplied_payment(row: SqlRow) -> Credit:
 
 
 class ChargedFee(NamedTuple):
-    """The amounts of a late fee by invoice, and its outcome, ``None`` while it is open."""
+    """The amounts of a late fee by invoice, its outcome, ``None`` while it is open, and the id of its own invoice."""
 
     amounts: Mapping[str, str]
     outcome: FeeOutcome | None
+    invoice_id: str = ""
 
 
 def build_charged_fee(row: Any) -> ChargedFee:
     """Return a fee; ``row.waiver_state`` is the state of its waiver, ``row.status`` that of its invoice."""
     amounts = row.payload["amounts"]
     if row.waiver_state != OutboxState.REJECTED or row.status in _GONE_STATUSES:
-        return ChargedFee(amounts, FeeOutcome.WAIVED)
-    return ChargedFee(amounts, FeeOutcome.PAID if row.status == InvoiceStatus.PAID else None)
+        return ChargedFee(amounts, FeeOutcome.WAIVED, row.reference)
+    return ChargedFee(amounts, FeeOutcome.PAID if row.status == InvoiceStatus.PAID else None, row.reference)
 
 
 _GONE_STATUSES = {InvoiceStatus.VOIDED, InvoiceStatus.DELETED}
@@ -277,6 +278,7 @@ def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction
         recurrence_key=row.recurrence_key,
         fee_amount=Decimal(fee.amounts[row.invoice_id]) if fee and row.invoice_id in fee.amounts else None,
         fee_outcome=fee.outcome if fee else None,
+        fee_invoice_id=fee.invoice_id if fee else "",
         acknowledged=None if row.acknowledged_e4 is None else from_e4(row.acknowledged_e4),
     )
 

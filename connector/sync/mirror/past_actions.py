@@ -25,6 +25,11 @@ class ChargedFees:
     original_ids: dict[str, str] = field(default_factory=dict)
     fees_by_entry: dict[int, ChargedFee] = field(default_factory=dict)
 
+    def list_standing_originals(self) -> list[str]:
+        """List the invoices whose late fee is neither paid nor waived: they stay on the statement with it."""
+        standing = (fee for fee in self.fees_by_entry.values() if fee.invoice_id and fee.outcome is None)
+        return sorted({invoice_id for fee in standing for invoice_id in fee.amounts})
+
     def find_original(
         self, batch: CustomerBatch, invoice_id: str, number: str, reference: str, customer_id: str
     ) -> str | None:

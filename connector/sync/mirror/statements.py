@@ -130,7 +130,13 @@ class _StatementReader:
         return sorted(self._session.execute(union(open_customers, closed_customers)).scalars())
 
     def _load_batch(self, customer_ids: list[str]) -> CustomerData:
-        batch = CustomerBatch(self._session, self._connection_id, customer_ids, self._closed_since_on)
+        batch = CustomerBatch(
+            self._session,
+            self._connection_id,
+            customer_ids,
+            self._closed_since_on,
+            self._fees.list_standing_originals(),
+        )
         customer, setting = TABLES["customer"], TABLES["customer_setting"]
         history = self._history(batch)
         peers = sorted({peer for each in customer_ids for peer in self._peers.get(each, ())})

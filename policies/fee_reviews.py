@@ -1,0 +1,94 @@
+"""Late fees that need a person: charged although the money was there in time, or left over when the invoice is paid.
+
+Payments are often entered days after their date. A fee that such a payment, or a credit, makes wrong is proposed to be
+waived. One that the customer left unpaid beside the invoice is to be collected or waived, or chased by the schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from policies.decisions import CreateTask, HoldCode
+from policies.fee_rules import UnpaidFee
+from policies.formatting import format_amount, format_date
+from policies.interest import balance_on
+from policies.past_actions import PastActions
+from policies.receivables import Invoice, InvoiceStatus, PastAction
+from policies.schedule import payable_on
+from policies.statement_context import StatementContext
+
+if TYPE_CHECKING:
+    from policies.invoice_assessment import InvoiceAssessment
+
+_NO_TASK_CODES = frozenset({HoldCode.NOTHING_OWED, HoldCode.ERASED, HoldCode.STALE_DATA, HoldCode.UNAPPLIED_CREDIT})
+
+
+class FeeTask(StrEnum):
+    """The codes of tasks about late fees."""
+
+    PROPOSE_WAIVER = "propose_waiver"
+    UNPAID_FEE = "unpaid_fee"
+
+
+@dataclass(frozen=True, slots=True)
+class FeeReview:
+    """What is to be done about a late fee; ``task`` is None where it is chased like an invoice."""
+
+    task: FeeTask | None
+    reason: str
+
+
+def review_fee(context: StatementContext, fee: Invoice, past_actions: PastActions) -> FeeReview | None:
+    """Return what is to be done about the invoice of a late fee; None while it is listed with its invoice."""
+    if fee.fee_of is None or fee.status is not InvoiceStatus.OPEN or fee.due <= 0:
+        return None
+    charges = past_actions.charges_on(fee.id)
+    invoices = {each.id: each for each in context.statement.invoices}
+    amount = format_amount(fee.due, fee.currency)
+    for charge in charges:
+        mistake = _why_wrong(invoices.get(charge.invoice_id), charge)
+        if mistake:
+            return FeeReview(
+                FeeTask.PROPOSE_WAIVER, f"The late fee {fee.number} of {amount} should be waived: {mistake}."
+            )
+    originals = [invoices.get(each) for each in {fee.fee_of, *(charge.invoice_id for charge in charges)}]
+    is_settled = not any(each is not None and each.status is InvoiceStatus.OPEN and each.due > 0 for each in originals)
+    if not is_settled or (fee.due_on is not None and context.today <= fee.due_on):
+        return None
+    if context.policy.late_fees.unpaid_fee is UnpaidFee.CHASE:
+        return FeeReview(None, "")
+    due = f", due on {format_date(fee.due_on)}," if fee.due_on else ""
+    text = f"The late fee {fee.number} of {amount}{due} is unpaid, but its invoice is settled: collect or waive it."
+    return FeeReview(FeeTask.UNPAID_FEE, text)
+
+
+def _why_wrong(invoice: Invoice | None, charge: PastAction) -> str:
+    """Return why a fee should not have been charged, as part of a sentence; "" where it was right."""
+    if invoice is None:
+        return ""
+    number = invoice.number or invoice.id
+    if invoice.status in (InvoiceStatus.VOIDED, InvoiceStatus.DELETED):
+        return f"invoice {number} was {invoice.status.value}"
+    if not invoice.balance_changes or balance_on(invoice, charge.on - timedelta(days=1)) > 0:
+        is_credited = invoice.status is InvoiceStatus.PAID and bool(invoice.balance_changes) and invoice.paid <= 0
+        return f"invoice {number} was credited or written off in full" if is_credited else ""
+    settled_on = next(each.on for each in invoice.balance_changes if balance_on(invoice, each.on) <= 0)
+    kind = "paid" if invoice.paid > 0 else "credited"
+    on, charged_on = format_date(settled_on), format_date(charge.on)
+    if settled_on <= payable_on(invoice):
+        return f"invoice {number} was {kind} in time, on {on}; that was entered after the fee of {charged_on}"
+    return f"invoice {number} was {kind} on {on}, before the fee of {charged_on}; that was entered after it"
+
+
+def fee_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:
+    """Yield one task for each late fee that needs a person."""
+    for each in assessments:
+        review = each.fee_review
+        if review is not None and review.task is not None and each.hold_code not in _NO_TASK_CODES:
+            context = each.context
+            customer_id = context.statement.customer.id
+            yield CreateTask(customer_id, None, review.task, (each.invoice.id,), context.today, review.reason)
