@@ -7,11 +7,9 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from dateutil.relativedelta import relativedelta
-
 from policies.decisions import ChargeLateFee
 from policies.fee_rules import MONTHLY_KINDS, LateFees
-from policies.late_fees import add_months, assess_late_fee, last_invoice_date
+from policies.late_fees import add_months, assess_late_fee, full_months, last_invoice_date
 from policies.past_actions import PastActions
 from policies.receivables import Invoice
 from policies.schedule import Schedule, starts_on
@@ -55,8 +53,7 @@ def _possible_dates(rules: LateFees, invoice: Invoice, earliest_on: date) -> Ite
     """Yield the dates on which the next fees can be charged: at once, or at the end of a month of the delay."""
     dates = [earliest_on]
     if rules.kind in MONTHLY_KINDS:
-        delay = relativedelta(earliest_on, starts_on(invoice))
-        months = delay.years * 12 + delay.months
+        months = full_months(starts_on(invoice), earliest_on)
         ends = (add_months(starts_on(invoice), months + count) for count in range(_MONTHS_AHEAD + 1))
         dates = [max(earliest_on, end) for end in ends]
     for on in dates:

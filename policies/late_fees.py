@@ -115,12 +115,18 @@ def fee_period_on(rules: LateFees, invoice: Invoice, today: date) -> FeePeriod |
     start_on = starts_on(invoice)
     if rules.kind not in MONTHLY_KINDS:
         return FeePeriod(ONCE, start_on, today)
-    delay = relativedelta(today, start_on)
-    months = delay.years * 12 + delay.months
+    months = full_months(start_on, today)
     if months <= 0:
         return None
     from_on = add_months(start_on, months - 1)
     return FeePeriod(f"{from_on:%Y-%m}", from_on, add_months(start_on, months))
+
+
+def full_months(start_on: date, on: date) -> int:
+    """Return how many whole months have passed; what starts on the 31st ends on the last day of a shorter month."""
+    delay = relativedelta(on, start_on)
+    months = delay.years * 12 + delay.months
+    return months + 1 if add_months(start_on, months + 1) <= on else months
 
 
 def add_months(on: date, months: int) -> date:

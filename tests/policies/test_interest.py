@@ -293,6 +293,27 @@ def test_a_rate_can_be_added_to_a_preset() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("due_on", "charged_on", "days"),
+    [
+        (date(2026, 1, 31), date(2026, 2, 28), 28),
+        (date(2028, 1, 31), date(2028, 2, 29), 29),
+        (date(2028, 2, 29), date(2028, 3, 29), 29),
+        (date(2026, 12, 31), date(2027, 1, 31), 31),
+    ],
+)
+def test_a_month_from_the_31st_is_over_on_the_last_day_of_a_shorter_month(
+    due_on: date, charged_on: date, days: int
+) -> None:
+    rules, debt = preset_policy("australia"), overdue_balance("36500", due_on)
+    before = charged_on - timedelta(days=1)
+    warned = sent_email(Step.PAST_DUE, due_on + timedelta(days=5))
+    assert fees_in(decide_at(statement(debt, past_actions=(warned,)), now=at(before), policy=rules)) == []
+    fee = charged_fee(rules, debt, charged_on)
+    assert fee.lines[0].text == f"EUR 36,500.00 for {days} days at 10 % a year"
+    assert fee.amount == 10 * days  # a year has 365 days, a leap year too
+
+
 changes = st.lists(
     st.builds(
         BalanceChange,
