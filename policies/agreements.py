@@ -11,6 +11,7 @@ from policies.calendar import Calendar, add_business_days
 from policies.decisions import CreateTask, HoldCode
 from policies.formatting import format_amount, format_date
 from policies.invoice_assessment import InvoiceAssessment
+from policies.invoice_names import at_sentence_start
 from policies.policy import ReminderPolicy
 from policies.receivables import Instalment, Invoice, PaymentPlan, Size, Step
 from policies.segments import size_of
@@ -108,10 +109,11 @@ def _dispute_tasks(assessment: InvoiceAssessment) -> Iterable[CreateTask]:
     since = format_date(invoice.disputed_on) + (f": {invoice.dispute_reason}" if invoice.dispute_reason else "")
     if raised_on is None or raised_on < invoice.disputed_on:
         due_on = context.today if size is Size.LARGE else _business_day_after(context, context.today, 1)
-        text = f"{assessment.number} is disputed since {since}. Nothing is sent until the dispute is resolved."
+        name = at_sentence_start(assessment.number)
+        text = f"{name} is disputed since {since}. Nothing is sent until the dispute is resolved."
         yield _build_task(assessment, AgreementTask.DISPUTE_RAISED, due_on, text, recurrence_key)
     elif raised_on < review_on <= context.today:
-        text = f"{assessment.number} is still disputed since {since}. Decide how to proceed."
+        text = f"{at_sentence_start(assessment.number)} is still disputed since {since}. Decide how to proceed."
         yield _build_task(assessment, AgreementTask.DISPUTE_REVIEW, context.today, text, f"{recurrence_key} review")
 
 
@@ -127,7 +129,8 @@ def _promise_tasks(assessment: InvoiceAssessment, promised_on: date) -> Iterable
         assessment.email_step, assessment.broken_promise_key = Step.PROMISE_BROKEN, promised_on.isoformat()
         return
     amount = format_amount(invoice.due, invoice.currency)
-    text = f"{assessment.number}: {amount} was promised for {format_date(promised_on)} and has not been paid."
+    name = at_sentence_start(assessment.number)
+    text = f"{name}: {amount} was promised for {format_date(promised_on)} and has not been paid."
     assessment.broken_agreement = text
     due_on = _business_day_after(context, context.today, 0)
     yield _build_task(assessment, AgreementTask.PROMISE_BROKEN, due_on, text, promised_on.isoformat())
@@ -141,7 +144,7 @@ def _plan_tasks(assessment: InvoiceAssessment, instalment: Instalment) -> Iterab
         return
     amount = format_amount(instalment.amount, assessment.invoice.currency)
     due = f"the instalment of {amount} due on {format_date(missed_on)} has not been paid in full"
-    text = f"{assessment.number}: {due}. The payment plan is cancelled."
+    text = f"{at_sentence_start(assessment.number)}: {due}. The payment plan is cancelled."
     assessment.broken_agreement = text
     due_on = _business_day_after(context, context.today, 0)
     yield _build_task(assessment, AgreementTask.PLAN_BROKEN, due_on, text, f"{missed_on.isoformat()} plan")

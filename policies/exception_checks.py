@@ -13,6 +13,7 @@ from statistics import median
 from typing import NamedTuple
 
 from policies.formatting import format_amount, format_date
+from policies.invoice_names import at_sentence_start, invoice_name
 from policies.receivables import Credit, Customer, Invoice, InvoiceStatus
 from policies.recipients import has_recipient
 
@@ -93,8 +94,8 @@ def probable_duplicate(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
             is_open = two.status is InvoiceStatus.OPEN
             if is_open and one.total > 0 and two.issued_on - one.issued_on < timedelta(days=DUPLICATE_DAYS):
                 amount = format_amount(two.total, two.currency)
-                other = f"{_name(one)} of {format_date(one.issued_on)}"
-                reason = f"{_name(two)} is for {amount}, like {other}: it may be a duplicate."
+                other = invoice_name(one.number, one.issued_on, is_shared=True)
+                reason = f"{at_sentence_start(_name(two))} is for {amount}, like {other}: it may be a duplicate."
                 yield ExceptionItem(ExceptionCode.PROBABLE_DUPLICATE, two.id, reason)
 
 
@@ -102,8 +103,8 @@ def due_before_issue(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
     """An invoice that was due before its invoice date."""
     for invoice in ledger.open_invoices:
         if invoice.due_on is not None and invoice.due_on < invoice.issued_on:
-            issued_on, due_on = format_date(invoice.issued_on), format_date(invoice.due_on)
-            reason = f"{_name(invoice)} of {issued_on} was due on {due_on}, before it was issued."
+            due_on = format_date(invoice.due_on)
+            reason = f"{at_sentence_start(_dated_name(invoice))} was due on {due_on}, before it was issued."
             yield ExceptionItem(ExceptionCode.DUE_BEFORE_ISSUE, invoice.id, reason)
 
 
@@ -144,7 +145,8 @@ def unusual_amount(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
         is_many_times = usual > 0 and invoice.total > usual * UNUSUAL_FACTOR
         if is_many_times and invoice.total - usual > deviation * UNUSUAL_DEVIATIONS:
             amount, usually = format_amount(invoice.total, invoice.currency), format_amount(usual, invoice.currency)
-            reason = f"{_name(invoice)} is for {amount}; this customer's invoices are usually for {usually}."
+            name = at_sentence_start(_name(invoice))
+            reason = f"{name} is for {amount}; this customer's invoices are usually for {usually}."
             yield ExceptionItem(ExceptionCode.UNUSUAL_AMOUNT, invoice.id, reason)
 
 
@@ -157,7 +159,7 @@ def unusual_currency(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
     for invoice in ledger.open_invoices:
         if counts[invoice.currency] == 1 and times >= MIN_HISTORY:
             others = f"the {times} others of this customer are in {usual}"
-            reason = f"{_name(invoice)} is in {invoice.currency}; {others}."
+            reason = f"{at_sentence_start(_name(invoice))} is in {invoice.currency}; {others}."
             yield ExceptionItem(ExceptionCode.UNUSUAL_CURRENCY, invoice.id, reason)
 
 
@@ -186,5 +188,9 @@ def _shared_mailbox(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
         yield ExceptionItem(ExceptionCode.PROBABLE_DUPLICATE, "", reason)
 
 
+def _dated_name(invoice: Invoice) -> str:
+    return invoice_name(invoice.number, invoice.issued_on, is_shared=True)
+
+
 def _name(invoice: Invoice) -> str:
-    return invoice.number or invoice.id
+    return invoice_name(invoice.number, invoice.issued_on, is_shared=invoice.shares_number)

@@ -8,6 +8,7 @@ from datetime import date
 from policies.decisions import ChargeLateFee
 from policies.fee_reviews import FeeReview
 from policies.formatting import format_amount, format_date, format_days
+from policies.invoice_names import invoice_name
 from policies.receivables import Invoice, Step
 from policies.returned_payments import ReturnedPayment
 from policies.schedule import SEVERITY, CompletionDates, Schedule, UpcomingStep, payable_on, starts_on, upcoming_step
@@ -45,8 +46,9 @@ class InvoiceAssessment:
 
     @property
     def number(self) -> str:
-        """The invoice number, or its id where the ledger gave it none."""
-        return self.invoice.number or self.invoice.id
+        """What people call the invoice: its number, its date where it has none, both where two share a number."""
+        invoice = self.invoice
+        return invoice_name(invoice.number, invoice.issued_on, is_shared=invoice.shares_number)
 
     @property
     def email_recurrence_key(self) -> str:

@@ -14,6 +14,7 @@ from policies.decisions import ChargeLateFee, FeeLine
 from policies.fee_rules import MONTHLY_KINDS, FeeKind, LateFees
 from policies.formatting import format_amount, format_date, format_days, format_percent
 from policies.interest import DAYS_PER_YEAR, average_balance, interest_lines
+from policies.invoice_names import after_invoice
 from policies.past_actions import PastActions
 from policies.receivables import FeeOutcome, Invoice, PastAction
 from policies.schedule import Schedule, starts_on
@@ -193,7 +194,10 @@ def _build_fee(
         needs_approval=rules.needs_approval or bool(unverified),
         verified=not unverified,
         due_days=rules.due_days,
-        text=rules.format_line(invoice.number or invoice.id, "; ".join(line.text for line in lines)),
+        text=rules.format_line(
+            after_invoice(invoice.number, invoice.issued_on, is_shared=invoice.shares_number),
+            "; ".join(line.text for line in lines),
+        ),
         invoice_month=invoice_month,
     )
 

@@ -224,7 +224,8 @@ class Invoice:
     ledger charged a late fee of its own on it. ``disputed_on``, ``promised_on`` and ``paused_until_on`` come from a
     person or from the ledger. ``balance_changes`` is the history of its balance since issue, oldest first.
     ``emails``, ``cc_emails`` and ``bcc_emails`` are to whom this very invoice goes; without ``emails`` it goes to the
-    customer's addresses. ``invalid_emails`` are what stands there and is no address.
+    customer's addresses. ``invalid_emails`` are what stands there and is no address. ``number`` is "" where the ledger
+    gave it none; ``shares_number`` is true where another invoice of the customer has the same.
 
     ``payable_until_on`` is the last date on which it is paid in time, where that is later than ``due_on``, which is not
     a business day (``payable_dates.py``).
@@ -263,6 +264,8 @@ class Invoice:
     bcc_emails: tuple[str, ...] = ()
     invalid_emails: tuple[str, ...] = ()
     payable_until_on: date | None = None
+    shares_number: bool = False
+    number_is_unique: bool = True  # in the company's books
 
     def settled_by(self, kind: SettlementKind) -> Decimal:
         """Return how much of it was settled by payments, credits or journal entries."""

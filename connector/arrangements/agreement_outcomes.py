@@ -43,7 +43,7 @@ def finalise_agreements(
     """Close what is over: agreements about closed invoices, pauses whose last day has come, tasks about nothing."""
     for agreement, invoice in _find_finished(session, ctx.connection_id, today):
         if invoice.is_open:
-            text = f"The pause of invoice {invoice.number} is over."
+            text = f"The pause of {invoice.title} is over."
             _close(ctx, session, agreement, _Outcome(AgreementState.ENDED, text))
             _clear_pause(session, agreement)
         else:
@@ -123,22 +123,22 @@ def _judge(
     session: Session, connection: Connection, policy: ReminderPolicy, agreement: Agreement, invoice: InvoiceRow
 ) -> _Outcome:
     """Judge by the dates in the ledger, not by when we read them: paid after the promised date, it was broken."""
-    number, name = invoice.number, label(agreement.kind, "agreement_kind")
+    title, name = invoice.title, label(agreement.kind, "agreement_kind")
     if invoice.status != InvoiceStatus.PAID or invoice.closed_on is None:
         status = in_sentence(label(invoice.status, "invoice_status"))
-        return _Outcome(AgreementState.ENDED, f"{name} ended: invoice {number} is {status}.")
+        return _Outcome(AgreementState.ENDED, f"{name} ended: {title} is {status}.")
     paid_on = format_date(invoice.closed_on)
     if not _is_paid(session, invoice):
-        text = f"{name} ended: invoice {number} was credited or written off on {paid_on}."
+        text = f"{name} ended: {title} was credited or written off on {paid_on}."
         return _Outcome(AgreementState.ENDED, text)
     if agreement.kind not in _DATED_KINDS or agreement.until_on is None:
-        return _Outcome(AgreementState.RESOLVED, f"{name} ended: invoice {number} was paid on {paid_on}.")
+        return _Outcome(AgreementState.RESOLVED, f"{name} ended: {title} was paid on {paid_on}.")
     customer = session.get(CustomerRow, (agreement.connection_id, agreement.customer_id))
     place = holiday_place(customer.country, customer.region) if customer and customer.country else connection.country
     if invoice.closed_on < grace_ends_on(agreement.until_on, policy, place, HolidayCalendar()):
-        return _Outcome(AgreementState.KEPT, f"{name} kept: invoice {number} was paid on {paid_on}.")
+        return _Outcome(AgreementState.KEPT, f"{name} kept: {title} was paid on {paid_on}.")
     late = format_days((invoice.closed_on - agreement.until_on).days)
-    return _Outcome(AgreementState.BROKEN, f"{name} broken: invoice {number} was paid {late} late, on {paid_on}.")
+    return _Outcome(AgreementState.BROKEN, f"{name} broken: {title} was paid {late} late, on {paid_on}.")
 
 
 def _is_paid(session: Session, invoice: InvoiceRow) -> bool:

@@ -276,7 +276,7 @@ def _validate_instalments(instalments: Sequence[Instalment], invoice: InvoiceRow
     if sum(amounts) != invoice.due_e4:
         message = (
             f"The instalments add up to {format_amount(from_e4(sum(amounts)), invoice.currency)}, but"
-            f" {format_amount(from_e4(invoice.due_e4), invoice.currency)} is due on {invoice.number}."
+            f" {format_amount(from_e4(invoice.due_e4), invoice.currency)} is due on {invoice.name}."
         )
         raise AgreementError(message)
 
@@ -351,7 +351,7 @@ def _log_change(
         session,
         at=attribution.at,
         kind=LogKind.INVOICE_UPDATED,
-        text=f"{attribution.by}: invoice {invoice.number} {text}.",
+        text=f"{attribution.by}: {invoice.title} {text}.",
         connection_id=invoice.connection_id,
         customer_id=invoice.customer_id,
         invoice_id=invoice.external_id,

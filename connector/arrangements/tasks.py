@@ -24,6 +24,7 @@ from connector.results import Result
 from connector.vocabulary import LogKind, TaskState
 from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_date
+from policies.invoice_names import invoice_name
 
 _IN_MAX = 500  # ids in one query
 
@@ -40,7 +41,7 @@ class Contact(NamedTuple):
 
 
 class TaskItem(Result):
-    """A task in a list; ``invoices`` are numbers."""
+    """A task in a list; ``invoices`` are numbers, or dates where there is none."""
 
     id: int
     connection: str
@@ -49,6 +50,7 @@ class TaskItem(Result):
     step: str
     customer: str
     invoices: list[str]
+    invoice_ids: list[str]
     due_on: date
     owner: str
     text: str
@@ -125,8 +127,8 @@ def find_tasks(
         query = query.where(col(Task.owner).icontains(owner, autoescape=True))
     query = paginate(query, page, col(Task.connection_id), Task.id, newest_first=True)
     rows = session.execute(query).all()
-    numbers = _invoice_numbers(session, [row for row, _, _ in rows])
-    return [_as_item(row, short_name, name or row.customer_id, numbers) for row, short_name, name in rows]
+    names = _invoice_names(session, [row for row, _, _ in rows])
+    return [_as_item(row, short_name, name or row.customer_id, names) for row, short_name, name in rows]
 
 
 def complete(app: AppContext, ids: Iterable[int], *, by: str, note: str = "") -> list[TaskStatus]:
@@ -231,20 +233,23 @@ def _open_invoice_ids(session: Session, connection_id: int, ids: Collection[str]
     return set(session.scalars(query))
 
 
-def _invoice_numbers(session: Session, tasks: Sequence[Task]) -> dict[tuple[int, str], str]:
+def _invoice_names(session: Session, tasks: Sequence[Task]) -> dict[tuple[int, str], str]:
     found: dict[tuple[int, str], str] = {}
     for connection_id in {task.connection_id for task in tasks}:
         ids = [each for task in tasks if task.connection_id == connection_id for each in task.invoice_ids]
         for start in range(0, len(ids), _IN_MAX):
-            query = select(col(InvoiceRow.external_id), col(InvoiceRow.number)).where(
+            query = select(col(InvoiceRow.external_id), col(InvoiceRow.number), col(InvoiceRow.issued_on)).where(
                 col(InvoiceRow.connection_id) == connection_id,
                 col(InvoiceRow.external_id).in_(ids[start : start + _IN_MAX]),
             )
-            found |= {(connection_id, external_id): number for external_id, number in session.execute(query)}
+            found |= {
+                (connection_id, external_id): invoice_name(number, issued_on)
+                for external_id, number, issued_on in session.execute(query)
+            }
     return found
 
 
-def _as_item(task: Task, short_name: str, customer: str, numbers: dict[tuple[int, str], str]) -> TaskItem:
+def _as_item(task: Task, short_name: str, customer: str, names: dict[tuple[int, str], str]) -> TaskItem:
     return TaskItem(
         id=task.id or 0,
         connection=short_name,
@@ -252,7 +257,8 @@ def _as_item(task: Task, short_name: str, customer: str, numbers: dict[tuple[int
         code=task.code,
         step=task.step,
         customer=customer,
-        invoices=[numbers.get((task.connection_id, each), each) for each in task.invoice_ids],
+        invoices=[names.get((task.connection_id, each), each) for each in task.invoice_ids],
+        invoice_ids=list(task.invoice_ids),
         due_on=task.due_on,
         owner=task.owner,
         text=task.reason,

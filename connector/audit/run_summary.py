@@ -204,5 +204,5 @@ def _decision_example(session: Session, connection: Connection, invoice_id: str)
     decision = session.get_one(InvoiceDecisionRow, (connection.id, invoice_id))
     invoice = session.get(InvoiceRow, (connection.id, invoice_id))
     customer = session.get(CustomerRow, (connection.id, decision.customer_id))
-    names = (customer.name if customer else "", invoice.number if invoice else "")
+    names = (customer.name if customer else "", invoice.name if invoice else "")
     return f"{', '.join(filter(None, names))}: {decision.reason}"

@@ -63,7 +63,7 @@ def list_invoices(
         with reading(app.engine) as session:
             rows = find_invoices(session, inside, only_open=not include_closed)
     columns: Columns[InvoiceItem] = {
-        "NUMBER": lambda row: row.number,
+        "NUMBER": lambda row: row.number or f"({row.id})",  # the id is what commands take
         "COMPANY": lambda row: row.connection,
         "CUSTOMER": lambda row: row.customer,
         "DUE ON": lambda row: row.due_on,

@@ -233,7 +233,7 @@ def _explanation_lines(explanation: InvoiceExplanation) -> list[str]:
 
     invoice, customer = explanation.invoice, explanation.customer
     lines = [
-        f"Invoice {invoice.number} to {customer.name} ({explanation.connection.name})",
+        f"Invoice {invoice.number or 'without a number'} to {customer.name} ({explanation.connection.name})",
         f"  {label(invoice.status)}; {invoice.due} of {invoice.total} {invoice.currency} is due",
         f"  Issued on {invoice.issued_on}, due on {invoice.due_on or 'no date'}",
         f"  Email: {customer.emails or 'no address'}",

@@ -213,16 +213,16 @@ def _describe_parent(session: Session, connection: Connection, entry: OutboxEntr
     parent = session.get_one(OutboxEntry, entry.parent_id)
     day = format_date((parent.ended_at or parent.planned_at).astimezone(ZoneInfo(connection.time_zone)).date())
     invoice = session.get(InvoiceRow, (entry.connection_id, entry.invoice_id))
-    number = invoice.number if invoice is not None else entry.invoice_id
+    title = invoice.title if invoice is not None else f"invoice {entry.invoice_id}"
     payload = load_payload(parent)
     if isinstance(payload, LateFeePayload | FeeWaiverPayload):
         amount = payload.amounts.get(entry.invoice_id, payload.amount)
         fee = f"Late fee {payload.number} of {amount} {parent.currency}"
         if isinstance(payload, FeeWaiverPayload):
-            return f"{fee} waived for invoice {number} on {day}. {payload.reason}."
-        return f"{fee} charged for invoice {number} on {day}."
+            return f"{fee} waived for {title} on {day}. {payload.reason}."
+        return f"{fee} charged for {title} on {day}."
     assert isinstance(payload, EmailPayload)  # noqa: S101 - nothing else has notes
     step = label(dict(payload.completed).get(entry.invoice_id, parent.step), "step")
     due = payload.due.get(entry.invoice_id)
     amount_due = f", {due} {parent.currency} due" if due else ""
-    return f"{step} emailed to {', '.join(payload.to)} on {day} about invoice {number}{amount_due}."
+    return f"{step} emailed to {', '.join(payload.to)} on {day} about {title}{amount_due}."

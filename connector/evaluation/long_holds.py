@@ -19,6 +19,7 @@ from connector.geo import today_in
 from policies.decisions import HoldCode
 from policies.exception_checks import ExceptionCode
 from policies.formatting import format_amount, format_date, format_days
+from policies.invoice_names import at_sentence_start
 
 _COMPANY_WIDE = frozenset({HoldCode.STALE_DATA, HoldCode.LEDGER_REMINDERS})  # one exception, not one for each invoice
 _WITH_ANOTHER = frozenset({HoldCode.FEE_INVOICE})  # a late fee is chased with its invoice
@@ -97,7 +98,7 @@ def _find(session: Session, connection: Connection, days: int | None, today: dat
 def _describe(decision: InvoiceDecisionRow, invoice: InvoiceRow, since_on: date, today: date) -> str:
     due = format_amount(from_e4(invoice.due_e4), invoice.currency)
     days = format_days((today - since_on).days)
-    name = invoice.number or invoice.external_id
+    name = at_sentence_start(invoice.name)
     return (
         f"{name} for {due} is overdue and has been on hold for {days}, since {format_date(since_on)}: {decision.reason}"
     )

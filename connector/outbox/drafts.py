@@ -15,6 +15,7 @@ from decimal import Decimal
 from connector.outbox.payloads import EmailPayload, LateFeePayload, Payload, dump_payload, plain
 from connector.vocabulary import OutboxKind
 from policies.decisions import ChargeLateFee, CreateTask, CustomerDecision, SendReminder
+from policies.invoice_names import after_invoice
 from policies.receivables import Invoice, Statement, Step
 from policies.recipients import Recipients, recipients_of
 from policies.unapplied_credit import allocate_credit
@@ -149,8 +150,8 @@ def _late_fee_draft(ledger_key: str, action: ChargeLateFee, invoice: Invoice) ->
             completed=((action.invoice_id, Step.LATE_FEE),),
             recurrence_keys={action.invoice_id: action.period},
             amounts={action.invoice_id: plain(action.amount)},
-            number=fee_number(invoice.number, action.period),
-            original_numbers=(invoice.number,),
+            number=fee_number(_fee_subject(invoice), action.period),
+            original_numbers=(after_invoice(invoice.number, invoice.issued_on),),
             amount=plain(action.amount),
             annual_rate=plain(action.annual_rate),
             calculation=tuple((line.text, plain(line.amount)) for line in action.lines),
@@ -158,6 +159,11 @@ def _late_fee_draft(ledger_key: str, action: ChargeLateFee, invoice: Invoice) ->
             due_days=action.due_days,
         ),
     )
+
+
+def _fee_subject(invoice: Invoice) -> str:
+    """Return what a fee's number is made of: two fees with one number would be one fee in the ledger."""
+    return invoice.number if invoice.number and invoice.number_is_unique else short_key(invoice.id)[:8]
 
 
 def _combined_fee_drafts(ledger_key: str, decision: CustomerDecision, invoices: Mapping[str, Invoice]) -> list[Draft]:
@@ -171,7 +177,8 @@ def _combined_fee_drafts(ledger_key: str, decision: CustomerDecision, invoices: 
 
 def _combined_fee_draft(ledger_key: str, fees: list[ChargeLateFee], invoices: Mapping[str, Invoice]) -> Draft:
     fees = sorted(fees, key=lambda fee: (invoices[fee.invoice_id].issued_on, fee.invoice_id))
-    lead, numbers = fees[0], [invoices[fee.invoice_id].number for fee in fees]
+    lead, originals = fees[0], [invoices[fee.invoice_id] for fee in fees]
+    numbers = [after_invoice(each.number, each.issued_on) for each in originals]
     amount, currency = plain(sum((fee.amount for fee in fees), Decimal(0))), lead.currency
     rate = plain(max(fee.annual_rate for fee in fees))
     reason = f"Late fees on {len(fees)} invoices, on one invoice: {currency} {amount}, at most {rate} % a year."

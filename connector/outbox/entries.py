@@ -190,12 +190,12 @@ def mark_done(session: Session, entry: OutboxEntry, *, at: datetime, reference: 
     if entry.kind not in _NOTED_KINDS:
         return
     ids = invoice_ids(load_payload(entry).completed)
-    numbers = _invoice_numbers(session, entry.connection_id, ids)
+    titles = _invoice_titles(session, entry.connection_id, ids)
     keys = {note_key(entry.key, invoice_id): invoice_id for invoice_id in ids}
     known = {row.key for row in _find_by_keys(session, list(keys))}
     for key, invoice_id in keys.items():
         if key not in known:
-            session.add(_build_note(entry, key, invoice_id, numbers.get(invoice_id, ""), at))
+            session.add(_build_note(entry, key, invoice_id, titles.get(invoice_id, "an invoice"), at))
 
 
 def plan_note(session: Session, invoice: InvoiceRow, *, recurrence_key: str, text: str, at: datetime) -> None:
@@ -213,8 +213,8 @@ def plan_note(session: Session, invoice: InvoiceRow, *, recurrence_key: str, tex
                 customer_id=invoice.customer_id,
                 invoice_id=invoice.external_id,
                 currency=invoice.currency,
-                payload=dump_payload(NotePayload(number=invoice.number, text=text)),
-                reason=f"Records in the accounting system what was agreed about invoice {invoice.number}.",
+                payload=dump_payload(NotePayload(text=text)),
+                reason=f"Records in the accounting system what was agreed about {invoice.title}.",
                 planned_at=at,
             )
         )
@@ -287,16 +287,14 @@ def _find_by_keys(session: Session, keys: Sequence[str]) -> Iterable[OutboxEntry
         yield from session.scalars(select(OutboxEntry).where(col(OutboxEntry.key).in_(some)))
 
 
-def _invoice_numbers(session: Session, connection_id: int, ids: Collection[str]) -> dict[str, str]:
-    rows = session.execute(
-        select(col(InvoiceRow.external_id), col(InvoiceRow.number)).where(
-            col(InvoiceRow.connection_id) == connection_id, col(InvoiceRow.external_id).in_(ids)
-        )
+def _invoice_titles(session: Session, connection_id: int, ids: Collection[str]) -> dict[str, str]:
+    rows = session.scalars(
+        select(InvoiceRow).where(col(InvoiceRow.connection_id) == connection_id, col(InvoiceRow.external_id).in_(ids))
     )
-    return {row[0]: row[1] for row in rows}
+    return {row.external_id: row.title for row in rows}
 
 
-def _build_note(entry: OutboxEntry, key: str, invoice_id: str, number: str, at: datetime) -> OutboxEntry:
+def _build_note(entry: OutboxEntry, key: str, invoice_id: str, title: str, at: datetime) -> OutboxEntry:
     return OutboxEntry(
         connection_id=entry.connection_id,
         key=key,
@@ -306,8 +304,8 @@ def _build_note(entry: OutboxEntry, key: str, invoice_id: str, number: str, at: 
         invoice_id=invoice_id,
         currency=entry.currency,
         step=entry.step,
-        payload=dump_payload(NotePayload(number=number)),
-        reason=f"Records in the accounting system what was done about invoice {number}.",
+        payload=dump_payload(NotePayload()),
+        reason=f"Records in the accounting system what was done about {title}.",
         parent_id=entry.id,
         run_id=entry.run_id,
         planned_at=at,

@@ -97,7 +97,6 @@ class FeeWaiverPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
 class NotePayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
     """A note on an invoice in the ledger: about its parent entry, or with a ``text`` of its own."""
 
-    number: str
     text: str = ""
 
 

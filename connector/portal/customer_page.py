@@ -163,7 +163,7 @@ def _build_open_invoice(session: Session, visitor: PortalVisitor, invoice: Invoi
     status, status_on = _invoice_status(invoice, today)
     return OpenInvoice(
         id=invoice.id,
-        line=replace(line, number=one_line(line.number, 40)),
+        line=replace(line, number=one_line(line.number, 40) or "-"),  # its date stands beside it
         pay_link=safe_link(link) if link else link,
         status=status,
         status_on=status_on,

@@ -295,7 +295,7 @@ def _plan_notes(context: _ResponseContext, kind: ResponseKind, recurrence_key: s
             context.session,
             invoice,
             recurrence_key=f"response:{kind}:{recurrence_key}",
-            text=f"{who}: {note} (invoice {invoice.number}).",
+            text=f"{who}: {note} ({invoice.title}).",
             at=context.app.now(),
         )
 
@@ -329,12 +329,12 @@ def _count_agreements(
 def _format_amounts(context: _ResponseContext) -> str:
     """Return the invoices, each with its open balance, which are never added up across currencies."""
     return _join_names(
-        [f"{each.number} ({format_amount(from_e4(each.due_e4), each.currency)})" for each in context.invoices]
+        [f"{each.name} ({format_amount(from_e4(each.due_e4), each.currency)})" for each in context.invoices]
     )
 
 
 def _format_numbers(invoices: Sequence[InvoiceRow]) -> str:
-    return _join_names([each.number for each in invoices])
+    return _join_names([each.name for each in invoices])
 
 
 def _join_names(names: Sequence[str]) -> str:

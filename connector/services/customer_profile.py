@@ -198,20 +198,25 @@ def _list_agreements(session: Session, row: CustomerRow) -> list[ProfileAgreemen
         col(InvoiceRow.external_id) == col(Agreement.invoice_id)
     )
     query = (
-        select(Agreement, col(InvoiceRow.number))
+        select(Agreement, InvoiceRow)
         .outerjoin(InvoiceRow, same_invoice)
         .where(col(Agreement.connection_id) == row.connection_id, col(Agreement.customer_id) == row.external_id)
         .order_by(col(Agreement.id))
     )
     return [
-        ProfileAgreement(invoice=number, kind=each.kind, state=each.state, text=_format_past_agreement(each, number))
-        for each, number in session.execute(query)
+        ProfileAgreement(
+            invoice=invoice.name if invoice is not None else each.invoice_id,
+            kind=each.kind,
+            state=each.state,
+            text=_format_past_agreement(each, invoice.name if invoice is not None else each.invoice_id),
+        )
+        for each, invoice in session.execute(query)
     ]
 
 
-def _format_past_agreement(agreement: Agreement, number: str | None) -> str:
+def _format_past_agreement(agreement: Agreement, name: str) -> str:
     """Return an agreement with its invoice, its date and its outcome."""
-    text = f"{number or agreement.invoice_id}, {format_date(agreement.since_on)}: {format_agreement(agreement)}"
+    text = f"{name}, {format_date(agreement.since_on)}: {format_agreement(agreement)}"
     if agreement.state == AgreementState.OPEN:
         return text
     state = in_sentence(label(agreement.state, "agreement_state"))

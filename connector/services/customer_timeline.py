@@ -93,7 +93,7 @@ def _invoices(session: Session, customer: CustomerRow, _zone: ZoneInfo, limit: i
     )
     for row in session.scalars(query):
         due = f", due on {format_date(row.due_on)}" if row.due_on else ""
-        text = f"Invoice {row.number} for {format_amount(from_e4(row.total_e4), row.currency)}{due}"
+        text = f"{row.title[:1].upper()}{row.title[1:]} for {format_amount(from_e4(row.total_e4), row.currency)}{due}"
         target = Target("invoice", row.external_id)
         yield CustomerEvent(on=row.issued_on, at=None, kind=TimelineKind.ISSUED, text=text, target=target)
 
@@ -116,9 +116,9 @@ def _payments(session: Session, customer: CustomerRow, _zone: ZoneInfo, limit: i
 
 
 def _numbers_by_payment(session: Session, customer: CustomerRow) -> dict[str, list[str]]:
-    query = select(col(InvoiceRow.external_id), col(InvoiceRow.number)).where(*_of_customer(InvoiceRow, customer))
-    newest = session.execute(query.order_by(col(InvoiceRow.issued_on).desc()).limit(_INVOICES_MAX))
-    invoice_numbers = {row[0]: row[1] for row in newest}
+    query = select(InvoiceRow).where(*_of_customer(InvoiceRow, customer))
+    newest = session.scalars(query.order_by(col(InvoiceRow.issued_on).desc()).limit(_INVOICES_MAX))
+    invoice_numbers = {row.external_id: row.name for row in newest}
     applied = select(ApplicationRow).where(
         col(ApplicationRow.connection_id) == customer.connection_id,
         col(ApplicationRow.invoice_id).in_(list(invoice_numbers)),
@@ -179,18 +179,19 @@ def _agreements(session: Session, customer: CustomerRow, zone: ZoneInfo, limit: 
         col(InvoiceRow.external_id) == col(Agreement.invoice_id)
     )
     query = (
-        select(Agreement, col(InvoiceRow.number))
+        select(Agreement, InvoiceRow)
         .outerjoin(InvoiceRow, same_invoice)
         .where(*_of_customer(Agreement, customer))
         .order_by(col(Agreement.id).desc())
         .limit(limit)
     )
-    for row, number in session.execute(query):
-        name, target = number or row.invoice_id, Target("invoice", row.invoice_id)
-        text = f"Invoice {name}: {in_sentence(format_agreement(row))}"
+    for row, invoice in session.execute(query):
+        title = invoice.title if invoice is not None else f"invoice {row.invoice_id}"
+        name, target = f"{title[:1].upper()}{title[1:]}", Target("invoice", row.invoice_id)
+        text = f"{name}: {in_sentence(format_agreement(row))}"
         yield _event_at(row.recorded_at, zone, TimelineKind.AGREEMENT, text, target)
         if row.ended_at is not None:
-            text = f"Invoice {name}: {in_sentence(format_agreement_end(row))}"
+            text = f"{name}: {in_sentence(format_agreement_end(row))}"
             yield _event_at(row.ended_at, zone, TimelineKind.AGREEMENT, text, target)
 
 

@@ -300,7 +300,7 @@ def _current_decision(app: AppContext, session: Session, row: Connection, invoic
 
 def _upcoming(app: AppContext, session: Session, row: Connection, invoice: InvoiceRow) -> list[UpcomingAction]:
     items = list_customer_upcoming(session, row, invoice.customer_id, app.now(), _UPCOMING_DAYS)
-    return [item for item in items if invoice.number in item.invoices]
+    return [item for item in items if invoice.external_id in item.invoice_ids]
 
 
 def _completed_steps(session: Session, invoice: InvoiceRow) -> list[StepItem]:

@@ -108,7 +108,7 @@ def _fill_missing_facts(facts: EmailFacts, invoice: Invoice, today: date) -> Ema
     if facts.step is Step.PAYMENT_RETURNED and facts.thanked_on is None:
         return replace(facts, thanked_on=today)
     if facts.step is Step.THANK_YOU and not facts.paid:
-        return replace(facts, paid=[PaidLine(invoice.number, invoice.total, today)])
+        return replace(facts, paid=[PaidLine(invoice.number, invoice.total, today, invoice.issued_on)])
     return facts
 
 
@@ -120,4 +120,6 @@ def _find_statement(
             for invoice in statement.invoices:
                 if invoice.id == row.external_id:
                     return statement, invoice
-    raise TemplateError(f"Invoice {row.number} was closed long ago; no emails are sent about it any more.")
+    raise TemplateError(
+        f"{row.title[:1].upper()}{row.title[1:]} was closed long ago; no emails are sent about it any more."
+    )

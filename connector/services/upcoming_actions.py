@@ -25,6 +25,7 @@ from connector.vocabulary import ConnectionMode, UpcomingKind
 from policies.currencies import plain_amount
 from policies.decide import decide
 from policies.decisions import Action, ChargeLateFee, CreateTask, CustomerDecision, NotifyOwner, SendReminder
+from policies.invoice_names import invoice_name
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, PastAction, Statement, Step
 
@@ -52,6 +53,7 @@ class UpcomingAction(Result):
     customer_id: str
     customer: str
     invoices: list[str]
+    invoice_ids: list[str]
     currency: str
     amount: Amount | None
     reason: str
@@ -170,11 +172,16 @@ def _as_item(
         step=step,
         customer_id=action.customer_id,
         customer=statements[0].customer.name,
-        invoices=[invoices[each].number for each in invoice_ids if each in invoices],
+        invoices=[_name(invoices[each]) for each in invoice_ids if each in invoices],
+        invoice_ids=list(invoice_ids),
         currency="" if isinstance(action, CreateTask) else action.currency,
         amount=_amount(action, invoices, invoice_ids),
         reason=action.reason,
     )
+
+
+def _name(invoice: Invoice) -> str:
+    return invoice_name(invoice.number, invoice.issued_on, is_shared=invoice.shares_number)
 
 
 def _sent_at(action: Action, now: datetime) -> datetime:

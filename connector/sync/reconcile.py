@@ -23,6 +23,7 @@ from connector.sync.mirror import erased, merges
 from connector.sync.mirror.pages import store_page
 from connector.vocabulary import LogKind
 from connector.vocabulary.labels import in_sentence, label
+from policies.invoice_names import invoice_title
 from policies.receivables import CreditKind
 from providers.errors import PermanentError, TransientError
 from providers.ledger import ChangePage, CreditRecord, CustomerRecord, DeletedRecord, InvoiceRecord
@@ -145,7 +146,9 @@ def _find_differences(session: Session, connection_id: int, page: ChangePage, un
     invoices = {row.external_id: row for row in _load_rows(session, connection_id, InvoiceRow, page.invoices)}
     for invoice in _updated_before(page.invoices, until):
         if text := _diff_invoice(invoices.get(invoice.external_id), invoice):
-            yield Difference(invoice.customer_id, invoice.external_id, f"invoice {invoice.number}: {text}")
+            yield Difference(
+                invoice.customer_id, invoice.external_id, f"{invoice_title(invoice.number, invoice.issued_on)}: {text}"
+            )
     credits = {(row.kind, row.external_id): row for row in _load_rows(session, connection_id, CreditRow, page.credits)}
     for credit in _updated_before(page.credits, until):
         if text := _diff_credit(credits.get((CreditKind(credit.kind), credit.external_id)), credit):

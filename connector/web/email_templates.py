@@ -209,7 +209,7 @@ def _sample_invoices(request: PageRequest, session: Session, context: PolicyCont
 
 def _invoice_option(row: InvoiceRow, customer: str | None) -> _InvoiceOption:
     amount = format_money(from_e4(row.due_e4), row.currency)
-    text = f"{row.number}, {customer or row.customer_id}, {amount}, due {format_date(row.due_on)}"
+    text = f"{row.name}, {customer or row.customer_id}, {amount}, due {format_date(row.due_on)}"
     return _InvoiceOption(f"{row.connection_id}:{row.external_id}", text)
 
 

@@ -29,7 +29,7 @@ def show_invoice(request: PageRequest) -> Response:
         customer=customer,
         explanation=explanation,
         assessment=next((each for each in profile.invoices if each.id == row.external_id), None) if profile else None,
-        tasks=[task for task in profile.tasks if row.number in task.invoices] if profile else [],
+        tasks=[task for task in profile.tasks if row.external_id in task.invoice_ids] if profile else [],
     )
 
 

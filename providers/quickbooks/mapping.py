@@ -120,7 +120,7 @@ def map_invoice(record: Invoice, context: MappingContext) -> InvoiceRecord:
     lines_json, late_fee = encode_lines(record.line)
     return InvoiceRecord(
         record.id,
-        record.doc_number or "",
+        (record.doc_number or "").strip(),
         record.customer_ref.value,
         currency,
         record.txn_date,

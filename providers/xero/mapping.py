@@ -71,7 +71,7 @@ def add_invoice(page: ChangePage, invoice: schemas.Invoice) -> datetime | None:
     issued_on = parse_date("Date", invoice.date_text or invoice.date or "")
     record = InvoiceRecord(
         invoice.id,
-        invoice.number or "",
+        (invoice.number or "").strip(),
         invoice.contact.id,
         invoice.currency,
         issued_on,

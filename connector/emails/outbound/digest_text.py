@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
@@ -71,7 +72,7 @@ class DigestText:
     def step_and_invoices(self, entry: OutboxEntry) -> str:
         """Return the step of an entry and the invoices it is about."""
         invoices = self._load_invoices(invoice_ids(load_payload(entry).completed))
-        return f"{self._texts.digest_steps[entry.step]}, {self._format_numbers([row.number for row in invoices])}"
+        return f"{self._texts.digest_steps[entry.step]}, {self._format_numbers(invoices)}"
 
     def total(self, entry: OutboxEntry) -> str:
         """Return the amount of a fee, or the sum of what an email lists."""
@@ -94,7 +95,7 @@ class DigestText:
         rows = self._load_invoices(ids)
         due = sum((from_e4(row.due_e4) for row in rows), Decimal(0))
         parts = [
-            self._format_numbers([row.number for row in rows]),
+            self._format_numbers(rows),
             self._format_money(due, rows[0].currency if rows else ""),
         ]
         days = max(((self._today - row.due_on).days for row in rows if row.due_on), default=0)
@@ -109,9 +110,21 @@ class DigestText:
         )
         return list(self._session.scalars(query.order_by(col(InvoiceRow.due_on), col(InvoiceRow.number))))
 
-    def _format_numbers(self, numbers: Sequence[str]) -> str:
-        more = f" +{len(numbers) - NUMBERS_MAX}" if len(numbers) > NUMBERS_MAX else ""
-        return one_line(", ".join(numbers[:NUMBERS_MAX]) + more, 120)
+    def _format_numbers(self, rows: Sequence[InvoiceRow]) -> str:
+        """Return the numbers; what has none, or the same as another, is told apart by its date."""
+        repeated = Counter(row.number for row in rows)
+        names = [self._name(row, is_repeated=repeated[row.number] > 1) for row in rows[:NUMBERS_MAX]]
+        more = f" +{len(rows) - NUMBERS_MAX}" if len(rows) > NUMBERS_MAX else ""
+        return one_line(", ".join(names) + more, 120)
+
+    def _name(self, row: InvoiceRow, *, is_repeated: bool) -> str:
+        labels, issued_on = self._texts.labels, self.language.format_date(row.issued_on)
+        if not row.number:
+            dates = render_line(labels["date_item"], {"issued_on": issued_on})
+            return render_line(labels["one_reference_by_date"], {"dates": dates})
+        if is_repeated:
+            return render_line(labels["number_of_date"], {"number": row.number, "issued_on": issued_on})
+        return row.number
 
     def _format_money(self, amount: Decimal, currency: str) -> str:
         return replace_nbsp(self.language.format_money(amount, currency))

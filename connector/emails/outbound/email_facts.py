@@ -47,6 +47,13 @@ class InvoiceLine:
         """What the customer is asked for: nobody pays again what the company already has."""
         return self.due - self.covered
 
+    id: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells the invoice from all others: numbers can be missing, or repeated."""
+        return self.id or self.number
+
 
 @dataclass(frozen=True, slots=True)
 class PaidLine:
@@ -55,13 +62,14 @@ class PaidLine:
     number: str
     paid: Decimal
     paid_on: date
+    issued_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FeeWarning:
     """The announcement of a late fee: an amount for a flat fee, else percent.
 
-    ``fixed_amounts`` come on top, one for each size of invoice. ``only_for`` are the numbers of the invoices on which a
+    ``fixed_amounts`` come on top, one for each size of invoice. ``only_for`` are the ids of the invoices on which a
     fee can come, where that is not all of them.
     """
 
@@ -81,7 +89,7 @@ class EmailFacts:
         ``reply_to`` is printed; ``tracked_reply_to`` is the customer's own reply address, which brings replies back
         here; ``message_domain`` defaults to the sender's.
     Invoices:
-        ``about`` are the numbers of the invoices that this step is for; empty means all of ``invoices``.
+        ``about`` are the ids of the invoices that this step is for; empty means all of ``invoices``.
         ``attachments`` are invoices as PDFs, ``statement`` lists every open invoice.
     Texts:
         ``template_lines`` replace the shipped lines of the step; ``custom_lines`` are written for this one email and

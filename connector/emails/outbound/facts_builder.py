@@ -74,7 +74,7 @@ def build_facts(
             build_invoice_line(each, today, pay_link(each.id), covered[each.id], is_money=has_money)
             for each in planned.listed
         ],
-        about=[invoice.number for invoice in about],
+        about=[invoice.id for invoice in about],
         credit=sum(covered.values(), Decimal(0)),
         payment_instructions=policy.payment_instructions.for_currency(statement.currency),
         fee=fee_warning(policy, statement, about, planned.step, today),
@@ -82,7 +82,11 @@ def build_facts(
         suspension_on=planned.suspension_on,
         thanked_on=_last_thanked_on(statement, about),
         promised_on=max((invoice.promised_on for invoice in about if invoice.promised_on), default=None),
-        paid=[PaidLine(each.number, each.paid, each.last_paid_on or today) for each in about if each.paid > 0]
+        paid=[
+            PaidLine(each.number, each.paid, each.last_paid_on or today, each.issued_on)
+            for each in about
+            if each.paid > 0
+        ]
         if is_thank_you
         else (),
     )
@@ -101,6 +105,7 @@ def build_invoice_line(
 ) -> InvoiceLine:
     """Return an invoice as an email shows it; unapplied credit covers a part of it, and may be money that came."""
     return InvoiceLine(
+        id=invoice.id,
         number=invoice.number,
         issued_on=invoice.issued_on,
         due_on=invoice.due_on,

@@ -57,8 +57,8 @@ def fee_warning(
 
 
 def _only_for(about: Sequence[Invoice], expected: Mapping[str, ExpectedFee | None]) -> tuple[str, ...]:
-    """Return the numbers of the invoices on which a fee can come, where that is not all of them."""
-    chargeable = [invoice.number for invoice in about if expected[invoice.id] is not None]
+    """Return the ids of the invoices on which a fee can come, where that is not all of them."""
+    chargeable = [invoice.id for invoice in about if expected[invoice.id] is not None]
     return tuple(chargeable) if len(chargeable) < len(about) else ()
 
 

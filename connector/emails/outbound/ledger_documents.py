@@ -11,6 +11,7 @@ from sqlmodel import Session
 from connector.app_context import AppContext
 from connector.db.engine import reading
 from connector.db.tables import KeyValue
+from policies.invoice_names import invoice_title
 from policies.receivables import Invoice
 from providers.errors import AuthorizationExpired, ProviderError, RateLimited
 from providers.ledger import Ledger
@@ -100,11 +101,11 @@ class LedgerDocuments:
             except (RateLimited, AuthorizationExpired):
                 raise
             except ProviderError as error:
-                self._on_progress(f"no PDF of {invoice.number}: {error}")
+                self._on_progress(f"no PDF of {invoice_title(invoice.number, invoice.issued_on)}: {error}")
                 continue
             if content and size + len(content) <= PDFS_BYTES_MAX:
                 size += len(content)
-                attached.append(Attachment(f"{_ascii_filename(invoice.number)}.pdf", "application/pdf", content))
+                attached.append(Attachment(f"{_filename(invoice, attached)}.pdf", "application/pdf", content))
         return tuple(attached)
 
 
@@ -116,6 +117,14 @@ def find_known_pay_link(session: Session, connection_id: int, invoice_id: str) -
 
 def _pay_link_key(invoice_id: str) -> str:
     return f"pay_link:{invoice_id}"
+
+
+def _filename(invoice: Invoice, attached: Sequence[Attachment]) -> str:
+    """Return a file name that no other attachment has: by the number, else or also by the date."""
+    name, taken = _ascii_filename(invoice.number), {each.filename for each in attached}
+    if not invoice.number.strip() or f"{name}.pdf" in taken:
+        name = f"{name}-{invoice.issued_on.isoformat()}"
+    return f"{name}-{len(attached) + 1}" if f"{name}.pdf" in taken else name
 
 
 def _ascii_filename(number: str) -> str:

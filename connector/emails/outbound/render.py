@@ -161,8 +161,8 @@ def _missing_fact(facts: EmailFacts) -> str:
         return "the date that was promised"
     if facts.step is Step.PAYMENT_RETURNED and facts.thanked_on is None:
         return "the date on which the customer was thanked for the payment"
-    unknown = set(facts.about) - {line.number for line in facts.invoices}
+    unknown = set(facts.about) - {line.key for line in facts.invoices}
     if unknown:
         return f"the invoices {', '.join(sorted(unknown))} among those it lists"
-    about = [line for line in facts.invoices if line.number in facts.about or not facts.about]
+    about = [line for line in facts.invoices if line.key in facts.about or not facts.about]
     return "" if any(line.due_on for line in about) else "a due date"

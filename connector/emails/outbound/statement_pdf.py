@@ -67,7 +67,9 @@ class _StatementPdf:
 
     def draw_invoices(self) -> None:
         """Draw the invoices, the one due longest first, with the totals below."""
-        listed = sorted(self.facts.invoices, key=lambda line: (line.due_on or line.issued_on, line.number))
+        listed = sorted(
+            self.facts.invoices, key=lambda line: (line.due_on or line.issued_on, line.number, line.issued_on)
+        )
         self.pdf.set_font("helvetica", size=10)
         with self.pdf.table(
             borders_layout=TableBordersLayout.HORIZONTAL_LINES,
@@ -99,7 +101,7 @@ class _StatementPdf:
 
     def _cells(self, line: InvoiceLine) -> Iterator[str]:
         day = self.language.format_date
-        yield one_line(line.number, 40)
+        yield one_line(line.number, 40) or "-"  # its date is in the next column
         yield day(line.issued_on, short=True)
         yield day(line.due_on, short=True)
         yield self.labels["in_dispute"] if line.disputed else str(line.days_late) if line.days_late > 0 else ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
 from connector.emails.layout import Button, LayoutValues, Row, RowDetail, Total, load_texts, render_line
-from connector.emails.outbound.email_facts import EmailFacts, FeeKind, FeeWarning, InvoiceLine
+from connector.emails.outbound.email_facts import EmailFacts, FeeKind, FeeWarning, InvoiceLine, PaidLine
 from connector.languages import Language, replace_nbsp
 from connector.plain_text import clean_lines, one_line, safe_link
 from policies.receivables import Step
@@ -28,6 +29,8 @@ class EmailTexts:
         self.texts = load_texts(language.code)
         self.listed = [] if facts.step is Step.THANK_YOU else list(facts.invoices)
         self.about = _relevant_invoices(facts, self.listed)
+        counts = Counter(one_line(line.number, 40) for line in self.listed or facts.paid)
+        self.repeated = {number for number, count in counts.items() if count > 1}
         self.values = self._placeholder_values()
 
     def layout_values(self) -> LayoutValues:
@@ -77,15 +80,15 @@ class EmailTexts:
         due = _sum_due(self.about)
         discount = facts.discount.amount if facts.discount else Decimal(0)
         due_dates = [line.due_on for line in self.about if line.due_on]
-        numbers = [line.number for line in self.about] or [line.number for line in facts.paid]
-        invoices, reference = self._name_invoices(numbers, "invoice"), self._name_invoices(numbers, "reference")
+        named: Sequence[InvoiceLine | PaidLine] = self.about or facts.paid
+        invoices, reference = self._name_invoices(named, "invoice"), self._name_invoices(named, "reference")
         return {
             "company": one_line(facts.company_name),
             "customer": one_line(facts.customer_name),
             "contact": one_line(facts.contact_name, 60),
             "sender": _signature_name(facts),
             "reply_to": facts.reply_to or facts.sender,
-            "plural": "yes" if len(numbers) > 1 else "",
+            "plural": "yes" if len(named) > 1 else "",
             "partly_paid": "yes" if any(line.paid > 0 for line in self.about) else "",
             "invoices": invoices,
             "Invoices": invoices[:1].upper() + invoices[1:],
@@ -113,16 +116,26 @@ class EmailTexts:
         first, last = self.language.format_date(min(due_dates)), self.language.format_date(max(due_dates))
         return self._text("on_date" if first == last else "between_dates", due_on=first, due_last=last)
 
-    def _name_invoices(self, numbers: Sequence[str], noun: str) -> str:
+    def _name_invoices(self, lines: Sequence[InvoiceLine | PaidLine], noun: str) -> str:
         """Return "invoice 1042", "invoices 1042 and 1043" or "invoices 1042, 1043, 1044 and 5 more".
 
         As an "invoice" it is part of a sentence, with an article in most languages; as a "reference" it stands alone.
+        An invoice without a number is named by its date, and so are two with the same number.
         """
-        named = [one_line(number, 40) for number in numbers[:NUMBERS_MAX]]
-        if len(numbers) > NUMBERS_MAX:
-            named.append(self._text("and_more", count=str(len(numbers) - NUMBERS_MAX)))
-        label = f"one_{noun}" if len(numbers) == 1 else f"several_{noun}s"
-        return self._text(label, numbers=self.language.join_items(named))
+        ordered = sorted(lines, key=lambda line: not line.number.strip())  # "invoices 1042 and the one of 21 May"
+        by_date = bool(ordered) and all(not line.number.strip() for line in ordered)
+        named = [self._name_one(line, by_date=by_date) for line in ordered[:NUMBERS_MAX]]
+        if len(lines) > NUMBERS_MAX:
+            named.append(self._text("and_more", count=str(len(lines) - NUMBERS_MAX)))
+        label, joined = f"one_{noun}" if len(lines) == 1 else f"several_{noun}s", self.language.join_items(named)
+        return self._text(f"{label}_by_date", dates=joined) if by_date else self._text(label, numbers=joined)
+
+    def _name_one(self, line: InvoiceLine | PaidLine, *, by_date: bool = False) -> str:
+        """Return an invoice's number, with its date where another has the same; else its date."""
+        number, issued_on = one_line(line.number, 40), self.language.format_date(line.issued_on)
+        if not number:
+            return self._text("date_item" if by_date else "unnumbered_item", issued_on=issued_on)
+        return self._text("number_of_date", number=number, issued_on=issued_on) if number in self.repeated else number
 
     def _days_overdue(self) -> str:
         """Return "19 days", or "up to 28 days" where the invoices differ."""
@@ -134,7 +147,7 @@ class EmailTexts:
 
     def _invoice_rows(self) -> list[Row]:
         """List the invoices, the most overdue first; those beyond ``ROWS_MAX`` are summed up in one row."""
-        ordered = sorted(self.listed, key=lambda line: (-line.days_late, line.number))
+        ordered = sorted(self.listed, key=lambda line: (-line.days_late, line.number, line.issued_on))
         rows = [self._invoice_row(line) for line in ordered[:ROWS_MAX]]
         rest = ordered[ROWS_MAX:]
         if rest:
@@ -148,9 +161,10 @@ class EmailTexts:
         issued_on, status = self.language.format_date(line.issued_on, short=True), self._due_status(line)
         of_total = self._label("of_total", total=self._format_money(line.total)) if line.to_pay != line.total else ""
         cells = {"number": number, "issued_on": issued_on, "due": due, "of_total": of_total, "due_status": status}
+        by_date = "" if number else self._text("one_reference_by_date", dates=self._name_one(line, by_date=True))
         return Row(
-            number=number,
-            sentence=replace_nbsp(self._text("invoice_row", **cells)),
+            number=number or by_date[:1].upper() + by_date[1:],
+            sentence=replace_nbsp(self._text("invoice_row" if number else "invoice_row_by_date", **cells)),
             due=due,
             of_total=of_total,
             details=(
@@ -158,7 +172,7 @@ class EmailTexts:
                 RowDetail(status, "overdue" if is_chased and line.days_late > 0 else "muted"),
             ),
             link=safe_link(line.pay_link) if self.facts.step not in NON_PAYMENT_STEPS else "",
-            pay_label=self._label("pay_invoice", number=number),
+            pay_label=self._label("pay_invoice", number=number) if number else self._label("pay_this_invoice"),
         )
 
     def _due_status(self, line: InvoiceLine) -> str:
@@ -218,7 +232,8 @@ class EmailTexts:
         note = self._label(f"fee_{fee.kind}", fee=figure, fee_from_on=from_on)
         fixed = " / ".join(self._format_money(each) for each in fee.fixed_amounts)
         note = f"{note} {self._label('fee_fixed', fee=fixed)}" if fixed else note
-        only_for = self._name_invoices(fee.only_for, "invoice") if fee.only_for else ""
+        lines = [line for line in self.listed if line.key in fee.only_for]
+        only_for = self._name_invoices(lines, "invoice") if lines else ""
         return f"{note} {self._label('fee_only_for', fee_invoices=only_for)}" if only_for else note
 
     def _format_money(self, amount: Decimal) -> str:
@@ -234,7 +249,7 @@ class EmailTexts:
 
 def _relevant_invoices(facts: EmailFacts, listed: list[InvoiceLine]) -> list[InvoiceLine]:
     """Return the invoices the sentences are about: an email about overdue invoices never counts those not due yet."""
-    about = [line for line in listed if line.number in facts.about] or listed
+    about = [line for line in listed if line.key in facts.about] or listed
     if facts.step in BEFORE_DUE_STEPS:
         return about
     least = 0 if facts.step is Step.DUE_TODAY else 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -195,6 +196,19 @@ def build_invoice(
         bcc_emails=parse_addresses(bcc_emails).valid,
         invalid_emails=parse_addresses(emails).invalid,
     )
+
+
+def with_shared_numbers(invoices: Sequence[Invoice], repeated: Collection[str]) -> list[Invoice]:
+    """Return the invoices of a customer, marking numbers that are not theirs alone; ``repeated`` are the company's."""
+    if not any(each.number in repeated for each in invoices):
+        return list(invoices)
+    counts = Counter(each.number for each in invoices)
+    return [
+        replace(each, number_is_unique=False, shares_number=counts[each.number] > 1)
+        if each.number in repeated
+        else each
+        for each in invoices
+    ]
 
 
 def with_usable_addresses(invoice: Invoice, suppressed: Mapping[str, str], *, is_overridden: bool) -> Invoice:

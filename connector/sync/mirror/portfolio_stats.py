@@ -53,6 +53,7 @@ class PortfolioStats:
     revenue_ranks: dict[str, tuple[RevenueRank, ...]]
     last_payment_on: date | None
     baseline: Baseline
+    repeated_numbers: frozenset[str]  # which several invoices have, whoever their customer is
 
 
 _Key = tuple[int, int, date]  # connection, version of its mirror, day
@@ -73,6 +74,7 @@ def load_portfolio_stats(session: Session, connection: Connection, today: date) 
             _revenue_ranks(session, connection.id, today - _YEAR),
             _last_payment_on(session, connection.id),
             load_baseline(session, connection.id, today),
+            _repeated_numbers(session, connection.id),
         )
     return cached[key]
 
@@ -119,6 +121,11 @@ def _revenue_ranks(session: Session, connection_id: int, since_on: date) -> dict
         for customer_id, rank in ranked.items():
             ranks[customer_id] += (rank,)
     return dict(ranks)
+
+
+def _repeated_numbers(session: Session, connection_id: int) -> frozenset[str]:
+    query = select(_INVOICE.c.number).where(_INVOICE.c.connection_id == connection_id, _INVOICE.c.number != "")
+    return frozenset(session.execute(query.group_by(_INVOICE.c.number).having(func.count() > 1)).scalars())
 
 
 def _last_payment_on(session: Session, connection_id: int) -> date | None:

@@ -22,6 +22,7 @@ from connector.sync.mirror.customer_batch import TABLES, CustomerBatch, SqlRow
 from connector.sync.mirror.facts import (
     build_company,
     build_customer,
+    with_shared_numbers,
     with_usable_addresses,
     without_suppressed_addresses,
 )
@@ -177,7 +178,7 @@ class _StatementReader:
         setting = loaded.settings.get(customer_id)
         invoices = [
             with_usable_addresses(each, self._suppressed, is_overridden=bool(setting and setting.emails))
-            for each in loaded.invoices[customer_id]
+            for each in with_shared_numbers(loaded.invoices[customer_id], self._portfolio_stats.repeated_numbers)
         ]
         unapplied, past_actions = loaded.credits.get(customer_id, []), list(loaded.past_actions.get(customer_id, ()))
         for each in peer_ids:  # the contact limits are of the mailbox

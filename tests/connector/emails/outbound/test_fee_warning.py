@@ -92,7 +92,7 @@ def test_only_the_invoices_on_which_a_fee_can_come_are_named() -> None:
     both = statement(small, large)
     warning = fee_warning(rules, both, [small, large], Step.PAST_DUE, MONDAY)
     assert warning is not None
-    assert (warning.kind, warning.figure, warning.only_for) == ("flat", Decimal(5), ("INV-2",))
+    assert (warning.kind, warning.figure, warning.only_for) == ("flat", Decimal(5), ("i2",))
     alone = fee_warning(rules, both, [large], Step.PAST_DUE, MONDAY)
     assert alone is not None
     assert alone.only_for == ()

@@ -151,16 +151,16 @@ def test_every_kind_of_fee_is_announced_with_its_figure(kind: str, figure: str, 
 @pytest.mark.parametrize(
     ("language", "sentence"),
     [
-        ("en", "This applies only to invoice INV-7."),
-        ("de", "Dies betrifft nur die Rechnung INV-7."),
-        ("fr", "Cela concerne uniquement la facture INV-7."),
-        ("es", "Esto afecta únicamente a la factura INV-7."),
+        ("en", "This applies only to invoice INV-1042."),
+        ("de", "Dies betrifft nur die Rechnung INV-1042."),
+        ("fr", "Cela concerne uniquement la facture INV-1042."),
+        ("es", "Esto afecta únicamente a la factura INV-1042."),
     ],
 )
 def test_a_fee_that_can_come_on_some_invoices_only_names_them(
     language: str, sentence: str, facts_for: FactsFor
 ) -> None:
-    warning = FeeWarning(FeeKind.FLAT, Decimal(5), date(2026, 11, 30), only_for=("INV-7",))
+    warning = FeeWarning(FeeKind.FLAT, Decimal(5), date(2026, 11, 30), only_for=("INV-1042",))
     email = compose_email(facts_for(Step.PAST_DUE, language=language, fee=warning))
     assert sentence in email.text.replace("\n", " ").replace("\u00a0", " ")
 

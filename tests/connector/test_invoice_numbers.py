@@ -1,0 +1,166 @@
+"""Invoices without a number, or with the number of another one: everything goes by id, and people read a date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlmodel import col, select
+
+from connector.db.engine import reading
+from connector.db.tables import InvoiceDecisionRow, InvoiceRow, OutboxEntry
+from connector.outbox.drafts import fee_number
+from connector.services.explain import explain
+from connector.services.upcoming_actions import list_upcoming
+from tests.connector.scenario import NOON, Scenario, ScenarioFactory, days
+
+FEES = '[late_fees]\nenabled = true\nterms_agreed_on = 2025-01-01\napproval = "automatic"\n'
+
+
+@pytest.fixture
+def quickbooks(scenario_at: ScenarioFactory) -> Iterator[Scenario]:
+    """A company on QuickBooks with one customer and no invoices yet."""
+    with scenario_at(NOON, "quickbooks") as scenario:
+        scenario.company.customer("Harbor Group", "ap@harbor.example")
+        yield scenario
+
+
+def invoice(
+    scenario: Scenario, amount: str, *, number: str, issued: int, due: int, customer: str = "Harbor Group"
+) -> str:
+    """Add an invoice of some days from today; returns its id. Two may have one number, as in QuickBooks."""
+    books = scenario.company.simulator
+    body = books.add_invoice(customer, amount, number=f"T{amount}", on=days(issued), due_on=days(due))
+    books.renumber(body["Id"], number)
+    return str(body["Id"])
+
+
+def emails(scenario: Scenario) -> list[Any]:
+    own = scenario.app.settings.mail_from
+    return [email for email in scenario.sandbox.sendgrid.emails() if own not in email.to]
+
+
+def test_an_invoice_without_a_number_is_called_by_its_date(quickbooks: Scenario) -> None:
+    invoice(quickbooks, "222.00", number="", issued=-20, due=-6)
+    quickbooks.go_live().run()
+    [email] = emails(quickbooks)
+    assert "The invoice of 21 May 2026 for £222.00" in email.text
+    assert "nvoice  " not in email.text + email.subject
+    assert "of 21 May 2026" in email.subject
+    with reading(quickbooks.app.engine) as session:
+        [reason] = session.scalars(select(col(OutboxEntry.reason)).where(col(OutboxEntry.kind) == "email"))
+    assert "for the invoice of 21 May 2026: £222.00" in reason or "the invoice of 21 May 2026" in reason
+
+
+def test_the_note_about_an_invoice_without_a_number_names_its_date(quickbooks: Scenario) -> None:
+    invoice_id = invoice(quickbooks, "222.00", number="", issued=-20, due=-6)
+    quickbooks.go_live().run()
+    [note] = quickbooks.company.simulator.notes(invoice_id)
+    assert "about the invoice of 21 May 2026" in note
+
+
+def test_two_invoices_with_one_number_are_told_apart_by_their_dates(quickbooks: Scenario) -> None:
+    invoice(quickbooks, "111.00", number="1001", issued=-20, due=-6)
+    invoice(quickbooks, "191.00", number="1001", issued=-19, due=-6)
+    quickbooks.go_live().run()
+    [email] = emails(quickbooks)
+    assert "1001 of 21 May 2026 and 1001 of 22 May 2026 for £302.00" in email.text
+    with reading(quickbooks.app.engine) as session:
+        reasons = " ".join(session.scalars(select(col(InvoiceDecisionRow.reason))))
+    assert "1001 and 1001" not in reasons
+
+
+def test_an_email_about_one_of_two_with_one_number_is_about_that_one_alone(quickbooks: Scenario) -> None:
+    invoice(quickbooks, "111.00", number="1001", issued=-20, due=-6)
+    invoice(quickbooks, "191.00", number="1001", issued=-2, due=28)
+    quickbooks.go_live().run()
+    [email] = emails(quickbooks)
+    assert "Invoice 1001 for £111.00" in email.text or "1001 of 21 May 2026 for £111.00" in email.text
+    assert "302.00" not in email.text
+
+
+def test_numbered_and_unnumbered_invoices_share_one_sentence(quickbooks: Scenario) -> None:
+    invoice(quickbooks, "222.00", number="", issued=-20, due=-6)
+    invoice(quickbooks, "80.00", number="1001", issued=-19, due=-6)
+    quickbooks.go_live().run()
+    [email] = emails(quickbooks)
+    assert "Invoices 1001 and the one of 21 May 2026 for £302.00" in email.text
+
+
+@pytest.mark.parametrize("number", [" ", "\t", "\u00a0"])
+def test_a_number_of_blanks_is_none(quickbooks: Scenario, number: str) -> None:
+    invoice_id = invoice(quickbooks, "222.00", number="x", issued=-20, due=-6)
+    quickbooks.company.simulator.edit(invoice_id, DocNumber=number)
+    quickbooks.go_live()
+    with reading(quickbooks.app.engine) as session:
+        assert [row.title for row in session.scalars(select(InvoiceRow))] == ["the invoice of 21 May 2026"]
+
+
+def test_fees_on_invoices_without_or_with_one_number_are_separate_documents(quickbooks: Scenario) -> None:
+    for amount, number in (("900.00", ""), ("800.00", ""), ("700.00", "1001"), ("600.00", "1001")):
+        invoice(quickbooks, amount, number=number, issued=-60, due=-30)
+    quickbooks.connect()
+    quickbooks.set_policy(FEES)
+    quickbooks.go_live()
+    quickbooks.run_for_days(40, every=2)
+    posted = [
+        each for each in quickbooks.company.simulator.invoices() if str(each.get("DocNumber", "")).startswith("LF-")
+    ]
+    assert len({each["DocNumber"] for each in posted}) == len(posted) == 4
+    done = [entry for entry in quickbooks.outbox("done") if entry.kind == "late_fee"]
+    assert len({entry.reference for entry in done}) == 4
+
+
+def test_a_number_of_another_customer_does_not_mix_the_two_up(quickbooks: Scenario) -> None:
+    quickbooks.company.customer("Pier Ltd", "ap@pier.example")
+    invoice(quickbooks, "111.00", number="1001", issued=-20, due=-6)
+    invoice(quickbooks, "191.00", number="1001", issued=-20, due=-6, customer="Pier Ltd")
+    quickbooks.go_live().run()
+    assert sorted(
+        ("111.00" in each.text, "191.00" in each.text, "of 21 May" in each.subject) for each in emails(quickbooks)
+    ) == [
+        (False, True, False),
+        (True, False, False),
+    ]
+
+
+def test_a_number_that_changes_after_the_first_reminder_starts_nothing_anew(scenario: Scenario) -> None:
+    scenario.company.customer("Harbor Group", "ap@harbor.example")
+    number = scenario.company.invoice("Harbor Group", "300.00", due_on=days(-6))
+    scenario.go_live().run()
+    scenario.pass_days(1)
+    if scenario.company.provider == "xero":
+        scenario.company.simulator.edit(number, number="R-77", **scenario.company.company_filter)
+    else:
+        scenario.company.simulator.edit(number, DocNumber="R-77")
+    scenario.run_for_days(12)
+    subjects = [email.subject for email in emails(scenario)]
+    assert len(subjects) == 2
+    assert (number in subjects[0], "R-77" in subjects[1]) == (True, True)
+    with reading(scenario.app.engine) as session:
+        keys = session.scalars(select(col(OutboxEntry.key)).where(col(OutboxEntry.kind) == "email")).all()
+    assert len({key.rsplit(":", 1)[0] for key in keys}) == 1
+
+
+def test_a_very_long_number_is_cut_in_an_email_and_not_in_the_books(scenario: Scenario) -> None:
+    assert len(fee_number("9" * 60, "2026-06")) <= 21
+    scenario.company.customer("Harbor Group", "ap@harbor.example")
+    number = scenario.company.invoice("Harbor Group", "300.00", due_on=days(-6))
+    if scenario.company.provider == "quickbooks":
+        pytest.skip("QuickBooks has numbers of up to 21 characters")
+    scenario.company.simulator.edit(number, number="N" * 200, **scenario.company.company_filter)
+    scenario.go_live().run()
+    [email] = emails(scenario)
+    assert len(email.subject) < 160
+
+
+def test_explain_and_tasks_take_two_invoices_with_one_number_apart(quickbooks: Scenario) -> None:
+    first = invoice(quickbooks, "111.00", number="1001", issued=-20, due=-6)
+    invoice(quickbooks, "191.00", number="1001", issued=-2, due=28)
+    quickbooks.go_live()
+    upcoming = explain(quickbooks.app, first, None).upcoming
+    assert upcoming
+    assert all(first in item.invoice_ids for item in upcoming)
+    everything = list_upcoming(quickbooks.app, quickbooks.connection, 40)
+    assert any(first not in item.invoice_ids for item in everything)
