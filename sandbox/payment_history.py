@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Protocol
@@ -76,6 +77,10 @@ def _invoice_events(
 ) -> Iterator[Event]:
     roll = rng.random()
     due = invoice.total
+    if roll < 0.004:  # cancelled by a credit note, as where an invoice may not be voided any more
+        on = calendar.weekday(invoice.on + timedelta(days=20))
+        yield _build_credit_note(invoice, calendar, on, due, "Order cancelled")
+        return
     if roll < 0.012:
         on = calendar.weekday(invoice.on + timedelta(days=rng.randint(1, 2)))
         yield InvoiceVoided(calendar.evening(on, rng.randint(26, 30)), on, invoice.key)
@@ -98,6 +103,9 @@ def _invoice_events(
         yield _build_payment(rng, invoice, calendar, rest_on, due - part, suffix="b")
     else:
         payment = _build_payment(rng, invoice, calendar, pay_on, due)
+        if 0.925 < roll <= 0.932:  # found on the bank statement and entered a week later, with its own date
+            entered_on = calendar.weekday(pay_on + timedelta(days=7))
+            payment = replace(payment, at=calendar.evening(entered_on, 36))
         yield payment
         if roll > 0.932:
             back_on = calendar.weekday(pay_on + timedelta(days=3))

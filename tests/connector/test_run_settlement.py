@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
@@ -131,7 +132,7 @@ def test_an_allocated_overpayment_is_money_and_a_deduction_is_not(scenario_at: S
 
 
 @pytest.fixture
-def quickbooks(scenario_at: ScenarioFactory) -> Scenario:
+def quickbooks(scenario_at: ScenarioFactory) -> Iterator[Scenario]:
     """A live company on QuickBooks with one invoice of 1,200.00 that is not due yet."""
     with scenario_at(NOON, "quickbooks") as scenario:
         scenario.company.customer("Ashdown Ltd")
