@@ -26,8 +26,9 @@ from connector.db.tables import (
     WebSession,
 )
 from connector.vocabulary import LogKind, OutboxState, TaskState
+from connector.vocabulary.labels import in_sentence, label
 
-REMOVED = "(removed by age)"
+REMOVED = "(deleted after its retention period)"
 _ADDRESSES = frozenset({"to", "cc", "bcc"})  # of an email's payload
 DAYS_MAX = 36_500
 _BOUNDS_ERROR = f"{{}}: enter 1 to {DAYS_MAX} days, or off to keep it forever."
@@ -80,13 +81,16 @@ def set_retention(app: AppContext, changes: Mapping[str, int], *, by: str) -> di
     with writing(app.engine) as session:
         now, value = app.now(), {**retention_days(session), **changes}
         session.merge(KeyValue(connection_id=0, name=_SETTING, value=value, stored_at=now))
-        said = ", ".join(f"{name} {count or 'for good'}" for name, count in changes.items())
-        sync_log.write(session, at=now, kind=LogKind.RETENTION, text=f"{by} set how many days are kept: {said}.")
+        periods = ", ".join(
+            f"{in_sentence(label(name, 'retention_kind'))} {f'{count} days' if count else 'forever'}"
+            for name, count in changes.items()
+        )
+        sync_log.write(session, at=now, kind=LogKind.RETENTION, text=f"{by} set retention periods: {periods}.")
         return value
 
 
 def prune(app: AppContext) -> dict[str, int]:
-    """Take away what is older than it is kept; returns how many of each kind, and tells it in the log."""
+    """Delete data past its retention period, log it, and return how much of each kind was deleted."""
     with writing(app.engine) as session:
         now = app.now()
         session.merge(KeyValue(connection_id=0, name=_PRUNED, value={}, stored_at=now))
@@ -95,10 +99,12 @@ def prune(app: AppContext) -> dict[str, int]:
             name: kind.prune(session, now - timedelta(days=kept[name]), now) if kept[name] else 0
             for name, kind in KINDS.items()
         }
-        gone = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        if gone:
+        deleted = ", ".join(
+            f"{count} {in_sentence(label(name, 'retention_kind'))}" for name, count in counts.items() if count
+        )
+        if deleted:
             sync_log.write(
-                session, at=now, kind=LogKind.PRUNED, text=f"Data past its retention period was deleted: {gone}."
+                session, at=now, kind=LogKind.PRUNED, text=f"Data past its retention period was deleted: {deleted}."
             )
         return counts
 

@@ -48,10 +48,10 @@ def add_sendgrid_webhooks(web_app: FastAPI, app: AppContext) -> None:
             log.warning("rejected at /webhooks/sendgrid: %s", problem)
             return _text_response(401, str(problem))
         try:
-            told = webhook.parse_events(body)
+            events = webhook.parse_events(body)
         except webhook.WebhookError as problem:
             return _text_response(400, str(problem))
-        await run_in_threadpool(inbound_events.receive_events, app, told)
+        await run_in_threadpool(inbound_events.receive_events, app, events)
         return _text_response(200, "ok")
 
     async def inbound(request: Request) -> Response:

@@ -280,7 +280,7 @@ def test_old_data_is_deleted_once_a_day_and_nothing_is_sent_twice(scenario: Any)
     assert kept_rows(scenario) == before
     sound, texts = verified_log(scenario)
     assert sound
-    assert texts[-1].startswith("Data past its retention period was deleted: 1 raw, ")
+    assert texts[-1].startswith("Data past its retention period was deleted: 1 unreadable records, ")
     assert sync_log.ERASED in texts
     retention.prune_daily(scenario.app)
     assert verified_log(scenario)[1] == texts  # once a day

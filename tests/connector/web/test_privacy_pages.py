@@ -158,7 +158,7 @@ def test_an_owner_changes_the_retention_periods(site_with_invoices: Site, owner:
     assert "Retention periods saved" in owner.text
     assert (
         log_texts(site_with_invoices)[-1]
-        == "owner@example.com set how many days are kept: decisions 200, emails for good."
+        == "owner@example.com set retention periods: facts of decisions 200 days, emails forever."
     )
     with reading(site_with_invoices.app.engine) as session:
         assert retention.retention_days(session) == {

@@ -197,7 +197,7 @@ def _wait_for_send_window(world: World) -> None:
 
 
 def run_lives(scene: Scene, count: int, first: int, on_outcome: Callable[[Outcome], bool], label: str) -> None:
-    """Live so many random lives while ``tell`` says to go on; a wrong one is shrunk before it is told."""
+    """Live ``count`` random lives while ``on_outcome`` returns true; a failing one is shrunk before it is reported."""
     goes_on = True
     names = st.sampled_from([*STEPS, *FREQUENT_STEPS, *FREQUENT_STEPS])
     steps = st.lists(st.tuples(names, st.integers(0, 2**16)), min_size=4, max_size=STEPS_MAX)

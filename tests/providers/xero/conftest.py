@@ -63,7 +63,7 @@ class Token:
 
 
 class FakeXero:
-    """Records by endpoint; ``on_served`` is called after each page, to edit the ledger while it is read."""
+    """Records by endpoint; ``on_page_served`` is called after each page, to edit the ledger while it is read."""
 
     def __init__(self) -> None:
         self.records: dict[str, list[dict[str, Any]]] = {name: [] for name in ID_FIELDS}
