@@ -143,7 +143,7 @@ def test_a_number_that_changes_after_the_first_reminder_starts_nothing_anew(scen
     assert len({key.rsplit(":", 1)[0] for key in keys}) == 1
 
 
-def test_a_very_long_number_is_cut_in_an_email_and_not_in_the_books(scenario: Scenario) -> None:
+def test_a_very_long_number_is_shortened_in_an_email_and_not_in_the_ledger(scenario: Scenario) -> None:
     assert len(fee_number("9" * 60, "2026-06")) <= 21
     scenario.company.customer("Harbor Group", "ap@harbor.example")
     number = scenario.company.invoice("Harbor Group", "300.00", due_on=days(-6))
