@@ -76,7 +76,8 @@ def _why_wrong(invoice: Invoice | None, charge: PastAction) -> str:
     if not invoice.balance_changes or balance_on(invoice, charge.on - timedelta(days=1)) > 0:
         is_credited = invoice.status is InvoiceStatus.PAID and bool(invoice.balance_changes) and invoice.paid <= 0
         return f"invoice {number} was credited or written off in full" if is_credited else ""
-    settled_on = next(each.on for each in invoice.balance_changes if balance_on(invoice, each.on) <= 0)
+    settled = (each.on for each in invoice.balance_changes if balance_on(invoice, each.on) <= 0)
+    settled_on = next(settled, charge.on - timedelta(days=1))
     kind = "paid" if invoice.paid > 0 else "credited"
     on, charged_on = format_date(settled_on), format_date(charge.on)
     if settled_on <= payable_on(invoice):

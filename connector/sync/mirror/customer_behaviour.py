@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, Row, and_, case, func, select
+from sqlalchemy import ColumnElement, FromClause, Row, and_, case, func, select
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 from sqlmodel import SQLModel
@@ -34,17 +34,17 @@ _Cache = dict[tuple[int, str], tuple[_CacheKey, PaymentBehaviour]]
 _cache: WeakKeyDictionary[Pool, _Cache] = WeakKeyDictionary()  # per open database
 
 
-def is_settled_by_money() -> ColumnElement[bool]:
+def is_settled_by_money(invoice: FromClause = _INVOICE) -> ColumnElement[bool]:
     """Return the condition for invoices that credits and journal entries do not cover: the rest was paid."""
     is_credit = _APPLICATION.c.source_kind == CreditKind.CREDIT_NOTE.value
     no_money = case(
         (is_credit, _APPLICATION.c.amount_e4), else_=_APPLICATION.c.credited_e4 + _APPLICATION.c.adjusted_e4
     )
     of_invoice = and_(
-        _APPLICATION.c.connection_id == _INVOICE.c.connection_id, _APPLICATION.c.invoice_id == _INVOICE.c.external_id
+        _APPLICATION.c.connection_id == invoice.c.connection_id, _APPLICATION.c.invoice_id == invoice.c.external_id
     )
-    settled = select(func.sum(no_money)).where(of_invoice).correlate(_INVOICE).scalar_subquery()
-    return func.coalesce(settled, 0) < _INVOICE.c.total_e4
+    settled = select(func.sum(no_money)).where(of_invoice).correlate(invoice).scalar_subquery()
+    return func.coalesce(settled, 0) < invoice.c.total_e4
 
 
 # Columns for the query that reads each customer's history anyway: they change with the customer's paid invoices.
@@ -57,18 +57,18 @@ CACHE_KEY_COLUMNS = (
 
 def load_baseline(session: Session, connection_id: int, today: date) -> Baseline:
     """Return how a company's customers pay overall, from the newest invoices paid before today."""
-    query = (
-        select(_INVOICE.c.due_on, _INVOICE.c.closed_on)
+    newest = (
+        select(_INVOICE)
         .where(
             _INVOICE.c.connection_id == connection_id,
             _PAID,
             _INVOICE.c.closed_on < today,
             _INVOICE.c.due_on.is_not(None),
-            is_settled_by_money(),
         )
         .order_by(_INVOICE.c.closed_on.desc(), _INVOICE.c.external_id)
         .limit(_COMPANY_SAMPLE_MAX)
-    )
+    ).subquery()  # the applications of all invoices would be too many to look at
+    query = select(newest.c.due_on, newest.c.closed_on).where(is_settled_by_money(newest))
     norm = learn_baseline(
         [ClosedInvoice(due_on, closed_on) for due_on, closed_on in session.execute(query).all()], today
     )
