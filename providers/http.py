@@ -55,6 +55,8 @@ class Service:
     limit_header: str = ""
     limit_from_body: Callable[[bytes], LimitWindow] | None = None  # where no header names the limit
     default_retry_after: timedelta | None = None  # the service's documented rule, where its 429 names no time
+    own_words: Callable[[bytes], str] | None = None  # the service's own words in a reply of any status
+    is_definite: Callable[[bytes], bool] | None = None  # whether a 5xx is its answer, which the provider interprets
     reset_header: str = ""  # where a 429 names its end in Unix seconds instead of Retry-After
 
 
@@ -213,8 +215,12 @@ class TransportAdapter(HTTPAdapter):
         if status == requests.codes.too_many_requests:
             raise self._rate_limit_error(response, retry_at)
         server_error = status >= _FIRST_SERVER_ERROR and status != requests.codes.not_implemented
+        if server_error and kind == CallKind.READ and self._service.is_definite is not None:
+            server_error = not self._service.is_definite(response.content)
         if status in _RETRYABLE_STATUSES or server_error:
-            message = f"{title} answered {describe_status(status)}{_describe_unexpected_body(response.content)}"
+            words = self._service.own_words(response.content) if self._service.own_words is not None else ""
+            what = f": {words}" if words else _describe_unexpected_body(response.content)
+            message = f"{title} answered {describe_status(status)}{what}"
             raise self._ambiguous_reply_error(kind, message, response, retry_at)
         if _FIRST_REDIRECT <= status < _FIRST_CLIENT_ERROR and status != requests.codes.not_modified:
             message = f"{title} answered {status}, a redirect, and redirects are never followed"

@@ -14,6 +14,7 @@ from sqlalchemy import func, select, union
 from sqlmodel import Session, SQLModel, col
 
 from connector.app_context import AppContext
+from connector.arrangements import set_aside_records
 from connector.audit import sync_log
 from connector.connections.registry import find_connection, list_connected
 from connector.db.engine import reading
@@ -81,6 +82,7 @@ def scan(ctx: RunContext) -> None:
     if ctx.dry_run:
         return
     with ctx.writing() as session:
+        set_aside_records.create_tasks(ctx.app, session, ctx.connection_id)
         if new := long_holds.update_exceptions(session, ctx.connection(session), ctx.now()):
             _log_new(ctx, session, new)
     with ctx.reading() as session:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from sqlmodel import Session
 
-from connector.db.tables import Connection
+from connector.db.tables import Connection, CustomerRow, InvoiceRow
+from connector.plain_text import one_line
 from connector.runtime.run_context import RunContext
 from connector.sync import reconcile, webhook_inbox
 from connector.sync.mirror import merges
 from connector.sync.mirror.pages import store_page
 from connector.vocabulary import LogKind
-from providers.ledger import ChangePage, CompanyDetails
+from providers.ledger import ChangePage, CompanyDetails, RecordKind
 
 _RECORDS = ("customers", "invoices", "payments", "credits", "deleted", "malformed")
 
@@ -104,8 +105,16 @@ def _store_page(ctx: RunContext, page: ChangePage, coverage: webhook_inbox.Webho
 
 def _log_malformed(ctx: RunContext, session: Session, page: ChangePage) -> None:
     for record in page.malformed:
-        text = f"Skipped a {record.kind} that could not be read: {record.reason}"
-        ctx.log(session, LogKind.MALFORMED, text, facts={"id": record.external_id})
+        invoice = None
+        if record.kind == RecordKind.INVOICE:
+            invoice = session.get(InvoiceRow, (ctx.connection_id, record.external_id))
+        customer_id = invoice.customer_id if invoice is not None else ""
+        customer = session.get(CustomerRow, (ctx.connection_id, customer_id)) if customer_id else None
+        name = (
+            f" ({invoice.number} of {one_line(customer.name)})" if invoice is not None and customer is not None else ""
+        )
+        text = f"Skipped one {record.kind.replace('_', ' ')}{name} that could not be read: {record.reason}"
+        ctx.log(session, LogKind.MALFORMED, text, customer_id=customer_id, facts={"id": record.external_id})
 
 
 def _update_connection(connection: Connection, details: CompanyDetails) -> list[str]:

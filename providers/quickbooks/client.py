@@ -39,6 +39,8 @@ class Client:
             faults.TRACE_HEADER,
             limit_from_body=faults.limit_from_body,
             default_retry_after=faults.THROTTLE_WAIT,
+            own_words=faults.own_words,
+            is_definite=faults.is_definite,
         )
         session = requests.Session()
         install_transport(

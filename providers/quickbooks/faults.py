@@ -19,6 +19,7 @@ from msgspec import Struct, field
 from providers.calls import CallKind
 from providers.errors import AuthorizationExpired, LimitWindow, PermanentError, ProviderError, RateLimited
 from providers.http import Service, ambiguous_reply_error, require_json
+from providers.quickbooks.schemas import FaultError, FaultErrors
 from providers.response_parsing import describe_body
 
 TRACE_HEADER: Final = "intuit_tid"
@@ -47,22 +48,9 @@ class Fault(NamedTuple):
     message: str
 
 
-class _Error(Struct):
-    code: str | int | None = None
-    Message: str | None = None
-    message: str | None = None
-    Detail: str | None = None
-    detail: str | None = None
-
-
-class _Errors(Struct):
-    Error: list[_Error] = []
-    error: list[_Error] = []
-
-
 class _Envelope(Struct):
-    upper: _Errors | None = field(name="Fault", default=None)
-    lower: _Errors | None = field(name="fault", default=None)
+    upper: FaultErrors | None = field(name="Fault", default=None)
+    lower: FaultErrors | None = field(name="fault", default=None)
 
 
 def require_success(response: requests.Response, service: Service, kind: CallKind) -> bytes:
@@ -91,22 +79,49 @@ def parse_fault(body: bytes) -> Fault | None:
     found = envelope.upper or envelope.lower
     if found is None:
         return None
-    error = next(iter(found.Error or found.error), _Error())
+    return _first_error(found)
+
+
+def _first_error(found: FaultErrors) -> Fault:
+    error = next(iter(found.Error or found.error), FaultError())
     return Fault(str(error.code or ""), _one_line([error.Message or error.message, error.Detail or error.detail]))
+
+
+def raise_inner_fault(found: FaultErrors | None) -> None:
+    """Raise the error of a fault inside one entity of a reply with status 200: that entity was not read."""
+    if found is not None:
+        raise _classify(_first_error(found), requests.codes.ok, "", CallKind.READ)
+
+
+def is_definite(body: bytes) -> bool:
+    """Return whether a reply under status 500 is Intuit's answer all the same, and not a failure that passes."""
+    fault = parse_fault(body) if len(body) < FAULT_BYTES_MAX else None
+    if fault is None or not fault.code.isdecimal() or fault.code in _ACCESS_REVOKED:
+        return False
+    return int(fault.code) < _SYSTEM_FAILURES_FROM
+
+
+def own_words(body: bytes) -> str:
+    """Return Intuit's own words in a reply of any status; "" if it has none."""
+    fault = parse_fault(body) if len(body) < FAULT_BYTES_MAX else None
+    return f"{fault.code}: {fault.message}" if fault is not None else ""
 
 
 def error_from_fault(fault: Fault, response: requests.Response, service: Service, kind: CallKind) -> ProviderError:
     """Return the error for a fault, classified by what to do about it."""
-    trace_id = _trace_id(response, service)
-    code = fault.code or response.status_code
+    return _classify(fault, response.status_code, _trace_id(response, service), kind)
+
+
+def _classify(fault: Fault, status: int, trace_id: str, kind: CallKind) -> ProviderError:
+    code = fault.code or status
     message = f"QuickBooks rejected the call ({code}): {fault.message}{_HINTS.get(fault.code, '')}"
     if fault.code in _THROTTLED:
         return throttled_error(trace_id=trace_id)
-    if response.status_code == requests.codes.unauthorized or fault.code in _ACCESS_REVOKED:
+    if status == requests.codes.unauthorized or fault.code in _ACCESS_REVOKED:
         return AuthorizationExpired(f"{message}. Connect the company again", trace_id=trace_id)
     if fault.code.isdecimal() and int(fault.code) >= _SYSTEM_FAILURES_FROM:
         return ambiguous_reply_error(kind, f"QuickBooks failed ({fault.code}): {fault.message}", trace_id=trace_id)
-    return PermanentError(message, code=fault.code or str(response.status_code), trace_id=trace_id)
+    return PermanentError(message, code=fault.code or str(status), trace_id=trace_id)
 
 
 def throttled_error(*, trace_id: str = "") -> RateLimited:

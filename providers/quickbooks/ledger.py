@@ -20,12 +20,12 @@ from providers.ledger import (
     LateFeeInvoice,
     RecordKind,
 )
-from providers.quickbooks import mapping, queries, waivers
+from providers.quickbooks import mapping, narrowing, queries, waivers
 from providers.quickbooks.client import Client
+from providers.quickbooks.narrowing import PageRead
 from providers.quickbooks.pull import CDC_OBJECTS_MAX, CDC_WINDOW, Pull
 from providers.quickbooks.reader import RecordMapper, merge_responses
 from providers.quickbooks.schemas import (
-    CdcReply,
     CompanyInfo,
     InvoiceWithLink,
     Preferences,
@@ -35,6 +35,7 @@ from providers.quickbooks.schemas import (
 )
 from providers.quickbooks.writes import LedgerWriter
 
+_RELOADED = ("Customer", "Payment", "CreditMemo")
 RELOAD_WINDOW = timedelta(days=2)  # where this run has not pulled: no mirror that may be acted on is older
 
 
@@ -71,12 +72,11 @@ class QuickBooksLedger:
         """Read these invoices and what else has changed for these customers since the pull: usually two calls."""
         page = ChangePage(cursor="", is_last=True)
         reader = self._reader or self._reader_without_pull(page)
-        reader.add_records(page, self._load_changed_since_pull(customer_ids, now))
+        reader.add_records(page, self._load_changed_since_pull(page, customer_ids, now))
         _filter_by_customer(page, set(customer_ids), with_address=self._reader is None)
-        found = QueryResponse()
-        for ids in queries.chunks(invoice_ids):
-            found.invoice += self._query(queries.select("Invoice", queries.is_in("Id", ids))).invoice
-        reader.add_records(page, found)
+        read = narrowing.read_by_ids(self._client, "Invoice", invoice_ids)
+        reader.add_records(page, read.found)
+        page.malformed += read.set_aside
         received = {one.external_id for one in page.invoices} | {one.external_id for one in page.malformed}
         gone = [invoice_id for invoice_id in dict.fromkeys(invoice_ids) if invoice_id not in received]
         page.deleted += [DeletedRecord(RecordKind.INVOICE, invoice_id, None) for invoice_id in gone]
@@ -90,9 +90,9 @@ class QuickBooksLedger:
         for entity, condition in (("CreditMemo", "Balance > '0'"), ("Invoice", "Balance > '0'"), ("Customer", "")):
             if entity == "Customer" and self._reader is None:
                 return  # only a pull knows the addresses that are on invoices alone
-            for found in self._pages(entity, *filter(None, [condition])):
-                page = ChangePage(cursor="")
-                reader.add_records(page, found)
+            for read in self._pages(entity, *filter(None, [condition])):
+                page = ChangePage(cursor="", malformed=read.set_aside)
+                reader.add_records(page, read.found)
                 yield page
 
     def add_note(self, invoice_id: str, text: str, key: str) -> DocumentRef:
@@ -144,29 +144,34 @@ class QuickBooksLedger:
         reader.add_records(page, self._query(queries.select("Term")))
         return reader
 
-    def _load_changed_since_pull(self, customer_ids: Sequence[str], now: datetime) -> QueryResponse:
-        """Return what has changed since the pull; if that is too much, all payments and credits of the customers."""
+    def _load_changed_since_pull(self, page: ChangePage, customer_ids: Sequence[str], now: datetime) -> QueryResponse:
+        """Return what has changed since the pull; if that is too much, all payments and credits of the customers.
+
+        What cannot be read is added to ``page.malformed``.
+        """
         since = self._pulled_since or mapping.to_utc(now - RELOAD_WINDOW).isoformat(timespec="seconds")
         if now - datetime.fromisoformat(since) < CDC_WINDOW:  # a computer may sleep for weeks in the middle of a run
-            body = self._client.changes(("Customer", "Payment", "CreditMemo"), since)
-            reply = queries.decode_reply(body, CdcReply, CallKind.READ)
+            reply = narrowing.read_changes(self._client, _RELOADED, since)
+            if reply is None:  # a record spoils it
+                return self._load_pages(page, _RELOADED, [f"MetaData.LastUpdatedTime >= '{since}'"])
             found = merge_responses(found for response in reply.cdc_response for found in response.query_response)
             if len(found.customer) + len(found.payment) + len(found.credit_memo) < CDC_OBJECTS_MAX:
                 return found
         conditions = [queries.is_in("CustomerRef", ids) for ids in queries.chunks(customer_ids)]
-        return merge_responses(
-            response
-            for condition in conditions
-            for entity in ("CreditMemo", "Payment")
-            for response in self._pages(entity, condition)
-        )
+        return self._load_pages(page, ("CreditMemo", "Payment"), conditions)
 
-    def _pages(self, entity: str, *conditions: str) -> Iterator[QueryResponse]:
+    def _load_pages(self, page: ChangePage, entities: Sequence[str], conditions: Sequence[str]) -> QueryResponse:
+        reads = [read for condition in conditions for entity in entities for read in self._pages(entity, condition)]
+        for read in reads:
+            page.malformed += read.set_aside
+        return merge_responses(read.found for read in reads)
+
+    def _pages(self, entity: str, *conditions: str) -> Iterator[PageRead]:
         start = 1
         while True:
-            found = self._query(queries.select(entity, *conditions, start_position=start))
-            yield found
-            if sum(map(len, (found.payment, found.credit_memo, found.invoice, found.customer))) < queries.PAGE_SIZE:
+            read = narrowing.read_page(self._client, entity, *conditions, start_position=start)
+            yield read
+            if read.positions < queries.PAGE_SIZE:
                 return
             start += queries.PAGE_SIZE
 

@@ -18,11 +18,12 @@ from msgspec import Struct
 from policies.receivables import Company
 from providers.calls import CallKind
 from providers.ledger import ChangePage
-from providers.quickbooks import mapping, queries
+from providers.quickbooks import mapping, narrowing, queries
 from providers.quickbooks.client import Client
 from providers.quickbooks.mapping import EarlyPaymentDiscount
+from providers.quickbooks.narrowing import PageRead
 from providers.quickbooks.reader import RecordMapper, merge_responses
-from providers.quickbooks.schemas import CdcReply, QueryReply, QueryResponse
+from providers.quickbooks.schemas import QueryReply, QueryResponse
 
 ENTITIES: Final = (
     "Customer",
@@ -123,27 +124,34 @@ class Pull:
         yield from self._pull_by_query(full_resync=full_resync)
 
     def _pull_by_cdc(self) -> Iterator[ChangePage]:
-        reply = queries.decode_reply(
-            self._client.changes(ENTITIES, self._cursor.changed_since), CdcReply, CallKind.READ
-        )
+        reply = narrowing.read_changes(self._client, ENTITIES, self._cursor.changed_since)
+        if reply is None:  # a record spoils it: each entity is queried, around that record
+            self._query_what_changed()
+            yield from self._pull_by_query(full_resync=False)
+            return
         self._set_started_at(reply.time)
         merged = merge_responses(found for response in reply.cdc_response for found in response.query_response)
         page = self._map_page(merged)
-        page.expected_count = size = sum(len(_raw_records(merged, entity)) for entity in ENTITIES)
+        page.expected_count = size = sum(len(narrowing.raw_records(merged, entity)) for entity in ENTITIES)
         if size < CDC_OBJECTS_MAX:
             page.is_last = True
             page.cursor = self._cursor.for_next_pull().to_json()
             yield page
             return
-        # The reply is full, so some changes are missing: they are queried now, and missing deletions are found later by
-        # a full resync, at most once a day. Until then, reloading before anything is sent finds a deleted invoice.
+        self._query_what_changed()  # the reply is full, so some changes are missing
+        page.cursor = self._cursor.to_json()
+        yield page
+        yield from self._pull_by_query(full_resync=False)
+
+    def _query_what_changed(self) -> None:
+        """Turn to queries. Missing deletions are found later by a full resync, at most once a day.
+
+        Until then, reloading before anything is sent finds a deleted invoice.
+        """
         self._cursor.entity, self._cursor.expected_count = ENTITIES[0], None
         self._cursor.full_resync_after = self._cursor.full_resync_after or (self._now + FULL_RESYNC_DELAY).isoformat(
             timespec="seconds"
         )
-        page.cursor = self._cursor.to_json()
-        yield page
-        yield from self._pull_by_query(full_resync=False)
 
     def _pull_by_query(self, *, full_resync: bool) -> Iterator[ChangePage]:
         while self._cursor.entity:
@@ -154,14 +162,15 @@ class Pull:
     def _read_next_page(self) -> ChangePage:
         """Read one page by query and move the cursor behind it."""
         cursor = self._cursor
-        found, count = self._read_page_at_cursor()
-        raws = _raw_records(found, cursor.entity)
+        found, _time, count, set_aside = self._read_page_at_cursor()
+        raws = narrowing.raw_records(found, cursor.entity)
         if raws:
             last_id = mapping.record_id(raws[-1])
             if mapping.record_id(raws[0]) == cursor.last_id:
                 del raws[0]
             cursor.last_id = last_id
         page = self._map_page(found)
+        page.malformed += set_aside
         if count == queries.PAGE_SIZE:
             cursor.start_position += queries.PAGE_SIZE - 1
         else:
@@ -170,17 +179,16 @@ class Pull:
         page.cursor = (cursor.for_next_pull() if page.is_last else cursor).to_json()
         return page
 
-    def _read_page_at_cursor(self) -> tuple[QueryResponse, int]:
-        """Return the page at the cursor and its record count; further up where pages have shifted."""
+    def _read_page_at_cursor(self) -> PageRead:
+        """Return the page at the cursor; further up where pages have shifted."""
         cursor = self._cursor
         changed = [f"MetaData.LastUpdatedTime >= '{cursor.changed_since}'"] if cursor.changed_since else []
         while True:
-            body = self._client.query(queries.select(cursor.entity, *changed, start_position=cursor.start_position))
-            reply = queries.decode_reply(body, QueryReply, CallKind.READ)
-            self._set_started_at(reply.time)
-            raws = _raw_records(reply.query_response, cursor.entity)
+            read = narrowing.read_page(self._client, cursor.entity, *changed, start_position=cursor.start_position)
+            self._set_started_at(read.time)
+            raws = narrowing.raw_records(read.found, cursor.entity)
             if cursor.start_position == 1 or (raws and _continues_from(mapping.record_id(raws[0]), cursor.last_id)):
-                return reply.query_response, len(raws)
+                return read
             cursor.start_position = max(1, cursor.start_position - REREAD_STEP)
 
     def _map_page(self, found: QueryResponse) -> ChangePage:
@@ -202,18 +210,6 @@ class Pull:
                 reply = queries.decode_reply(self._client.query(queries.count(entity)), QueryReply, CallKind.READ)
                 total += reply.query_response.total_count or 0
         return total
-
-
-def _raw_records(found: QueryResponse, entity: str) -> list[msgspec.Raw]:
-    """Return the undecoded records of one entity."""
-    by_name = {
-        "Customer": found.customer,
-        "Term": found.term,
-        "CreditMemo": found.credit_memo,
-        "Payment": found.payment,
-        "Invoice": found.invoice,
-    }
-    return by_name[entity]
 
 
 def _next_entity(entity: str) -> str:

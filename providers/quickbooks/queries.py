@@ -19,12 +19,12 @@ LIST_ENTITIES: Final = frozenset({"Customer", "Term", "Item", "Account"})  # ina
 E = TypeVar("E", bound=Struct)
 
 
-def select(entity: str, *conditions: str, start_position: int = 1) -> str:
+def select(entity: str, *conditions: str, start_position: int = 1, size: int = PAGE_SIZE) -> str:
     """Return the statement for one page, ordered by the id, which never changes: edits between pages lose nothing."""
     if entity in LIST_ENTITIES:
         conditions = ("Active IN (true, false)", *conditions)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    page = f"ORDERBY Id STARTPOSITION {start_position} MAXRESULTS {PAGE_SIZE}"
+    page = f"ORDERBY Id STARTPOSITION {start_position} MAXRESULTS {size}"
     return f"SELECT * FROM {entity}{where} {page}"  # noqa: S608 - not SQL; values are quoted below
 
 
@@ -33,9 +33,11 @@ def select_single(entity: str) -> str:
     return f"SELECT * FROM {entity}"  # noqa: S608 - not SQL, and no value in it
 
 
-def count(entity: str) -> str:
-    """Return the statement that counts an entity, for progress bars."""
-    where = " WHERE Active IN (true, false)" if entity in LIST_ENTITIES else ""
+def count(entity: str, *conditions: str) -> str:
+    """Return the statement that counts an entity: for progress bars, and where its records cannot be read."""
+    if entity in LIST_ENTITIES:
+        conditions = ("Active IN (true, false)", *conditions)
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"SELECT COUNT(*) FROM {entity}{where}"  # noqa: S608 - not SQL, and no value in it
 
 

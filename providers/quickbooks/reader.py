@@ -8,13 +8,12 @@ from datetime import date
 from msgspec import Raw
 
 from policies.receivables import CreditKind
-from providers.calls import CallKind
 from providers.ledger import ChangePage, CustomerRecord, DeletedRecord, MalformedRecord
 from providers.quickbooks import mapping
 from providers.quickbooks.client import Client
 from providers.quickbooks.mapping import EarlyPaymentDiscount, MappingContext
-from providers.quickbooks.queries import chunks, decode_reply, is_in, select
-from providers.quickbooks.schemas import CreditMemo, Customer, Invoice, Payment, QueryReply, QueryResponse, Term
+from providers.quickbooks.narrowing import read_by_ids
+from providers.quickbooks.schemas import CreditMemo, Customer, Invoice, Payment, QueryResponse, Term
 
 
 class RecordMapper:
@@ -105,14 +104,11 @@ class RecordMapper:
     def _load_payment_dates(self, records: list[Invoice]) -> None:
         """Read the payments of these invoices that came in an earlier sync: the date of an edit is no payment date."""
         ids = [one for record in records for one in mapping.payments_without_date(record, self._payment_dates)]
-        for payment_ids in chunks(ids):
-            self._payment_dates.update(dict.fromkeys(payment_ids, None))
-            body = self._client.query(select("Payment", is_in("Id", payment_ids)))
-            for payment in mapping.decode_records(
-                decode_reply(body, QueryReply, CallKind.READ).query_response.payment, Payment
-            ):
-                if isinstance(payment, Payment):
-                    self._payment_dates[payment.id] = payment.txn_date
+        self._payment_dates.update(dict.fromkeys(ids, None))
+        found = read_by_ids(self._client, "Payment", ids).found  # one that cannot be read has no date
+        for payment in mapping.decode_records(found.payment, Payment):
+            if isinstance(payment, Payment):
+                self._payment_dates[payment.id] = payment.txn_date
 
     def _fill_missing_emails(self, page: ChangePage, records: list[Invoice]) -> None:
         """Set the address of customers without one to that of their latest invoice."""
@@ -128,9 +124,8 @@ class RecordMapper:
         if not changed:
             return
         page.customers = [one for one in page.customers if one.external_id not in changed]
-        for customer_ids in chunks(one for one in changed if one not in self._customers_without_email):
-            body = self._client.query(select("Customer", is_in("Id", customer_ids)))
-            self._customers(page, decode_reply(body, QueryReply, CallKind.READ).query_response.customer)
+        unknown = [one for one in changed if one not in self._customers_without_email]
+        self._customers(page, read_by_ids(self._client, "Customer", unknown).found.customer)
         for customer_id in changed.keys() & self._customers_without_email.keys():
             customer = self._customers_without_email[customer_id]._replace(emails=self.billing_emails[customer_id])
             page.customers = [*(one for one in page.customers if one.external_id != customer_id), customer]

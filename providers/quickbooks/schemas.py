@@ -236,6 +236,23 @@ class TaxCode(Struct, rename="pascal", gc=False):
     taxable: bool | None = None
 
 
+class FaultError(Struct):
+    """One error of a fault, in either case of its keys."""
+
+    code: str | int | None = None
+    Message: str | None = None
+    message: str | None = None
+    Detail: str | None = None
+    detail: str | None = None
+
+
+class FaultErrors(Struct):
+    """The errors of a fault."""
+
+    Error: list[FaultError] = []
+    error: list[FaultError] = []
+
+
 class QueryResponse(Struct, rename="pascal"):
     """The records of one query; mirrored ones are not decoded yet, so that a malformed one does not lose the others."""
 
@@ -251,6 +268,7 @@ class QueryResponse(Struct, rename="pascal"):
     account: list[ItemOrAccount] = []
     tax_code: list[TaxCode] = []
     total_count: int | None = field(name="totalCount", default=None)
+    fault: FaultErrors | None = None  # of one entity, under status 200
 
 
 class QueryReply(Struct, rename="pascal"):
@@ -264,6 +282,7 @@ class CdcResponse(Struct, rename="pascal"):
     """One element per requested entity; ``{}`` where nothing changed."""
 
     query_response: list[QueryResponse] = []
+    fault: FaultErrors | None = None
 
 
 class CdcReply(Struct, rename={"cdc_response": "CDCResponse"}):

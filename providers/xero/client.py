@@ -18,6 +18,7 @@ from xero_python.api_client.configuration import Configuration
 from providers.calls import CallKind
 from providers.errors import AuthorizationExpired, PermanentError, ProviderError
 from providers.http import TransportLimits, ambiguous_reply_error, install_transport, require_json
+from providers.xero.error_replies import parse_error
 from providers.xero.service import CORRELATION_HEADER, xero_service
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from providers.ledger import AccessToken
 
 _BEARER: Final = "Bearer "
-_MESSAGE_LENGTH_MAX: Final = 300
 Schema = TypeVar("Schema", bound=msgspec.Struct)
 
 
@@ -162,28 +162,3 @@ def _raise_for_refusal(response: requests.Response, kind: CallKind) -> None:
     text, code = parse_error(response.content)
     message = f"Xero rejected the {kind}: {text or f'status {status}'}"
     raise PermanentError(message, code=code or str(status), trace_id=reference)
-
-
-class _Message(msgspec.Struct, rename={"text": "Message"}):
-    text: str = ""
-
-
-class _Element(msgspec.Struct, rename={"errors": "ValidationErrors"}):
-    errors: list[_Message] = []
-
-
-class _ErrorReply(msgspec.Struct, rename={"type": "Type", "message": "Message", "elements": "Elements"}):
-    type: str = ""
-    message: str = ""
-    elements: list[_Element] = []
-
-
-def parse_error(body: bytes) -> tuple[str, str]:
-    """Return the message and the code of Xero's 400 reply, or two empty texts where it is not readable."""
-    try:
-        reply = msgspec.json.decode(body, type=_ErrorReply)
-    except msgspec.DecodeError:
-        return "", ""
-    messages = [error.text for element in reply.elements for error in element.errors] or [reply.message]
-    text = "; ".join(dict.fromkeys(" ".join(message.split()) for message in messages))
-    return text[:_MESSAGE_LENGTH_MAX], reply.type

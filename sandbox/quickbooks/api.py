@@ -9,13 +9,13 @@ from html import escape
 
 from sandbox.core import JsonObject
 from sandbox.quickbooks import writes
-from sandbox.quickbooks.api_errors import ApiFault, missing, unreadable, unsupported
+from sandbox.quickbooks.api_errors import ApiFault, invalid_email, missing, unreadable, unsupported
 from sandbox.quickbooks.company_ledger import CompanyLedger
 from sandbox.quickbooks.entity_store import Entry
 from sandbox.quickbooks.formats import decode, encode, format_reply_time
 from sandbox.quickbooks.pdf import invoice_pdf
 from sandbox.quickbooks.properties import ENTITIES
-from sandbox.quickbooks.reads import changes, run_query
+from sandbox.quickbooks.reads import changes, poison_status, run_query
 
 BATCH_MAX = 30
 JSON_TYPE = "application/json;charset=utf-8"
@@ -128,6 +128,8 @@ def _entity(name: str) -> str:
 
 def _read(ledger: CompanyLedger, call: Call, entity: str, external_id: str) -> Reply:
     entry = ledger.get(entity, external_id)
+    if status := poison_status(ledger, [entry]):
+        raise invalid_email(status)
     body = entry.body
     if entity == "Invoice" and "invoiceLink" in call.query.get("include", ""):
         link = pay_link(ledger, entry, call.base)

@@ -49,6 +49,12 @@ def unauthorized() -> ApiFault:
     return ApiFault(403, "3100", message, "ApplicationAuthorizationFailed", kind="AUTHORIZATION")
 
 
+def invalid_email(status: int) -> ApiFault:
+    """A record with an invalid email address is in what was asked for: the whole reply is refused."""
+    detail = "Invalid value in field: the email address entered is invalid."
+    return ApiFault(status, "4002", "Invalid email address", detail, kind="ValidationFault")
+
+
 def throttled() -> ApiFault:
     """More than 10 requests in a second or 500 in a minute for one company."""
     message = "message=ThrottleExceeded; errorCode=003001; statusCode=429"

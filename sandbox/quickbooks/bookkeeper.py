@@ -71,6 +71,19 @@ class Bookkeeper:
                     found.append(entry.body.get("Note", ""))
             return found
 
+    # Records that spoil every reply
+
+    def poison(self, invoice: str = "", *, entity: str = "Invoice", external_id: str = "", status: int = 400) -> None:
+        """Make every reply fail that would hold a record: an invoice, or any other by entity and id."""
+        with self._lock:
+            number = int(external_id) if external_id else self._invoice(invoice).number
+            self._get_ledger().poisoned[entity, number] = status
+
+    def heal(self) -> None:
+        """Make all records readable again; they count as changed only when somebody edits them."""
+        with self._lock:
+            self._get_ledger().poisoned.clear()
+
     # Payments and credits
 
     def pay(self, invoice: str, amount: Money | None = None, *, on: date | None = None) -> JsonObject:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from sandbox.core import JsonObject
-from sandbox.quickbooks.api_errors import invalid_number, invalid_query, too_old, unsupported
+from sandbox.quickbooks.api_errors import invalid_email, invalid_number, invalid_query, too_old, unsupported
 from sandbox.quickbooks.company_ledger import CompanyLedger
 from sandbox.quickbooks.entity_store import EntityStore, Entry
 from sandbox.quickbooks.formats import format_number, parse_amount, parse_instant
@@ -43,7 +43,17 @@ def run_query(ledger: CompanyLedger, statement: str) -> JsonObject:
     found = _ordered(matching, entity, query)
     if query.is_count:
         return {"totalCount": sum(1 for _ in found)}
-    return page_of(entity, list(islice(found, query.start - 1, query.start - 1 + query.limit)), query.start)
+    entries = list(islice(found, query.start - 1, query.start - 1 + query.limit))
+    if status := poison_status(ledger, entries):
+        raise invalid_email(status)
+    return page_of(entity, entries, query.start)
+
+
+def poison_status(ledger: CompanyLedger, entries: Iterable[Entry]) -> int:
+    """Return the status of a reply that would hold these records and therefore fails; 0 if it does not."""
+    if not ledger.poisoned:
+        return 0
+    return next((status for one in entries if (status := ledger.poisoned.get((one.entity, one.number), 0))), 0)
 
 
 def page_of(entity: str, entries: list[Entry], start: int = 1) -> JsonObject:
@@ -72,6 +82,11 @@ def changes(ledger: CompanyLedger, entities: str, changed_since: str) -> JsonObj
             raise unsupported(f"cdc of {name.strip()}")
         entries = list(islice(ledger.stores[entity].changed_since(since), left))
         left -= len(entries)
+        if status := poison_status(ledger, entries):
+            if not ledger.faults_inside_cdc:
+                raise invalid_email(status)
+            pages.append({"Fault": invalid_email(status).fault()})
+            continue
         pages.append(page_of(entity, entries))
     return {"QueryResponse": pages}
 

@@ -1,0 +1,46 @@
+"""Tasks about invoices that the accounting system no longer shows: reminders are paused until they can be read."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from connector.app_context import AppContext
+from connector.arrangements.review_tasks import create_review_task
+from connector.db.tables import CustomerRow, InvoiceRow, MalformedRow
+from connector.plain_text import one_line
+from connector.vocabulary import TaskCode
+from providers.ledger import RecordKind
+
+
+def create_tasks(app: AppContext, session: Session, connection_id: int) -> None:
+    """Create a task, once, for each invoice that spoils the ledger's replies: nobody has seen what it says by now."""
+    rows = session.execute(
+        select(MalformedRow, InvoiceRow, CustomerRow)
+        .join(
+            InvoiceRow,
+            (col(InvoiceRow.connection_id) == MalformedRow.connection_id)
+            & (col(InvoiceRow.external_id) == MalformedRow.external_id),
+        )
+        .join(
+            CustomerRow,
+            (col(CustomerRow.connection_id) == InvoiceRow.connection_id)
+            & (col(CustomerRow.external_id) == InvoiceRow.customer_id),
+        )
+        .where(
+            col(MalformedRow.connection_id) == connection_id,
+            col(MalformedRow.kind) == RecordKind.INVOICE,
+            col(MalformedRow.raw) == b"",
+        )
+    )
+    for record, invoice, customer in rows.all():
+        text = f"{one_line(customer.name)}, invoice {invoice.number}: its reminders are paused. {record.reason}"
+        create_review_task(
+            app,
+            session,
+            customer,
+            code=TaskCode.UNREADABLE_DATA,
+            recurrence_key=f"invoice:{invoice.external_id}",
+            reason=text,
+            invoice_ids=[invoice.external_id],
+        )

@@ -1,0 +1,73 @@
+"""One record makes QuickBooks reject every reply that would hold it: it is set aside and named, the others chased."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from connector.db.engine import reading
+from connector.db.tables import SyncLogEntry, Task
+from connector.vocabulary import LogKind, RunOutcome, TaskCode
+from tests.connector.scenario import Scenario
+
+pytestmark = pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
+
+
+@pytest.fixture
+def spoiled(scenario: Scenario) -> Scenario:
+    """A live company with two overdue customers; the invoice of the first spoils every reply since it was edited."""
+    scenario.company.customer("Ashdown Ltd")
+    scenario.company.customer("Birch Ltd")
+    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=scenario.days_ago(2))
+    scenario.company.invoice("Birch Ltd", "700.00", due_on=scenario.days_ago(2))
+    scenario.go_live()
+    scenario.pass_days(5)
+    scenario.company.simulator.edit(scenario.number, PrivateNote="edited")
+    return scenario
+
+
+def recipients(scenario: Scenario) -> list[str]:
+    return sorted({to for addresses, _subject in scenario.customer_emails() for to in addresses})
+
+
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize("inside", [False, True], ids=["whole reply", "fault inside"])
+def test_the_others_are_chased_and_the_record_is_named(spoiled: Scenario, status: int, *, inside: bool) -> None:
+    spoiled.sandbox.quickbooks.ledger(spoiled.company.external_id).faults_inside_cdc = inside
+    spoiled.company.simulator.poison(spoiled.number, status=status)
+    assert spoiled.run().outcome == RunOutcome.OK
+    assert recipients(spoiled) == ["accounts@birch.example"]
+    with reading(spoiled.app.engine) as session:
+        texts = list(session.scalars(select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == LogKind.MALFORMED)))
+        tasks = [one for one in session.scalars(select(Task)) if one.code == TaskCode.UNREADABLE_DATA]
+    assert any(
+        f"{spoiled.number} of Ashdown Ltd" in text and "email address entered is invalid" in text for text in texts
+    )
+    [task] = tasks
+    assert spoiled.number in task.reason
+
+
+def test_what_is_readable_again_is_chased_again(spoiled: Scenario) -> None:
+    spoiled.company.simulator.poison(spoiled.number)
+    spoiled.run()
+    spoiled.company.simulator.heal()
+    spoiled.company.simulator.edit(spoiled.number, PrivateNote="corrected")
+    spoiled.sandbox.clock.advance(timedelta(hours=1))
+    assert spoiled.run().outcome == RunOutcome.OK
+    assert recipients(spoiled) == ["accounts@ashdown.example", "accounts@birch.example"]
+
+
+def test_a_record_that_stays_so_survives_the_full_resync(spoiled: Scenario) -> None:
+    spoiled.company.simulator.poison(spoiled.number)
+    for _day in range(3):
+        assert spoiled.run().outcome == RunOutcome.OK
+        spoiled.pass_days(1)
+    spoiled.company.simulator.heal()
+    spoiled.company.simulator.edit(spoiled.number, PrivateNote="corrected")
+    spoiled.run()
+    assert "accounts@ashdown.example" in recipients(spoiled)
+    with reading(spoiled.app.engine) as session:
+        assert len([one for one in session.scalars(select(Task)) if one.code == TaskCode.UNREADABLE_DATA]) == 1
