@@ -68,7 +68,7 @@ def decide(
         *returned_payments.returned_payment_tasks(assessments),
         *fee_reviews.fee_tasks(assessments),
     ]
-    actions += [each.fee for each in assessments if isinstance(each.fee, ChargeLateFee)]
+    actions += [fee for each in assessments for fee in each.fees]
 
     email, postponement = reminders.choose_reminder(assessments, day.past_actions, day.send_slot, day.sends_on)
     if email is None and postponement is None:
@@ -154,7 +154,8 @@ def _assess_invoice(context: StatementContext, invoice: Invoice, day: _DayContex
     task = task_step_due(schedule, invoice, completed, day.today)
     assessment.task_steps = (task,) if task is not None else ()
     net = unapplied_credit.net_of_credit(context, invoice)
-    assessment.fee = late_fees.assess_late_fee(context, net, schedule, day.past_actions)
+    assessed = late_fees.assess_late_fees(context, net, schedule, day.past_actions)
+    assessment.fees, assessment.no_fee_reason = assessed
     if assessment.email_step is not None and assessment.email_step in schedule.by_call:
         assessment.task_steps, assessment.email_step = (*assessment.task_steps, assessment.email_step), None
     return assessment
@@ -200,8 +201,9 @@ def _decide_invoice(
     if emailed_step is not None:
         reason = reminders.reminder_reason(assessment, emailed_step, day.send_slot)
         return _action_decision(assessment, DecisionKind.REMINDER, emailed_step, reason, day.sends_on)
-    if isinstance(assessment.fee, ChargeLateFee):
-        return _action_decision(assessment, DecisionKind.FEE, Step.LATE_FEE, assessment.fee.reason)
+    if assessment.fees:
+        reason = f"{_fees_reason(assessment.fees)}{_no_fee_note(assessment)}"
+        return _action_decision(assessment, DecisionKind.FEE, Step.LATE_FEE, reason)
     if assessment.hold is not None:
         return _hold_decision(assessment, assessment.hold)
     if assessment.broken_agreement:
@@ -251,4 +253,10 @@ def _pending_decision(assessment: InvoiceAssessment) -> InvoiceDecision:
 
 
 def _no_fee_note(assessment: InvoiceAssessment) -> str:
-    return f" {assessment.fee}" if assessment.fee else ""
+    return f" {assessment.no_fee_reason}" if assessment.no_fee_reason else ""
+
+
+def _fees_reason(fees: Sequence[ChargeLateFee]) -> str:
+    """Return why late fees are charged; several at once are those of the months in which none was charged."""
+    reasons = " ".join(fee.reason for fee in fees)
+    return reasons if len(fees) == 1 else f"{len(fees)} months are charged, oldest first. {reasons}"

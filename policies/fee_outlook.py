@@ -8,8 +8,9 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from policies.decisions import ChargeLateFee
+from policies.fee_periods import add_months, full_months, last_invoice_date
 from policies.fee_rules import MONTHLY_KINDS, LateFees
-from policies.late_fees import add_months, assess_late_fee, full_months, last_invoice_date
+from policies.late_fees import assess_late_fees
 from policies.past_actions import PastActions
 from policies.receivables import Invoice
 from policies.schedule import Schedule, starts_on
@@ -43,9 +44,9 @@ def find_expected_fee(
         context.today, starts_on(invoice) + timedelta(days=first_day), warned_on + timedelta(days=MIN_WARNING_DAYS)
     )
     for on in _possible_dates(rules, invoice, earliest_on):
-        found = assess_late_fee(replace(context, today=on), invoice, schedule, warned)
-        if isinstance(found, ChargeLateFee):
-            return ExpectedFee(on, found)
+        found = assess_late_fees(replace(context, today=on), invoice, schedule, warned)
+        if found.fees:
+            return ExpectedFee(on, found.fees[0])
     return None
 
 

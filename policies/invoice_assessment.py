@@ -36,7 +36,8 @@ class InvoiceAssessment:
     email_step: Step | None = None
     task_steps: tuple[Step, ...] = ()
     notify_owner: bool = False
-    fee: ChargeLateFee | str = ""
+    fees: tuple[ChargeLateFee, ...] = ()
+    no_fee_reason: str = ""
     broken_agreement: str = ""
     broken_promise_key: str = ""
     manual_step: Step | None = None

@@ -2,66 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
-from dateutil.relativedelta import relativedelta
-
 from policies.currencies import round_amount
 from policies.decisions import ChargeLateFee, FeeLine
+from policies.fee_periods import ONCE, FeePeriod, add_months, find_period, last_invoice_date, list_periods
 from policies.fee_rules import MONTHLY_KINDS, FeeKind, LateFees
 from policies.formatting import format_amount, format_date, format_days, format_percent
 from policies.interest import DAYS_PER_YEAR, average_balance, interest_lines
 from policies.invoice_names import after_invoice
 from policies.past_actions import PastActions
-from policies.receivables import FeeOutcome, Invoice, PastAction
+from policies.receivables import FeeOutcome, Invoice, PastAction, Step
 from policies.schedule import Schedule, starts_on
 from policies.schedule_rules import MIN_WARNING_DAYS
 from policies.statement_context import StatementContext
 
-ONCE = "once"
 COMPENSATION = "fixed compensation"
 _CENTS = Decimal("0.01")
 
 
-class FeePeriod(NamedTuple):
-    """The period of one fee: the whole delay (``once``), or one full month of it, ``to_on`` not included."""
+class LateFeeAssessment(NamedTuple):
+    """The late fees to charge on an invoice today, oldest period first, and why there is none, or not one for all."""
 
-    key: str
-    from_on: date
-    to_on: date
+    fees: tuple[ChargeLateFee, ...] = ()
+    reason: str = ""
 
 
-def assess_late_fee(
+def assess_late_fees(
     context: StatementContext, invoice: Invoice, schedule: Schedule, past_actions: PastActions
-) -> ChargeLateFee | str:
-    """Return the late fee on one invoice, or why there is none, or "" where a fee is not due."""
+) -> LateFeeAssessment:
+    """Return the late fees on one invoice: one for each period that has ended and was not charged, oldest first.
+
+    A month in which nobody looked (duewell was off, the invoice was disputed) is charged like any other.
+    """
     rules = context.policy.late_fees
     if not rules.enabled or schedule.late_fee is None or invoice.fee_of:
-        return ""
+        return LateFeeAssessment()
     first_day = max(schedule.late_fee, rules.grace_days + 1)
     if (context.today - starts_on(invoice)).days < first_day:
-        return ""
+        return LateFeeAssessment()
     refusal = _refusal_reason(context, invoice, past_actions)
     if refusal:
-        return f"No late fee: {refusal}."
-    period = fee_period_on(rules, invoice, context.today)
-    if period is None or period.key in _charged_periods(rules, invoice, past_actions):
-        return ""
+        return LateFeeAssessment(reason=f"No late fee: {refusal}.")
+    fees: list[ChargeLateFee] = []
+    reason, is_invoiced = "", _is_invoiced(context, past_actions)
+    for period in list_periods(rules, invoice, context.today):
+        if period.key in _charged_periods(rules, invoice, past_actions):
+            continue
+        fee = _assess_period(context, invoice, past_actions, period, first_day, is_invoiced=is_invoiced)
+        if isinstance(fee, ChargeLateFee):
+            fees.append(fee)
+            past_actions = past_actions.with_fee(invoice.id, _as_charged(fee, context))
+        else:
+            reason = fee or reason
+    return LateFeeAssessment(tuple(fees), reason)
+
+
+def _as_charged(fee: ChargeLateFee, context: StatementContext) -> PastAction:
+    """Return a fee as if it had been charged: the fees for later months count it."""
+    step, now, on = Step.LATE_FEE, context.now, context.today
+    return PastAction(step, fee.invoice_id, now, on, is_contact=False, recurrence_key=fee.period, fee_amount=fee.amount)
+
+
+def _assess_period(
+    context: StatementContext,
+    invoice: Invoice,
+    past_actions: PastActions,
+    period: FeePeriod,
+    first_day: int,
+    *,
+    is_invoiced: bool,
+) -> ChargeLateFee | str:
+    """Return the late fee for one period, or why there is none."""
+    rules, agreed_on = context.policy.late_fees, min(_agreement_dates(context))
+    if period.key != ONCE and period.from_on < agreed_on:
+        month = f"{format_date(period.from_on)} to {format_date(period.to_on)}"
+        return f"No late fee for {month}: the terms were agreed on {format_date(agreed_on)}."
     chargeable_on = _chargeable_on(context, invoice, past_actions, period, first_day)
     invoiced_on = last_invoice_date(context.today, rules.invoice_day)
-    if rules.monthly_invoice and chargeable_on > invoiced_on:
+    if rules.monthly_invoice and (is_invoiced or chargeable_on > invoiced_on):
         next_on = add_months(invoiced_on, 1)
         return f"A late fee will be on this customer's fee invoice of {format_date(next_on)}."
     return _build_fee(context, invoice, past_actions, period, (chargeable_on - starts_on(invoice)).days)
 
 
-def last_invoice_date(today: date, day_of_month: int) -> date:
-    """Return the last date, up to today, on which the fees of a month became one invoice."""
-    this_month = today.replace(day=day_of_month)
-    return this_month if this_month <= today else add_months(this_month, -1)
+def _is_invoiced(context: StatementContext, past_actions: PastActions) -> bool:
+    """Return whether the customer's fee invoice of this month, in this currency, exists already."""
+    invoiced_on = last_invoice_date(context.today, context.policy.late_fees.invoice_day)
+    fees = (past_actions.fees.get(invoice.id, {}) for invoice in context.statement.invoices)
+    return any(action.on >= invoiced_on for by_period in fees for action in by_period.values())
 
 
 def _chargeable_on(
@@ -111,46 +143,15 @@ def _agreement_dates(context: StatementContext) -> list[date]:
     return [on for on in dates if on is not None and on <= context.today]
 
 
-def fee_period_on(rules: LateFees, invoice: Invoice, today: date) -> FeePeriod | None:
-    """Return the period of a fee charged today; it depends on dates alone, not on how often a run looks."""
-    start_on = starts_on(invoice)
-    if rules.kind not in MONTHLY_KINDS:
-        return FeePeriod(ONCE, start_on, today)
-    months = full_months(start_on, today)
-    if months <= 0:
-        return None
-    from_on = add_months(start_on, months - 1)
-    return FeePeriod(f"{from_on:%Y-%m}", from_on, add_months(start_on, months))
-
-
-def full_months(start_on: date, on: date) -> int:
-    """Return how many whole months have passed; what starts on the 31st ends on the last day of a shorter month."""
-    delay = relativedelta(on, start_on)
-    months = delay.years * 12 + delay.months
-    return months + 1 if add_months(start_on, months + 1) <= on else months
-
-
-def add_months(on: date, months: int) -> date:
-    """Return the date whole months later; the 31st becomes the last day of a shorter month."""
-    return on + relativedelta(months=months)
-
-
 def _charged_periods(
     rules: LateFees, invoice: Invoice, past_actions: PastActions
 ) -> dict[str, tuple[FeePeriod | None, PastAction]]:
     """List the periods already charged, oldest first; an action without its period counts by its date."""
     charged: dict[str, tuple[FeePeriod | None, PastAction]] = {}
     for key, action in past_actions.fees.get(invoice.id, {}).items():
-        period = _period_by_key(key, rules, invoice, action.on)
+        period = find_period(key, rules, invoice, action.on)
         charged[key or (period.key if period else ONCE)] = (period, action)
     return dict(sorted(charged.items()))
-
-
-def _period_by_key(key: str, rules: LateFees, invoice: Invoice, on: date) -> FeePeriod | None:
-    period = fee_period_on(rules, invoice, on)
-    while key and period and period.key > key:
-        period = fee_period_on(rules, invoice, period.to_on - timedelta(days=1))
-    return period
 
 
 def _build_fee(
@@ -158,7 +159,7 @@ def _build_fee(
 ) -> ChargeLateFee | str:
     rules, currency = context.policy.late_fees, invoice.currency
     charged = _charged_periods(rules, invoice, past_actions)
-    charged_so_far, unpaid = _prior_charges(rules, invoice, charged.values())
+    charged_so_far, unpaid = _prior_charges(rules, invoice, charged, period)
     own_lines = _fee_lines(rules, invoice, period, unpaid)
     if own_lines is None:
         return f"No late fee: the policy has no flat fee in {currency}."
@@ -190,7 +191,7 @@ def _build_fee(
         amount=amount,
         annual_rate=annual_rate.quantize(_CENTS, ROUND_HALF_UP),
         lines=lines,
-        reason=f"Late fee: {text}; warned on {warned_on}.{_verify_note(unverified)}",
+        reason=f"Late fee{_month_note(period)}: {text}; warned on {warned_on}.{_verify_note(unverified)}",
         needs_approval=rules.needs_approval or bool(unverified),
         verified=not unverified,
         due_days=rules.due_days,
@@ -244,6 +245,10 @@ def _verify_note(unverified: Sequence[str]) -> str:
     if not unverified:
         return ""
     return f" Not verified, compare with the source before you approve: {', '.join(unverified)}."
+
+
+def _month_note(period: FeePeriod) -> str:
+    return "" if period.key == ONCE else f" for {format_date(period.from_on)} to {format_date(period.to_on)}"
 
 
 def _format_rate(annual_rate: Decimal) -> str:
@@ -309,24 +314,28 @@ def _apply_limits(rules: LateFees, currency: str, lines: tuple[FeeLine, ...], he
 
 
 def _prior_charges(
-    rules: LateFees, invoice: Invoice, charged: Iterable[tuple[FeePeriod | None, PastAction]]
+    rules: LateFees, invoice: Invoice, charged: Mapping[str, tuple[FeePeriod | None, PastAction]], period: FeePeriod
 ) -> tuple[Decimal, Decimal]:
-    """Return the total of the earlier fees, and how much of it is unpaid interest; waived fees count for nothing.
+    """Return the total of the other fees, and the unpaid interest in it for the time before a period.
 
-    An amount that was not kept is calculated again: the same history gives the same result. The fixed compensation
-    bears no interest.
+    Waived fees count for nothing. An amount that was not kept is calculated again: the same history gives the same
+    result. The fixed compensation bears no interest.
     """
     total = unpaid = Decimal(0)
     compensation = rules.compensation_for(invoice.total, invoice.currency)
-    for index, (period, action) in enumerate(charged):
+    for index, (key, (charged_period, action)) in enumerate(charged.items()):
         if action.fee_outcome is FeeOutcome.WAIVED:
             continue
         amount = action.fee_amount
         if amount is None:
             is_first = index == 0
-            lines = _calculate_lines(rules, invoice, period, total, unpaid, is_first=is_first) if period else ()
+            lines = (
+                _calculate_lines(rules, invoice, charged_period, total, unpaid, is_first=is_first)
+                if charged_period
+                else ()
+            )
             amount = _total(lines)
         total += amount
-        if action.fee_outcome is None:
+        if action.fee_outcome is None and key < period.key:
             unpaid += max(amount - compensation, Decimal(0)) if index == 0 else amount
     return total, unpaid

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -110,6 +110,11 @@ class PastActions:
         """Return the late fees that an invoice of late fees is about."""
         charges = (charge for of_invoice in self.fees.values() for charge in of_invoice.values())
         return [charge for charge in charges if charge.fee_invoice_id == fee_invoice_id]
+
+    def with_fee(self, invoice_id: str, fee: PastAction) -> PastActions:
+        """Return the past actions with one more late fee on an invoice."""
+        charged = {**self.fees.get(invoice_id, {}), fee.recurrence_key: fee}
+        return replace(self, fees={**self.fees, invoice_id: charged})
 
     def completed_steps(self, invoice_id: str) -> Mapping[Step, date]:
         """Return the completed steps of an invoice, each with its date."""

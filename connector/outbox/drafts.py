@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from connector.outbox.payloads import EmailPayload, LateFeePayload, Payload, dump_payload, plain
+from connector.outbox.payloads import EmailPayload, FeeCharge, LateFeePayload, Payload, dump_payload, plain
 from connector.vocabulary import OutboxKind
 from policies.decisions import ChargeLateFee, CreateTask, CustomerDecision, SendReminder
 from policies.invoice_names import after_invoice
@@ -148,8 +148,7 @@ def _late_fee_draft(ledger_key: str, action: ChargeLateFee, invoice: Invoice) ->
         needs_approval=action.needs_approval,
         payload=LateFeePayload(
             completed=((action.invoice_id, Step.LATE_FEE),),
-            recurrence_keys={action.invoice_id: action.period},
-            amounts={action.invoice_id: plain(action.amount)},
+            charges=(FeeCharge(action.invoice_id, action.period, plain(action.amount)),),
             number=fee_number(_fee_subject(invoice), action.period),
             original_numbers=(after_invoice(invoice.number, invoice.issued_on),),
             amount=plain(action.amount),
@@ -176,12 +175,15 @@ def _combined_fee_drafts(ledger_key: str, decision: CustomerDecision, invoices: 
 
 
 def _combined_fee_draft(ledger_key: str, fees: list[ChargeLateFee], invoices: Mapping[str, Invoice]) -> Draft:
-    fees = sorted(fees, key=lambda fee: (invoices[fee.invoice_id].issued_on, fee.invoice_id))
+    fees = sorted(fees, key=lambda fee: (invoices[fee.invoice_id].issued_on, fee.invoice_id, fee.period))
     lead, originals = fees[0], [invoices[fee.invoice_id] for fee in fees]
-    numbers = [after_invoice(each.number, each.issued_on) for each in originals]
+    numbers = {each.id: after_invoice(each.number, each.issued_on) for each in originals}
     amount, currency = plain(sum((fee.amount for fee in fees), Decimal(0))), lead.currency
     rate = plain(max(fee.annual_rate for fee in fees))
-    reason = f"Late fees on {len(fees)} invoices, on one invoice: {currency} {amount}, at most {rate} % a year."
+    # Months that were caught up on are told apart; their interest is often the same.
+    months = {fee: f" ({fee.period})" if len(fees) > len(numbers) else "" for fee in fees}
+    on = f"{len(numbers)} invoice{'s' if len(numbers) > 1 else ''}"
+    reason = f"Late fees on {on}, on one invoice: {currency} {amount}, at most {rate} % a year."
     return Draft(
         key=f"{ledger_key}:late_fee:{lead.customer_id}:{currency}:{lead.invoice_month}",
         kind=OutboxKind.LATE_FEE,
@@ -192,19 +194,18 @@ def _combined_fee_draft(ledger_key: str, fees: list[ChargeLateFee], invoices: Ma
         reason=lead.reason if len(fees) == 1 else reason,
         needs_approval=any(fee.needs_approval for fee in fees),
         payload=LateFeePayload(
-            completed=tuple((fee.invoice_id, Step.LATE_FEE) for fee in fees),
-            recurrence_keys={fee.invoice_id: fee.period for fee in fees},
-            amounts={fee.invoice_id: plain(fee.amount) for fee in fees},
+            completed=tuple((invoice_id, Step.LATE_FEE) for invoice_id in numbers),
+            charges=tuple(FeeCharge(fee.invoice_id, fee.period, plain(fee.amount)) for fee in fees),
             number=fee_number(short_key(f"{lead.customer_id} {currency}")[:8], lead.invoice_month),
-            original_numbers=tuple(numbers),
+            original_numbers=tuple(numbers.values()),
             amount=amount,
             annual_rate=rate,
             calculation=tuple(
-                (f"{number}: {line.text}", plain(line.amount))
-                for number, fee in zip(numbers, fees, strict=True)
+                (f"{numbers[fee.invoice_id]}: {line.text}{months[fee]}", plain(line.amount))
+                for fee in fees
                 for line in fee.lines
             ),
-            lines=tuple((fee.text, plain(fee.amount)) for fee in fees),
+            lines=tuple((f"{fee.text}{months[fee]}", plain(fee.amount)) for fee in fees),
             text=lead.text,
             due_days=lead.due_days,
         ),

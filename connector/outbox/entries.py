@@ -30,6 +30,7 @@ from connector.outbox.payloads import (
 from connector.outbox.released_steps import release_steps, release_undone_tasks
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, TaskCode
 from connector.vocabulary.labels import label
+from policies.receivables import Step
 
 UNSENT_STATES = (OutboxState.PLANNED, OutboxState.AWAITING_APPROVAL)
 EMAIL_KINDS = (OutboxKind.EMAIL, OutboxKind.OWNER_EMAIL)
@@ -166,16 +167,20 @@ def completed_steps(entry: OutboxEntry, *, at: datetime, on: date) -> Iterator[C
     payload = load_payload(entry)
     if not isinstance(payload, EmailPayload | OwnerEmailPayload | LateFeePayload):
         return
-    recurrence_keys = {} if isinstance(payload, OwnerEmailPayload) else payload.recurrence_keys
     paid = payload.paid if isinstance(payload, EmailPayload) else {}
+    periods = (
+        [(each.invoice_id, each.period) for each in payload.charges] if isinstance(payload, LateFeePayload) else []
+    )
+    recurrence_keys = payload.recurrence_keys if isinstance(payload, EmailPayload) else {}
+    completed = [(invoice_id, step, recurrence_keys.get(invoice_id, "")) for invoice_id, step in payload.completed]
     items = payload.items if isinstance(payload, OwnerEmailPayload) else ()
     customers = {invoice_id: item.customer for item in items for invoice_id in invoice_ids(item.completed)}
-    for invoice_id, step in payload.completed:
+    for invoice_id, step, recurrence_key in [(each, Step.LATE_FEE, key) for each, key in periods] or completed:
         yield CompletedStep(
             connection_id=entry.connection_id,
             invoice_id=invoice_id,
             step=step,
-            recurrence_key=recurrence_keys.get(invoice_id, ""),
+            recurrence_key=recurrence_key,
             customer_id=entry.customer_id or customers.get(invoice_id, ""),
             currency=entry.currency,
             completed_at=at,

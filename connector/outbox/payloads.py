@@ -63,25 +63,40 @@ class OwnerEmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True)
     items: tuple[DigestItem, ...] = ()
 
 
+class FeeCharge(msgspec.Struct, frozen=True):
+    """The part of a late fee that is for one period of one overdue invoice."""
+
+    invoice_id: str
+    period: str
+    amount: Decimal
+
+
 class LateFeePayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
     """A late fee, posted as a new invoice for one overdue invoice or for several.
 
-    ``amounts`` and ``recurrence_keys`` (the period) are by overdue invoice, ``calculation`` has a line of text and an
-    amount per part, ``lines`` those of the new invoice where it has several, ``annual_rate`` is in percent.
+    ``charges`` are its parts by overdue invoice and period, ``calculation`` has a line of text and an amount per part,
+    ``lines`` those of the new invoice where it has several, ``annual_rate`` is in percent.
     ``dated_on`` is set when the fee is first sent, so that every retry posts the same.
     """
 
     number: str
     original_numbers: tuple[str, ...]
     amount: Decimal
-    amounts: dict[str, Decimal]
+    charges: tuple[FeeCharge, ...]
     annual_rate: Decimal
-    recurrence_keys: dict[str, str]
     calculation: tuple[tuple[str, Decimal], ...]
     lines: tuple[tuple[str, Decimal], ...] = ()
     text: str
     due_days: int
     dated_on: date | None = None
+
+    @property
+    def amounts(self) -> dict[str, Decimal]:
+        """The amount by overdue invoice."""
+        found: dict[str, Decimal] = {}
+        for charge in self.charges:
+            found[charge.invoice_id] = found.get(charge.invoice_id, Decimal(0)) + charge.amount
+        return found
 
 
 class FeeWaiverPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):

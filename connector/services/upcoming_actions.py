@@ -153,7 +153,8 @@ def _past_actions(action: Action, now: datetime, zone: ZoneInfo) -> Iterator[Pas
             step = action.step or Step.CALL
             yield PastAction(step, invoice_id, at, on, is_contact=False, recurrence_key=action.recurrence_key)
     else:
-        yield PastAction(Step.LATE_FEE, action.invoice_id, at, on, is_contact=False)
+        step, key = Step.LATE_FEE, action.period
+        yield PastAction(step, action.invoice_id, at, on, is_contact=False, recurrence_key=key)
 
 
 def _as_item(

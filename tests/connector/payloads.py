@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from connector.outbox.payloads import LateFeePayload, dump_payload
+from connector.outbox.payloads import FeeCharge, LateFeePayload, dump_payload
 from policies.receivables import Step
 
 
@@ -17,9 +17,8 @@ def late_fee_payload(invoice_id: str = "i1", *, number: str = "LF-1", amount: st
             number=number,
             original_numbers=("INV-1",),
             amount=Decimal(amount),
-            amounts={invoice_id: Decimal(amount)},
+            charges=(FeeCharge(invoice_id, "2026-06", Decimal(amount)),),
             annual_rate=Decimal("262.0"),
-            recurrence_keys={invoice_id: "2026-06"},
             calculation=(("a flat fee, as agreed", Decimal(amount)),),
             text="Late fee",
             due_days=14,

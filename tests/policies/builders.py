@@ -174,6 +174,7 @@ class Simulation:
         self.completed: list[tuple[date, Step, str, str]] = []
         self.sent_times: list[datetime] = []
         self.emails: list[tuple[date, Step, tuple[str, ...]]] = []
+        self.fees: list[ChargeLateFee] = []
 
     def run(self, now: datetime) -> CustomerDecision:
         """Run once: decide, and do what can be done now."""
@@ -212,6 +213,8 @@ class Simulation:
         if isinstance(action, SendReminder):
             self.sent_times.append(now)
             self.emails.append((today, action.step, tuple(sorted(each for each, _ in action.completed))))
+        if isinstance(action, ChargeLateFee):
+            self.fees.append(action)
         for invoice_id, step, recurrence_key in steps_completed_by(action):
             entry = (today, step, invoice_id, recurrence_key)
             assert (step, invoice_id, recurrence_key) not in {each[1:] for each in self.completed}, (

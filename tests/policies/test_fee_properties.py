@@ -16,8 +16,8 @@ from policies.currencies import smallest_unit
 from policies.decide import decide
 from policies.decisions import ChargeLateFee
 from policies.fee_outlook import find_expected_fee
+from policies.fee_periods import add_months
 from policies.fee_rules import LateFees
-from policies.late_fees import add_months
 from policies.past_actions import PastActions
 from policies.payable_dates import with_payable_dates
 from policies.policy import ReminderPolicy

@@ -12,8 +12,8 @@ import pytest
 
 from policies.backtest import as_of
 from policies.currencies import round_amount
+from policies.fee_periods import add_months
 from policies.interest import DAYS_PER_YEAR
-from policies.late_fees import add_months
 from policies.policy import ReminderPolicy
 from policies.receivables import BalanceChange, Invoice, InvoiceStatus, PastAction, Step
 from tests.policies.builders import at, decide_at, fees_in, sent_email, statement

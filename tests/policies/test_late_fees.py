@@ -11,8 +11,8 @@ import pytest
 
 from policies.decisions import ChargeLateFee
 from policies.fee_checks import fee_warnings
+from policies.fee_periods import add_months
 from policies.interest import average_balance
-from policies.late_fees import add_months
 from policies.policy import ReminderPolicy
 from policies.receivables import BalanceChange, Invoice, PastAction, Segment, Step
 from tests.policies.builders import (
@@ -249,11 +249,97 @@ def test_a_monthly_percentage_is_charged_once_for_each_full_month() -> None:
     ]
 
 
-def test_a_monthly_fee_after_an_outage_is_for_the_last_month_only() -> None:
-    simulation = Simulation([invoice(0)], policy=MONTHLY).run_all(daily(MONDAY, 20)).run_all(daily(date(2027, 3, 1), 3))
-    assert [recurrence_key for _, step, _, recurrence_key in simulation.completed if step is Step.LATE_FEE] == [
-        "2027-01"
+def charged_in(simulation: Simulation) -> list[tuple[str, str, Decimal]]:
+    """List the (invoice, period, amount) of the fees a simulation charged, oldest first."""
+    return [(fee.invoice_id, fee.period, fee.amount) for fee in simulation.fees]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        MONTHLY,
+        fee_policy('kind = "percent_per_month"', "rate = 1.5", "cap_percent = 4"),
+        fee_policy('kind = "percent_per_month"', "rate = 1.5", "compound = true", "cap_percent = 50"),
+        fee_policy('preset = "eu"', 'approval = "automatic"', "unverified = []"),
+    ],
+    ids=["monthly", "cap", "compound", "eu"],
+)
+def test_after_an_outage_each_missed_month_is_charged_as_if_there_had_been_none(rules: ReminderPolicy) -> None:
+    debts = [invoice(0, total="1234.56")]
+    always = Simulation(debts, policy=rules).run_all(daily(MONDAY, 130))
+    outage = Simulation(debts, policy=rules).run_all(daily(MONDAY, 20)).run_all(daily(date(2027, 3, 31), 2))
+    assert charged_in(outage) == charged_in(always)
+    assert len(charged_in(always)) >= 3
+    assert {on for on, step, _id, _key in outage.completed if step is Step.LATE_FEE} == {date(2027, 3, 31)}
+
+
+def test_after_a_lost_dispute_the_months_of_the_dispute_are_charged() -> None:
+    debt = invoice(0, total="1000.00")
+    calm = Simulation([debt], policy=MONTHLY).run_all(daily(MONDAY, 100))
+    disputed = Simulation([debt], policy=MONTHLY).run_all(daily(MONDAY, 25))
+    disputed.invoices = [replace(debt, disputed_on=MONDAY + timedelta(days=25))]
+    disputed.run_all(daily(MONDAY + timedelta(days=25), 70))
+    assert charged_in(disputed) == []
+    disputed.invoices = [debt]
+    disputed.run_all(daily(MONDAY + timedelta(days=95), 5))
+    assert charged_in(disputed) == charged_in(calm)
+
+
+def test_a_month_before_the_terms_were_agreed_is_not_charged_and_the_reason_says_so() -> None:
+    rules = ReminderPolicy.from_toml(
+        '[late_fees]\nenabled = true\nkind = "percent_per_month"\nterms_agreed_on = 2026-10-01\n'
+    )
+    debt = invoice(0, today=date(2026, 8, 23))
+    decision = decide_at(statement(debt, past_actions=WARNED), policy=rules)
+    assert [fee.period for fee in fees_in(decision)] == ["2026-10"]
+    (both,) = decision.invoice_decisions
+    agreed_later = "No late fee for 23 Sep 2026 to 23 Oct 2026: the terms were agreed on 1 Oct 2026."
+    assert both.reason.startswith("Late fee for 23 Oct 2026 to 23 Nov 2026: ")
+    assert both.reason.endswith(agreed_later)
+    recent = invoice(0, today=date(2026, 9, 24))
+    (none,) = decide_at(statement(recent, past_actions=WARNED), policy=rules).invoice_decisions
+    assert none.reason.endswith("No late fee for 24 Sep 2026 to 24 Oct 2026: the terms were agreed on 1 Oct 2026.")
+
+
+def test_several_missed_months_are_named_in_one_reason() -> None:
+    debt = invoice(0, today=date(2026, 8, 23), total="1000.00")
+    decision = decide_at(statement(debt, past_actions=WARNED), policy=MONTHLY)
+    (each,) = decision.invoice_decisions
+    assert each.reason.startswith("3 months are charged, oldest first. Late fee for 23 Aug 2026 to 23 Sep 2026: ")
+
+
+def test_a_month_below_the_smallest_fee_does_not_keep_back_the_next() -> None:
+    rules = fee_policy('kind = "percent_per_month"', "rate = 1", "minimum = { EUR = 5 }")
+    paid = (BalanceChange(date(2026, 9, 1), Decimal(-900)), BalanceChange(date(2026, 9, 23), Decimal(900)))
+    debt = invoice(0, today=date(2026, 8, 23), total="1000.00", balance_changes=paid)
+    fees = fees_in(decide_at(statement(debt, past_actions=WARNED), policy=rules))
+    assert [fee.period for fee in fees] == ["2026-09", "2026-10"]
+
+
+def test_the_monthly_invoice_after_an_outage_has_every_missed_month() -> None:
+    rules = fee_policy('kind = "percent_per_month"', 'invoicing = "monthly"', "rate = 1")
+    debt = invoice(0, today=date(2026, 8, 23), total="1000.00")
+    on = date(2026, 12, 1)
+    fees = fees_in(decide_at(statement(debt, past_actions=WARNED), policy=rules, now=at(on)))
+    assert [(fee.period, fee.invoice_month) for fee in fees] == [
+        ("2026-08", "2026-12"),
+        ("2026-09", "2026-12"),
+        ("2026-10", "2026-12"),
     ]
+
+
+def test_what_the_fee_invoice_of_a_month_has_missed_is_on_the_next() -> None:
+    rules = fee_policy('kind = "percent_per_month"', 'invoicing = "monthly"', "rate = 1")
+    old, released = (invoice(0, id=each, today=date(2026, 8, 23), total="1000.00") for each in ("i1", "i2"))
+    posted = PastAction(
+        Step.LATE_FEE, "i1", at(date(2026, 12, 1)), date(2026, 12, 1), is_contact=False, recurrence_key="2026-08"
+    )
+    warned = (*WARNED, sent_email(Step.PAST_DUE, date(2026, 11, 16), invoice_id="i2"))
+    facts = statement(old, released, past_actions=(*warned, posted))
+    assert fees_in(decide_at(facts, policy=rules, now=at(date(2026, 12, 10)))) == []
+    fees = fees_in(decide_at(facts, policy=rules, now=at(date(2027, 1, 1))))
+    assert {fee.invoice_month for fee in fees} == {"2027-01"}
+    assert [fee.period for fee in fees if fee.invoice_id == "i2"] == ["2026-08", "2026-09", "2026-10", "2026-11"]
 
 
 def test_the_monthly_fees_stop_at_the_cap() -> None:
@@ -269,7 +355,7 @@ def test_the_monthly_fees_stop_at_the_cap() -> None:
 
 
 def test_a_past_fee_without_a_period_counts_for_the_period_of_its_date() -> None:
-    debt = invoice(0, today=date(2026, 9, 23))
+    debt = invoice(0, today=date(2026, 10, 23))
     past_fee = PastAction(Step.LATE_FEE, "i1", at(MONDAY), MONDAY, is_contact=False)
     assert charged_fee(debt, MONTHLY, past_actions=(*WARNED, past_fee)) is None
 

@@ -258,16 +258,17 @@ def build_unapplied_payment(row: SqlRow) -> Credit:
 
 
 class ChargedFee(NamedTuple):
-    """The amounts of a late fee by invoice, its outcome, ``None`` while it is open, and the id of its own invoice."""
+    """The amounts of a late fee by invoice and period, its outcome, ``None`` while it is open, and its invoice's id."""
 
-    amounts: Mapping[str, str]
+    amounts: Mapping[tuple[str, str], str]
     outcome: FeeOutcome | None
     invoice_id: str = ""
 
 
 def build_charged_fee(row: Any) -> ChargedFee:
     """Return a fee; ``row.waiver_state`` is the state of its waiver, ``row.status`` that of its invoice."""
-    amounts = row.payload["amounts"]
+    charges = row.payload.get("charges", ())
+    amounts = {(charge["invoice_id"], charge["period"]): charge["amount"] for charge in charges}
     if row.waiver_state != OutboxState.REJECTED or row.status in _GONE_STATUSES:
         return ChargedFee(amounts, FeeOutcome.WAIVED, row.reference)
     return ChargedFee(amounts, FeeOutcome.PAID if row.status == InvoiceStatus.PAID else None, row.reference)
@@ -280,6 +281,7 @@ NO_FEE = ChargedFee({}, FeeOutcome.WAIVED)  # of a completed step without an ent
 def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction:
     """Return a completed step; ``row.kind``, ``key`` and ``state`` are of its outbox entry, or it has a task."""
     fee = fees.get(row.outbox_id or 0, NO_FEE) if row.step == Step.LATE_FEE.value else None
+    charged = (row.invoice_id, row.recurrence_key)
     return PastAction(
         step=Step(row.step),
         invoice_id=row.invoice_id,
@@ -290,7 +292,7 @@ def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction
         unconfirmed=row.state in _UNCONFIRMED_STATES,
         undone=row.task_code in UNREACHABLE_CODES and row.task_state != TaskState.DONE,
         recurrence_key=row.recurrence_key,
-        fee_amount=Decimal(fee.amounts[row.invoice_id]) if fee and row.invoice_id in fee.amounts else None,
+        fee_amount=Decimal(fee.amounts[charged]) if fee and charged in fee.amounts else None,
         fee_outcome=fee.outcome if fee else None,
         fee_invoice_id=fee.invoice_id if fee else "",
         acknowledged=None if row.acknowledged_e4 is None else from_e4(row.acknowledged_e4),

@@ -28,7 +28,7 @@ class ChargedFees:
     def list_standing_originals(self) -> list[str]:
         """List the invoices whose late fee is neither paid nor waived: they stay on the statement with it."""
         standing = (fee for fee in self.fees_by_entry.values() if fee.invoice_id and fee.outcome is None)
-        return sorted({invoice_id for fee in standing for invoice_id in fee.amounts})
+        return sorted({invoice_id for fee in standing for invoice_id, _period in fee.amounts})
 
     def find_original(
         self, batch: CustomerBatch, invoice_id: str, number: str, reference: str, customer_id: str
