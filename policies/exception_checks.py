@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from policies.formatting import format_amount, format_date
 from policies.invoice_names import at_sentence_start, invoice_name
-from policies.receivables import Credit, Customer, Invoice, InvoiceStatus
+from policies.receivables import Credit, CreditKind, Customer, Invoice, InvoiceStatus
 from policies.recipients import has_recipient
 
 DUPLICATE_DAYS = 7
@@ -38,6 +38,7 @@ class ExceptionCode(StrEnum):
     UNUSUAL_AMOUNT = "unusual_amount"
     UNUSUAL_CURRENCY = "unusual_currency"
     LONG_HOLD = "long_hold"
+    BALANCE_BELOW_INVOICES = "balance_below_invoices"
 
 
 class ExceptionItem(NamedTuple):
@@ -75,12 +76,26 @@ def find_exceptions(
 def unapplied_match(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
     """An unapplied credit or payment is exactly the balance of an open invoice."""
     for credit in ledger.credits:
+        if credit.kind is CreditKind.LEDGER_BALANCE:
+            continue
         for invoice in ledger.open_invoices:
             if (credit.currency, credit.remaining) == (invoice.currency, invoice.due):
                 amount = format_amount(credit.remaining, credit.currency)
                 dated_on = format_date(credit.dated_on)
                 reason = f"{amount} of {dated_on} is exactly the balance of {_name(invoice)}, but is not applied to it."
                 yield ExceptionItem(ExceptionCode.UNAPPLIED_MATCH, invoice.id, reason)
+
+
+def balance_below_invoices(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
+    """The ledger's own balance of the customer is below the open invoices less the credit that is known."""
+    missing = [each for each in ledger.credits if each.kind is CreditKind.LEDGER_BALANCE]
+    if missing and ledger.open_invoices:
+        amounts = " and ".join(sorted({format_amount(each.remaining, each.currency) for each in missing}))
+        reason = (
+            f"The accounting system's own balance of {ledger.customer.name} is {amounts} below the open invoices:"
+            " a deposit or journal entry may not be applied to them."
+        )
+        yield ExceptionItem(ExceptionCode.BALANCE_BELOW_INVOICES, "", reason)
 
 
 def probable_duplicate(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
@@ -165,6 +180,7 @@ def unusual_currency(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
 
 CHECKS: tuple[Callable[[CustomerLedger], Iterable[ExceptionItem]], ...] = (
     unapplied_match,
+    balance_below_invoices,
     probable_duplicate,
     due_before_issue,
     missing_email_address,

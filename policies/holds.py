@@ -35,7 +35,7 @@ def nothing_owed(context: StatementContext, invoice: Invoice) -> Hold | None:
 
 def erased(context: StatementContext, invoice: Invoice) -> Hold | None:
     """The customer's personal data were erased."""
-    if not context.statement.customer.erased:
+    if not any(each.erased for each in context.customers(invoice)):
         return None
     return Hold("The customer's personal data were erased; no reminders are sent.")
 
@@ -76,7 +76,8 @@ def payment_plan(context: StatementContext, invoice: Invoice) -> Hold | None:
 
 def paused(context: StatementContext, invoice: Invoice) -> Hold | None:
     """Reminders are paused for the invoice or the customer."""
-    customer_until = context.statement.customer.hold_until_on
+    until_dates = [each.hold_until_on for each in context.customers(invoice) if each.hold_until_on is not None]
+    customer_until = max(until_dates, default=None)
     if customer_until is not None and context.today < customer_until:
         of_other = context.statement.customer.paused_by
         because = f": so are those of {of_other}, at the same email address" if of_other else ""
@@ -92,8 +93,8 @@ def paused(context: StatementContext, invoice: Invoice) -> Hold | None:
 
 def opted_out(context: StatementContext, invoice: Invoice) -> Hold | None:
     """The customer receives no reminders."""
-    customer = context.statement.customer
-    if not customer.no_reminders:
+    customer = next((each for each in context.customers(invoice) if each.no_reminders), None)
+    if customer is None:
         return None
     because = f": {customer.stopped_by}, at the same email address, receives none" if customer.stopped_by else ""
     return Hold(f"The customer receives no reminders by email{because}.")
@@ -157,7 +158,7 @@ def no_due_date(context: StatementContext, invoice: Invoice) -> Hold | None:
 
 def withheld(context: StatementContext, invoice: Invoice) -> Hold | None:
     """What is left after a payment is within what the customer may withhold by law."""
-    percent = context.statement.customer.withholding_percent
+    percent = max(each.withholding_percent for each in context.customers(invoice))
     if percent <= 0 or invoice.paid <= 0:
         return None
     most = round_amount(invoice.total * percent / 100, invoice.currency)

@@ -114,10 +114,10 @@ def _chargeable_on(
 
 def _refusal_reason(context: StatementContext, invoice: Invoice, past_actions: PastActions) -> str:
     """Return the reason why no fee can be charged; "" if there is none."""
-    customer = context.statement.customer
-    if customer.no_fees:
+    customers = context.customers(invoice)
+    if any(each.no_fees for each in customers):
         return "this customer is charged no late fees"
-    if not context.policy.late_fees.is_business(customer):
+    if not all(map(context.policy.late_fees.is_business, customers)):
         return "this customer is a consumer, and only businesses are charged late fees"
     if not _agreement_dates(context):
         return "no date is set on which the customer agreed to terms with a late fee"

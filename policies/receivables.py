@@ -30,6 +30,7 @@ class CreditKind(StrEnum):
     PAYMENT = "payment"
     OVERPAYMENT = "overpayment"
     PREPAYMENT = "prepayment"
+    LEDGER_BALANCE = "ledger_balance"  # what the ledger's own balance of the customer lacks: a deposit, a journal entry
 
 
 class SettlementKind(StrEnum):
@@ -222,7 +223,8 @@ class Invoice:
     ``size_percentile`` is the highest percentile of the company's invoices of the last 12 months, in its currency,
     that its total reaches. ``fee_of`` is the id of the invoice a late fee belongs to; ``ledger_fee`` is true where the
     ledger charged a late fee of its own on it. ``disputed_on``, ``promised_on`` and ``paused_until_on`` come from a
-    person or from the ledger. ``balance_changes`` is the history of its balance since issue, oldest first.
+    person or from the ledger. ``sub_customer`` is whose invoice it is where another customer is billed for it: what is
+    set for either of them counts. ``balance_changes`` is the history of its balance since issue, oldest first.
     ``emails``, ``cc_emails`` and ``bcc_emails`` are to whom this very invoice goes; without ``emails`` it goes to the
     customer's addresses. ``invalid_emails`` are what stands there and is no address. ``number`` is "" where the ledger
     gave it none; ``shares_number`` is true where another invoice of the customer has the same.
@@ -257,6 +259,7 @@ class Invoice:
     paused_until_on: date | None = None
     balance_changes: tuple[BalanceChange, ...] = ()
     payment_plan: PaymentPlan | None = None
+    sub_customer: Customer | None = None
     known_on: date | None = None
     due_changed_on: date | None = None
     emails: tuple[str, ...] = ()

@@ -202,8 +202,9 @@ def _is_due_thank_you(assessment: InvoiceAssessment) -> bool:
 def _gets_no_email(assessment: InvoiceAssessment) -> bool:
     """Return whether a hold of the customer, not of the invoice, stops every email."""
     customer, context = assessment.context.statement.customer, assessment.context
-    is_paused = customer.hold_until_on is not None and context.today < customer.hold_until_on
-    invoice = assessment.invoice
+    customers, invoice = context.customers(assessment.invoice), assessment.invoice
+    is_paused = any(each.hold_until_on is not None and context.today < each.hold_until_on for each in customers)
     is_suppressed = bool(customer.suppression_reason) and not invoice.emails
     is_unreachable = is_suppressed or not has_recipient(customer, invoice)
-    return context.stale_hold is not None or is_paused or customer.no_reminders or is_unreachable
+    is_stopped = is_paused or any(each.no_reminders for each in customers)
+    return context.stale_hold is not None or is_stopped or is_unreachable

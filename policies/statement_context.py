@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from policies.calendar import Calendar
 from policies.policy import ReminderPolicy
-from policies.receivables import Segment, Statement
+from policies.receivables import Customer, Invoice, Segment, Statement
 
 
 class Hold(NamedTuple):
@@ -38,3 +38,8 @@ class StatementContext:
         """The country or region whose public holidays count for the customer."""
         customer = self.statement.customer
         return customer.holiday_place or customer.country or self.statement.company.country
+
+    def customers(self, invoice: Invoice) -> tuple[Customer, ...]:
+        """Return whose settings count for an invoice: who is written to, and whose invoice it is; the stricter wins."""
+        customer, sub_customer = self.statement.customer, invoice.sub_customer
+        return (customer,) if sub_customer is None else (customer, sub_customer)

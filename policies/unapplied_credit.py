@@ -7,10 +7,11 @@ silences a debt of 12,000, and nobody is asked for money that the company alread
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from policies.calendar import add_business_days
 from policies.decisions import CreateTask, HoldCode
@@ -27,6 +28,24 @@ _CREDIT_NAMES = {
     CreditKind.OVERPAYMENT: "overpayment",
     CreditKind.PREPAYMENT: "prepayment",
 }
+_BOOKED_PAST = (
+    "a deposit or journal entry: the customer's balance in the accounting system is that much below the open invoices"
+)
+
+
+class Group(NamedTuple):
+    """What one member of a family is billed for, and the unapplied credit of those customers."""
+
+    invoices: Sequence[Invoice]
+    credits: Sequence[Credit]
+
+
+class _Uncovered(NamedTuple):
+    """What credit of a member's own leaves of an invoice."""
+
+    member: str
+    invoice: Invoice
+    rest: Decimal
 
 
 def allocate_credit(statement: Statement) -> dict[str, Decimal]:
@@ -34,11 +53,81 @@ def allocate_credit(statement: Statement) -> dict[str, Decimal]:
 
     A credit of exactly an invoice's balance is meant for that invoice; all others go to the oldest invoices.
     """
-    credits = [each for each in statement.credits if each.currency == statement.currency and each.remaining > 0]
+    return _allocate(statement.invoices, statement.credits, statement.currency)
+
+
+def share_credit(groups: Mapping[str, Group]) -> dict[str, list[Credit]]:
+    """Share the credit of a family: what one member's own invoices do not need counts for the others.
+
+    Args:
+        groups: the invoices and the unapplied credit of each member who gets statements of their own.
+
+    Returns:
+        The credit of each member: their own, and the parts of others' that cover what they owe.
+
+    """
+    shared = {member: list(group.credits) for member, group in groups.items()}
+    for currency in sorted({each.currency for group in groups.values() for each in group.credits}):
+        spare = [part for group in groups.values() for part in _spare_credit(group, currency)]
+        uncovered = [part for member, group in groups.items() for part in _uncovered(member, group, currency)]
+        uncovered.sort(key=lambda each: (each.invoice.due_on or each.invoice.issued_on, each.invoice.id))
+        for member, credit in _lend(spare, uncovered):
+            shared[member].append(credit)
+    return shared
+
+
+def _spare_credit(group: Group, currency: str) -> Iterable[Credit]:
+    """Yield the newest credit that a member's own invoices do not need."""
+    owed = sum((each.due for each in _open_invoices(group.invoices, currency)), Decimal(0))
+    own = [each for each in group.credits if each.currency == currency]
+    excess = _total(own) - owed
+    for credit in sorted(own, key=lambda each: each.dated_on, reverse=True):
+        if excess > 0:
+            yield replace(credit, remaining=min(excess, credit.remaining))
+            excess -= min(excess, credit.remaining)
+
+
+def _uncovered(member: str, group: Group, currency: str) -> Iterable[_Uncovered]:
+    covered = _allocate(group.invoices, group.credits, currency)
+    for invoice in _open_invoices(group.invoices, currency):
+        rest = invoice.due - covered.get(invoice.id, Decimal(0))
+        if rest > 0:
+            yield _Uncovered(member, invoice, rest)
+
+
+def _lend(spare: list[Credit], uncovered: list[_Uncovered]) -> Iterable[tuple[str, Credit]]:
+    """Yield the parts of spare credit with who gets them: exact amounts first, then the oldest debt."""
+    remaining = list(spare)
+    for credit in spare:
+        exact = next((each for each in uncovered if each.rest == credit.remaining), None)
+        if exact is not None:
+            uncovered.remove(exact)
+            remaining.remove(credit)
+            yield exact.member, credit
+    for owed in uncovered:
+        rest = owed.rest
+        while rest > 0 and remaining:
+            credit = remaining.pop()
+            part = min(rest, credit.remaining)
+            rest -= part
+            yield owed.member, replace(credit, remaining=part)
+            if credit.remaining > part:
+                remaining.append(replace(credit, remaining=credit.remaining - part))
+
+
+def _open_invoices(invoices: Iterable[Invoice], currency: str) -> list[Invoice]:
+    """Return the open invoices in a currency, the oldest first."""
+    found = [
+        each for each in invoices if each.status is InvoiceStatus.OPEN and each.due > 0 and each.currency == currency
+    ]
+    return sorted(found, key=lambda each: (each.due_on or each.issued_on, each.issued_on, each.id))
+
+
+def _allocate(invoices: Iterable[Invoice], credits: Iterable[Credit], currency: str) -> dict[str, Decimal]:
+    credits = [each for each in credits if each.currency == currency and each.remaining > 0]
     if not credits:
         return {}
-    invoices = [each for each in statement.invoices if each.status is InvoiceStatus.OPEN and each.due > 0]
-    invoices.sort(key=lambda each: (each.due_on or each.issued_on, each.issued_on, each.id))
+    invoices = _open_invoices(invoices, currency)
     covered: dict[str, Decimal] = {}
     available = Decimal(0)
     for credit in credits:
@@ -64,7 +153,9 @@ def covered_hold(context: StatementContext, invoice: Invoice) -> Hold | None:
         return None
     part = "all of this invoice" if rest <= 0 else f"{format_amount(covered, invoice.currency)} of it"
     total = format_amount(_total(context.statement.credits), invoice.currency)
-    return Hold(f"{total} of unapplied credit covers {part}: apply the credit first.")
+    is_past = any(each.kind is CreditKind.LEDGER_BALANCE for each in context.statement.credits)
+    source = f" ({_BOOKED_PAST})" if is_past else ""
+    return Hold(f"{total} of unapplied credit{source} covers {part}: apply the credit first.")
 
 
 def net_of_credit(context: StatementContext, invoice: Invoice) -> Invoice:
@@ -118,6 +209,8 @@ def _task_text(group: Sequence[InvoiceAssessment], credits: Sequence[Credit]) ->
 
 
 def _describe_credit(credit: Credit) -> str:
+    if credit.kind is CreditKind.LEDGER_BALANCE:
+        return _BOOKED_PAST
     return f"{_CREDIT_NAMES[credit.kind]} of {format_date(credit.dated_on)}"
 
 

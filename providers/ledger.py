@@ -38,6 +38,10 @@ class CustomerRecord(NamedTuple):
 
     ``emails`` are comma-separated, the main one first. ``region`` is a state or province. ``groups`` are the ledger's
     own groups or types of customers, one per line.
+    ``parent_id`` is set on a sub-customer, whose invoices go to the parent where ``bill_with_parent`` is true.
+    ``balance`` is the ledger's own balance of the customer, in ``balance_currency`` ("" where it adds up amounts as
+    they are); ``family_balance`` has that of all sub-customers in it. ``balance_is_tracked`` is true where the ledger
+    reports a customer as changed when the balance changes; elsewhere a balance is as old as it was read.
     """
 
     external_id: str
@@ -51,6 +55,12 @@ class CustomerRecord(NamedTuple):
     merged_into: str | None
     updated_at: datetime
     groups: str = ""
+    parent_id: str | None = None
+    bill_with_parent: bool = False
+    balance: Decimal | None = None
+    family_balance: Decimal | None = None
+    balance_currency: str = ""
+    balance_is_tracked: bool = True
 
 
 class InvoiceRecord(NamedTuple):

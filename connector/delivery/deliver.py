@@ -32,6 +32,7 @@ from connector.outbox.payloads import EmailPayload, invoice_ids, load_payload
 from connector.runtime.lease import LeaseLost
 from connector.runtime.run_context import RunContext
 from connector.sync import pull
+from connector.sync.mirror.families import load_families
 from connector.vocabulary import LogKind, OutboxKind, OutboxState
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, TransientError
 from providers.mailer import Email, Mailer
@@ -155,7 +156,9 @@ def _recheck(ctx: RunContext, customer_ids: Sequence[str], entry_ids: Sequence[i
     with ctx.reading() as session:
         rows = [session.get(OutboxEntry, entry_id) for entry_id in entry_ids]
         ids = sorted({invoice_id for row in rows if row is not None for invoice_id in _mentioned_invoices(row)})
-    pull.store_recheck(ctx, ctx.ledger.reload_documents(ids, list(customer_ids), ctx.now()))
+        families = load_families(session, ctx.connection_id)
+    relatives = sorted(families.with_relatives(customer_ids))  # their money counts, too
+    pull.store_recheck(ctx, ctx.ledger.reload_documents(ids, relatives, ctx.now()))
     with ctx.writing() as session:
         decide_again(ctx, session, customer_ids)
 

@@ -177,10 +177,17 @@ def _build_call(ctx: RunContext, session: Session, connection: Connection, entry
         text = format_note(session, connection, entry)
         return lambda: ledger.add_note(invoice_id, text, key)
     if entry.kind == OutboxKind.LATE_FEE:
-        fee = _build_fee(entry)._replace(posting=fee_posting.load_fee_posting(session, entry.connection_id))
+        posting = fee_posting.load_fee_posting(session, entry.connection_id)
+        fee = _build_fee(entry)._replace(posting=posting, customer_id=_invoiced_customer(session, entry))
         return lambda: ledger.post_late_fee(fee, key)
     waiver, today = payload_as(FeeWaiverPayload, entry), ctx.today(connection)
     return lambda: ledger.waive_late_fee(waiver.fee_id, key, reason=waiver.reason, on=today)
+
+
+def _invoiced_customer(session: Session, entry: OutboxEntry) -> str:
+    """Return whose invoice a fee is about: a parent may be written to for its sub-customer."""
+    original = session.get(InvoiceRow, (entry.connection_id, entry.invoice_id))
+    return original.customer_id if original is not None else entry.customer_id
 
 
 def _build_fee(entry: OutboxEntry) -> LateFeeInvoice:

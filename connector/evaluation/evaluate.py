@@ -20,6 +20,7 @@ from connector.evaluation.shared_mailboxes import SharedMailboxes
 from connector.geo import HolidayCalendar
 from connector.outbox.drafts import Draft, build_drafts
 from connector.runtime.run_context import RunContext
+from connector.sync.mirror.families import load_families
 from connector.sync.mirror.pages import load_statements
 from connector.vocabulary import OutboxKind, TaskCode
 from policies.decide import decide
@@ -78,8 +79,10 @@ def refresh_entry(ctx: RunContext, session: Session, entry_id: int) -> OutboxEnt
         return entry
     customer = entry.customer_id
     last_seen = ctx.last_seen_log_id.get(customer, 0)
-    if not sync_log.logged_since(
-        session, last_seen, connection_id=ctx.connection_id, run_id=ctx.run_id, customer_id=customer
+    billed = load_families(session, ctx.connection_id).billed_to(customer)
+    if not any(
+        sync_log.logged_since(session, last_seen, connection_id=ctx.connection_id, run_id=ctx.run_id, customer_id=each)
+        for each in billed
     ):
         return entry
     decide_again(ctx, session, [customer])

@@ -22,6 +22,7 @@ from connector.db.tables import Connection, CustomerRow, ExceptionRow, InvoiceRo
 from connector.evaluation import long_holds
 from connector.runtime.run_context import RunContext
 from connector.sync.mirror import mailboxes
+from connector.sync.mirror.families import load_families
 from connector.sync.mirror.statements import WHOLE_HISTORY_DAYS, load_statements
 from connector.vocabulary import LogKind
 from policies.exception_checks import ExceptionCode, ExceptionItem, find_exceptions
@@ -190,6 +191,7 @@ def _changed_customers(session: Session, connection: Connection, last_scan: KeyV
         has_changed = (columns.connection_id == connection.id) & (columns[changed_at] >= since)
         queries.append(select(columns[customer]).where(has_changed))
     changed = set(session.scalars(union(*queries)))
+    changed = load_families(session, connection.id or 0).with_relatives(changed)
     peers = mailboxes.load_peers(session, connection)  # whose address is no longer shared, or has come to be
     changed |= {peer for each in changed for peer in peers.get(each, ())} | set(
         session.scalars(

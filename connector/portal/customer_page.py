@@ -122,7 +122,19 @@ def _load_customer_statements(app: AppContext, session: Session, visitor: Portal
     """Return the customer's statements, one per currency."""
     connection = session.get_one(Connection, visitor.connection_id)
     loaded = load_statements(session, connection, now=app.now(), customer_ids=[visitor.customer_id])
-    return next(iter(loaded), ())
+    return [own for each in next(iter(loaded), ()) if (own := restrict_to_visitor(each, visitor.customer_id))]
+
+
+def restrict_to_visitor(statement: Statement, customer_id: str) -> Statement | None:
+    """Return what a visitor may see: a sub-customer sees their own invoices, not those of the whole family."""
+    if statement.customer.id == customer_id:
+        return statement
+    own = [each for each in statement.invoices if each.sub_customer is not None and each.sub_customer.id == customer_id]
+    sub_customer = own[0].sub_customer if own else None
+    if sub_customer is None:
+        return None
+    credits = tuple(each for each in statement.credits if each.customer_id == customer_id)
+    return replace(statement, customer=sub_customer, invoices=tuple(own), credits=credits)
 
 
 def _statement_facts(

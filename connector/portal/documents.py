@@ -16,6 +16,7 @@ from connector.db.tables import Connection, InvoiceRow
 from connector.emails.outbound.ledger_documents import LedgerDocuments
 from connector.emails.portal_links import PortalVisitor
 from connector.runtime.budget import CallBudget
+from connector.sync.mirror.families import load_families
 from connector.sync.mirror.pages import load_statements
 from policies.receivables import Invoice
 from providers.errors import ProviderError
@@ -50,10 +51,11 @@ def get_payment_link(app: AppContext, visitor: PortalVisitor, invoice_id: str) -
 
 def _find_open_invoice(app: AppContext, visitor: PortalVisitor, invoice_id: str) -> Invoice | None:
     with reading(app.engine) as session:
+        billed = load_families(session, visitor.connection_id).billed_to(visitor.customer_id)
         query = select(InvoiceRow).where(
             col(InvoiceRow.connection_id) == visitor.connection_id,
             col(InvoiceRow.external_id) == invoice_id,
-            col(InvoiceRow.customer_id) == visitor.customer_id,
+            col(InvoiceRow.customer_id).in_(billed),
             col(InvoiceRow.is_open),
         )
         if session.scalars(query).first() is None:

@@ -31,6 +31,7 @@ from connector.geo import today_in
 from connector.languages import LANGUAGES
 from connector.outbox import entries
 from connector.plain_text import one_line
+from connector.sync.mirror.families import load_families
 from connector.vocabulary import AgreementKind, AgreementState, ConnectionMode, TaskCode
 from policies.formatting import format_amount, format_date
 
@@ -301,9 +302,10 @@ def _plan_notes(context: _ResponseContext, kind: ResponseKind, recurrence_key: s
 
 
 def _list_open_invoices(session: Session, customer: CustomerRow) -> list[InvoiceRow]:
+    billed = load_families(session, customer.connection_id).billed_to(customer.external_id)
     query = select(InvoiceRow).where(
         col(InvoiceRow.connection_id) == customer.connection_id,
-        col(InvoiceRow.customer_id) == customer.external_id,
+        col(InvoiceRow.customer_id).in_(billed),
         col(InvoiceRow.is_open),
     )
     return list(session.scalars(query.order_by(col(InvoiceRow.due_on), col(InvoiceRow.external_id))))

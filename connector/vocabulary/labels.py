@@ -97,6 +97,7 @@ _CREDIT_KINDS: dict[str, str] = {
     CreditKind.PAYMENT: "Payment",
     CreditKind.OVERPAYMENT: "Overpayment",
     CreditKind.PREPAYMENT: "Prepayment",
+    CreditKind.LEDGER_BALANCE: "Deposit or journal entry",
 }
 _SETTLEMENT_KINDS: dict[str, str] = {
     SettlementKind.PAYMENT: "Payment",
@@ -377,6 +378,7 @@ _EXCEPTION_CODES: dict[str, str] = {
     ExceptionCode.UNUSUAL_AMOUNT: "Unusual amount",
     ExceptionCode.UNUSUAL_CURRENCY: "Unusual currency",
     ExceptionCode.LONG_HOLD: "On hold for a long time",
+    ExceptionCode.BALANCE_BELOW_INVOICES: "Balance below the open invoices",
 }
 _EMAIL_STATUSES = {
     "processed": "Accepted",

@@ -542,6 +542,19 @@ Table(
     Column("deleted", Boolean, nullable=False),
     Column("updated_at", _INSTANT),
     Column("groups", Text, nullable=False),
+    Column("parent_id", String),
+    Column("bill_with_parent", Boolean, nullable=False),
+    Column("balance_e4", BigInteger),
+    Column("family_balance_e4", BigInteger),
+    Column("balance_currency", String, nullable=False),
+    Column("balance_at", _INSTANT),
+    Index(
+        "ix_customer_parent",
+        "connection_id",
+        "parent_id",
+        sqlite_where=text("parent_id IS NOT NULL"),
+        postgresql_where=text("parent_id IS NOT NULL"),
+    ),
 )
 Table(
     "invoice",

@@ -88,8 +88,9 @@ def decode_records(raws: Iterable[Raw], entity: type[S]) -> Iterator[S | Deleted
             yield _deleted_record(kind, record) if record.status == "Deleted" else record
 
 
-def map_customer(record: Customer, emails: str = "") -> CustomerRecord:
+def map_customer(record: Customer, emails: str = "", home_currency: str = "") -> CustomerRecord:
     """Map a customer; ``emails`` (of the latest invoice) are used if the customer has none."""
+    currency = record.currency_ref.value if record.currency_ref else home_currency
     address = record.bill_addr
     contact = " ".join(filter(None, (record.given_name, record.family_name)))
     own = email_addresses(record.primary_email_addr)
@@ -106,7 +107,17 @@ def map_customer(record: Customer, emails: str = "") -> CustomerRecord:
         merged_into=None,
         updated_at=to_utc(record.meta_data.last_updated_time),
         groups=(kind.name or kind.value) if (kind := record.customer_type_ref) else "",
+        parent_id=record.parent_ref.value if record.parent_ref else None,
+        bill_with_parent=record.bill_with_parent is True,
+        balance=_balance(record.balance, currency),
+        family_balance=_balance(record.balance_with_jobs, currency),
+        balance_currency=currency,
     )
+
+
+def _balance(amount: Decimal | None, currency: str) -> Decimal | None:
+    """Return a customer's balance; one that cannot be stored is left out, and the customer kept."""
+    return round_amount(amount, currency) if amount is not None and abs(amount) < _AMOUNT_MAX else None
 
 
 def map_invoice(record: Invoice, context: MappingContext) -> InvoiceRecord:

@@ -50,7 +50,7 @@ class RecordMapper:
             if not isinstance(record, Customer):
                 _add_unmapped(page, record)
                 continue
-            mapped = mapping.map_customer(record, self.billing_emails.get(record.id, ""))
+            mapped = mapping.map_customer(record, self.billing_emails.get(record.id, ""), self._context.home_currency)
             page.customers.append(mapped)
             if mapping.email_addresses(record.primary_email_addr).valid:
                 self.billing_emails.pop(record.id, None)

@@ -95,6 +95,11 @@ class Customer(Struct, rename="pascal", gc=False):
     primary_email_addr: EmailAddress | None = None
     bill_addr: PostalAddress | None = None
     customer_type_ref: Ref | None = None
+    parent_ref: IdRef | None = None
+    bill_with_parent: bool | None = None
+    balance: Decimal | None = None
+    balance_with_jobs: Decimal | None = None
+    currency_ref: IdRef | None = None
     active: bool | None = None
     status: str | None = field(name="status", default=None)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
 from providers.addresses import ParsedAddresses, parse_fields
 from providers.geo import country_code
 from providers.ledger import ChangePage, CustomerRecord
 from providers.xero import schemas
 from providers.xero.values import parse_instant
+
+_STORED = Decimal("0.0001")
+_BALANCE_LIMIT = Decimal(10) ** 14
 
 
 def add_contact(page: ChangePage, contact: schemas.Contact) -> datetime | None:
@@ -29,9 +33,18 @@ def add_contact(page: ChangePage, contact: schemas.Contact) -> datetime | None:
             contact.merged_into or None,
             updated_at,
             "\n".join(group.name for group in contact.groups or ()),
+            balance=_balance(contact),
+            balance_is_tracked=False,
         )
     )
     return updated_at
+
+
+def _balance(contact: schemas.Contact) -> Decimal | None:
+    """Return what the contact owes according to Xero; an amount that cannot be stored is left out."""
+    receivable = contact.balances.receivable if contact.balances else None
+    amount = receivable.outstanding if receivable else None
+    return amount.quantize(_STORED) if amount is not None and abs(amount) < _BALANCE_LIMIT else None
 
 
 def _emails(contact: schemas.Contact) -> ParsedAddresses:

@@ -237,6 +237,18 @@ class ContactGroup(Struct, rename={"name": "Name"}):
     name: str = ""
 
 
+class Receivable(Struct, rename={"outstanding": "Outstanding"}):
+    """What a contact owes, in whatever currencies: Xero adds the amounts up as they are."""
+
+    outstanding: Decimal | None = None
+
+
+class Balances(Struct, rename={"receivable": "AccountsReceivable"}):
+    """A contact's balances."""
+
+    receivable: Receivable | None = None
+
+
 class Contact(
     Struct,
     kw_only=True,
@@ -251,6 +263,7 @@ class Contact(
         "addresses": "Addresses",
         "merged_into": "MergedToContactID",
         "groups": "ContactGroups",
+        "balances": "Balances",
         "updated": "UpdatedDateUTC",
     },
 ):
@@ -267,6 +280,7 @@ class Contact(
     addresses: list[Address] | None = None
     merged_into: str | None = None
     groups: list[ContactGroup] | None = None
+    balances: Balances | None = None
 
 
 class Envelope(

@@ -62,6 +62,7 @@ class CompanyLedger:
         self._applied_by_payment: dict[int, dict[tuple[str, int], Decimal]] = {}
         self._balance_shares: dict[tuple[str, int], tuple[int, Decimal]] = {}
         self._customer_balances: dict[int, Decimal] = {}
+        self._sub_customers: dict[int, set[int]] = {}  # those whose balance has changed, by parent
 
     # Time and ids
 
@@ -220,7 +221,24 @@ class CompanyLedger:
         entry = self.stores["Customer"].entries.get(customer)
         if entry is None:
             return
-        balance = format_number(self._customer_balances.get(customer, ZERO))
-        if entry.body["Balance"] != balance:
+        balances = {
+            "Balance": format_number(self._customer_balances.get(customer, ZERO)),
+            "BalanceWithJobs": format_number(self._family_balance(customer)),
+        }
+        if any(entry.body[name] != amount for name, amount in balances.items()):
             # As recorded: a new balance changes the time of the customer's last change, but not the version.
-            self.change(entry, {**entry.body, "Balance": balance, "BalanceWithJobs": balance}, version=False)
+            self.change(entry, {**entry.body, **balances}, version=False)
+        parent = entry.body.get("ParentRef")
+        if parent:
+            self._sub_customers.setdefault(int(parent["value"]), set()).add(customer)
+            self._refresh_customer_balance(int(parent["value"]))
+
+    def _family_balance(self, customer: int) -> Decimal:
+        """Return the balance of a customer and all sub-customers."""
+        own = self._customer_balances.get(customer, ZERO)
+        return own + sum(map(self._family_balance, self._sub_customers.get(customer, ())), ZERO)
+
+    def book_past_invoices(self, customer: int, amount: Decimal) -> None:
+        """Book a deposit or a journal entry of a customer on accounts receivable: no invoice is linked to it."""
+        self._customer_balances[customer] = self._customer_balances.get(customer, ZERO) - amount
+        self._refresh_customer_balance(customer)

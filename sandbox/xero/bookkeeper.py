@@ -200,6 +200,12 @@ class Bookkeeper:
         """Change a contact's address."""
         return self.edit_contact(contact, organisation, email=email)
 
+    def set_outstanding(self, contact: str, amount: Money, organisation: str = "") -> None:
+        """Set the balance that Xero shows for a contact; like any balance, it does not count as a change of it."""
+        with self._core.lock:
+            found = self.contact(contact, organisation)
+            found.outstanding, found.json = Decimal(amount), None
+
     def archive(self, contact: str, organisation: str = "") -> Contact:
         """Archive a contact."""
         return self.edit_contact(contact, organisation, status="ARCHIVED")

@@ -67,6 +67,7 @@ class Contact(Document):
     customer: bool = True
     persons: tuple[ContactPerson, ...] = ()
     groups: tuple[str, ...] = ()
+    outstanding: Decimal | None = None  # the balance that Xero shows, where a test sets it
 
 
 @dataclass(slots=True, eq=False)

@@ -269,6 +269,12 @@ def contact_json(contact: Contact, *, lines: bool = True) -> bytes:  # noqa: ARG
         "HasAttachments": False,
         "HasValidationErrors": False,
     }
+    if contact.outstanding is not None:
+        receivable = {"Outstanding": contact.outstanding, "Overdue": contact.outstanding}
+        shape["Balances"] = {
+            "AccountsReceivable": receivable,
+            "AccountsPayable": {"Outstanding": 0, "Overdue": 0},
+        }
     if contact.currency:
         shape["DefaultCurrency"] = contact.currency
     if contact.merged_into:

@@ -31,6 +31,21 @@ class CustomerRow(SQLModel, table=True):
     deleted: bool = False
     updated_at: datetime | None = instant_column()
     groups: str = text_column()  # the ledger's, one per line
+    parent_id: str | None = None
+    bill_with_parent: bool = False
+    balance_e4: int | None = money_column(None)  # the ledger's own balance of the customer
+    family_balance_e4: int | None = money_column(None)  # and with all sub-customers
+    balance_currency: str = ""
+    balance_at: datetime | None = instant_column()  # when it was read; NULL where the ledger reports each change of it
+    __table_args__ = (
+        Index(
+            "ix_customer_parent",
+            "connection_id",
+            "parent_id",
+            sqlite_where=text("parent_id IS NOT NULL"),
+            postgresql_where=text("parent_id IS NOT NULL"),
+        ),
+    )
 
 
 class InvoiceRow(SQLModel, table=True):

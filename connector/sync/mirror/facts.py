@@ -94,6 +94,11 @@ def build_customer(
     )
 
 
+def email_addresses(row: SqlRow | None, setting: SqlRow | None) -> tuple[str, ...]:
+    """Return a customer's email addresses; those a user set take precedence."""
+    return parse_addresses(_first_non_empty(setting and setting.emails, row and row.emails)).valid
+
+
 def without_suppressed_addresses(customer: Customer, suppressed: Mapping[str, str]) -> Customer:
     """Return a customer without the suppressed addresses (reasons by address in lower case).
 

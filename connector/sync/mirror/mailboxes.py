@@ -17,6 +17,7 @@ from sqlalchemy.pool import Pool
 
 from connector.db.tables import Connection
 from connector.sync.mirror.customer_batch import TABLES
+from connector.sync.mirror.families import load_families
 from policies.receivables import Customer
 from providers.addresses import parse_addresses
 
@@ -112,7 +113,13 @@ def _addresses_in_use(session: Session, connection_id: int) -> list[tuple[str, s
             customer.c.connection_id == connection_id, customer.c.deleted.is_(False), customer.c.merged_into.is_(None)
         )
     ).all()
-    of_customers = [(each, set_by_user.get(each) or emails) for each, emails in rows]
+    families = load_families(session, connection_id)  # who is billed with a parent is written to at the parent's
+    own = {each: set_by_user.get(each) or emails for each, emails in rows}
+    of_customers = [
+        (each, emails or next((own[parent] for parent in families.ancestors(each) if own.get(parent)), ""))
+        for each, emails in own.items()
+        if families.payer(each) == each
+    ]
     known = {each for each, _emails in of_customers}
     rows = session.execute(
         select(invoice.c.customer_id, invoice.c.emails)

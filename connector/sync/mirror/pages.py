@@ -92,6 +92,7 @@ def store_page(session: Session, connection_id: int, page: ChangePage, *, at: da
         sweep.start_sweep(database, connection_id)
     writer = _PageWriter(database, connection_id, page)
     customers = writer.records("customer", page.customers)
+    writer.date_balances(at or datetime.now(UTC))
     invoices = writer.records("invoice", _with_entry_times(session, connection_id, page.invoices))
     payments = writer.records("payment", page.payments)
     credit_notes = writer.records("credit", page.credits)
@@ -146,6 +147,14 @@ class _PageWriter:
         if changed < len(records) and table != "customer":
             self._outdated |= self._newer_in_mirror(table, records)
         return changed
+
+    def date_balances(self, at: datetime) -> None:
+        """Record when balances were read that the ledger does not report changes of. It is no change itself."""
+        untracked = [each.external_id for each in self._page.customers if not each.balance_is_tracked]
+        if untracked:
+            customer = SQLModel.metadata.tables["customer"]
+            read = and_(customer.c.connection_id == self._connection_id, customer.c.external_id.in_(untracked))
+            self._database.execute(update(customer).where(read).values(balance_at=at))
 
     def _upsert(self, table: str, records: Sequence[DatedRecord]) -> int:
         rows = build_rows(table, self._connection_id, records, self._storage)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Table, func, select, union
@@ -22,19 +22,34 @@ from connector.sync.mirror.customer_batch import TABLES, CustomerBatch, SqlRow
 from connector.sync.mirror.facts import (
     build_company,
     build_customer,
+    email_addresses,
     with_shared_numbers,
     with_usable_addresses,
     without_suppressed_addresses,
 )
+from connector.sync.mirror.families import load_families
+from connector.sync.mirror.ledger_balances import find_unexplained, find_unexplained_of_family
 from connector.sync.mirror.past_actions import load_charged_fees, load_past_actions
 from connector.sync.mirror.portfolio_stats import PortfolioStats, is_billed, load_portfolio_stats
-from policies.receivables import Company, Credit, Invoice, InvoiceStatus, PastAction, PaymentBehaviour, Statement
+from policies.receivables import (
+    Company,
+    Credit,
+    CreditKind,
+    Customer,
+    Invoice,
+    InvoiceStatus,
+    PastAction,
+    PaymentBehaviour,
+    Statement,
+)
+from policies.unapplied_credit import Group, share_credit
 from providers.ledger import RecordKind
 
 CLOSED_DAYS = 45  # so long a closed invoice stays on a statement, for the thank-you email and for late payments
 WHOLE_HISTORY_DAYS = 3660  # ten years: whatever a ledger has
 _BATCH_SIZE = 300
 _INVOICE = TABLES["invoice"]
+_NO_ADDRESSES: dict[str, Any] = {"emails": (), "cc_emails": (), "bcc_emails": (), "invalid_emails": ()}
 
 
 class CustomerData(NamedTuple):
@@ -48,6 +63,8 @@ class CustomerData(NamedTuple):
     credits: dict[str, list[Credit]]
     past_actions: dict[str, list[PastAction]]
     peers: dict[str, mailboxes.PeerStop]
+    changed_at: dict[str, datetime]  # the last change of their open invoices
+    shared_credit: dict[str, dict[str, list[Credit]]]  # by family and member, once it is known
 
 
 def load_statements(
@@ -94,6 +111,7 @@ class _StatementReader:
         )
         self._unreadable = self._ids(malformed, malformed.c.external_id, malformed.c.kind == RecordKind.INVOICE)
         self._erased = self._ids(erased, erased.c.customer_id)
+        self._families = load_families(session, self._connection_id)
         self._suppressed = {row.address: row.reason for row in session.execute(select(suppressed))}
 
     def customers(
@@ -122,30 +140,32 @@ class _StatementReader:
             return self._read(ids[:half], on_unreadable) + self._read(ids[half:], on_unreadable)
 
     def _candidates(self, customer_ids: Collection[str] | None) -> list[str]:
-        """Return the ids of the customers with an open or recently closed invoice."""
+        """Return who is written to about an open or recently closed invoice."""
         wanted = [_INVOICE.c.connection_id == self._connection_id]
         if customer_ids is not None:
-            wanted.append(_INVOICE.c.customer_id.in_(list(customer_ids)))
+            payers = self._families.payers(customer_ids)
+            wanted.append(
+                _INVOICE.c.customer_id.in_([each for payer in payers for each in self._families.billed_to(payer)])
+            )
         open_customers = select(_INVOICE.c.customer_id).where(*wanted, _INVOICE.c.is_open)
         closed_customers = select(_INVOICE.c.customer_id).where(*wanted, _INVOICE.c.closed_on >= self._closed_since_on)
-        return sorted(self._session.execute(union(open_customers, closed_customers)).scalars())
+        owners = self._session.execute(union(open_customers, closed_customers)).scalars().all()
+        return sorted(self._families.payers(owners))
 
     def _load_batch(self, customer_ids: list[str]) -> CustomerData:
+        members = sorted(self._families.with_relatives(customer_ids))
         batch = CustomerBatch(
-            self._session,
-            self._connection_id,
-            customer_ids,
-            self._closed_since_on,
-            self._fees.list_standing_originals(),
+            self._session, self._connection_id, members, self._closed_since_on, self._fees.list_standing_originals()
         )
         customer, setting = TABLES["customer"], TABLES["customer_setting"]
         history = self._history(batch)
-        peers = sorted({peer for each in customer_ids for peer in self._peers.get(each, ())})
-        past_actions = load_past_actions(replace(batch, customer_ids=[*customer_ids, *peers]), self._fees, self._zone)
+        peers = sorted({peer for each in members for peer in self._peers.get(each, ())})
+        past_actions = load_past_actions(replace(batch, customer_ids=[*members, *peers]), self._fees, self._zone)
+        customers = batch.one_per_key(
+            select(customer).where(batch.of_customers(customer, "external_id")), "external_id"
+        )
         return CustomerData(
-            customers=batch.one_per_key(
-                select(customer).where(batch.of_customers(customer, "external_id")), "external_id"
-            ),
+            customers=customers,
             settings=batch.one_per_key(select(setting).where(batch.of_customers(setting)), "customer_id"),
             history=history,
             payment_behaviour=customer_behaviour.load_payment_behaviour(
@@ -157,32 +177,22 @@ class _StatementReader:
             credits=open_items.load_credits(batch),
             past_actions=past_actions,
             peers=mailboxes.load_stops(self._session, self._connection_id, peers) if peers else {},
+            changed_at=self._changed_at(batch, customers),
+            shared_credit={},
         )
 
     def _statements(self, customer_id: str, loaded: CustomerData) -> Iterator[Statement]:
-        customer = without_suppressed_addresses(
-            build_customer(
-                customer_id,
-                loaded.customers.get(customer_id),
-                loaded.settings.get(customer_id),
-                loaded.history.get(customer_id),
-                self._portfolio_stats.revenue_ranks.get(customer_id, ()),
-                self._company,
-                loaded.payment_behaviour.get(customer_id),
-            ),
-            self._suppressed,
-        )
-        customer = replace(customer, erased=True) if customer_id in self._erased else customer
-        peer_ids = self._peers.get(customer_id, ())
-        customer = mailboxes.with_peers(customer, [loaded.peers[each] for each in peer_ids if each in loaded.peers])
-        setting = loaded.settings.get(customer_id)
-        invoices = [
-            with_usable_addresses(each, self._suppressed, is_overridden=bool(setting and setting.emails))
-            for each in with_shared_numbers(loaded.invoices[customer_id], self._portfolio_stats.repeated_numbers)
-        ]
-        unapplied, past_actions = loaded.credits.get(customer_id, []), list(loaded.past_actions.get(customer_id, ()))
-        for each in peer_ids:  # the contact limits are of the mailbox
+        members = self._families.billed_to(customer_id)
+        customer, invoices = self._customer(customer_id, loaded), self._invoices(customer_id, loaded)
+        past_actions = list(loaded.past_actions.get(customer_id, ()))
+        if len(members) > 1:
+            customer, invoices = self._billed_for(customer, members, loaded)
+            past_actions = [action for member in members for action in loaded.past_actions.get(member, ())]
+            past_actions.sort(key=lambda action: action.at)
+        invoices = with_shared_numbers(invoices, self._portfolio_stats.repeated_numbers)
+        for each in self._peers.get(customer_id, ()):  # the contact limits are of the mailbox
             past_actions += [action for action in loaded.past_actions.get(each, ()) if action.is_contact]
+        unapplied = self._credits(customer_id, loaded)
         for currency in sorted({invoice.currency for invoice in invoices}):
             yield Statement(
                 company=self._company,
@@ -195,6 +205,101 @@ class _StatementReader:
                 last_payment_on=self._portfolio_stats.last_payment_on,
                 live_since_at=self._connection.live_since_at,
             )
+
+    def _customer(self, customer_id: str, loaded: CustomerData) -> Customer:
+        """Return a customer; a sub-customer without an address has its parent's."""
+        customer = build_customer(
+            customer_id,
+            loaded.customers.get(customer_id),
+            loaded.settings.get(customer_id),
+            loaded.history.get(customer_id),
+            self._portfolio_stats.revenue_ranks.get(customer_id, ()),
+            self._company,
+            loaded.payment_behaviour.get(customer_id),
+        )
+        for parent_id in self._families.ancestors(customer_id) if not customer.emails else ():
+            emails = email_addresses(loaded.customers.get(parent_id), loaded.settings.get(parent_id))
+            if emails and parent_id not in self._erased:
+                customer = replace(customer, emails=emails)
+                break
+        customer = without_suppressed_addresses(customer, self._suppressed)
+        customer = replace(customer, erased=True) if customer_id in self._erased else customer
+        peers = {each: loaded.peers[each] for each in self._peers.get(customer_id, ()) if each in loaded.peers}
+        strangers = set(peers).difference(self._families.relatives(customer_id))
+        customer = mailboxes.with_peers(customer, list(peers.values()))
+        return replace(customer, shares_mailbox_with=tuple(sorted(peers[each].name for each in strangers)))
+
+    def _invoices(self, customer_id: str, loaded: CustomerData) -> list[Invoice]:
+        setting = loaded.settings.get(customer_id)
+        return [
+            with_usable_addresses(each, self._suppressed, is_overridden=bool(setting and setting.emails))
+            for each in loaded.invoices[customer_id]
+        ]
+
+    def _billed_for(self, payer: Customer, members: list[str], loaded: CustomerData) -> tuple[Customer, list[Invoice]]:
+        """Return who is billed for sub-customers, with what is known of all of them, and everybody's invoices."""
+        invoices = self._invoices(payer.id, loaded)
+        subs = [self._customer(member, loaded) for member in members[1:]]
+        for sub in subs:
+            invoices += [replace(each, sub_customer=sub, **_NO_ADDRESSES) for each in loaded.invoices[sub.id]]
+        invoices.sort(key=lambda each: (each.due_on or date.min, each.number, each.id))
+        everybody = [payer, *subs]
+        behaviours = [each.payment_behaviour for each in everybody if each.payment_behaviour is not None]
+        return replace(
+            payer,
+            first_invoiced_on=min(
+                (each.first_invoiced_on for each in everybody if each.first_invoiced_on), default=None
+            ),
+            paid_invoices=sum(each.paid_invoices for each in everybody),
+            revenue_ranks=next((each.revenue_ranks for each in everybody if each.revenue_ranks), ()),
+            payment_behaviour=max(behaviours, key=lambda each: each.closed_invoices, default=None),
+        ), invoices
+
+    def _credits(self, customer_id: str, loaded: CustomerData) -> list[Credit]:
+        """Return the unapplied credit that counts for a customer: their own, and what their family can spare."""
+        relatives = self._families.relatives(customer_id)
+        root = relatives[0]
+        if root not in loaded.shared_credit:
+            loaded.shared_credit[root] = self._share_credit(relatives, loaded)
+        return loaded.shared_credit[root][customer_id]
+
+    def _share_credit(self, relatives: list[str], loaded: CustomerData) -> dict[str, list[Credit]]:
+        credits: dict[str, list[Credit]] = {}
+        for member in relatives:
+            known = loaded.credits.get(member, [])
+            changed_at = loaded.changed_at.get(member)
+            unexplained = find_unexplained(loaded.customers.get(member), loaded.invoices[member], known, changed_at)
+            credits[member] = [*known, *([unexplained] if unexplained else [])]
+        if len(relatives) > 1:
+            root = self._families.root(relatives[0])
+            credits[root] += self._family_credit(root, relatives, loaded, credits)
+        payers = sorted(self._families.payers(relatives))
+        groups = {}
+        for payer in payers:
+            members = self._families.billed_to(payer)
+            invoices = [invoice for member in members for invoice in loaded.invoices[member]]
+            groups[payer] = Group(invoices, [credit for member in members for credit in credits.get(member, ())])
+        return (
+            share_credit(groups) if len(groups) > 1 else {payer: list(group.credits) for payer, group in groups.items()}
+        )
+
+    def _family_credit(
+        self, root: str, relatives: list[str], loaded: CustomerData, credits: dict[str, list[Credit]]
+    ) -> list[Credit]:
+        """Return what the balance of the whole family lacks beyond what its members' balances lack."""
+        known = [credit for member in relatives for credit in loaded.credits.get(member, ())]
+        found = [each for own in credits.values() for each in own if each.kind is CreditKind.LEDGER_BALANCE]
+        invoices = [invoice for member in relatives for invoice in loaded.invoices[member]]
+        missing = find_unexplained_of_family(loaded.customers.get(root), invoices, known, found)
+        return [missing] if missing else []
+
+    def _changed_at(self, batch: CustomerBatch, customers: dict[str, SqlRow]) -> dict[str, datetime]:
+        """Return the last change of each customer's open invoices, where the age of a balance matters."""
+        if all(row.balance_at is None for row in customers.values()):
+            return {}
+        newest = func.max(_INVOICE.c.updated_at)
+        query = select(_INVOICE.c.customer_id, newest).where(batch.of_customers(_INVOICE), _INVOICE.c.is_open)
+        return {row[0]: row[1] for row in self._session.execute(query.group_by(_INVOICE.c.customer_id)) if row[1]}
 
     def _history(self, batch: CustomerBatch) -> dict[str, SqlRow]:
         paid = func.count().filter(_INVOICE.c.status == InvoiceStatus.PAID, customer_behaviour.is_settled_by_money())

@@ -37,7 +37,7 @@ SqlRow = tuple[Any, ...]
 DatedRecord = CustomerRecord | InvoiceRecord | PaymentRecord | CreditRecord  # with an id and an instant of change
 Record = DatedRecord | ApplicationRecord
 # Columns that do not make a row a different one
-_NOT_COMPARED = {"seen_at", "known_at", "sent_at", "earliest_due_on", "due_changed_at"}
+_NOT_COMPARED = {"seen_at", "balance_at", "known_at", "sent_at", "earliest_due_on", "due_changed_at"}
 # As SQL text, because a compiled upsert has only the parameters of its row
 _NOT_OWED: tuple[ColumnElement[Any], ...] = tuple(
     literal_column(f"'{status}'") for status in (InvoiceStatus.DRAFT, InvoiceStatus.VOIDED, InvoiceStatus.DELETED)
@@ -145,11 +145,14 @@ def _money(name: str) -> ColumnBuilder:
     return lambda columns, _to: to_e4_column(columns[name])
 
 
-def _money_or_none(columns: Columns, _to: Storage) -> Values:
-    amounts = columns["discount_amount"]
-    if amounts.count(None) == len(amounts):
-        return amounts
-    return [None if amount is None else to_e4_column([amount])[0] for amount in amounts]
+def _money_or_none(name: str) -> ColumnBuilder:
+    def build(columns: Columns, _to: Storage) -> Values:
+        amounts = columns[name]
+        if amounts.count(None) == len(amounts):
+            return amounts
+        return [None if amount is None else to_e4_column([amount])[0] for amount in amounts]
+
+    return build
 
 
 def _is_open(columns: Columns, _to: Storage) -> Values:
@@ -171,7 +174,10 @@ _COLUMN_BUILDERS: dict[str, list[ColumnBuilder]] = {
         _copied("merged_into"),
         _all_false,
         _instant("updated_at"),
-        _copied("groups"),
+        *map(_copied, ("groups", "parent_id", "bill_with_parent")),
+        *map(_money_or_none, ("balance", "family_balance")),
+        _copied("balance_currency"),
+        _none,  # balance_at, set where the page is stored
     ],
     "invoice": [
         *map(_copied, ("external_id", "number")),
@@ -182,7 +188,7 @@ _COLUMN_BUILDERS: dict[str, list[ColumnBuilder]] = {
         _is_open,
         _copied("sent_to_customer"),
         *map(_date, ("closed_on", "promised_on")),
-        _money_or_none,
+        _money_or_none("discount_amount"),
         _date("discount_until_on"),
         *map(_copied, ("reference", "ledger_fee", "version", "lines", "emails", "cc_emails", "bcc_emails")),
         _instant("updated_at"),

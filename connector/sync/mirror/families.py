@@ -1,0 +1,96 @@
+"""Families: who is written to about a sub-customer's invoices, and whose money counts for whom.
+
+Where a sub-customer is billed with its parent, the parent gets one statement for both. A parent that is inactive or not
+in the mirror is not written to: its sub-customers are, as if they were billed themselves.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import and_, select
+from sqlalchemy.orm import Session
+
+from connector.sync.mirror.customer_batch import TABLES
+
+_LEVELS_MAX = 10  # QuickBooks has five; a circle ends here
+
+
+class Families:
+    """The families of one company; without sub-customers it is empty, and everybody is written to themselves."""
+
+    def __init__(self, links: Iterable[tuple[str, str, bool]]) -> None:
+        """Build from (sub-customer, parent, whether the parent is written to)."""
+        self._parents: dict[str, str] = {}
+        self._billed: set[str] = set()
+        for customer_id, parent_id, is_billed in links:
+            self._parents[customer_id] = parent_id
+            if is_billed:
+                self._billed.add(customer_id)
+        self._by_root: defaultdict[str, list[str]] = defaultdict(list)
+        self._by_payer: defaultdict[str, list[str]] = defaultdict(list)
+        for customer_id in self._parents:
+            self._by_root[self.root(customer_id)].append(customer_id)
+            if (payer := self.payer(customer_id)) != customer_id:
+                self._by_payer[payer].append(customer_id)
+
+    def ancestors(self, customer_id: str) -> list[str]:
+        """Return the parent, its parent and so on."""
+        found: list[str] = []
+        parent = self._parents.get(customer_id)
+        while parent is not None and parent not in (customer_id, *found) and len(found) < _LEVELS_MAX:
+            found.append(parent)
+            parent = self._parents.get(parent)
+        return found
+
+    def payer(self, customer_id: str) -> str:
+        """Return who is written to about a customer's invoices."""
+        for parent in self.ancestors(customer_id):
+            if customer_id not in self._billed:
+                break
+            customer_id = parent
+        return customer_id
+
+    def payers(self, customer_ids: Collection[str]) -> set[str]:
+        """Return who is written to about the invoices of these customers."""
+        return {self.payer(each) for each in customer_ids}
+
+    def billed_to(self, payer: str) -> list[str]:
+        """Return the customers whose invoices are on a payer's statement, the payer first."""
+        return [payer, *sorted(self._by_payer.get(payer, ()))]
+
+    def relatives(self, customer_id: str) -> list[str]:
+        """Return the whole family of a customer, themselves included."""
+        root = self.root(customer_id)
+        return sorted({customer_id, root, *self._by_root.get(root, ())})
+
+    def with_relatives(self, customer_ids: Collection[str]) -> set[str]:
+        """Return these customers with their whole families."""
+        return {relative for each in customer_ids for relative in self.relatives(each)}
+
+    def root(self, customer_id: str) -> str:
+        """Return the head of a customer's family."""
+        ancestors = self.ancestors(customer_id)
+        return min(customer_id, *ancestors) if self._is_circular(customer_id) else (ancestors or [customer_id])[-1]
+
+    def _is_circular(self, customer_id: str) -> bool:
+        ancestors = self.ancestors(customer_id)
+        return bool(ancestors) and self._parents.get(ancestors[-1]) is not None
+
+
+def load_families(session: Session, connection_id: int) -> Families:
+    """Load the families of a company."""
+    customer, parent = TABLES["customer"], TABLES["customer"].alias("parent")
+    known = and_(parent.c.connection_id == customer.c.connection_id, parent.c.external_id == customer.c.parent_id)
+    query = (
+        select(
+            customer.c.external_id, customer.c.parent_id, customer.c.bill_with_parent, parent.c.active, parent.c.deleted
+        )
+        .join_from(customer, parent, known, isouter=True)
+        .where(customer.c.connection_id == connection_id, customer.c.parent_id.is_not(None))
+    )
+    return Families(
+        (row.external_id, row.parent_id, bool(row.bill_with_parent and row.active and not row.deleted))
+        for row in session.execute(query)
+    )

@@ -1,0 +1,253 @@
+"""Families and balances: money booked past the invoices, and parents who are written to for their sub-customers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from connector.arrangements.customer_settings import SettingChanges, update_settings
+from connector.db.engine import reading
+from connector.db.tables import CustomerRow, ExceptionRow, InvoiceDecisionRow, InvoiceRow, Task
+from providers.quickbooks.ledger import QuickBooksLedger
+from tests.connector.scenario import Scenario, ScenarioFactory
+
+
+@pytest.fixture
+def quickbooks(scenario_at: ScenarioFactory, noon: datetime) -> Iterator[Scenario]:
+    with scenario_at(noon, "quickbooks") as scenario:
+        yield scenario
+
+
+def add_group(
+    scenario: Scenario, *subs: str, billed: bool = True, email: str = "ap@harbor.example", **facts: Any
+) -> None:
+    """Add Harbor Group and its sub-customers, who have no address of their own."""
+    books = scenario.company.simulator
+    parent = books.add_customer("Harbor Group", email=email, currency="GBP", **facts)
+    for name in subs:
+        add_sub(scenario, name, parent["Id"], billed=billed)
+
+
+def add_sub(scenario: Scenario, name: str, parent_id: str, *, billed: bool = True, email: str = "") -> str:
+    family = {"Job": True, "BillWithParent": billed, "ParentRef": {"value": parent_id}}
+    return str(scenario.company.simulator.add_customer(name, email=email, currency="GBP", **family)["Id"])
+
+
+def codes(scenario: Scenario) -> dict[str, str]:
+    """Return the decision about each invoice by its number."""
+    query = select(InvoiceRow.number, InvoiceDecisionRow.code).join(
+        InvoiceDecisionRow, col(InvoiceDecisionRow.invoice_id) == col(InvoiceRow.external_id)
+    )
+    with reading(scenario.app.engine) as session:
+        return dict(session.execute(query).all())
+
+
+def customer_texts(scenario: Scenario) -> list[str]:
+    own = scenario.app.settings.mail_from
+    return [email.text for email in scenario.sandbox.sendgrid.emails() if own not in email.to]
+
+
+def reasons(scenario: Scenario) -> list[str]:
+    with reading(scenario.app.engine) as session:
+        return list(session.scalars(select(InvoiceDecisionRow.reason)))
+
+
+def apply_tasks(scenario: Scenario) -> list[str]:
+    with reading(scenario.app.engine) as session:
+        return list(session.scalars(select(Task.reason).where(col(Task.code) == "apply_credit")))
+
+
+def found_exceptions(scenario: Scenario) -> list[str]:
+    with reading(scenario.app.engine) as session:
+        return sorted(session.scalars(select(ExceptionRow.code)))
+
+
+def set_for(scenario: Scenario, name: str, changes: SettingChanges) -> None:
+    with reading(scenario.app.engine) as session:
+        customer_id = session.scalars(select(CustomerRow.external_id).where(col(CustomerRow.name) == name)).one()
+    update_settings(scenario.app, scenario.connection, customer_id, changes, by="Ann")
+
+
+def test_a_deposit_booked_past_the_invoice_holds_it_and_the_bookkeeper_is_told(quickbooks: Scenario) -> None:
+    company = quickbooks.company
+    company.customer("Ashdown Ltd")
+    number = company.invoice("Ashdown Ltd", "300.00", due_on=quickbooks.days_ago(6))
+    company.simulator.book_past_invoices("Ashdown Ltd", "300.00")
+    quickbooks.go_live().run()
+    assert quickbooks.customer_emails() == []
+    assert codes(quickbooks) == {number: "unapplied_credit"}
+    assert "a deposit or journal entry" in reasons(quickbooks)[0]
+    (task,) = apply_tasks(quickbooks)
+    assert task.startswith("Apply GBP 300.00 of unapplied credit (a deposit or journal entry: ")
+    assert found_exceptions(quickbooks) == ["balance_below_invoices"]
+
+
+def test_a_deposit_of_a_part_is_deducted_from_what_is_asked_for(quickbooks: Scenario) -> None:
+    company = quickbooks.company
+    company.customer("Ashdown Ltd")
+    company.invoice("Ashdown Ltd", "300.00", due_on=quickbooks.days_ago(6))
+    company.simulator.book_past_invoices("Ashdown Ltd", "100.00")
+    quickbooks.go_live().run()
+    (email,) = customer_texts(quickbooks)
+    assert "£200.00" in email
+
+
+def test_known_credit_is_not_counted_twice_and_a_higher_balance_is_no_credit(quickbooks: Scenario) -> None:
+    company = quickbooks.company
+    for name, balance in (("Ashdown Ltd", "0.00"), ("Bexley Ltd", "-500.00")):
+        company.customer(name)
+        company.invoice(name, "300.00", due_on=quickbooks.days_ago(6))
+        company.simulator.book_past_invoices(name, balance)
+    company.credit("Ashdown Ltd", "100.00")
+    quickbooks.go_live().run()
+    assert sorted("£200.00" in text for text in customer_texts(quickbooks)) == [False, True]
+    assert found_exceptions(quickbooks) == []
+
+
+def test_a_deposit_that_is_seen_right_before_sending_stops_the_email(quickbooks: Scenario) -> None:
+    company = quickbooks.company
+    company.customer("Ashdown Ltd")
+    company.invoice("Ashdown Ltd", "300.00", due_on=quickbooks.days_ago(6))
+    quickbooks.go_live()
+    original = QuickBooksLedger.reload_documents
+
+    def deposit_first(self: QuickBooksLedger, *arguments: Any) -> Any:
+        company.simulator.book_past_invoices("Ashdown Ltd", "300.00")
+        return original(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(QuickBooksLedger, "reload_documents", deposit_first)
+        quickbooks.run()
+    assert quickbooks.customer_emails() == []
+
+
+def test_a_contact_balance_in_xero_below_the_invoices_holds_them(scenario_at: ScenarioFactory, noon: datetime) -> None:
+    with scenario_at(noon, "xero") as scenario:
+        company = scenario.company
+        company.customer("Ashdown Ltd")
+        number = company.invoice("Ashdown Ltd", "300.00", due_on=scenario.days_ago(6))
+        company.simulator.set_outstanding("Ashdown Ltd", "0.00", **company.company_filter)
+        scenario.go_live().run()
+        assert codes(scenario) == {number: "unapplied_credit"}
+        assert scenario.customer_emails() == []
+
+
+def test_a_balance_in_xero_that_was_read_before_the_invoice_says_nothing(
+    scenario_at: ScenarioFactory, noon: datetime
+) -> None:
+    with scenario_at(noon, "xero") as scenario:
+        company = scenario.company
+        company.customer("Ashdown Ltd")
+        company.simulator.set_outstanding("Ashdown Ltd", "0.00", **company.company_filter)
+        scenario.go_live()
+        scenario.pass_days(1)
+        company.invoice("Ashdown Ltd", "300.00", due_on=scenario.days_ago(8), on=scenario.days_ago(50))
+        company.simulator.set_outstanding("Ashdown Ltd", "300.00", **company.company_filter)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("connector.sync.reconcile.is_due", lambda *_: False)
+            for _day in range(10):
+                scenario.run()
+                scenario.pass_days(1)
+        assert scenario.customer_emails() != []
+
+
+def test_money_on_the_parent_covers_what_a_sub_customer_owes(quickbooks: Scenario) -> None:
+    add_group(quickbooks, "Harbor East")
+    number = quickbooks.company.invoice("Harbor East", "300.00", due_on=quickbooks.days_ago(6))
+    quickbooks.company.simulator.pay_unapplied("Harbor Group", "300.00")
+    quickbooks.go_live().run()
+    assert codes(quickbooks) == {number: "unapplied_credit"}
+    assert quickbooks.customer_emails() == []
+    assert len(apply_tasks(quickbooks)) == 1
+
+
+def test_money_of_one_sub_customer_covers_what_another_owes_once(quickbooks: Scenario) -> None:
+    add_group(quickbooks, "Harbor East", "Harbor West", "Harbor North", billed=False)
+    books = quickbooks.company.simulator
+    old = quickbooks.company.invoice("Harbor East", "300.00", due_on=quickbooks.days_ago(9))
+    young = quickbooks.company.invoice("Harbor West", "300.00", due_on=quickbooks.days_ago(8))
+    books.pay_unapplied("Harbor North", "300.00")
+    quickbooks.go_live().run()
+    assert codes(quickbooks) == {old: "unapplied_credit", young: "past_due"}
+
+
+def test_a_journal_entry_on_the_parent_counts_for_the_family(quickbooks: Scenario) -> None:
+    add_group(quickbooks, "Harbor East", billed=False)
+    number = quickbooks.company.invoice("Harbor East", "300.00", due_on=quickbooks.days_ago(6))
+    quickbooks.company.simulator.book_past_invoices("Harbor Group", "300.00")
+    quickbooks.go_live().run()
+    assert codes(quickbooks) == {number: "unapplied_credit"}
+
+
+def test_a_family_billed_with_its_parent_gets_one_email(quickbooks: Scenario) -> None:
+    add_group(quickbooks, "Harbor East", "Harbor West")
+    for name in ("Harbor East", "Harbor West"):
+        quickbooks.company.invoice(name, "300.00", due_on=quickbooks.days_ago(8))
+    quickbooks.company.invoice("Harbor Group", "50.00", due_on=quickbooks.days_ago(8))
+    quickbooks.go_live().run()
+    ((to, _subject),) = quickbooks.customer_emails()
+    assert to == ("ap@harbor.example",)
+    (email,) = customer_texts(quickbooks)
+    assert "£650.00" in email
+    quickbooks.run_for_days(3)
+    assert len(quickbooks.customer_emails()) == 1
+
+
+def test_three_levels_are_written_to_at_the_top(quickbooks: Scenario) -> None:
+    parent = quickbooks.company.simulator.add_customer("Harbor Group", email="ap@harbor.example", currency="GBP")["Id"]
+    east = add_sub(quickbooks, "Harbor East", parent, email="east@harbor.example")
+    add_sub(quickbooks, "Pier 7", east)
+    quickbooks.company.invoice("Pier 7", "300.00", due_on=quickbooks.days_ago(8))
+    quickbooks.go_live().run()
+    assert [to for to, _ in quickbooks.customer_emails()] == [("ap@harbor.example",)]
+
+
+def test_a_sub_customer_billed_themselves_without_an_address_is_written_to_at_the_parents(quickbooks: Scenario) -> None:
+    add_group(quickbooks, "Harbor East", billed=False)
+    quickbooks.company.invoice("Harbor East", "300.00", due_on=quickbooks.days_ago(8))
+    quickbooks.go_live().run()
+    assert [to for to, _ in quickbooks.customer_emails()] == [("ap@harbor.example",)]
+    assert found_exceptions(quickbooks) == []
+
+
+def test_an_inactive_parent_is_not_billed_for_its_sub_customers(quickbooks: Scenario) -> None:
+    parent = quickbooks.company.simulator.add_customer("Harbor Group", email="ap@harbor.example", currency="GBP")["Id"]
+    add_sub(quickbooks, "Harbor East", parent, email="east@harbor.example")
+    quickbooks.company.invoice("Harbor East", "300.00", due_on=quickbooks.days_ago(8))
+    quickbooks.company.simulator.edit_customer("Harbor Group", Active=False)
+    quickbooks.go_live().run()
+    assert [to for to, _ in quickbooks.customer_emails()] == [("east@harbor.example",)]
+
+
+@pytest.mark.parametrize("on_hold", ["Harbor Group", "Harbor East"])
+@pytest.mark.parametrize("setting", ["hold_until_on", "no_reminders"])
+def test_a_hold_of_the_parent_or_of_the_sub_customer_counts(quickbooks: Scenario, on_hold: str, setting: str) -> None:
+    add_group(quickbooks, "Harbor East")
+    number = quickbooks.company.invoice("Harbor East", "300.00", due_on=quickbooks.days_ago(8))
+    quickbooks.go_live()
+    changes: SettingChanges = (
+        {"no_reminders": True} if setting == "no_reminders" else {"hold_until_on": quickbooks.days_ago(-20)}
+    )
+    set_for(quickbooks, on_hold, changes)
+    quickbooks.run()
+    assert quickbooks.customer_emails() == []
+    assert codes(quickbooks)[number] == ("opted_out" if setting == "no_reminders" else "paused")
+
+
+def test_a_late_fee_is_posted_to_the_sub_customer_and_only_where_both_agree(quickbooks: Scenario) -> None:
+    add_group(quickbooks, "Harbor East")
+    quickbooks.company.invoice("Harbor East", "1000.00", due_on=quickbooks.days_ago(40))
+    quickbooks.go_live().set_policy(
+        '[late_fees]\nenabled = true\napproval = "automatic"\nterms_agreed_on = 2026-01-31\nrate = 1\n'
+    )
+    quickbooks.run_for_days(12)
+    books = quickbooks.company.simulator
+    (fee,) = [each for each in books.invoices() if each["DocNumber"].startswith("LF-")]
+    assert fee["CustomerRef"]["name"].endswith("Harbor East")
+    assert Decimal(str(fee["Balance"])) == Decimal(10)
