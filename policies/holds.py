@@ -146,9 +146,12 @@ def draft(context: StatementContext, invoice: Invoice) -> Hold | None:
 
 def never_sent(context: StatementContext, invoice: Invoice) -> Hold | None:
     """The customer never got it."""
-    if invoice.sent_to_customer:
+    if invoice.sent_to_customer or context.policy.chase_unsent:
         return None
-    return Hold("It was never sent to the customer, according to the accounting system: send it first.")
+    return Hold(
+        "It was never sent to the customer, according to the accounting system: send it first, or set chase_unsent in"
+        " the policy if your invoices are sent from elsewhere."
+    )
 
 
 def no_due_date(context: StatementContext, invoice: Invoice) -> Hold | None:

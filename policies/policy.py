@@ -66,6 +66,7 @@ class ReminderPolicy:
     frequency: sections.Frequency
     send_window: sections.SendWindow
     due_soon_days: int
+    chase_unsent: bool
     segments: sections.Segments
     sizes: sections.Sizes
     minimum_balance: sections.PerCurrency[Decimal]
@@ -155,6 +156,7 @@ def _build_policy(own: Table, problems: ProblemCollector) -> ReminderPolicy:
         frequency=read.frequency,
         send_window=read.send_window,
         due_soon_days=read.statement.due_soon_days,
+        chase_unsent=read.statement.chase_unsent,
         segments=read.segments,
         sizes=read.sizes,
         minimum_balance=read.minimum_balance,

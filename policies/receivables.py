@@ -268,7 +268,7 @@ class Invoice:
     invalid_emails: tuple[str, ...] = ()
     payable_until_on: date | None = None
     shares_number: bool = False
-    number_is_unique: bool = True  # in the company's books
+    number_is_unique: bool = True  # among all of the company
 
     def settled_by(self, kind: SettlementKind) -> Decimal:
         """Return how much of it was settled by payments, credits or journal entries."""

@@ -49,7 +49,7 @@ class RateLimited(TransientError):
 
 
 class AuthorizationExpired(ProviderError):
-    """The grant is dead or the company is gone: pause the connection until somebody gives consent again."""
+    """Nothing works until somebody acts: gives consent again, or renews the subscription. What waits is kept."""
 
 
 class PermanentError(ProviderError):

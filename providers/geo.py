@@ -12,6 +12,8 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
+from babel.numbers import get_territory_currencies
+
 
 @lru_cache(maxsize=4096)
 def country_code(country: str) -> str:
@@ -103,3 +105,9 @@ def _normalise(text: str) -> str:
     """Fold case, accents, spaces and what is in brackets: "Österreich " and "osterreich" are the same country."""
     plain = unicodedata.normalize("NFKD", re.sub(r" \(.*\)", "", text).replace("’", "'"))
     return " ".join("".join(letter for letter in plain if not unicodedata.combining(letter)).casefold().split())
+
+
+def currency_of(country: str) -> str:
+    """Return the currency of a country (ISO 3166), "" where it has none, or more than one."""
+    currencies = get_territory_currencies(country) if country else []
+    return currencies[0] if len(currencies) == 1 else ""

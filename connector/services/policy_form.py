@@ -62,6 +62,7 @@ GROUPS = (
             Field("frequency.max_in_7_days", "Maximum contacts in 7 days"),
             Field("frequency.max_in_30_days", "Maximum contacts in 30 days"),
             Field("statement.due_soon_days", "Also list invoices due within (days)"),
+            Field("statement.chase_unsent", "Chase invoices that the accounting system calls not sent", "switch"),
         ),
     ),
     Group(

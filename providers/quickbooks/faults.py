@@ -32,12 +32,20 @@ THROTTLE_WAIT: Final = timedelta(seconds=60)  # Intuit's rule after a 429
 _ACCESS_REVOKED: Final = frozenset({"100", "120", "3100", "3200"})
 _THROTTLED: Final = frozenset({"3001"})
 _SYSTEM_FAILURES_FROM = 10_000
+SUBSCRIPTION_ENDED: Final = (
+    "The company's QuickBooks subscription has expired, was cancelled or is unpaid: renew it in QuickBooks"
+)
+_SUBSCRIPTION_CODES: Final = frozenset({"6190", "7001"})  # 7001 also comes as 007001
+_SUBSCRIPTION_WORDS: Final = re.compile(
+    r"invalid company status|subscription (?:period )?(?:for company )?(?:has |was |is )?"
+    r"(?:ended|expired|lapsed|cancell?ed|suspended)|errorcode=0*7001",
+    re.IGNORECASE,
+)
 FAULT_BYTES_MAX: Final = 65_536
 _MESSAGE_LENGTH_MAX = 300
 _HINTS: Final = {
     "3100": "; consent was withdrawn, or the keys belong to the other environment (sandbox, production)",
     "5020": "; the user who connected the company lacks this permission in QuickBooks",
-    "6190": "; the company's QuickBooks subscription has expired or is unpaid",
 }
 
 
@@ -113,6 +121,9 @@ def error_from_fault(fault: Fault, response: requests.Response, service: Service
 
 
 def _classify(fault: Fault, status: int, trace_id: str, kind: CallKind) -> ProviderError:
+    if fault.code.lstrip("0") in _SUBSCRIPTION_CODES or _SUBSCRIPTION_WORDS.search(fault.message):
+        # nothing was done, and nothing will be until somebody renews it: whatever waits is kept
+        return AuthorizationExpired(f"{SUBSCRIPTION_ENDED} ({fault.code}: {fault.message})", trace_id=trace_id)
     code = fault.code or status
     message = f"QuickBooks rejected the call ({code}): {fault.message}{_HINTS.get(fault.code, '')}"
     if fault.code in _THROTTLED:

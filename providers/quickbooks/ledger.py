@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 from policies.receivables import Company
 from providers.calls import CallKind
 from providers.errors import PermanentError
-from providers.geo import country_code, time_zone
+from providers.geo import country_code, currency_of, time_zone
 from providers.http import ambiguous_reply_error
 from providers.ledger import (
     ChangePage,
@@ -22,6 +22,7 @@ from providers.ledger import (
 )
 from providers.quickbooks import mapping, narrowing, queries, waivers
 from providers.quickbooks.client import Client
+from providers.quickbooks.faults import SUBSCRIPTION_ENDED
 from providers.quickbooks.narrowing import PageRead
 from providers.quickbooks.pull import CDC_OBJECTS_MAX, CDC_WINDOW, Pull
 from providers.quickbooks.reader import RecordMapper, merge_responses
@@ -196,13 +197,15 @@ def _build_company_details(info: CompanyInfo, preferences: Preferences) -> Compa
     currency, accounting = preferences.currency_prefs, preferences.accounting_info_prefs
     company = Company(
         name=info.company_name,
-        base_currency=currency.home_currency.value if currency and currency.home_currency else "USD",
+        base_currency=currency.home_currency.value if currency and currency.home_currency else currency_of(country),
         country=country,
         time_zone=_company_time_zone(info.default_time_zone or "", country, region),
         lock_on=accounting.book_close_date if accounting else None,
     )
     named = {one.name: one.value or "" for one in info.name_value}
-    return CompanyDetails(company, named.get("OfferingSku", ""), tuple(_warnings(preferences, named)))
+    return CompanyDetails(
+        company, named.get("OfferingSku", ""), tuple(_warnings(preferences, named, company.base_currency))
+    )
 
 
 def _company_time_zone(name: str, country: str, region: str) -> str:
@@ -210,7 +213,12 @@ def _company_time_zone(name: str, country: str, region: str) -> str:
     return name if name in available_timezones() else time_zone(country, region) or "UTC"
 
 
-def _warnings(preferences: Preferences, name_values: dict[str, str]) -> Iterator[str]:
+def _warnings(preferences: Preferences, name_values: dict[str, str], currency: str) -> Iterator[str]:
+    if not currency:
+        yield (
+            "QuickBooks names no home currency for this company, and its country has none of its own. Invoices without"
+            " a currency are not read until one is set there (Account and settings, Advanced, Currency)."
+        )
     charges = preferences.finance_charges_prefs
     if charges and charges.annual_interest_rate:
         yield (
@@ -218,4 +226,4 @@ def _warnings(preferences: Preferences, name_values: dict[str, str]) -> Iterator
             " Switch off either those or the late fees here."
         )
     if name_values.get("SubscriptionStatus", "").upper() in {"EXPIRED", "SUSPENDED", "CANCELLED", "CANCELED"}:
-        yield f"The company's QuickBooks subscription is {name_values['SubscriptionStatus'].lower()}."
+        yield f"{SUBSCRIPTION_ENDED}."

@@ -52,7 +52,7 @@ _DELETED_SUFFIX = re.compile(
 _AMOUNT_MAX: Final = Decimal(10**14)
 
 _ZERO = Decimal(0)
-_TEN_THOUSAND = Decimal(10_000)
+_FIRST_YEAR: Final = 1980  # an earlier due date is what a program writes for none: 0001-01-01, 1899-12-30, 1970-01-01
 
 S = TypeVar("S", Customer, Term, Invoice, Payment, CreditMemo)
 
@@ -72,14 +72,19 @@ class MappingContext(NamedTuple):
     payment_dates: Mapping[str, date | None]
 
 
-def decode_records(raws: Iterable[Raw], entity: type[S]) -> Iterator[S | DeletedRecord | MalformedRecord]:
-    """Decode records one by one; deleted and malformed ones are yielded as such, in their place."""
+def decode_records(
+    raws: Iterable[Raw], entity: type[S], home_currency: str = ""
+) -> Iterator[S | DeletedRecord | MalformedRecord]:
+    """Decode records one by one; deleted and malformed ones are yielded as such, in their place.
+
+    Amounts are rounded to their currency, ``home_currency`` where they name none: Intuit sends 111.10000000000001.
+    """
     kind = RECORD_KINDS[entity.__name__]
     decode = msgspec.json.Decoder(entity).decode
     for raw in raws:
         try:
             record = decode(raw)
-            check_amounts(record)
+            round_amounts(record, home_currency)
         except (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation) as error:
             yield _decode_deleted(raw, kind) or MalformedRecord(
                 kind, record_id(raw), _describe_error(error), bytes(raw)
@@ -135,7 +140,7 @@ def map_invoice(record: Invoice, context: MappingContext) -> InvoiceRecord:
         record.customer_ref.value,
         currency,
         record.txn_date,
-        record.due_date,
+        record.due_date if record.due_date and record.due_date.year >= _FIRST_YEAR else None,
         record.total_amt,
         record.balance,
         status,
@@ -308,27 +313,25 @@ def _created_at(text: str | None) -> datetime | None:
         return None
 
 
-def check_amounts(record: Struct) -> None:
-    """Raise for amounts that the mirror cannot store exactly, naming the field."""
-    if isinstance(record, Invoice | CreditMemo):
-        _check(record.total_amt, "TotalAmt")
-        _check(record.balance, "Balance")
-        if isinstance(record, Invoice):
-            _check(record.deposit or _ZERO, "Deposit")
-    elif isinstance(record, Payment):
-        _check(record.total_amt, "TotalAmt")
-        _check(record.unapplied_amt or _ZERO, "UnappliedAmt")
-        for line in record.line:
-            _check(line.amount, "Line.Amount")
+def round_amounts(record: Struct, home_currency: str) -> None:
+    """Round the amounts of a record to its currency. Raises for what is no amount, naming the field."""
+    if isinstance(record, Invoice | CreditMemo | Payment):
+        currency = record.currency_ref.value if record.currency_ref else home_currency
+        record.total_amt = _rounded(record.total_amt, currency, "TotalAmt")
+        if isinstance(record, Payment):
+            record.unapplied_amt = _rounded(record.unapplied_amt or _ZERO, currency, "UnappliedAmt")
+            for line in record.line:
+                line.amount = _rounded(line.amount, currency, "Line.Amount")
+        else:
+            record.balance = _rounded(record.balance, currency, "Balance")
 
 
-def _check(amount: Decimal, key: str) -> None:
-    if not -_AMOUNT_MAX < amount < _AMOUNT_MAX:
+def _rounded(amount: Decimal, currency: str, key: str) -> Decimal:
+    rounded = round_amount(amount, currency) if -_AMOUNT_MAX < amount < _AMOUNT_MAX else amount
+    if not -_AMOUNT_MAX < rounded < _AMOUNT_MAX:
         message = f"Expected an amount below 10^14 - at `$.{key}`"
         raise msgspec.ValidationError(message)
-    if amount * _TEN_THOUSAND % 1:
-        message = f"Expected at most 4 decimals - at `$.{key}`"
-        raise msgspec.ValidationError(message)
+    return amount if rounded == amount else rounded
 
 
 def _status(record: Invoice) -> InvoiceStatus:

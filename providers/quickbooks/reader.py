@@ -68,14 +68,14 @@ class RecordMapper:
                 self.discounts.pop(record.external_id if isinstance(record, DeletedRecord) else record.id, None)
 
     def _credits(self, page: ChangePage, raws: list[Raw]) -> None:
-        for record in mapping.decode_records(raws, CreditMemo):
+        for record in mapping.decode_records(raws, CreditMemo, self._context.home_currency):
             if isinstance(record, CreditMemo):
                 page.credits.append(mapping.map_credit_memo(record, self._context))
             else:
                 _add_unmapped(page, record)
 
     def _payments(self, page: ChangePage, raws: list[Raw]) -> None:
-        for record in mapping.decode_records(raws, Payment):
+        for record in mapping.decode_records(raws, Payment, self._context.home_currency):
             if isinstance(record, Payment):
                 self._payment_dates[record.id] = record.txn_date
                 page.payments.append(mapping.map_payment(record, self._context))
@@ -88,7 +88,7 @@ class RecordMapper:
 
     def _invoices(self, page: ChangePage, raws: list[Raw]) -> None:
         records: list[Invoice] = []
-        for record in mapping.decode_records(raws, Invoice):
+        for record in mapping.decode_records(raws, Invoice, self._context.home_currency):
             if isinstance(record, Invoice):
                 records.append(record)
             else:

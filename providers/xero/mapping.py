@@ -25,7 +25,7 @@ from providers.ledger import (
 from providers.xero import schemas
 from providers.xero.contacts import add_contact
 from providers.xero.schemas import Stream
-from providers.xero.values import InvalidField, check_amount, parse_date, parse_instant, parse_optional_date
+from providers.xero.values import InvalidField, parse_amount, parse_date, parse_instant, parse_optional_date
 
 _STATUSES = {
     "DRAFT": InvoiceStatus.DRAFT,
@@ -76,8 +76,8 @@ def add_invoice(page: ChangePage, invoice: schemas.Invoice) -> datetime | None:
         invoice.currency,
         issued_on,
         parse_optional_date("DueDate", invoice.due_date_text or invoice.due_date),
-        check_amount("Total", invoice.total),
-        check_amount("AmountDue", invoice.due),
+        parse_amount("Total", invoice.total, invoice.currency),
+        parse_amount("AmountDue", invoice.due, invoice.currency),
         status,
         invoice.sent is not False,
         parse_optional_date("FullyPaidOnDate", invoice.paid_date),
@@ -106,7 +106,7 @@ def _map_payments(invoice: schemas.Invoice, issued_on: date, updated_at: datetim
             invoice.contact.id,
             invoice.currency,
             parse_optional_date("Payments.Date", payment.date) or issued_on,
-            check_amount("Payments.Amount", payment.amount),
+            parse_amount("Payments.Amount", payment.amount, invoice.currency),
             _ZERO,
             updated_at,
         )
@@ -134,7 +134,7 @@ def _map_applications(invoice: schemas.Invoice, issued_on: date) -> list[Applica
             source_id,
             invoice.id,
             parse_optional_date("Date", on) or issued_on,
-            check_amount("AppliedAmount", amount),
+            parse_amount("AppliedAmount", amount, invoice.currency),
         )
         for kind, source_id, amount, on in parts
         if amount
@@ -176,8 +176,8 @@ def add_credit(
         credit.contact.id,
         credit.currency,
         dated_on,
-        check_amount("Total", credit.total),
-        check_amount("RemainingCredit", credit.remaining or _ZERO) if usable else _ZERO,
+        parse_amount("Total", credit.total, credit.currency),
+        parse_amount("RemainingCredit", credit.remaining or _ZERO, credit.currency) if usable else _ZERO,
         updated_at,
     )
     applications = _merge_applications(
@@ -186,7 +186,7 @@ def add_credit(
             credit.id,
             one.invoice.id,
             parse_optional_date("Allocations.Date", one.date) or dated_on,
-            check_amount("Allocations.Amount", one.amount),
+            parse_amount("Allocations.Amount", one.amount, credit.currency),
         )
         for one in credit.allocations or ()
         if one.invoice is not None and not one.deleted and one.amount

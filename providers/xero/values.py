@@ -7,11 +7,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
+from policies.currencies import round_amount
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NO_DATE = date(1970, 1, 1)
 _MS_DATE = re.compile(r"/Date\((-?\d+)(?:([+-])(\d\d)(\d\d))?\)/")
 _MONEY_LIMIT = Decimal(10) ** 14
-_AMOUNT_STEP = Decimal("0.0001")
+_FIRST_YEAR = 1980  # an earlier date that may be missing is what a program writes for none
 
 
 class InvalidField(ValueError):
@@ -53,19 +54,20 @@ def _unreadable_date(name: str) -> str:
 
 
 def parse_optional_date(name: str, text: str | None) -> date | None:
-    """Return a date that may be missing; on voided documents Xero writes 1 January 1970 for none."""
+    """Return a date that may be missing; on voided documents Xero writes 1 January 1970 for none, others 0001-01-01."""
     if not text:
         return None
     on = parse_date(name, text)
-    return None if on == _NO_DATE else on
+    return on if on.year >= _FIRST_YEAR else None
 
 
-def check_amount(name: str, amount: Decimal) -> Decimal:
-    """Return the amount. Raises for one that the mirror cannot store exactly, in ten-thousandths."""
+def parse_amount(name: str, amount: Decimal, currency: str) -> Decimal:
+    """Return the amount, rounded to its currency. Raises for one that is no number, or too large."""
     try:
-        if amount.quantize(_AMOUNT_STEP) == amount and -_MONEY_LIMIT < amount < _MONEY_LIMIT:
-            return amount
+        rounded = round_amount(amount, currency)
+        if -_MONEY_LIMIT < rounded < _MONEY_LIMIT:
+            return amount if rounded == amount else rounded
     except InvalidOperation:
         pass  # not a number, or too long: rejected below like the others
-    message = f"{name} is not an amount with at most four decimals"
+    message = f"{name} is not an amount"
     raise InvalidField(message)

@@ -30,9 +30,9 @@ def invoice(
     scenario: Scenario, amount: str, *, number: str, issued: int, due: int, customer: str = "Harbor Group"
 ) -> str:
     """Add an invoice of some days from today; returns its id. Two may have one number, as in QuickBooks."""
-    books = scenario.company.simulator
-    body = books.add_invoice(customer, amount, number=f"T{amount}", on=days(issued), due_on=days(due))
-    books.renumber(body["Id"], number)
+    ledger = scenario.company.simulator
+    body = ledger.add_invoice(customer, amount, number=f"T{amount}", on=days(issued), due_on=days(due))
+    ledger.renumber(body["Id"], number)
     return str(body["Id"])
 
 

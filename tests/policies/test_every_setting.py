@@ -208,6 +208,11 @@ CHANGES: dict[str, tuple[str, str, Case]] = {
             past_actions=(sent_email(Step.BEFORE_DUE, MONDAY - timedelta(days=4), "i2"),),
         ),
     ),
+    "statement.chase_unsent": (
+        "",
+        "[statement]\nchase_unsent = true",
+        decided(overdue_invoice(8, sent_to_customer=False)),
+    ),
     "segments.new_days": (
         "",
         "[segments]\nnew_days = 201",

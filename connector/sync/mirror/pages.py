@@ -43,7 +43,7 @@ from connector.db.tables import (
     InvoiceRow,
     PaymentRow,
 )
-from connector.sync.mirror import applications, erased, merges, sweep
+from connector.sync.mirror import applications, erased, merges, missing_currencies, sweep
 from connector.sync.mirror.statements import load_statements
 from connector.sync.mirror.upserts import STORAGE, DatedRecord, SqlRow, build_malformed_row, build_rows, upsert_text
 from policies.receivables import InvoiceStatus
@@ -86,6 +86,7 @@ def store_page(session: Session, connection_id: int, page: ChangePage, *, at: da
     stored_at = at or datetime.now(UTC)
     erased.redact_page(session, connection_id, page, at=stored_at)
     session.flush()
+    missing_currencies.fill(session, connection_id, page)
     new_merges = merges.find_merges(session, connection_id, page)
     database = session.connection()
     if page.full_resync:

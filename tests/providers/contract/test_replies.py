@@ -83,7 +83,6 @@ REPLIES = [
     Reply("quickbooks", 400, PermanentError, PermanentError, "5010", fault("5010", "Stale Object Error")),
     Reply("quickbooks", 400, PermanentError, PermanentError, "6140", fault("6140", "Duplicate Document Number Error")),
     Reply("quickbooks", 400, PermanentError, PermanentError, "610", fault("610", "Object Not Found")),
-    Reply("quickbooks", 400, PermanentError, PermanentError, "subscription", fault("6190", "Invalid Company Status")),
     Reply("quickbooks", 200, PermanentError, PermanentError, "2010", fault("2010", "Request has invalid property")),
     Reply("quickbooks", 403, PermanentError, PermanentError, "5020", fault("5020", "Permission Denied")),
     Reply("quickbooks", 404, PermanentError, PermanentError, "404"),
@@ -107,6 +106,15 @@ REPLIES = [
         fault("3100", "ApplicationAuthorizationFailed"),
     ),
     Reply("quickbooks", 401, AuthorizationExpired, AuthorizationExpired, "again", LOWER),
+    *(
+        Reply("quickbooks", status, AuthorizationExpired, AuthorizationExpired, "renew it in QuickBooks", body)
+        for status in (200, 400, 403, 500)
+        for body in (
+            fault("6190", "Invalid Company Status"),
+            fault("007001", "Subscription for company has lapsed or Invalid destination URL is used."),
+            fault("", "Subscription period has ended or canceled or there was a billing problem"),
+        )
+    ),
     Reply(
         "quickbooks", 401, AuthorizationExpired, AuthorizationExpired, "again", fault("120", "Authorization Failure")
     ),

@@ -1,0 +1,215 @@
+"""Values as ledgers really send them: float noise, no currency, dates of year 1, an ended subscription."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from msgspec import Raw
+from sqlmodel import select
+
+from connector.db.engine import reading
+from connector.db.tables import InvoiceDecisionRow, InvoiceRow, MalformedRow
+from policies.decisions import HoldCode
+from policies.receivables import InvoiceStatus
+from providers.ledger import ChangePage, InvoiceRecord, MalformedRecord
+from providers.quickbooks import ledger, mapping
+from providers.quickbooks.schemas import Invoice
+from providers.xero.mapping import read_page
+from providers.xero.schemas import Stream
+from tests.connector.scenario import NOON, Scenario, ScenarioFactory, days
+
+QUICKBOOKS = {
+    "Id": "1", "SyncToken": "0", "MetaData": {"LastUpdatedTime": "2026-06-01T10:00:00-07:00"}, "TxnDate": "2026-05-01",
+    "DueDate": "2026-05-31", "CustomerRef": {"value": "1"}, "TotalAmt": "@", "Balance": "@",
+}  # fmt: skip
+XERO = {
+    "InvoiceID": "i1", "Type": "ACCREC", "Status": "AUTHORISED", "Contact": {"ContactID": "c1"}, "Total": "@",
+    "AmountDue": "@", "UpdatedDateUTC": "/Date(1780000000000+0000)/", "DateString": "2026-05-01T00:00:00",
+    "DueDateString": "2026-05-31T00:00:00", "CurrencyCode": "GBP",
+}  # fmt: skip
+
+
+def json_of(fields: dict[str, Any], amount: str) -> bytes:
+    return json.dumps(fields).replace('"@"', amount).encode()
+
+
+def read_quickbooks(amount: str = "100", home: str = "GBP", **fields: Any) -> InvoiceRecord | MalformedRecord:
+    raw = Raw(json_of({key: value for key, value in (QUICKBOOKS | fields).items() if value is not None}, amount))
+    [found] = mapping.decode_records([raw], Invoice, home)
+    assert isinstance(found, Invoice | MalformedRecord)
+    return (
+        found
+        if isinstance(found, MalformedRecord)
+        else mapping.map_invoice(found, mapping.MappingContext(home, {}, {}))
+    )
+
+
+def read_xero(amount: str = "100", **fields: Any) -> InvoiceRecord | MalformedRecord:
+    page = ChangePage(cursor="")
+    invoice = json_of({key: value for key, value in (XERO | fields).items() if value is not None}, amount)
+    read_page(Stream.INVOICES, b'{"Invoices": [' + invoice + b"]}", page)
+    [found] = [*page.invoices, *page.malformed]
+    return found
+
+
+READERS = pytest.mark.parametrize("read", [read_quickbooks, read_xero])
+DUE_KEYS = {read_quickbooks: "DueDate", read_xero: "DueDateString"}
+CURRENCIES = {
+    read_quickbooks: lambda code: {"CurrencyRef": {"value": code}},
+    read_xero: lambda code: {"CurrencyCode": code},
+}
+
+
+@READERS
+@pytest.mark.parametrize(
+    ("written", "currency", "exact"),
+    [
+        ("111.10000000000001", "GBP", "111.10"),
+        ("0.30000000000000004", "GBP", "0.30"),
+        ("1.11e2", "GBP", "111"),
+        ('"111.10"', "GBP", "111.10"),
+        ("1000.4", "JPY", "1000"),
+        ("1000.5", "JPY", "1001"),
+        ("1.2345", "KWD", "1.235"),
+        ("99.999", "XQX", "100.00"),
+        ("2.22045e-16", "GBP", "0"),
+    ],
+)
+def test_an_amount_is_rounded_to_its_currency_and_never_malformed(
+    read: Any, written: str, currency: str, exact: str
+) -> None:
+    found = read(written, **CURRENCIES[read](currency))
+    assert isinstance(found, InvoiceRecord)
+    assert (found.total, found.due, found.currency) == (Decimal(exact), Decimal(exact), currency)
+
+
+@READERS
+@pytest.mark.parametrize("written", ['"NaN"', '"Infinity"', '"ten"', "1e40", "null"])
+def test_what_is_no_amount_is_malformed(read: Any, written: str) -> None:
+    assert isinstance(read(written), MalformedRecord)
+
+
+def test_a_balance_of_noise_is_paid() -> None:
+    found = read_quickbooks("2.22045e-16")
+    assert isinstance(found, InvoiceRecord)
+    assert found.status == InvoiceStatus.PAID
+
+
+@READERS
+@pytest.mark.parametrize("written", ["0001-01-01", "1899-12-30", "1970-01-01"])
+def test_a_due_date_of_year_1_is_none(read: Any, written: str) -> None:
+    text = written if read is read_quickbooks else f"{written}T00:00:00"
+    found = read(**{DUE_KEYS[read]: text})
+    assert isinstance(found, InvoiceRecord)
+    assert found.due_on is None
+
+
+@READERS
+def test_a_due_date_before_the_invoice_date_stays_as_it_is(read: Any) -> None:
+    found = read(**{DUE_KEYS[read]: "2026-04-01" if read is read_quickbooks else "2026-04-01T00:00:00"})
+    assert isinstance(found, InvoiceRecord)
+    assert found.due_on == date(2026, 4, 1)
+
+
+@READERS
+def test_an_invoice_without_a_customer_is_set_aside_and_named(read: Any) -> None:
+    found = read(**({"CustomerRef": None} if read is read_quickbooks else {"Contact": None}))
+    assert isinstance(found, MalformedRecord)
+    assert found.external_id in {"1", "i1"}
+
+
+@pytest.fixture
+def quickbooks(scenario_at: ScenarioFactory) -> Iterator[Scenario]:
+    """A company on QuickBooks with one customer, whose invoice is six days overdue."""
+    with scenario_at(NOON, "quickbooks") as scenario:
+        scenario.company.customer("Harbor Group", "ap@harbor.example")
+        scenario.number = scenario.company.invoice("Harbor Group", "300.00", due_on=days(-6))
+        yield scenario
+
+
+def sent(scenario: Scenario) -> list[Any]:
+    own = scenario.app.settings.mail_from
+    return [email for email in scenario.sandbox.sendgrid.emails() if own not in email.to]
+
+
+def strip_currency(scenario: Scenario) -> None:
+    books = scenario.sandbox.quickbooks.ledger(scenario.company.external_id)
+    for entry in [*books.all("Invoice")]:
+        books.change(entry, {key: value for key, value in entry.body.items() if key != "CurrencyRef"})
+
+
+def strip_home_currency(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = ledger._build_company_details
+    monkeypatch.setattr(
+        ledger,
+        "_build_company_details",
+        lambda info, preferences: build(info, type(preferences)()),
+    )
+
+
+def test_an_invoice_without_a_currency_is_in_the_companys(quickbooks: Scenario) -> None:
+    strip_currency(quickbooks)
+    quickbooks.go_live().run()
+    [email] = sent(quickbooks)
+    assert "£300.00" in email.text
+
+
+def test_where_quickbooks_names_no_home_currency_that_of_the_country_is_used(
+    quickbooks: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strip_currency(quickbooks)
+    strip_home_currency(quickbooks, monkeypatch)
+    quickbooks.go_live().run()
+    [email] = sent(quickbooks)
+    assert "£300.00" in email.text
+
+
+def test_where_nobody_knows_the_currency_nothing_is_sent_and_the_record_is_named(
+    quickbooks: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("providers.quickbooks.ledger.currency_of", lambda _country: "")
+    strip_currency(quickbooks)
+    strip_home_currency(quickbooks, monkeypatch)
+    quickbooks.go_live().run()
+    assert not sent(quickbooks)
+    with reading(quickbooks.app.engine) as session:
+        assert not session.scalars(select(InvoiceRow)).all()
+        [record] = session.scalars(select(MalformedRow))
+        assert "no currency" in record.reason
+
+
+@pytest.mark.parametrize(("setting", "emails"), [("false", 0), ("true", 1)])
+def test_invoices_sent_from_elsewhere_are_chased_where_the_policy_says_so(
+    scenario: Scenario, setting: str, emails: int
+) -> None:
+    company = scenario.company
+    company.customer("Harbor Group", "ap@harbor.example")
+    if company.provider == "xero":
+        dates = {"on": days(-36).isoformat(), "due_on": days(-6).isoformat()}
+        company.simulator.add_invoice("Harbor Group", "300.00", sent=False, **dates, **company.company_filter)
+    else:
+        made = company.simulator.add_invoice("Harbor Group", "300.00", on=days(-36), due_on=days(-6), sent=False)
+        company.simulator.edit(made["Id"], EmailStatus="NeedToSend")
+    scenario.go_live()
+    scenario.set_policy(f"[statement]\nchase_unsent = {setting}\n")
+    scenario.run()
+    assert len(sent(scenario)) == emails
+    with reading(scenario.app.engine) as session:
+        codes = [row.code for row in session.scalars(select(InvoiceDecisionRow))]
+    assert (HoldCode.NEVER_SENT in codes) is (emails == 0)
+
+
+def test_names_with_control_characters_are_clean_in_an_email(quickbooks: Scenario) -> None:
+    quickbooks.company.simulator.edit_customer(
+        "Harbor Group", GivenName="Ann\r\nBcc: x@evil.example\x07", FamilyName="Lee"
+    )
+    quickbooks.go_live().run()
+    [email] = sent(quickbooks)
+    assert email.bcc == ()
+    assert "\x07" not in email.text + email.subject
+    assert email.at <= datetime(2026, 6, 10, 12, tzinfo=UTC)
