@@ -108,7 +108,7 @@ REPLIES = [
     Reply("quickbooks", 401, AuthorizationExpired, AuthorizationExpired, "again", LOWER),
     *(
         Reply("quickbooks", status, AuthorizationExpired, AuthorizationExpired, "renew it in QuickBooks", body)
-        for status in (200, 400, 403, 500)
+        for status in (200, 400, 403)
         for body in (
             fault("6190", "Invalid Company Status"),
             fault("007001", "Subscription for company has lapsed or Invalid destination URL is used."),
