@@ -124,3 +124,8 @@ def test_an_app_limit_reached_by_one_company_applies_to_the_others_of_the_same_l
     vendor.budget(1).before(CallKind.READ)
     vendor.now += ONE_HOUR
     vendor.budget(3).before(CallKind.WRITE)
+
+
+def test_a_sync_may_read_its_own_share_and_half_of_what_no_sync_needs(vendor: Vendor) -> None:
+    """1,000 calls are left and 24 syncs to come: 50 are for writes, 8 for each sync, 758 are spare."""
+    assert vendor.read_until_refused(vendor.budget(), 5000) == 6 + 758 // 2
