@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -18,6 +20,7 @@ from connector.connections import account_owners
 from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection
+from connector.delivery.after_restore import must_withhold
 from connector.outbox import approvals
 from connector.restore.backup import restore_backup, write_backup
 from connector.vocabulary import ConnectionMode, LogKind, RunOutcome
@@ -122,6 +125,22 @@ def test_without_a_searchable_email_log_notes_prove_emails_and_the_others_need_a
     emails = [path.read_text() for path in folder.iterdir() if "owner-email" not in path.name]
     assert len([text for text in emails if "accounts@dent.example" in text]) == 1
     assert [text for text in emails if "accounts@cole.example" in text] == []  # the note in the ledger proves it
+
+
+class _LookedUpError(Exception):
+    """The entry was looked up, to search for it outside."""
+
+
+@pytest.mark.parametrize(("seconds", "searched"), [(0, True), (1, False)])
+def test_earlier_sends_are_searched_for_until_45_days_after_a_restore(seconds: int, *, searched: bool) -> None:
+    def look_up() -> None:
+        raise _LookedUpError
+
+    now = datetime(2026, 6, 10, 12, 0, tzinfo=UTC)
+    gap = SimpleNamespace(to_at=now - timedelta(days=45, seconds=seconds))
+    ctx: Any = SimpleNamespace(restore_gap=gap, now=lambda: now, reading=look_up)
+    with pytest.raises(_LookedUpError) if searched else nullcontext():
+        assert must_withhold(ctx, 1, "email") is False
 
 
 @pytest.mark.parametrize("scenario", ["xero"], indirect=True)

@@ -69,6 +69,21 @@ def test_a_note_that_never_arrived_is_added_once_it_no_longer_can(late_customer:
     assert late_customer.outbox("sending", "unconfirmed") == []
 
 
+def test_a_note_that_never_arrives_is_tried_five_times_and_then_left_to_a_person(late_customer: Scenario) -> None:
+    lost = cut(late_customer, "drop_before", NOTE_PATH, times=0)
+    late_customer.run()
+    for _retry in range(3):
+        later(late_customer, 61)
+    assert [(each.kind, each.attempts) for each in late_customer.outbox("sending")] == [(OutboxKind.NOTE, 4)]
+    later(late_customer, 61)
+    assert [(each.kind, each.attempts) for each in late_customer.outbox("sending")] == [(OutboxKind.NOTE, 5)]
+    for _more in range(2):
+        later(late_customer, 61)
+    [entry] = late_customer.outbox("unconfirmed")
+    assert (entry.kind, entry.attempts, lost.fired) == (OutboxKind.NOTE, 5, 5)
+    assert entry.response == "After 5 calls its outcome is still unknown."
+
+
 def test_a_note_that_the_ledger_lists_late_is_not_added_twice(late_customer: Scenario) -> None:
     set_index_lag(late_customer, timedelta(minutes=3))
     cut(late_customer, "drop_after", NOTE_PATH)
