@@ -40,7 +40,9 @@ BANNED = {
     r"\b(mail|mails|mailed|mailing)\b(?! (server|merge|system|exchanger))": "email",
     r"\b(emails?|fees?|notes?|nothing|reminders?|entr(y|ies)|what|that|it|they|effects?)"
     r" (leaves?|left|has left|have left|may leave)\b"
-    r"(?! (out|over|open|blank|empty|alone|behind|unchanged|as |it |the |a |no |of|to |in |on |by |unpaid))": "send, sent",
+    r"(?! (out|over|open|blank|empty|alone|behind|unchanged|unpaid|as |it |the |a |no |of|to |in |on |by ))": (
+        "send, sent"
+    ),
     r"\bown page\b": "customer portal",
     r"\bthe hour\b(?! (of|before|after|it))|\bone hour of\b|\bhour's\b": "sync",
     r"\btimetables?\b": "schedule",
