@@ -19,7 +19,6 @@ from connector.geo import today_in
 from policies.decisions import HoldCode
 from policies.exception_checks import ExceptionCode
 from policies.formatting import format_amount, format_date, format_days
-from policies.invoice_names import at_sentence_start, invoice_name
 from policies.invoice_names import at_sentence_start
 
 _COMPANY_WIDE = frozenset({HoldCode.STALE_DATA, HoldCode.LEDGER_REMINDERS})  # one exception, not one for each invoice
