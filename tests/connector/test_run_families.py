@@ -41,7 +41,7 @@ def add_sub(scenario: Scenario, name: str, parent_id: str, *, billed: bool = Tru
 
 def codes(scenario: Scenario) -> dict[str, str]:
     """Return the decision about each invoice by its number."""
-    query = select(InvoiceRow.number, InvoiceDecisionRow.code).join(
+    query = select(col(InvoiceRow.number), col(InvoiceDecisionRow.code)).join(
         InvoiceDecisionRow, col(InvoiceDecisionRow.invoice_id) == col(InvoiceRow.external_id)
     )
     with reading(scenario.app.engine) as session:
@@ -55,22 +55,22 @@ def customer_texts(scenario: Scenario) -> list[str]:
 
 def reasons(scenario: Scenario) -> list[str]:
     with reading(scenario.app.engine) as session:
-        return list(session.scalars(select(InvoiceDecisionRow.reason)))
+        return list(session.scalars(select(col(InvoiceDecisionRow.reason))))
 
 
 def apply_tasks(scenario: Scenario) -> list[str]:
     with reading(scenario.app.engine) as session:
-        return list(session.scalars(select(Task.reason).where(col(Task.code) == "apply_credit")))
+        return list(session.scalars(select(col(Task.reason)).where(col(Task.code) == "apply_credit")))
 
 
 def found_exceptions(scenario: Scenario) -> list[str]:
     with reading(scenario.app.engine) as session:
-        return sorted(session.scalars(select(ExceptionRow.code)))
+        return sorted(session.scalars(select(col(ExceptionRow.code))))
 
 
 def set_for(scenario: Scenario, name: str, changes: SettingChanges) -> None:
     with reading(scenario.app.engine) as session:
-        customer_id = session.scalars(select(CustomerRow.external_id).where(col(CustomerRow.name) == name)).one()
+        customer_id = session.scalars(select(col(CustomerRow.external_id)).where(col(CustomerRow.name) == name)).one()
     update_settings(scenario.app, scenario.connection, customer_id, changes, by="Ann")
 
 

@@ -18,7 +18,7 @@ from tests.connector.scenario import Scenario, ScenarioFactory
 
 def long_holds(scenario: Scenario) -> list[str]:
     with reading(scenario.app.engine) as session:
-        query = select(ExceptionRow.reason).where(col(ExceptionRow.code) == ExceptionCode.LONG_HOLD)
+        query = select(col(ExceptionRow.reason)).where(col(ExceptionRow.code) == ExceptionCode.LONG_HOLD)
         return sorted(session.scalars(query))
 
 
