@@ -127,9 +127,17 @@ def as_of(invoice: Invoice, on: date) -> Invoice:
 
 def _past_actions(action: Action, now: datetime, on: date) -> Iterator[PastAction]:
     if isinstance(action, SendReminder | NotifyOwner):
-        is_contact = isinstance(action, SendReminder)
+        announces_fee_on = action.announces_fee_on if isinstance(action, SendReminder) else ()
         for invoice_id, step in action.completed:
-            yield PastAction(step, invoice_id, now, on, email_key=on.isoformat(), is_contact=is_contact)
+            yield PastAction(
+                step,
+                invoice_id,
+                now,
+                on,
+                email_key=on.isoformat(),
+                is_contact=isinstance(action, SendReminder),
+                announced_fee=invoice_id in announces_fee_on,
+            )
     elif isinstance(action, ChargeLateFee):
         key = action.period
         yield PastAction(Step.LATE_FEE, action.invoice_id, now, on, is_contact=False, recurrence_key=key)

@@ -60,7 +60,8 @@ class SendReminder:
     one first; ``listed`` the ids of all invoices it shows, overdue and due soon. ``send_after`` is set where the email
     has to wait for the send window in the customer's time zone. ``suspension_on`` is the date a final notice names.
     ``recurrence_keys`` holds, by invoice id, what tells a step from the same one before it: the date of the promise
-    that was broken, or the one from which the step counts since the due date was moved.
+    that was broken, or the one from which the step counts since the due date was moved. ``announces_fee_on`` are the
+    ids of the invoices on which a late fee can come: the email warns of it.
     """
 
     customer_id: str
@@ -72,6 +73,7 @@ class SendReminder:
     send_after: datetime | None = None
     suspension_on: date | None = None
     recurrence_keys: tuple[tuple[str, str], ...] = ()
+    announces_fee_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,10 @@ class PastActions:
     """Past actions by invoice and step, and the dates on which the customer was contacted.
 
     ``lapsed`` holds the steps about a due date that is no longer in force: they can be taken again. ``warned_on`` is
-    the date of the first email after the due date, by invoice; ``manual_on`` holds the email steps that were handed
-    over as a task. ``refused_on`` is the date of the last email that reached nobody, by invoice. ``acknowledged`` is
-    the money last thanked for, by invoice; ``returned_payments`` holds what was done about payments that came back, by
-    invoice and recurrence key.
+    the date of the first email after the due date that announced a late fee, by invoice; ``manual_on`` holds the email
+    steps that were handed over as a task. ``refused_on`` is the date of the last email that reached nobody, by invoice.
+    ``acknowledged`` is the money last thanked for, by invoice; ``returned_payments`` holds what was done about payments
+    that came back, by invoice and recurrence key.
     """
 
     by_invoice: dict[str, dict[Step, date]] = field(default_factory=dict)
@@ -102,7 +102,8 @@ class PastActions:
         elif step is Step.THANK_YOU:
             self.thanked_on = max(on, self.thanked_on or on)
         elif action.is_contact and not action.unconfirmed and step in DUNNING_LEVELS:
-            self.warned_on[invoice_id] = min(on, self.warned_on.get(invoice_id, on))
+            if action.announced_fee:
+                self.warned_on[invoice_id] = min(on, self.warned_on.get(invoice_id, on))
         elif not action.is_contact and step in EMAIL_STEPS:
             self.manual_on.setdefault(invoice_id, {})[step] = on
 

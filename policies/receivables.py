@@ -309,7 +309,8 @@ class PastAction:
     customer can be emailed, its step is due again.
     ``recurrence_key`` tells actions of one step apart where it can recur: a fee's period, the date of a promise.
     ``fee_amount`` is the amount of a late fee, where it is known, ``fee_invoice_id`` its own invoice. ``acknowledged``
-    is the money that an email thanked for, in full or in part.
+    is the money that an email thanked for, in full or in part. ``announced_fee`` is false for an email that did not
+    warn of a late fee on the invoice.
     """
 
     step: Step
@@ -326,6 +327,7 @@ class PastAction:
     fee_outcome: FeeOutcome | None = None
     acknowledged: Decimal | None = None
     fee_invoice_id: str = ""
+    announced_fee: bool = True
 
 
 @dataclass(frozen=True, slots=True)

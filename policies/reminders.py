@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from policies.calendar import SendSlot, find_time_zone
 from policies.decisions import HoldCode, SendReminder
+from policies.fee_outlook import find_expected_fee
 from policies.formatting import STEP_NAMES, format_date, step_title
 from policies.invoice_assessment import InvoiceAssessment
 from policies.past_actions import PastActions
 from policies.payable_dates import common_business_day
 from policies.receivables import InvoiceStatus, Step
 from policies.recipients import has_recipient
-from policies.schedule import suspension_date
+from policies.schedule import DUNNING_LEVELS, suspension_date
 from policies.settlement import describe_payment
 
 
@@ -52,7 +53,20 @@ def choose_reminder(
         f"One email a day: today's is about {lead.invoice.currency}; the next can be sent on {format_date(until_on)}."
     )
     reminder = _build_reminder(lead, covered, assessments, send_slot, sends_on)
-    return replace(reminder, recurrence_keys=_recurrence_keys(covered, past_actions)), Postponement(text, until_on)
+    reminder = replace(
+        reminder,
+        recurrence_keys=_recurrence_keys(covered, past_actions),
+        announces_fee_on=tuple(each.invoice.id for each in covered if _announces_fee(each, past_actions)),
+    )
+    return reminder, Postponement(text, until_on)
+
+
+def _announces_fee(assessment: InvoiceAssessment, past_actions: PastActions) -> bool:
+    """Return whether an email about an invoice warns of a late fee: only where one can come."""
+    if assessment.email_step not in DUNNING_LEVELS or not assessment.context.policy.late_fees.enabled:
+        return False
+    context, invoice = assessment.context, assessment.invoice
+    return find_expected_fee(context, invoice, assessment.schedule, past_actions) is not None
 
 
 def _recurrence_keys(covered: list[InvoiceAssessment], past_actions: PastActions) -> tuple[tuple[str, str], ...]:

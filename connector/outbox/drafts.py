@@ -128,6 +128,7 @@ def _reminder_draft(
             bcc=recipients.bcc,
             completed=action.completed,
             listed=action.listed,
+            announces_fee_on=action.announces_fee_on,
             due={invoice_id: due[invoice_id] for invoice_id in action.listed if invoice_id in due},
             suspension_on=action.suspension_on,
             recurrence_keys=recurrence_keys,

@@ -173,6 +173,7 @@ def completed_steps(entry: OutboxEntry, *, at: datetime, on: date) -> Iterator[C
     )
     recurrence_keys = payload.recurrence_keys if isinstance(payload, EmailPayload) else {}
     completed = [(invoice_id, step, recurrence_keys.get(invoice_id, "")) for invoice_id, step in payload.completed]
+    announced = payload.announces_fee_on if isinstance(payload, EmailPayload) else ()
     items = payload.items if isinstance(payload, OwnerEmailPayload) else ()
     customers = {invoice_id: item.customer for item in items for invoice_id in invoice_ids(item.completed)}
     for invoice_id, step, recurrence_key in [(each, Step.LATE_FEE, key) for each, key in periods] or completed:
@@ -186,6 +187,7 @@ def completed_steps(entry: OutboxEntry, *, at: datetime, on: date) -> Iterator[C
             completed_at=at,
             completed_on=on,
             acknowledged_e4=to_e4(paid[invoice_id]) if invoice_id in paid else None,
+            announced_fee=invoice_id in announced,
         )
 
 

@@ -223,7 +223,14 @@ class Simulation:
             self.completed.append(entry)
             self.past_actions.append(
                 PastAction(
-                    step, invoice_id, now, today, now.isoformat(), is_contact=is_contact, recurrence_key=recurrence_key
+                    step,
+                    invoice_id,
+                    now,
+                    today,
+                    now.isoformat(),
+                    is_contact=is_contact,
+                    recurrence_key=recurrence_key,
+                    announced_fee=isinstance(action, SendReminder) and invoice_id in action.announces_fee_on,
                 )
             )
 

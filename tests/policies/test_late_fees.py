@@ -28,6 +28,7 @@ from tests.policies.builders import (
     hourly,
     invoice,
     overdue_invoice,
+    reminder_in,
     sent_email,
     statement,
 )
@@ -157,6 +158,7 @@ REFUSALS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[PastAction, ...]
         "17 Nov",
     ),
     ("unconfirmed warning", {}, {"fees_agreed_on": MONDAY}, (replace(WARNED[0], unconfirmed=True),), "warned of it"),
+    ("no fee announced", {}, {"fees_agreed_on": MONDAY}, (replace(WARNED[0], announced_fee=False),), "warned of it"),
     ("warned by call", {}, {"fees_agreed_on": MONDAY}, (replace(WARNED[0], is_contact=False),), "warned of it"),
     ("before only", {}, {"fees_agreed_on": MONDAY}, (sent_email(Step.BEFORE_DUE, MONDAY - timedelta(days=30)),), ""),
 ]
@@ -397,3 +399,26 @@ def test_splitting_a_payment_does_not_change_the_average_balance() -> None:
 )
 def test_adding_months_ends_on_the_last_day_of_a_shorter_month(on: date, months: int, expected: date) -> None:
     assert add_months(on, months) == expected
+
+
+def test_fees_that_are_switched_on_later_wait_for_an_email_that_announces_them() -> None:
+    """The first reminder said nothing of a fee; the second notice does, and the fee follows a week after it."""
+    simulation = Simulation([invoice(0)]).run_all(daily(MONDAY, 12))
+    assert Step.PAST_DUE in {step for _, step, _, _ in simulation.completed}
+    simulation.policy = PERCENT
+    simulation.run_all(daily(MONDAY + timedelta(days=12), 30))
+    dates = {step: on for on, step, _, _ in simulation.completed}
+    assert dates[Step.LATE_FEE] == max(dates[Step.SECOND_NOTICE] + timedelta(days=7), MONDAY + timedelta(days=21))
+
+
+def test_an_email_says_on_which_invoices_it_announces_a_fee() -> None:
+    """A flat fee of 5 can come on 900, not on 60: the email about both warns of the one only."""
+    rules = fee_policy('kind = "flat"', "amounts = { EUR = 5 }")
+    small, large = overdue_invoice(7, total="60"), overdue_invoice(7, id="i2", number="INV-2", total="900")
+    reminder = reminder_in(decide_at(statement(small, large), policy=rules))
+    assert reminder is not None
+    assert [invoice_id for invoice_id, _ in reminder.completed] == ["i1", "i2"]
+    assert reminder.announces_fee_on == ("i2",)
+    off = reminder_in(decide_at(statement(small, large)))
+    assert off is not None
+    assert off.announces_fee_on == ()

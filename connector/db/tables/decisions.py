@@ -116,6 +116,7 @@ class CompletedStep(SQLModel, table=True):
     completed_at: datetime = instant_column(nullable=False)
     completed_on: date
     acknowledged_e4: int | None = money_column(None)  # the money that the email thanked for
+    announced_fee: bool = False  # the email warned of a late fee on the invoice
     __table_args__ = (
         ForeignKeyConstraint(["connection_id", "outbox_id"], ["outbox.connection_id", "outbox.id"]),
         ForeignKeyConstraint(["connection_id", "task_id"], ["task.connection_id", "task.id"]),

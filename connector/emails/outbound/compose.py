@@ -29,7 +29,7 @@ from connector.emails.outbound.facts_builder import PlannedEmail, build_facts, b
 from connector.emails.outbound.ledger_documents import Documents
 from connector.emails.outbound.statement_pdf import draw_statement
 from connector.geo import HolidayCalendar, today_in
-from connector.outbox.payloads import EmailPayload, payload_as
+from connector.outbox.payloads import EmailPayload, invoice_ids, payload_as
 from connector.settings import is_publicly_reachable
 from connector.sync.mirror.pages import load_statements
 from connector.vocabulary import OutboxKind, OutboxState
@@ -152,6 +152,7 @@ def _build_planned(entry: OutboxEntry, statement: Statement) -> PlannedEmail:
         listed=[invoice for invoice in statement.invoices if invoice.id in listed],
         attempt=entry.attempts + 1,
         suspension_on=payload.suspension_on,
+        completed=[invoice for invoice in statement.invoices if invoice.id in invoice_ids(payload.completed)],
     )
 
 

@@ -19,7 +19,10 @@ from policies.unapplied_credit import allocate_credit
 
 @dataclass(frozen=True, slots=True)
 class PlannedEmail:
-    """An email as it was planned: which step, to whom, about which invoices, and which invoices it lists."""
+    """An email as it was planned: which step, to whom, about which invoices, and which invoices it lists.
+
+    ``completed`` are the invoices one of whose steps it completes; its text is about those of the leading step.
+    """
 
     key: str
     step: Step
@@ -28,6 +31,7 @@ class PlannedEmail:
     listed: Sequence[Invoice]
     attempt: int = 1
     suspension_on: date | None = None
+    completed: Sequence[Invoice] = ()
     cc: Sequence[str] = ()
     bcc: Sequence[str] = ()
 
@@ -77,7 +81,7 @@ def build_facts(
         about=[invoice.id for invoice in about],
         credit=sum(covered.values(), Decimal(0)),
         payment_instructions=policy.payment_instructions.for_currency(statement.currency),
-        fee=fee_warning(policy, statement, about, planned.step, today),
+        fee=fee_warning(policy, statement, planned.completed or about, planned.step, today),
         discount=next((invoice.discount for invoice in about if invoice.discount), None),
         suspension_on=planned.suspension_on,
         thanked_on=_last_thanked_on(statement, about),

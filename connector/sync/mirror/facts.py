@@ -301,6 +301,7 @@ def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction
         fee_outcome=fee.outcome if fee else None,
         fee_invoice_id=fee.invoice_id if fee else "",
         acknowledged=None if row.acknowledged_e4 is None else from_e4(row.acknowledged_e4),
+        announced_fee=row.announced_fee,
     )
 
 

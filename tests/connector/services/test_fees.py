@@ -176,6 +176,25 @@ def test_a_fee_of_a_company_switched_to_approval_during_its_set_up_awaits_approv
     assert len(late_customer.company.fees()) == 1
 
 
+def test_no_fee_follows_an_email_that_announced_none(late_customer: Any) -> None:
+    """The first reminder is sent while fees are off; they are switched on: the next email announces the fee first."""
+    run_for_days(late_customer, 5)
+    assert len(late_customer.customer_emails()) == 1
+    late_customer.set_policy(AUTOMATIC)
+    announced_on = None
+    for _day in range(30):
+        run_for_days(late_customer, 1)
+        if announced_on is None and any(
+            "late fee of 1%" in each.text for each in late_customer.sandbox.sendgrid.emails()
+        ):
+            announced_on = late_customer.today - timedelta(days=1)
+        if list_fees(late_customer):
+            break
+        assert announced_on is None or late_customer.today <= announced_on + timedelta(days=7)
+    assert announced_on is not None
+    assert late_customer.today - timedelta(days=1) == announced_on + timedelta(days=7)
+
+
 def test_interest_is_charged_on_the_balance_at_the_time_although_most_was_paid_since(scenario: Any) -> None:
     """10,000 is overdue and 9,500 paid on day 28: as a share of the rest, the month's interest would look excessive."""
     scenario.company.customer("Ashdown Ltd")
