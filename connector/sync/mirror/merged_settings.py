@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlmodel import col
 
 from connector.audit import sync_log
 from connector.db.tables import Connection, CustomerRow, CustomerSetting, ErasedCustomer
@@ -81,10 +82,12 @@ def _setting(session: Session, connection_id: int, customer_id: str, at: datetim
 def _log(
     session: Session, connection_id: int, merged: str, survivor: str, changed: Mapping[str, Any], at: datetime
 ) -> None:
-    query = select(CustomerRow.external_id, CustomerRow.name).where(
-        CustomerRow.connection_id == connection_id, CustomerRow.external_id.in_([merged, survivor])
+    rows = session.scalars(
+        select(CustomerRow).where(
+            col(CustomerRow.connection_id) == connection_id, col(CustomerRow.external_id).in_([merged, survivor])
+        )
     )
-    names = dict(session.execute(query).all())
+    names = {row.external_id: row.name for row in rows}
     settings = "; ".join(
         f"{in_sentence(label(name, 'customer_setting'))}: {_format_value(value)}" for name, value in changed.items()
     )
