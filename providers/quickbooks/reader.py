@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from policies.receivables import CreditKind
 from providers.ledger import ChangePage, CustomerRecord, DeletedRecord, MalformedRecord
-from providers.quickbooks import mapping
+from providers.quickbooks import applications, mapping
 from providers.quickbooks.client import Client
 from providers.quickbooks.mapping import EarlyPaymentDiscount, MappingContext
 from providers.quickbooks.narrowing import read_by_ids
@@ -79,7 +79,7 @@ class RecordMapper:
             if isinstance(record, Payment):
                 self._payment_dates[record.id] = record.txn_date
                 page.payments.append(mapping.map_payment(record, self._context))
-                page.applications += mapping.map_applications(record)
+                page.applications += applications.map_applications(record)
                 page.replaced_sources.append((CreditKind.PAYMENT, record.id))
                 continue
             _add_unmapped(page, record)
@@ -97,8 +97,8 @@ class RecordMapper:
         page.invoices += [mapping.map_invoice(record, self._context) for record in records]
         for record in records:
             if record.deposit is not None:
-                page.applications += mapping.map_deposit(record)
-                page.replaced_sources.append((CreditKind.PAYMENT, mapping.deposit_id(record)))
+                page.applications += applications.map_deposit(record)
+                page.replaced_sources.append((CreditKind.PAYMENT, applications.deposit_id(record)))
         self._fill_missing_emails(page, records)
 
     def _load_payment_dates(self, records: list[Invoice]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from msgspec import Raw
 
 from providers.ledger import DeletedRecord, InvoiceRecord, MalformedRecord, RecordKind
-from providers.quickbooks import mapping
+from providers.quickbooks import applications, mapping
 from providers.quickbooks.ledger import _company_time_zone
 from providers.quickbooks.mapping import EarlyPaymentDiscount, MappingContext
 from providers.quickbooks.schemas import CreditMemo, Customer, Invoice, Payment, Term
@@ -204,7 +204,7 @@ def test_payment_is_applied_by_line_and_once_per_invoice() -> None:
         {"Amount": 20, "LinkedTxn": [{"TxnId": "12", "TxnType": "CreditMemo"}]},
     ]
     record = one(Payment, PAYMENT, Line=to)
-    assert [(one.invoice_id, one.amount) for one in mapping.map_applications(record)] == [("95", Decimal("89.5"))]
+    assert [(one.invoice_id, one.amount) for one in applications.map_applications(record)] == [("95", Decimal("89.5"))]
     assert mapping.map_payment(record, CONTEXT).unapplied == Decimal("10.5")
 
 
@@ -271,12 +271,14 @@ def test_a_payment_says_how_much_of_it_is_money(
     total: int, lines: list[dict[str, Any]], expected: list[tuple[str, ...]]
 ) -> None:
     record = one(Payment, PAYMENT, TotalAmt=total, UnappliedAmt=0, Line=lines)
-    found = [(each.invoice_id, each.amount, each.credited, each.adjusted) for each in mapping.map_applications(record)]
+    found = [
+        (each.invoice_id, each.amount, each.credited, each.adjusted) for each in applications.map_applications(record)
+    ]
     assert found == [(to, *map(Decimal, amounts)) for to, *amounts in expected]
 
 
 def test_the_deposit_on_an_invoice_is_money_that_came() -> None:
-    [deposit] = mapping.map_deposit(one(Invoice, INVOICE, Deposit=62.07, Balance=300))
+    [deposit] = applications.map_deposit(one(Invoice, INVOICE, Deposit=62.07, Balance=300))
     assert (deposit.invoice_id, deposit.amount, deposit.credited) == ("95", Decimal("62.07"), 0)
-    assert mapping.map_deposit(one(Invoice, INVOICE, Deposit=0)) == []
-    assert mapping.map_deposit(one(Invoice, INVOICE, Deposit=62.07, TotalAmt=0, Balance=0)) == []
+    assert applications.map_deposit(one(Invoice, INVOICE, Deposit=0)) == []
+    assert applications.map_deposit(one(Invoice, INVOICE, Deposit=62.07, TotalAmt=0, Balance=0)) == []
