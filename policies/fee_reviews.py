@@ -73,6 +73,9 @@ def _why_wrong(invoice: Invoice | None, charge: PastAction) -> str:
     number = invoice.number or invoice.id
     if invoice.status in (InvoiceStatus.VOIDED, InvoiceStatus.DELETED):
         return f"invoice {number} was {invoice.status.value}"
+    if invoice.status is InvoiceStatus.OPEN and charge.on <= payable_on(invoice):
+        due_on = format_date(payable_on(invoice))
+        return f"the due date of invoice {number} was moved to {due_on}, after the fee of {format_date(charge.on)}"
     if not invoice.balance_changes or balance_on(invoice, charge.on - timedelta(days=1)) > 0:
         is_credited = invoice.status is InvoiceStatus.PAID and bool(invoice.balance_changes) and invoice.paid <= 0
         return f"invoice {number} was credited or written off in full" if is_credited else ""

@@ -130,7 +130,7 @@ class KnownDates(NamedTuple):
     due_changed_on: date | None = None
 
 
-def build_known_dates(row: SqlRow, contacted_at: datetime | None, zone: ZoneInfo) -> KnownDates:
+def build_known_dates(row: Row[Any, Any, Any, Any], contacted_at: datetime | None, zone: ZoneInfo) -> KnownDates:
     """Return the dates in the company's time zone.
 
     An invoice that was sent after the customer had been contacted about it (``contacted_at``) was only sent again.

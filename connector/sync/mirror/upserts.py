@@ -93,7 +93,7 @@ def upsert_text(table_name: str, dialect_name: str) -> str:
     condition = or_(*(table.c[name].is_distinct_from(new[name]) for name in values if name not in _NOT_COMPARED))
     if "updated_at" in table.c:
         condition = and_(or_(table.c.updated_at.is_(None), new.updated_at >= table.c.updated_at), condition)
-    changes = {name: new[name] for name in values}
+    changes: dict[str, ColumnElement[Any]] = {name: new[name] for name in values}
     if table_name == "invoice":
         changes |= _date_changes(table, new)
     statement = insert.on_conflict_do_update(table.primary_key, set_=changes, where=condition)

@@ -11,9 +11,9 @@ from sqlmodel import col
 
 from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
-from connector.db.tables import InvoiceDecisionRow, InvoiceRow
+from connector.db.tables import InvoiceDecisionRow, InvoiceRow, Task
 from connector.outbox import approvals
-from connector.vocabulary import ConnectionMode, OutboxKind
+from connector.vocabulary import ConnectionMode, OutboxKind, TaskCode
 from tests.connector.scenario import Scenario, days
 
 FEES = """
@@ -162,3 +162,17 @@ def _set_sent(company: Any, number: str, *, sent: bool) -> None:
         company.simulator.edit(number, sent=sent, **company.company_filter)
     else:
         company.simulator.edit(number, EmailStatus="EmailSent" if sent else "NeedToSend")
+
+
+def test_after_a_due_date_is_moved_out_the_fee_for_the_old_one_is_to_be_waived(late_customer: Scenario) -> None:
+    late_customer.set_policy(FEES)
+    late_customer.run_for_days(20)
+    assert len(fee_amounts(late_customer)) == 1
+    late_customer.company.move_due(late_customer.number, days(60))
+    late_customer.run()
+    with reading(late_customer.app.engine) as session:
+        reasons = [task.reason for task in session.scalars(select(Task)) if task.code == TaskCode.PROPOSE_WAIVER]
+    assert len(reasons) == 1
+    assert f"the due date of invoice {late_customer.number} was moved to 9 Aug 2026, after the fee of" in reasons[0]
+    late_customer.run_for_days(20)
+    assert len(fee_amounts(late_customer)) == 1
