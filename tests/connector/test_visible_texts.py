@@ -148,7 +148,7 @@ def page_paths(app: AppContext) -> Iterator[str]:
     for path, ids in product(pages, values):
         names = re.findall(r"\{(\w+)", path)
         if set(names) == set(ids):
-            filled = re.sub(r"\{(\w+)(?::\w+)?\}", lambda found, ids=ids: str(ids[found[1]]), path)
+            filled = re.sub(r":\w+\}", "}", path).format_map(ids)
             seen.add(path)
             yield filled + ("?mode=approve" if path.endswith("/mode") else "")
     assert len(seen) > 30

@@ -49,7 +49,7 @@ def list_fees(scenario: Scenario) -> list[FeeItem]:
 
 
 def set_day(scenario: Scenario, month: int, day: int) -> None:
-    """Let time pass without a sync; after 60 days Xero's grant has expired, and somebody connects again."""
+    """Advance the time without a sync; after 60 days Xero's grant has expired, and somebody connects again."""
     scenario.sandbox.clock.set(datetime(2026, month, day, 11, 0, tzinfo=UTC))
     scenario.connect()
 
