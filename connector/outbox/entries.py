@@ -155,10 +155,10 @@ def mark_sending(session: Session, entry: OutboxEntry, *, at: datetime, on: date
     for step in completed_steps(entry, at=at, on=on):
         step.outbox_id = entry.id
         session.add(step)
+    message = f"a step of {entry.key} has been completed before"  # a failed flush expires the entry
     try:
         session.flush()
     except IntegrityError as error:
-        message = f"a step of {entry.key} has been completed before"
         raise StepAlreadyCompleted(message) from error
 
 
