@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select
@@ -70,6 +71,7 @@ def _stricter(merged: CustomerSetting, survivor: CustomerSetting) -> dict[str, A
         "emails": contact.emails,
         "contact_name": contact.contact_name,
         "tags": ",".join(dict.fromkeys(tags)),
+        "withholding_percent": max((each.withholding_percent for each in sides), key=lambda text: Decimal(text or 0)),
         **{name: getattr(survivor, name) or getattr(merged, name) for name in _KEPT_UNLESS_SET},
     }
 

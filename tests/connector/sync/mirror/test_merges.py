@@ -60,12 +60,21 @@ def test_every_stop_and_hold_of_either_side_holds_for_the_survivor(
     two_records: Scenario, merged: str, survivor: str, strict: str
 ) -> None:
     until = TODAY + timedelta(days=90)
-    set_(two_records, strict, no_reminders=True, no_fees=True, hold_until_on=until, tags="key,quiet")
+    set_(
+        two_records,
+        strict,
+        no_reminders=True,
+        no_fees=True,
+        hold_until_on=until,
+        tags="key,quiet",
+        withholding_percent="10",
+    )
     other = FIRST if strict == SECOND else SECOND
-    set_(two_records, other, hold_until_on=TODAY + timedelta(days=20), tags="east")
+    set_(two_records, other, hold_until_on=TODAY + timedelta(days=20), tags="east", withholding_percent="7.5")
     merge(two_records, merged, survivor)
     settings = settings_of(two_records, survivor)
     assert (settings.no_reminders, settings.no_fees, settings.hold_until_on) == (True, True, until)
+    assert settings.withholding_percent == "10"
     assert set(settings.tags.split(",")) == {"key", "quiet", "east"}
     two_records.run_for_days(40, every=4)
     assert not two_records.customer_emails()
