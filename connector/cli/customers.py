@@ -107,11 +107,7 @@ def set_(
         str | None, typer.Option(metavar="DATE", help="The date late fees were agreed on, or none.")
     ] = None,
     contact: Annotated[
-        str | None,
-        typer.Option(
-            metavar="'NAME <EMAIL>'",
-            help="Who gets the emails instead of the contact in the accounting system, or none.",
-        ),
+        str | None, typer.Option(metavar="'NAME <EMAIL>'", help="Who gets the emails; none uses the ledger's contact.")
     ] = None,
     language: Annotated[
         str | None, typer.Option(help="The language of emails: en, de, fr or es; none uses their country's.")
@@ -129,10 +125,7 @@ def set_(
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a customer's settings.
-
-    Syncs do not overwrite them.
-    """
+    """Change a customer's settings; syncs keep them."""
     from connector.arrangements.customer_settings import find_customer, format_settings, update_settings
     from connector.db.engine import reading
 

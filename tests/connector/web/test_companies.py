@@ -182,7 +182,7 @@ class TestWithSandbox:
         back = self.consent_callback_url(owner.page.text).removeprefix(site.base)
         stranger = site.browser()
         assert stranger.get(back).status_code == 400
-        assert "begun in another browser" in stranger.text
+        assert "started in another browser" in stranger.text
         owner.get(back)
         assert owner.page.status_code == 200
         assert "is connected" in owner.text

@@ -147,7 +147,7 @@ def test_sender_calendar_and_health_pages(site: Site, owner: Any) -> None:
     owner.get("/settings/health")
     assert "OK" not in owner.text
     owner.submit("/settings/health")
-    assert "The sync log holds" in owner.text
+    assert "The sync log is intact" in owner.text
     assert owner.get("/settings").status_code == 200
     bookkeeper = site.sign_in("bookkeeper")
     for path in ("users", "tokens", "webhooks", "backup", "health"):
