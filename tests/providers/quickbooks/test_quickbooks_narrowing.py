@@ -138,7 +138,7 @@ def test_where_everything_is_rejected_it_is_not_about_records(small_company: San
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_server_error_is_told_in_intuits_own_words(small_company: SandboxCompany, status: int) -> None:
+def test_a_server_error_carries_intuits_own_words(small_company: SandboxCompany, status: int) -> None:
     body = '{"Fault":{"Error":[{"code":"10000","Message":"System failure","Detail":"Ledger being rebuilt"}]}}'
     small_company.sandbox.faults.add(Rule("refuse", path="/query", status=status, body=body, times=0))
     with pytest.raises(TransientError, match=f"{status} .*Ledger being rebuilt"):
