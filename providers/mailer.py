@@ -61,6 +61,13 @@ class SendReceipt(NamedTuple):
     message_id: str
 
 
+class Suppression(NamedTuple):
+    """Why an address gets no email; ``refused_at``: when one to it came back, None where its owner wants none."""
+
+    reason: str
+    refused_at: datetime | None = None
+
+
 class Mailer(Protocol):
     """Sends emails. ``name`` is shown in the log; ``can_find_sent`` is whether ``find_sent`` can ever find one."""
 
@@ -81,6 +88,6 @@ class Mailer(Protocol):
         """Find an earlier send of ``key``; None means that none was found, never that none was sent."""
         ...
 
-    def get_suppression_reason(self, address: str) -> str:
-        """Return why this address gets no email (bounced, invalid, unsubscribed …), "" if it does."""
+    def find_suppression(self, address: str) -> Suppression | None:
+        """Return why this address gets no email (bounced, invalid, unsubscribed …); None if it does."""
         ...

@@ -1,4 +1,4 @@
-"""Suppressed addresses, which receive no emails: checked with SendGrid before sending, and learnt from its events.
+"""Suppressed addresses, which receive no emails: learnt from SendGrid's events, and checked before an email or a fee.
 
 The check only saves a futile email: SendGrid accepts an email to a suppressed address with the same 202 as any other.
 If the check fails, the log says so and the email is sent.
@@ -12,12 +12,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlmodel import Session
 
-from connector.db.tables import Connection, KeyValue, OutboxEntry, SuppressedAddress
-from connector.outbox.payloads import EmailPayload, payload_as
+from connector.db.tables import Connection, KeyValue, SuppressedAddress
 from connector.runtime.run_context import RunContext
-from connector.vocabulary import LogKind, OutboxKind
+from connector.vocabulary import LogKind
 from providers.errors import ProviderError
-from providers.mailer import Mailer
+from providers.mailer import Mailer, Suppression
 
 CACHE_LIFETIME = timedelta(days=1)
 _ADDRESS_LENGTH_MAX = 320
@@ -60,32 +59,32 @@ def release(session: Session, address: str, reason: str) -> bool:
     return True
 
 
-def check_recipients(ctx: RunContext, mailer: Mailer, entry_id: int) -> list[str]:
-    """Check the recipients of an email that is about to be sent; return those that are suppressed, now stored as such.
+def check_addresses(ctx: RunContext, mailer: Mailer, addresses: Iterable[str]) -> dict[str, Suppression]:
+    """Ask the mailer about addresses; return those that are suppressed, now stored as such.
 
     An address is checked at most once a day; after a failed check a run checks no more.
     """
     with ctx.reading() as session:
-        entry = session.get(OutboxEntry, entry_id)
-        to = payload_as(EmailPayload, entry).recipients if entry is not None and entry.kind == OutboxKind.EMAIL else ()
-        unchecked = [address for address in to if not _is_fresh(session, address, ctx.now())]
-    reasons = {address: reason for address in unchecked if (reason := _query_mailer(ctx, mailer, address)) is not None}
-    if not reasons:
-        return []
+        unchecked = [address for address in addresses if not _is_fresh(session, address, ctx.now())]
+    answers = {address: _query_mailer(ctx, mailer, address) for address in unchecked}
+    known = {address: answer for address, answer in answers.items() if answer is not None}
+    if not known:
+        return {}
     with ctx.writing() as session:
-        for address, reason in reasons.items():
+        for address, (reason, _refused_at) in known.items():
             checked = KeyValue(connection_id=0, name=_cache_key(address), value=reason, stored_at=ctx.now())
             session.merge(checked)
             if reason and suppress(session, address, reason, ctx.now()):
                 ctx.log(session, LogKind.SUPPRESSED, f"{address} receives no more emails: {reason}.")
-    return [address for address, reason in reasons.items() if reason]
+    return {address: answer for address, answer in known.items() if answer.reason}
 
 
-def _query_mailer(ctx: RunContext, mailer: Mailer, address: str) -> str | None:
+def _query_mailer(ctx: RunContext, mailer: Mailer, address: str) -> Suppression | None:
+    """Return the mailer's answer, with the reason "" for an address that gets email; None without an answer."""
     if ctx.tally[_CHECK_FAILED]:
         return None
     try:
-        return mailer.get_suppression_reason(address)
+        return mailer.find_suppression(address) or Suppression("")
     except ProviderError as error:
         ctx.tally[_CHECK_FAILED] = 1
         text = f"{mailer.name} could not check for suppressed addresses; emails are sent without the check. {error}"

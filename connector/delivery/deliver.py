@@ -9,9 +9,8 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from connector.arrangements import suppressions
 from connector.db.tables import OutboxEntry
-from connector.delivery import after_restore, ledger_writes
+from connector.delivery import address_checks, after_restore, ledger_writes
 from connector.delivery.circuit_breaker import (
     CONSECUTIVE_FAILURES_MAX,
     CircuitOpen,
@@ -187,7 +186,9 @@ def _deliver_entry(ctx: RunContext, entry_id: int, halted: set[str]) -> None:
             return
         if kind in EMAIL_KINDS:
             _deliver_email(ctx, entry_id, kind)
-        else:
+        elif (
+            kind != OutboxKind.LATE_FEE or ctx.mailer is None or address_checks.is_reachable(ctx, ctx.mailer, entry_id)
+        ):
             ledger_writes.write_entry(ctx, entry_id)
     except CircuitOpen:
         halted.add(kind)
@@ -209,7 +210,7 @@ def _deliver_email(ctx: RunContext, entry_id: int, kind: str) -> None:
         if message not in ctx.action_required:
             ctx.action_required.append(message)
         raise CircuitOpen(message)
-    if suppressions.check_recipients(ctx, mailer, entry_id) and not _is_still_sendable(ctx, entry_id):
+    if not address_checks.is_reachable(ctx, mailer, entry_id):
         return
     with ctx.reading() as session:
         source = _email_source(session.get_one(OutboxEntry, entry_id))
@@ -267,16 +268,6 @@ def _send(ctx: RunContext, entry_id: int, kind: str, mailer: Mailer, email: Emai
         defer(ctx, entry_id, kind, error)
     else:
         record_done(ctx, entry_id, receipt.message_id, f"{mailer.name} accepted it for {', '.join(email.recipients)}")
-
-
-def _is_still_sendable(ctx: RunContext, entry_id: int) -> bool:
-    """Decide again about a customer with a suppressed address; returns whether the email is sent all the same."""
-    with ctx.writing() as session:
-        entry = session.get_one(OutboxEntry, entry_id)
-        decide_again(ctx, session, [entry.customer_id])
-    with ctx.reading() as session:
-        remaining = session.get(OutboxEntry, entry_id)
-        return remaining is not None and entries.is_dispatchable(ctx.connection(session), remaining, ctx.now())
 
 
 def _cancel(ctx: RunContext, entry_id: int, reason: str) -> None:

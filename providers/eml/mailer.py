@@ -10,7 +10,7 @@ from typing import Final
 
 from providers.calls import CallKind, CallObserver
 from providers.errors import TransientError
-from providers.mailer import Email, SendReceipt
+from providers.mailer import Email, SendReceipt, Suppression
 from providers.message import build_message
 
 SMTP_OK_STATUS: Final = 250  # reported to the call observer, as for SMTP
@@ -52,9 +52,9 @@ class EmlMailer:
         path = self._path(key)
         return SendReceipt(path.name) if path.exists() else None
 
-    def get_suppression_reason(self, address: str) -> str:
-        """Return "": a folder has no suppression list."""
-        return ""
+    def find_suppression(self, address: str) -> Suppression | None:
+        """Return None: a folder has no suppression list."""
+        return None
 
     def _path(self, key: str) -> Path:
         plain = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in key)[:80].strip("-")

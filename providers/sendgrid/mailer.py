@@ -17,7 +17,7 @@ from msgspec import Struct
 from providers.calls import CallKind, CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, ProviderError
 from providers.http import Service, TransportLimits, ambiguous_reply_error, hosts_of, install_transport, require_json
-from providers.mailer import Email, SendReceipt
+from providers.mailer import Email, SendReceipt, Suppression
 from providers.sendgrid.client import KEY_ARG, build_payload
 
 SEARCH_BEFORE: Final = timedelta(minutes=10)  # clocks differ
@@ -31,6 +31,8 @@ _SUPPRESSION_LISTS: Final = {
     "suppression/spam_reports": "the recipient reported an email as spam",
     "asm/suppressions/global": "the recipient unsubscribed from all emails",
 }
+
+_REFUSAL_LISTS: Final = {"suppression/bounces", "suppression/invalid_emails"}  # of addresses that are no good
 
 T = TypeVar("T")
 
@@ -59,6 +61,7 @@ class _Detail(Struct):
 class _Suppression(Struct):
     reason: str | None = None
     recipient_email: str | None = None
+    created: int = 0
 
 
 class SendGridMailer:
@@ -107,16 +110,18 @@ class SendGridMailer:
                     return SendReceipt(message_id)
         return None
 
-    def get_suppression_reason(self, address: str) -> str:
-        """Return why SendGrid drops email to this address, although it replies 202; "" if it does not."""
+    def find_suppression(self, address: str) -> Suppression | None:
+        """Return why SendGrid drops email to this address, although it replies 202; None if it does not."""
         for path, reason in _SUPPRESSION_LISTS.items():
             response = self._session.get(f"{self._api}/{path}/{quote(address, safe='')}")
             if response.status_code in {requests.codes.forbidden, requests.codes.not_found}:
                 continue  # not listed; or the API key may only send, which is good practice
             entry = self._list_entry(response)
             if entry is not None:
-                return f"{reason} ({entry.reason[:_MESSAGE_LENGTH_MAX]})" if entry.reason else reason
-        return ""
+                text = f"{reason} ({entry.reason[:_MESSAGE_LENGTH_MAX]})" if entry.reason else reason
+                came_back = path in _REFUSAL_LISTS and entry.created
+                return Suppression(text, datetime.fromtimestamp(entry.created, UTC) if came_back else None)
+        return None
 
     def _find_message_ids(self, address: str, since_at: datetime) -> list[str]:
         first, last = since_at - SEARCH_BEFORE, since_at + SEARCH_AFTER

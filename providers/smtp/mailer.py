@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from providers.calls import CallKind, CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, ProviderError, TransientError
-from providers.mailer import Email, SendReceipt
+from providers.mailer import Email, SendReceipt, Suppression
 from providers.message import build_message
 
 READ_TIMEOUT_S: Final = 30
@@ -59,9 +59,9 @@ class SmtpMailer:
         """Return None: SMTP keeps no log."""
         return None
 
-    def get_suppression_reason(self, address: str) -> str:
-        """Return "": SMTP has no lists; bounces arrive as emails to the sender."""
-        return ""
+    def find_suppression(self, address: str) -> Suppression | None:
+        """Return None: SMTP has no lists; bounces arrive as emails to the sender."""
+        return None
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[smtplib.SMTP]:

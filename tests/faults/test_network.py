@@ -256,7 +256,6 @@ CASES = [
     ("an email is sent again after a lost reply", Case("quickbooks", "failed_applied", "email")),
     ("a reply without an id is taken for an acceptance", Case("xero", "html", "email")),
     ("an unconfirmed delivery is planned again", Case("quickbooks", "dropped_applied", "email")),
-    ("a note's key counts the attempts", Case("xero", "dropped_applied", "note")),
     ("a fee's number counts the attempts", Case("quickbooks", "dropped_applied", "fee")),
     ("interrupted calls are never recovered", Case("xero", "dropped", "note", 2)),
     ("after a limit it is never tried again", Case("xero", "limit", "email")),

@@ -132,7 +132,7 @@ def test_a_token_is_valid_until_it_expires_and_a_request_is_recorded_once(app: A
     )
     assert api_tokens.authenticate(app, token[:-1]) is None
     assert idempotency.begin(app, program, "k", "print") is None
-    with pytest.raises(ApiError, match="under way"):
+    with pytest.raises(ApiError, match="still in progress"):
         idempotency.begin(app, program, "k", "print")
     later = AppContext(app.settings, app.engine, app.keyring, lambda: NOON + timedelta(3), {})
     assert api_tokens.authenticate(later, token) is None

@@ -344,8 +344,8 @@ def test_the_passkey_requirement_is_changed_on_the_command_line(
     assert json.loads(duewell("users", "list", "--json")[1])[0]["passkey"] is True
     monkeypatch.setenv("DUEWELL_BASE_URL", "http://192.0.2.7:8710")
     said = duewell("doctor")[1]
-    assert "browsers allow none at http://192.0.2.7:8710" in said
-    assert "Passkeys were made for localhost" in said
+    assert "browsers do not allow them at http://192.0.2.7:8710" in said
+    assert "Passkeys were created for localhost" in said
     assert duewell("users", "passkeys", "off")[0] == 0
     code, said = duewell("users", "passkeys", "on")
     assert (code, "at a host name over https, or at localhost" in said) == (1, True)

@@ -254,15 +254,18 @@ def test_suppressed_addresses_are_read_with_their_reasons(
     sandbox_mailer: SendGridMailer, sandbox: Sandbox, name: str, reason: str
 ) -> None:
     sandbox.sendgrid.suppress("ada@example.com", name)
-    assert reason in sandbox_mailer.get_suppression_reason("ada@example.com")
-    assert sandbox_mailer.get_suppression_reason("bo@example.com") == ""
+    found = sandbox_mailer.find_suppression("ada@example.com")
+    assert found is not None
+    assert reason in found.reason
+    assert (found.refused_at is not None) == (name in {"bounces", "invalid_emails"})
+    assert sandbox_mailer.find_suppression("bo@example.com") is None
 
 
 def test_api_key_limited_to_sending_can_send(sandbox: Sandbox, calls: CallCounter, email: Email) -> None:
     sandbox.sendgrid.keys["SG.small"] = frozenset({"mail"})
     with sandbox.serve() as url:
         small = SendGridMailer(url, "SG.small", calls, limits())
-        assert small.get_suppression_reason("ada@example.com") == ""
+        assert small.find_suppression("ada@example.com") is None
         assert small.send(email).message_id
         with pytest.raises(AuthorizationExpired):
             small.find_sent(email.key, email.to, NOW)
