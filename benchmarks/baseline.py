@@ -23,6 +23,7 @@ Row = tuple[Any, ...]
 Rows = dict[str, list[Row]]
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
+HOME_CURRENCY = "USD"  # of the company, for customers whose record names none
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -109,13 +110,14 @@ def _xero_rows(page: XeroPage) -> Rows:
                 1, one.InvoiceID, one.InvoiceNumber, customer, currency, one.DateString[:10], one.DueDateString[:10],
                 int(one.Total * 10_000), due, status, status == "open" and due > 0, one.SentToContact,
                 _xero_at(paid)[:10] if paid else None, None, None, None, one.Reference, False, "",
-                _encode([(line.Description, line.LineAmount, line.ItemCode) for line in one.LineItems]).decode(), at,
+                _encode([(line.Description, line.LineAmount, line.ItemCode) for line in one.LineItems]).decode(),
+                "", "", "", at, None, None, one.DueDateString[:10], None,
             )
         )  # fmt: skip
         for payment in one.Payments:
             on, amount = _xero_at(payment.Date)[:10], int(payment.Amount * 10_000)
             payments.append((1, payment.PaymentID, customer, currency, on, amount, 0, at))
-            applications.append((1, "payment", payment.PaymentID, one.InvoiceID, on, amount))
+            applications.append((1, "payment", payment.PaymentID, one.InvoiceID, on, amount, 0, 0))
     customers = [
         (
             1,
@@ -130,6 +132,13 @@ def _xero_rows(page: XeroPage) -> Rows:
             None,
             False,
             _xero_at(one.UpdatedDateUTC),
+            "",
+            None,
+            False,
+            None,
+            None,
+            "",
+            None,
         )
         for one in page.Contacts
     ]
@@ -181,6 +190,12 @@ class QbLinked(Struct, gc=False):
     TxnId: str
 
 
+class QbAddress(Struct, gc=False):
+    """An email address."""
+
+    Address: str
+
+
 class QbInvoice(Struct):
     """The fields of an invoice that become columns."""
 
@@ -195,6 +210,7 @@ class QbInvoice(Struct):
     TotalAmt: Decimal
     Balance: Decimal
     EmailStatus: str
+    BillEmail: QbAddress
     Line: list[QbLine]
     LinkedTxn: list[QbLinked]
 
@@ -217,12 +233,6 @@ class QbPayment(Struct):
     TotalAmt: Decimal
     UnappliedAmt: Decimal
     Line: list[QbPaymentLine]
-
-
-class QbAddress(Struct, gc=False):
-    """An email address."""
-
-    Address: str
 
 
 class QbBillingAddress(Struct, gc=False):
@@ -268,7 +278,8 @@ def _qb_rows(records: QbRecords, paid_on: dict[str, str]) -> Rows:
         total, unapplied = int(one.TotalAmt * 10_000), int(one.UnappliedAmt * 10_000)
         payments.append((1, one.Id, customer, currency, one.TxnDate, total, unapplied, at))
         applications += [
-            (1, "payment", one.Id, part.LinkedTxn[0].TxnId, one.TxnDate, int(part.Amount * 10_000)) for part in one.Line
+            (1, "payment", one.Id, part.LinkedTxn[0].TxnId, one.TxnDate, int(part.Amount * 10_000), 0, 0)
+            for part in one.Line
         ]
         paid_on[one.Id] = one.TxnDate
     for invoice in records.Invoice:
@@ -283,13 +294,15 @@ def _qb_rows(records: QbRecords, paid_on: dict[str, str]) -> Rows:
                 1, invoice.Id, invoice.DocNumber, invoice.CustomerRef.value, invoice.CurrencyRef.value, invoice.TxnDate,
                 invoice.DueDate, int(invoice.TotalAmt * 10_000), due, "open" if due > 0 else "paid", due > 0,
                 invoice.EmailStatus != "NeedToSend", None if due > 0 else paid_on[invoice.LinkedTxn[0].TxnId], None,
-                None, None, "", False, invoice.SyncToken, _encode(lines).decode(), _qb_at(invoice.MetaData),
+                None, None, "", False, invoice.SyncToken, _encode(lines).decode(), invoice.BillEmail.Address, "", "",
+                _qb_at(invoice.MetaData), None, None, invoice.DueDate, None,
             )
         )  # fmt: skip
     customers = [
         (
             1, one.Id, one.DisplayName, "", one.PrimaryEmailAddr.Address, one.BillAddr.Country,
-            one.BillAddr.CountrySubDivisionCode, "", one.Active, None, False, _qb_at(one.MetaData),
+            one.BillAddr.CountrySubDivisionCode, "", one.Active, None, False, _qb_at(one.MetaData), "",
+            None, False, None, None, HOME_CURRENCY, None,
         )
         for one in records.Customer
     ]  # fmt: skip
@@ -330,8 +343,7 @@ def load(vendor: str, port: int, file: Path, on_progress: Callable[[int], None])
             database.execute("BEGIN")
             for name, some in rows.items():
                 if some:
-                    more = upserts[name].count("?") - len(some[0])  # columns without a value in these pages
-                    database.executemany(upserts[name], [(*row, *[""] * more) for row in some] if more else some)
+                    database.executemany(upserts[name], some)
             database.execute("COMMIT")
             done += len(rows["invoice"])
             on_progress(done)
