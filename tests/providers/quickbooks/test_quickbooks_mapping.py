@@ -279,6 +279,6 @@ def test_a_payment_says_how_much_of_it_is_money(
 
 def test_the_deposit_on_an_invoice_is_money_that_came() -> None:
     [deposit] = applications.map_deposit(one(Invoice, INVOICE, Deposit=62.07, Balance=300))
-    assert (deposit.invoice_id, deposit.amount, deposit.credited) == ("95", Decimal("62.07"), 0)
+    assert (deposit.invoice_id, deposit.amount, deposit.credited) == ("95", Decimal("62.07"), Decimal(0))
     assert applications.map_deposit(one(Invoice, INVOICE, Deposit=0)) == []
     assert applications.map_deposit(one(Invoice, INVOICE, Deposit=62.07, TotalAmt=0, Balance=0)) == []
