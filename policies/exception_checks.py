@@ -138,7 +138,8 @@ def invalid_email_address(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
     for invoice in ledger.open_invoices:
         if invoice.invalid_emails:
             listed = ", ".join(repr(each[:_SHOWN_LENGTH_MAX]) for each in invoice.invalid_emails[:_SHOWN_MAX])
-            reason = f"{listed} on {_name(invoice)} is not a valid email address; emails go to the others."
+            reached = "emails go to the others" if has_recipient(customer, invoice) else "no email is sent"
+            reason = f"{listed} on {_name(invoice)} is not a valid email address; {reached}."
             yield ExceptionItem(ExceptionCode.INVALID_EMAIL_ADDRESS, invoice.id, reason)
     if not ledger.open_invoices or not customer.invalid_emails:
         return

@@ -28,6 +28,7 @@ _CREDIT_NAMES = {
     CreditKind.OVERPAYMENT: "overpayment",
     CreditKind.PREPAYMENT: "prepayment",
 }
+_MONEY = frozenset({CreditKind.PAYMENT, CreditKind.OVERPAYMENT, CreditKind.PREPAYMENT})
 _BOOKED_PAST = (
     "a deposit or journal entry: the customer's balance in the accounting system is that much below the open invoices"
 )
@@ -54,6 +55,12 @@ def allocate_credit(statement: Statement) -> dict[str, Decimal]:
     A credit of exactly an invoice's balance is meant for that invoice; all others go to the oldest invoices.
     """
     return _allocate(statement.invoices, statement.credits, statement.currency)
+
+
+def allocate_money(statement: Statement) -> dict[str, Decimal]:
+    """Allocate the unapplied payments alone, by invoice id: a credit note or a journal entry is no payment."""
+    money = [each for each in statement.credits if each.kind in _MONEY]
+    return _allocate(statement.invoices, money, statement.currency)
 
 
 def share_credit(groups: Mapping[str, Group]) -> dict[str, list[Credit]]:

@@ -71,12 +71,34 @@ def test_two_invoices_with_one_number_are_told_apart_by_their_dates(quickbooks: 
     assert "1001 and 1001" not in reasons
 
 
+@pytest.mark.parametrize(("number", "named"), [("1001", "Invoices 1001 of"), ("", "The invoices of")])
+def test_invoices_of_one_number_and_one_date_are_told_apart_by_their_amounts(
+    quickbooks: Scenario, number: str, named: str
+) -> None:
+    for amount in ("111.00", "191.00"):
+        invoice(quickbooks, amount, number=number, issued=-20, due=-6)
+    quickbooks.go_live().run()
+    [email] = emails(quickbooks)
+    assert f"{named} 21 May 2026 (£111.00) and " in email.text
+    assert "21 May 2026 (£191.00) for £302.00" in email.text
+
+
+def test_a_thank_you_names_the_date_of_an_invoice_whose_number_an_open_one_has_as_well(quickbooks: Scenario) -> None:
+    paid = invoice(quickbooks, "111.00", number="1001", issued=-20, due=-6)
+    invoice(quickbooks, "191.00", number="1001", issued=-19, due=-5)
+    quickbooks.go_live().run()
+    quickbooks.company.simulator.pay(paid)
+    quickbooks.run_for_days(6)
+    [thanks] = [each for each in emails(quickbooks) if each.subject.startswith("Thank you")]
+    assert "payment of £111.00 for invoice 1001 of 21 May 2026." in thanks.text
+
+
 def test_an_email_about_one_of_two_with_one_number_is_about_that_one_alone(quickbooks: Scenario) -> None:
     invoice(quickbooks, "111.00", number="1001", issued=-20, due=-6)
     invoice(quickbooks, "191.00", number="1001", issued=-2, due=28)
     quickbooks.go_live().run()
     [email] = emails(quickbooks)
-    assert "Invoice 1001 for £111.00" in email.text or "1001 of 21 May 2026 for £111.00" in email.text
+    assert "1001 of 21 May 2026 for £111.00" in email.text
     assert "302.00" not in email.text
 
 

@@ -132,6 +132,16 @@ def test_of_three_addresses_the_invalid_one_is_named_and_the_others_get_the_emai
     assert any("'bo@harbor'" in reason and "not a valid email address" in reason for reason in found)
 
 
+def test_where_the_only_address_is_invalid_nothing_says_that_emails_go_to_others(scenario: Scenario) -> None:
+    scenario.company.customer("Harbor Group", "ap@harbor")
+    scenario.company.invoice("Harbor Group", "300.00", due_on=days(-6))
+    scenario.go_live().run()
+    assert sent(scenario) == []
+    found = [each.reason for each in list_exceptions(scenario.app, scenario.connection)]
+    assert found
+    assert all(reason.endswith("is not a valid email address; no email is sent.") for reason in found)
+
+
 def test_deleted_is_cut_from_the_name_of_an_inactive_customer(quickbooks: Scenario) -> None:
     quickbooks.company.simulator.deactivate("Harbor Group")
     quickbooks.go_live().run()

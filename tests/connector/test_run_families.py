@@ -96,6 +96,20 @@ def test_a_deposit_of_a_part_is_deducted_from_what_is_asked_for(quickbooks: Scen
     quickbooks.go_live().run()
     (email,) = customer_texts(quickbooks)
     assert "£200.00" in email
+    assert "part payment" not in email  # a journal entry may be no money at all
+
+
+def test_a_payment_of_one_invoice_makes_a_credit_note_on_another_no_part_payment(quickbooks: Scenario) -> None:
+    company = quickbooks.company
+    company.customer("Ashdown Ltd")
+    for amount in ("300.00", "500.00"):
+        company.invoice("Ashdown Ltd", amount, due_on=quickbooks.days_ago(6))
+    company.simulator.pay_unapplied("Ashdown Ltd", "300.00")
+    company.credit("Ashdown Ltd", "100.00")
+    quickbooks.go_live().run()
+    (email,) = customer_texts(quickbooks)
+    assert "£400.00" in email
+    assert "part payment" not in email
 
 
 def test_known_credit_is_not_counted_twice_and_a_higher_balance_is_no_credit(quickbooks: Scenario) -> None:

@@ -221,6 +221,19 @@ def test_a_payment_that_is_entered_again_in_time_is_never_mentioned_to_the_custo
     assert open_tasks(customer) == []
 
 
+def test_of_a_payment_that_is_entered_again_with_less_only_a_part_was_returned(late_customer: Scenario) -> None:
+    late_customer.run()
+    late_customer.pass_days(5)
+    late_customer.company.pay(late_customer.number)
+    late_customer.run()
+    late_customer.company.delete_payment(late_customer.number)
+    late_customer.run()
+    late_customer.company.pay(late_customer.number, "1100.00")
+    late_customer.run_for_days(12)
+    returned = texts(late_customer)[2]
+    assert "part of it has been returned or reversed, so that £100.00 is outstanding again" in returned
+
+
 def test_a_part_payment_that_was_thanked_for_and_came_back_is_noticed_as_well(late_customer: Scenario) -> None:
     late_customer.company.pay(late_customer.number, "500.00")
     late_customer.run()

@@ -28,7 +28,8 @@ class InvoiceLine:
 
     ``days_late`` counts in the company's time zone and is negative before the due date. ``paid`` is money that came:
     ``total`` less ``due`` may also be a credit or a deduction. ``due`` is the balance in the ledger, ``covered`` the
-    part of it that unapplied credit covers.
+    part of it that unapplied credit covers. ``shares_number`` is true where another invoice of the customer, in this
+    email or not, has the same number.
     """
 
     number: str
@@ -41,6 +42,7 @@ class InvoiceLine:
     disputed: bool = False
     paid: Decimal = Decimal(0)
     covered: Decimal = Decimal(0)
+    shares_number: bool = False
 
     @property
     def to_pay(self) -> Decimal:
@@ -63,6 +65,7 @@ class PaidLine:
     paid: Decimal
     paid_on: date
     issued_on: date | None = None
+    shares_number: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine, PaidL
 from connector.emails.outbound.fee_warning import fee_warning
 from connector.settings import Settings
 from policies.policy import ReminderPolicy
-from policies.receivables import CreditKind, Invoice, InvoiceStatus, Statement, Step
-from policies.unapplied_credit import allocate_credit
+from policies.receivables import Invoice, InvoiceStatus, Statement, Step
+from policies.unapplied_credit import allocate_credit, allocate_money
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def build_facts(
     """
     customer, about, is_thank_you = statement.customer, planned.about, planned.step is Step.THANK_YOU
     coverage = allocate_credit(statement)
-    has_money = any(each.kind is not CreditKind.CREDIT_NOTE for each in statement.credits)
+    money = allocate_money(statement)
     covered = {each.id: coverage.get(each.id, Decimal(0)) for each in planned.listed}
     name, address = split_mailbox(owner)
     return EmailFacts(
@@ -75,7 +75,7 @@ def build_facts(
         invoices=[]
         if is_thank_you
         else [
-            build_invoice_line(each, today, pay_link(each.id), covered[each.id], is_money=has_money)
+            build_invoice_line(each, today, pay_link(each.id), covered[each.id], money.get(each.id, Decimal(0)))
             for each in planned.listed
         ],
         about=[invoice.id for invoice in about],
@@ -87,7 +87,7 @@ def build_facts(
         thanked_on=_last_thanked_on(statement, about),
         promised_on=max((invoice.promised_on for invoice in about if invoice.promised_on), default=None),
         paid=[
-            PaidLine(each.number, each.paid, each.last_paid_on or today, each.issued_on)
+            PaidLine(each.number, each.paid, each.last_paid_on or today, each.issued_on, each.shares_number)
             for each in about
             if each.paid > 0
         ]
@@ -105,9 +105,13 @@ def _last_thanked_on(statement: Statement, about: Sequence[Invoice]) -> date | N
 
 
 def build_invoice_line(
-    invoice: Invoice, today: date, pay_link: str = "", covered: Decimal = Decimal(0), *, is_money: bool = False
+    invoice: Invoice,
+    today: date,
+    pay_link: str = "",
+    covered: Decimal = Decimal(0),
+    money: Decimal = Decimal(0),
 ) -> InvoiceLine:
-    """Return an invoice as an email shows it; unapplied credit covers a part of it, and may be money that came."""
+    """Return an invoice as an email shows it; unapplied credit covers a part of it, ``money`` of that is a payment."""
     return InvoiceLine(
         id=invoice.id,
         number=invoice.number,
@@ -118,8 +122,9 @@ def build_invoice_line(
         days_late=(today - (invoice.payable_until_on or invoice.due_on)).days if invoice.due_on else 0,
         pay_link=pay_link,
         disputed=invoice.disputed_on is not None,
-        paid=invoice.paid + (covered if is_money else 0),
+        paid=invoice.paid + min(covered, money),
         covered=covered,
+        shares_number=invoice.shares_number,
     )
 
 

@@ -31,6 +31,7 @@ class EmailTexts:
         self.about = _relevant_invoices(facts, self.listed)
         counts = Counter(one_line(line.number, 40) for line in self.listed or facts.paid)
         self.repeated = {number for number, count in counts.items() if count > 1}
+        self.repeated |= {one_line(line.number, 40) for line in self.listed or facts.paid if line.shares_number}
         self.values = self._placeholder_values()
 
     def layout_values(self) -> LayoutValues:
@@ -120,11 +121,17 @@ class EmailTexts:
         """Return "invoice 1042", "invoices 1042 and 1043" or "invoices 1042, 1043, 1044 and 5 more".
 
         As an "invoice" it is part of a sentence, with an article in most languages; as a "reference" it stands alone.
-        An invoice without a number is named by its date, and so are two with the same number.
+        An invoice without a number is named by its date, and so are two with the same number; those of one date have
+        their amounts beside it.
         """
         ordered = sorted(lines, key=lambda line: not line.number.strip())  # "invoices 1042 and the one of 21 May"
         by_date = bool(ordered) and all(not line.number.strip() for line in ordered)
-        named = [self._name_one(line, by_date=by_date) for line in ordered[:NUMBERS_MAX]]
+        named = [self._name_one(line, by_date=by_date) for line in ordered]
+        counts = Counter(named)
+        named = [
+            f"{name} ({self._format_money(_shown_amount(line))})" if counts[name] > 1 else name
+            for name, line in zip(named[:NUMBERS_MAX], ordered, strict=False)
+        ]
         if len(lines) > NUMBERS_MAX:
             named.append(self._text("and_more", count=str(len(lines) - NUMBERS_MAX)))
         label, joined = f"one_{noun}" if len(lines) == 1 else f"several_{noun}s", self.language.join_items(named)
@@ -258,6 +265,10 @@ def _relevant_invoices(facts: EmailFacts, listed: list[InvoiceLine]) -> list[Inv
 
 def _sum_due(lines: Sequence[InvoiceLine]) -> Decimal:
     return sum((line.to_pay for line in lines), Decimal(0))
+
+
+def _shown_amount(line: InvoiceLine | PaidLine) -> Decimal:
+    return line.to_pay if isinstance(line, InvoiceLine) else line.paid
 
 
 def _signature_name(facts: EmailFacts) -> str:
