@@ -15,7 +15,7 @@ from connector.plain_text import one_line
 
 # The whole subject, or the phrase before a colon and the subject it answers: "Automatic reply: Invoice INV-1042".
 _PHRASES = re.compile(
-    r"^\s*(?:re:\s*)?(?:"
+    r"^\s*(?:"
     r"(?:automatic|auto)[ -]?(?:reply|response)|out of (?:the )?office(?: auto-?reply| reply)?"
     r"|automatische (?:antwort|abwesenheitsnotiz)|abwesenheitsnotiz|abwesenheitsmeldung"
     r"|réponse automatique|message d.absence|absen(?:t|ce) du bureau"
@@ -40,7 +40,7 @@ def automatic_reason(headers: Mapping[str, str], subject: str) -> str:
 
     Source: RFC 3834 section 5 (``Auto-Submitted`` other than ``no``), RFC 3464 (``multipart/report``).
     """
-    auto_submitted = headers.get("auto-submitted", "no").split(";")[0].strip().lower()
+    auto_submitted = headers.get("auto-submitted", "no").partition(";")[0].partition("(")[0].strip().lower()
     if auto_submitted not in {"", "no"}:
         return f"Auto-Submitted: {one_line(auto_submitted, 40)}"
     content_type = headers.get("content-type", "").lower()

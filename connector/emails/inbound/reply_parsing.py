@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header
+from email.message import Message
 from email.parser import HeaderParser
 from email.utils import getaddresses, parseaddr
 from html.parser import HTMLParser
@@ -41,9 +43,11 @@ _CHARSETS = {
         "shift_jis",
         "iso-2022-jp",
     ),
-    *("euc-kr", *(f"windows-{page}" for page in (1250, 1251, 1252, 1253, 1254, 1257))),
-    *(f"iso-8859-{part}" for part in (1, 2, 3, 4, 7, 9, 10, 13, 14, 15, 16)),
+    *("euc-kr", *(f"windows-{page}" for page in range(1250, 1259))),
+    *(f"iso-8859-{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 16)),
+    "mac-roman",
 }
+_CODECS = {codecs.lookup(name).name for name in _CHARSETS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +96,8 @@ def _decode_fields(fields: Mapping[str, str]) -> dict[str, str]:
         return {}
     decoded: dict[str, str] = {}
     for name, charset in charsets.items():
-        known = str(charset).lower()
-        if name in fields and known in _CHARSETS and known != "utf-8":
+        known = _known_charset(str(charset))
+        if name in fields and known != "utf-8":
             with suppress(ValueError):  # another charset than it says: as the form was decoded
                 decoded[name] = fields[name][:_SOURCE_LENGTH_MAX].encode("latin-1").decode(known)
     return decoded
@@ -103,13 +107,36 @@ def _split_raw_email(raw: str) -> dict[str, str]:
     """Split a raw email into the fields SendGrid would have made of it."""
     message = message_from_bytes(_raw_bytes(raw))
     parts = {"headers": raw.replace("\r\n", "\n").partition("\n\n")[0]}
-    for part in message.walk():
-        name = _BODY_FIELDS.get(part.get_content_type(), "")
-        content = part.get_payload(decode=True) if name and name not in parts and not part.get_filename() else None
+    found: dict[str, list[str]] = {}
+    for part in _own_parts(message):
+        content = part.get_payload(decode=True)
         if isinstance(content, bytes):
-            charset = (part.get_content_charset() or "utf-8").lower()
-            parts[name] = content.decode(charset if charset in _CHARSETS else "utf-8", "replace")
-    return parts
+            text = _decode_text(content, part.get_content_charset() or "")
+            found.setdefault(_BODY_FIELDS[part.get_content_type()], []).append(text)
+    return parts | {name: "\n".join(texts) for name, texts in found.items()}
+
+
+def _own_parts(message: Message) -> Iterator[Message]:
+    """Yield the texts of an email: not those of its attachments, nor of an email that is forwarded with it.
+
+    There are several where a program puts a picture between two paragraphs.
+    """
+    if message.get_content_disposition() == "attachment" or message.get_filename():
+        return
+    if message.get_content_maintype() == "multipart":
+        for part in message.get_payload():
+            if isinstance(part, Message):
+                yield from _own_parts(part)
+    elif message.get_content_type() in _BODY_FIELDS:
+        yield message
+
+
+def _decode_text(content: bytes, charset: str) -> str:
+    """Decode a text by the charset it names; where that is unknown or wrong, as UTF-8, or else as Windows-1252."""
+    for name in (_known_charset(charset), "utf-8"):
+        with suppress(ValueError):
+            return content.decode(name)
+    return content.decode("cp1252", "replace")
 
 
 def _raw_bytes(raw: str) -> bytes:
@@ -137,16 +164,19 @@ def _decode_header(value: str) -> str:
     try:
         parts = decode_header(value[:_HEADER_LENGTH_MAX])
         return "".join(
-            part if isinstance(part, str) else part.decode(_header_charset(charset), "replace")
-            for part, charset in parts
+            part if isinstance(part, str) else _decode_text(part, charset or "us-ascii") for part, charset in parts
         )
     except (HeaderParseError, ValueError):
         return value
 
 
-def _header_charset(charset: str | None) -> str:
-    known = (charset or "us-ascii").lower()
-    return known if known in _CHARSETS else "utf-8"
+def _known_charset(charset: str) -> str:
+    """Return Python's name of a charset, whichever alias of it an email uses; "utf-8" where it is not one."""
+    try:
+        name = codecs.lookup(charset).name
+    except (LookupError, ValueError):
+        return "utf-8"
+    return name if name in _CODECS else "utf-8"
 
 
 def _recipients(fields: Mapping[str, str], headers: Mapping[str, str]) -> Iterable[str]:

@@ -14,7 +14,7 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Dialect, Table, and_, case, func, literal_column, or_
+from sqlalchemy import ColumnElement, Dialect, Table, and_, case, func, literal_column, not_, or_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
@@ -42,6 +42,11 @@ _NOT_COMPARED = {"seen_at", "balance_at", "known_at", "sent_at", "earliest_due_o
 _NOT_OWED: tuple[ColumnElement[Any], ...] = tuple(
     literal_column(f"'{status}'") for status in (InvoiceStatus.DRAFT, InvoiceStatus.VOIDED, InvoiceStatus.DELETED)
 )
+# The due date in force as an instant on that day, from Hawaii to New Zealand
+_INSTANT_OF_DUE_DATE: dict[str, ColumnElement[Any]] = {
+    "sqlite": literal_column("invoice.due_on || ' 10:30:00.000000'"),
+    "postgresql": literal_column("((invoice.due_on + time '10:30') at time zone 'UTC')"),
+}
 _WITH_FRACTION = len("2026-11-21T12:00:00.250000Z")
 
 
@@ -95,22 +100,30 @@ def upsert_text(table_name: str, dialect_name: str) -> str:
         condition = and_(or_(table.c.updated_at.is_(None), new.updated_at >= table.c.updated_at), condition)
     changes: dict[str, ColumnElement[Any]] = {name: new[name] for name in values}
     if table_name == "invoice":
-        changes |= _date_changes(table, new)
+        changes |= _date_changes(table, new, dialect_name)
     statement = insert.on_conflict_do_update(table.primary_key, set_=changes, where=condition)
     return str(
         statement.compile(dialect=_DIALECTS[dialect_name](), column_keys=[column.name for column in table.columns])
     )
 
 
-def _date_changes(old: Table, new: ReadOnlyColumnCollection[str, ColumnElement[Any]]) -> dict[str, ColumnElement[Any]]:
-    """Return what a newer version of an invoice changes about since when the customer can know of it."""
+def _date_changes(
+    old: Table, new: ReadOnlyColumnCollection[str, ColumnElement[Any]], dialect_name: str
+) -> dict[str, ColumnElement[Any]]:
+    """Return what a newer version of an invoice changes about since when the customer can know of it.
+
+    Where an invoice that is late already gets an even earlier due date, that is still the date before.
+    """
     earliest_on = func.coalesce(old.c.earliest_due_on, old.c.due_on)
     is_reopened = and_(old.c.status.in_(_NOT_OWED), new.status.not_in(_NOT_OWED))
     is_earlier = or_(new.due_on < earliest_on, and_(earliest_on.is_(None), new.due_on.is_not(None)))
     is_sent = and_(old.c.sent_to_customer.is_(False), new.sent_to_customer.is_(True))
     is_moved = new.due_on.is_distinct_from(old.c.due_on)
+    due_at = _INSTANT_OF_DUE_DATE[dialect_name]
+    late_at = case((old.c.known_at > due_at, old.c.known_at), else_=due_at)
+    known_at = case((and_(not_(is_reopened), late_at < new.updated_at), late_at), else_=new.updated_at)
     return {
-        "known_at": case((or_(is_reopened, is_earlier), new.updated_at), else_=old.c.known_at),
+        "known_at": case((or_(is_reopened, is_earlier), known_at), else_=old.c.known_at),
         "sent_at": case((is_sent, new.updated_at), else_=old.c.sent_at),
         "earliest_due_on": case((or_(is_reopened, is_earlier), new.due_on), else_=earliest_on),
         "due_changed_at": case((is_moved, new.updated_at), else_=old.c.due_changed_at),

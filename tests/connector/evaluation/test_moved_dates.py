@@ -60,6 +60,14 @@ def test_a_due_date_moved_out_and_back_continues_where_it_stopped(late_customer:
     assert [step for _on, step in late_customer.sent_steps()] == ["past_due", "second_notice", "plan_offer"]
 
 
+def test_an_overdue_invoice_that_gets_an_even_earlier_due_date_continues_where_it_was(late_customer: Scenario) -> None:
+    late_customer.run_for_days(12)
+    late_customer.company.move_due(late_customer.number, days(-9))
+    late_customer.run_for_days(8)
+    assert [step for _on, step in late_customer.sent_steps()] == ["past_due", "second_notice", "plan_offer"]
+    assert "Days count from 4 Jun 2026" in reason_of(late_customer, late_customer.number)
+
+
 def test_an_email_that_awaits_approval_is_cancelled_when_its_due_date_moves(scenario: Scenario) -> None:
     scenario.company.customer("Ashdown Ltd")
     number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))

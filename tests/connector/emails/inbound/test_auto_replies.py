@@ -35,6 +35,8 @@ def test_an_email_marked_as_automatic_is_automatic(headers: dict[str, str], subj
         ({"x-auto-response-suppress": "All"}, "Re: Invoice INV-1042"),
         ({"feedback-id": "1:desk:vale"}, "Re: Invoice INV-1042"),
         ({"auto-submitted": "no"}, "Re: Invoice INV-1042"),
+        ({"auto-submitted": "No (sent by a person)"}, "Re: Invoice INV-1042"),
+        ({}, "Re: Automatic reply: your question of Monday"),  # a person answers the company's own automatic reply
         ({}, "Undelivered goods, invoice 1042"),
         ({}, "Delivery failure: pallets missing"),
         ({}, "Returned mail order, please credit"),

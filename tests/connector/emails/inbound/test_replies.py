@@ -8,6 +8,7 @@ from email.message import EmailMessage
 
 import pytest
 
+from connector.emails.inbound.reply_parsing import parse_reply
 from connector.vocabulary import TaskCode
 from tests.connector.emails.inbound.conftest import (
     ASHDOWN,
@@ -144,6 +145,26 @@ def test_a_raw_email_in_eight_bits_keeps_its_letters_and_its_subject(scenario: I
     [task] = list_tasks(scenario, TaskCode.REPLY)
     assert "Schöne Grüße, 50 € folgen." in task.reason
     assert "Zahlung für Rechnung" in task.reason
+
+
+@pytest.mark.parametrize("charset", ["latin1", "ISO8859-1", "cp1252", "windows-1252", "us-ascii", "x-unknown"])
+def test_a_raw_email_is_decoded_whatever_alias_of_its_charset_it_names(charset: str) -> None:
+    head = f"Subject: Re\nMIME-Version: 1.0\nContent-Type: text/plain; charset={charset}\n"
+    raw = f"{head}Content-Transfer-Encoding: 8bit\n\nDie Maße sind für uns falsch.\n"
+    assert parse_reply({"email": raw}).text == "Die Maße sind für uns falsch."
+
+
+def test_all_texts_of_a_raw_email_are_read_and_no_attachment() -> None:
+    parts = [
+        "Content-Type: text/plain\n\nPallet 3 arrived like this:\n",
+        "Content-Type: image/png\nContent-Disposition: inline\n\nx\n",
+        "Content-Type: text/plain\n\nWe dispute the invoice.\n",
+        "Content-Type: message/rfc822\n\nSubject: forwarded\nContent-Type: text/plain\n\nThe carrier's email.\n",
+        "Content-Type: text/plain\nContent-Disposition: attachment\n\nA log file.\n",
+    ]
+    body = "".join(f"--B\n{part}" for part in reversed(parts[3:])) + "".join(f"--B\n{part}" for part in parts[:3])
+    raw = f"Subject: Re\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=B\n\n{body}--B--\n"
+    assert parse_reply({"email": raw}).text.split("\n") == ["Pallet 3 arrived like this:", "We dispute the invoice."]
 
 
 def test_an_email_to_an_unknown_address_is_accepted_and_dropped(scenario: InboundScenario) -> None:
