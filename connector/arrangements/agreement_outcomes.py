@@ -49,7 +49,7 @@ def finalise_agreements(
         else:
             _close(ctx, session, agreement, _judge(session, connection, policy, agreement, invoice))
     for task in tasks.cancel_obsolete(session, ctx.connection_id, ctx.now()):
-        text = f"Task {task.id} was cancelled: the invoices it is about are no longer open."
+        text = f"Task {task.id} was cancelled: {task.outcome}."
         ctx.log(session, LogKind.TASK_OUTCOME, text, customer_id=task.customer_id, facts={"task": task.id})
 
 

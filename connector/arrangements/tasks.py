@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
@@ -25,8 +25,10 @@ from connector.vocabulary import LogKind, TaskState
 from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_date
 from policies.invoice_names import invoice_name
+from policies.schedule import TASK_STEPS
 
 _IN_MAX = 500  # ids in one query
+_NOT_LATE = "the due date was moved out"
 
 
 class TaskError(Exception):
@@ -162,14 +164,40 @@ def reassign(app: AppContext, ids: Iterable[int], owner: str, *, by: str) -> Non
 
 
 def cancel_obsolete(session: Session, connection_id: int, at: datetime) -> list[Task]:
-    """Cancel the open tasks whose invoices are all closed, and return them."""
-    query = select(Task).where(col(Task.connection_id) == connection_id, col(Task.state) == TaskState.OPEN)
+    """Cancel the open tasks whose invoices are all closed or no longer late, and return them.
+
+    A task of the schedule whose due date was moved out is open again once that date is moved back.
+    """
+    query = select(Task).where(
+        col(Task.connection_id) == connection_id,
+        or_(
+            col(Task.state) == TaskState.OPEN,
+            and_(col(Task.state) == TaskState.CANCELLED, col(Task.outcome) == _NOT_LATE),
+        ),
+    )
     tasks = [task for task in session.scalars(query) if task.invoice_ids]
-    open_ids = _open_invoice_ids(session, connection_id, [each for task in tasks for each in task.invoice_ids])
-    obsolete = [task for task in tasks if not open_ids.intersection(task.invoice_ids)]
-    for task in obsolete:
-        _close_task(task, TaskState.CANCELLED, Attribution("", at), "no balance is due any more")
-    return obsolete
+    due_dates = _open_due_dates(session, connection_id, [each for task in tasks for each in task.invoice_ids])
+    cancelled: list[Task] = []
+    for task in tasks:
+        outcome = _obsolete_outcome(task, due_dates)
+        if not outcome and task.state == TaskState.CANCELLED:
+            task.state, task.outcome, task.ended_at = TaskState.OPEN, "", None
+        elif outcome and task.state == TaskState.OPEN:
+            _close_task(task, TaskState.CANCELLED, Attribution("", at), outcome)
+            cancelled.append(task)
+    return cancelled
+
+
+def _obsolete_outcome(task: Task, due_dates: Mapping[str, date | None]) -> str:
+    """Return why nothing is left to do about a task; "" where something is. ``due_dates`` are of open invoices."""
+    open_ids = [each for each in task.invoice_ids if each in due_dates]
+    if not open_ids:
+        return "no balance is due any more"
+    if task.step not in TASK_STEPS:
+        return ""
+    created_on = task.created_at.date()
+    is_late = [(due_on := due_dates[each]) is None or due_on < created_on for each in open_ids]
+    return "" if any(is_late) else _NOT_LATE
 
 
 def _apply_outcome(session: Session, task: Task, outcome: TaskOutcome, attribution: Attribution) -> None:
@@ -222,15 +250,15 @@ def _close_task(task: Task, state: TaskState, attribution: Attribution, outcome:
     task.state, task.outcome, task.ended_at, task.ended_by = state, outcome, attribution.at, attribution.by
 
 
-def _open_invoice_ids(session: Session, connection_id: int, ids: Collection[str]) -> set[str]:
+def _open_due_dates(session: Session, connection_id: int, ids: Collection[str]) -> dict[str, date | None]:
     if not ids:
-        return set()
-    query = select(col(InvoiceRow.external_id)).where(
+        return {}
+    query = select(col(InvoiceRow.external_id), col(InvoiceRow.due_on)).where(
         col(InvoiceRow.connection_id) == connection_id, col(InvoiceRow.is_open)
     )
     if len(ids) < _IN_MAX:
         query = query.where(col(InvoiceRow.external_id).in_(ids))
-    return set(session.scalars(query))
+    return {row.external_id: row.due_on for row in session.execute(query)}
 
 
 def _invoice_names(session: Session, tasks: Sequence[Task]) -> dict[tuple[int, str], str]:

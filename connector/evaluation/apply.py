@@ -29,6 +29,13 @@ _DRY_RUN_VERBS = {
     OutboxKind.LATE_FEE: "Would charge a late fee",
 }
 
+# The tasks that every decision asks for again while their reason lasts, and their outcome when it is gone
+_CANCELLED_OUTCOMES = {
+    TaskCode.APPLY_CREDIT: "the credit has been applied or used",
+    TaskCode.PROPOSE_WAIVER: "the reason to waive the fee is gone",
+    TaskCode.UNPAID_FEE: "the fee is no longer the only thing left unpaid",
+}
+
 
 @dataclass(slots=True)
 class DecisionBatch:
@@ -79,7 +86,7 @@ def apply_decisions(
     decision_records.store_records(session, ctx.connection_id, ctx.run_id, ctx.now(), batch.records)
     if connection.mode != ConnectionMode.OBSERVE:
         _create_tasks(ctx, session, batch.tasks, today)
-        _cancel_applied(ctx, session, batch)
+        _cancel_unwanted(ctx, session, batch)
         agreement_outcomes.record_broken_from_tasks(ctx, session, batch.tasks, today)
         agreement_outcomes.record_broken_from_emails(ctx, session, batch.drafts, today)
     _log_plans(ctx, session, drafts, changes)
@@ -108,8 +115,10 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
         key = task_key(ctx.ledger_key, task)
         known = session.scalar(select(Task).where(col(Task.key) == key))
         if known is not None:
-            if known.code == TaskCode.APPLY_CREDIT and known.state == TaskState.CANCELLED:  # it is unapplied again
+            if known.code in _CANCELLED_OUTCOMES and known.state == TaskState.CANCELLED:  # it is right again
                 known.state, known.outcome, known.ended_at = TaskState.OPEN, "", None
+            if known.code == TaskCode.PROPOSE_WAIVER and known.state == TaskState.OPEN:
+                known.reason = task.reason
             continue
         row = Task(
             connection_id=ctx.connection_id,
@@ -131,17 +140,17 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
         ctx.log(session, LogKind.TASK, task.reason, customer_id=task.customer_id, facts=facts)
 
 
-def _cancel_applied(ctx: RunContext, session: Session, batch: DecisionBatch) -> None:
-    """Cancel the tasks to apply credit of the customers just decided about, where there is none left to apply."""
+def _cancel_unwanted(ctx: RunContext, session: Session, batch: DecisionBatch) -> None:
+    """Cancel the tasks about credits and fees of the customers just decided about, where their reason is gone."""
     query = select(Task).where(
         col(Task.connection_id) == ctx.connection_id,
-        col(Task.code) == TaskCode.APPLY_CREDIT,
+        col(Task.code).in_(list(_CANCELLED_OUTCOMES)),
         col(Task.state) == TaskState.OPEN,
     )
     wanted = {task_key(ctx.ledger_key, task) for task in batch.tasks}
     for row in session.scalars(query):
         if row.customer_id in batch.applied_policies and row.key not in wanted:
-            row.state, row.ended_at, row.outcome = TaskState.CANCELLED, ctx.now(), "the credit has been applied or used"
+            row.state, row.ended_at, row.outcome = TaskState.CANCELLED, ctx.now(), _CANCELLED_OUTCOMES[row.code]
             text = f"Task {row.id} was cancelled: {row.outcome}."
             ctx.log(session, LogKind.TASK_OUTCOME, text, customer_id=row.customer_id, facts={"task": row.id})
 

@@ -13,7 +13,7 @@ from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
 from connector.db.tables import InvoiceDecisionRow, InvoiceRow, Task
 from connector.outbox import approvals
-from connector.vocabulary import ConnectionMode, OutboxKind, TaskCode
+from connector.vocabulary import ConnectionMode, OutboxKind, TaskCode, TaskState
 from tests.connector.scenario import Scenario, days
 
 FEES = """
@@ -66,6 +66,35 @@ def test_an_overdue_invoice_that_gets_an_even_earlier_due_date_continues_where_i
     late_customer.run_for_days(8)
     assert [step for _on, step in late_customer.sent_steps()] == ["past_due", "second_notice", "plan_offer"]
     assert "Days count from 4 Jun 2026" in reason_of(late_customer, late_customer.number)
+
+
+def open_tasks(scenario: Scenario) -> list[TaskCode]:
+    query = select(Task).where(col(Task.state) == TaskState.OPEN).order_by(col(Task.id))
+    with reading(scenario.app.engine) as session:
+        return [TaskCode(task.code) for task in session.scalars(query)]
+
+
+def test_a_call_is_cancelled_when_the_due_date_moves_out_and_open_again_when_it_moves_back(
+    late_customer: Scenario,
+) -> None:
+    late_customer.run_for_days(6)
+    assert open_tasks(late_customer) == [TaskCode.CALL]
+    late_customer.company.move_due(late_customer.number, days(30))
+    late_customer.run_for_days(1)
+    assert open_tasks(late_customer) == [], "nobody calls about an invoice that is not late"
+    late_customer.company.move_due(late_customer.number, days(-6))
+    late_customer.run()
+    assert open_tasks(late_customer) == [TaskCode.CALL]
+
+
+def test_a_proposed_waiver_is_cancelled_when_the_due_date_moves_back(late_customer: Scenario) -> None:
+    late_customer.set_policy(FEES)
+    late_customer.run_for_days(10)
+    assert len(fee_amounts(late_customer)) == 1
+    for due_on, expected in ((days(30), [TaskCode.PROPOSE_WAIVER]), (days(-6), [TaskCode.CALL])):
+        late_customer.company.move_due(late_customer.number, due_on)
+        late_customer.run_for_days(1)
+        assert open_tasks(late_customer) == expected
 
 
 def test_an_email_that_awaits_approval_is_cancelled_when_its_due_date_moves(scenario: Scenario) -> None:
