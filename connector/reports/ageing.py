@@ -65,7 +65,7 @@ class CustomerAgeingRow(AgeingRow):
     customer: str
 
 
-def ageing(session: Session, scope: Scope) -> Report:
+def ageing(session: Session, scope: Scope) -> Report[AgeingRow]:
     """Report the open balance in each currency, by age."""
     sums = _sum_by_bucket(session, scope)
     rows = [AgeingRow(currency, currency, *each) for (currency,), each in sums.items()]
@@ -86,7 +86,7 @@ def ageing(session: Session, scope: Scope) -> Report:
     )
 
 
-def ageing_by_customer(session: Session, scope: Scope) -> Report:
+def ageing_by_customer(session: Session, scope: Scope) -> Report[CustomerAgeingRow]:
     """Report the open balance of each customer, by age, the largest overdue balance first."""
     names, companies = _names(session, scope), {row.id: row.name for row in scope.companies}
     sums = _sum_by_bucket(session, scope, INVOICE.c.connection_id, INVOICE.c.customer_id)

@@ -76,7 +76,7 @@ class CurrencyForecast:
         return max(0.0, self.means[week] - spread), self.means[week] + spread
 
 
-def cash_forecast(session: Session, scope: Scope) -> Report:
+def cash_forecast(session: Session, scope: Scope) -> Report[ForecastRow]:
     """Report the expected cash by week and currency."""
     weeks = week_starts(scope.today)
     found: defaultdict[str, CurrencyForecast] = defaultdict(CurrencyForecast)

@@ -12,11 +12,11 @@ from connector.reports.days_to_pay import days_to_pay
 from connector.reports.dso import dso
 from connector.reports.fees import fees
 from connector.reports.reminder_results import reminder_results
-from connector.reports.report import Report
+from connector.reports.report import Report, ReportRow
 from connector.reports.report_cache import cached
 from connector.reports.scope import Scope
 
-REPORTS: dict[str, Callable[[Session, Scope], Report]] = {
+REPORTS: dict[str, Callable[[Session, Scope], Report[ReportRow]]] = {
     "ageing": ageing,
     "ageing-by-customer": ageing_by_customer,
     "dso": cached(dso),

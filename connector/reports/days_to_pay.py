@@ -43,7 +43,7 @@ class DaysToPayRow(ReportRow):
     late_percent: float | None
 
 
-def days_to_pay(session: Session, scope: Scope) -> Report:
+def days_to_pay(session: Session, scope: Scope) -> Report[DaysToPayRow]:
     """Report days to pay of the invoices paid in full in the last twelve months."""
     paid = _paid(session, scope)
     groups = [each.value for each in Segment if paid.get(each.value)]

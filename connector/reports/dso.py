@@ -44,7 +44,7 @@ class _DailySales(NamedTuple):
     due_e4: int
 
 
-def dso(session: Session, scope: Scope) -> Report:
+def dso(session: Session, scope: Scope) -> Report[DsoRow]:
     """Report days sales outstanding by currency."""
     ends = [*month_ends(scope.today), scope.today]
     days, paid = _daily_sales(session, scope), _applied_later(session, scope, ends[0])

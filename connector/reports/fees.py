@@ -33,7 +33,7 @@ class FeesRow(ReportRow):
     net: Decimal
 
 
-def fees(session: Session, scope: Scope) -> Report:
+def fees(session: Session, scope: Scope) -> Report[FeesRow]:
     """Report the late fees of the last twelve months and of the current one."""
     months = [*(end.replace(day=1) for end in month_ends(scope.today)), scope.today.replace(day=1)]
     sums, counts = _sums(session, scope, months[0])

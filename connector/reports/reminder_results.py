@@ -41,7 +41,7 @@ class ReminderResultRow(ReportRow):
     percent: float
 
 
-def reminder_results(session: Session, scope: Scope) -> Report:
+def reminder_results(session: Session, scope: Scope) -> Report[ReminderResultRow]:
     """Report the share of invoices paid within seven days of each step."""
     rows = build_rows(_step_outcomes(session, scope))
     return Report(

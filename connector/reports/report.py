@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from policies.currencies import plain_amount
 
@@ -63,8 +63,11 @@ class ReportRow:
     id: str
 
 
+RowT_co = TypeVar("RowT_co", bound=ReportRow, covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Report:
+class Report(Generic[RowT_co]):
     """A report: the ``question`` it answers, the ``formula`` of its figures, its rows, and plots."""
 
     name: str
@@ -72,7 +75,7 @@ class Report:
     question: str
     formula: str
     columns: Sequence[Column]
-    rows: Sequence[ReportRow]
+    rows: Sequence[RowT_co]
     plots: Sequence[Plot] = ()
     notes: Sequence[str] = field(default_factory=tuple)
 

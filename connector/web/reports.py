@@ -81,7 +81,7 @@ def format_cell(row: ReportRow, column: Column) -> str:
     return f"{value:,.1f}{' %' if column.kind == 'share' else ''}" if isinstance(value, float) else f"{value:,}"
 
 
-def _build_report(request: PageRequest, session: Session, scope: Scope) -> Report:
+def _build_report(request: PageRequest, session: Session, scope: Scope) -> Report[ReportRow]:
     build = REPORTS.get(str(request.path_params["report"]))
     if build is None:
         raise NotFound

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -53,13 +53,14 @@ def read_xero(amount: str = "100", **fields: Any) -> InvoiceRecord | MalformedRe
     page = ChangePage(cursor="")
     invoice = json_of({key: value for key, value in (XERO | fields).items() if value is not None}, amount)
     read_page(Stream.INVOICES, b'{"Invoices": [' + invoice + b"]}", page)
-    [found] = [*page.invoices, *page.malformed]
+    read: list[InvoiceRecord | MalformedRecord] = [*page.invoices, *page.malformed]
+    [found] = read
     return found
 
 
 READERS = pytest.mark.parametrize("read", [read_quickbooks, read_xero])
 DUE_KEYS = {read_quickbooks: "DueDate", read_xero: "DueDateString"}
-CURRENCIES = {
+CURRENCIES: dict[Callable[..., Any], Callable[[str], dict[str, Any]]] = {
     read_quickbooks: lambda code: {"CurrencyRef": {"value": code}},
     read_xero: lambda code: {"CurrencyCode": code},
 }
