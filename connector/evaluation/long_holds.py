@@ -6,10 +6,10 @@ A hold is right on the day it begins; nobody may forget it. It counts from the d
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector import policy_store
@@ -68,30 +68,31 @@ def _find(session: Session, connection: Connection, days: int | None, today: dat
     joined = (col(InvoiceRow.connection_id) == col(InvoiceDecisionRow.connection_id)) & (
         col(InvoiceRow.external_id) == col(InvoiceDecisionRow.invoice_id)
     )
+    since_latest_on = today - timedelta(days=days)
     query = (
         select(InvoiceDecisionRow, InvoiceRow)
         .join(InvoiceRow, joined)
         .where(
             col(InvoiceDecisionRow.connection_id) == connection.id,
-            col(InvoiceDecisionRow.held_since_on).is_not(None),
+            col(InvoiceDecisionRow.held_since_on) <= since_latest_on,
+            func.coalesce(col(InvoiceRow.due_on), col(InvoiceRow.issued_on)) <= since_latest_on,
             col(InvoiceRow.is_open),
         )
     )
     holds: list[_LongHold] = []
     of_company: defaultdict[str, list[InvoiceDecisionRow]] = defaultdict(list)
     for decision, invoice in session.execute(query):
-        since_on = max(decision.held_since_on, invoice.due_on or invoice.issued_on)
-        if (today - since_on).days < days or decision.code in _WITH_ANOTHER:
-            continue
         if decision.code in _COMPANY_WIDE:
             of_company[decision.code].append(decision)
-            continue
-        text = _describe(decision, invoice, since_on, today)
-        holds.append(_LongHold(decision.customer_id, invoice.external_id, text))
-    for decisions in of_company.values():
+        elif decision.code not in _WITH_ANOTHER:
+            since_on = max(decision.held_since_on, invoice.due_on or invoice.issued_on)
+            text = _describe(decision, invoice, since_on, today)
+            holds.append(_LongHold(decision.customer_id, invoice.external_id, text))
+    if of_company:
+        decisions = max(of_company.values(), key=len)
         count = f"{len(decisions)} overdue invoices have" if len(decisions) > 1 else "1 overdue invoice has"
         text = f"{count} been on hold for {format_days(days)} or more: {decisions[0].reason}"
-        holds.append(_LongHold("", decisions[0].code, text))
+        holds.append(_LongHold("", "", text))
     return holds
 
 

@@ -117,6 +117,22 @@ def test_an_invoice_that_is_chased_or_not_due_is_no_long_hold(scenario: Scenario
     assert long_holds(scenario) == []
 
 
+def test_a_hold_of_the_whole_company_is_one_exception_about_no_invoice(
+    scenario_at: ScenarioFactory, noon: datetime
+) -> None:
+    with scenario_at(noon, "xero") as scenario:
+        for name in ("Ashdown Ltd", "Bexley Ltd"):
+            scenario.company.customer(name)
+            scenario.company.invoice(name, "1200.00", due_on=scenario.days_ago(6))
+        scenario.sandbox.xero.organisation(scenario.company.external_id).sends_reminders = True
+        scenario.go_live().run_for_days(35, every=5)
+        (reason,) = long_holds(scenario)
+        assert reason.startswith("2 overdue invoices have been on hold for 30 days or more: ")
+        with reading(scenario.app.engine) as session:
+            row = session.scalars(select(ExceptionRow).where(col(ExceptionRow.code) == ExceptionCode.LONG_HOLD)).one()
+        assert (row.customer_id, row.invoice_id) == ("", "")
+
+
 def test_the_policy_says_after_how_many_days_a_hold_is_an_exception(scenario: Scenario) -> None:
     company = scenario.company
     company.customer("Ashdown Ltd")
