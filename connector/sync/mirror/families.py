@@ -45,7 +45,9 @@ class Families:
         return found
 
     def payer(self, customer_id: str) -> str:
-        """Return who is written to about a customer's invoices."""
+        """Return who is written to about a customer's invoices: themselves, where their parents go in a circle."""
+        if self._is_circular(customer_id):
+            return customer_id
         for parent in self.ancestors(customer_id):
             if customer_id not in self._billed:
                 break
