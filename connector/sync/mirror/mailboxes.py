@@ -1,6 +1,7 @@
 """Which of a company's customers have an email address in common: one person reads the emails of all of them.
 
 They share the contact limits, a stop and a pause. Whose data were erased, or who was merged into another, is left out.
+An address of more than ``SHARING_MAX`` customers is a placeholder, which no one person reads: it is nobody's in common.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from connector.sync.mirror.families import load_families
 from policies.receivables import Customer
 from providers.addresses import parse_addresses
 
+SHARING_MAX = 1000
 _CACHE_MAX = 64
 _Key = tuple[int, int, int, datetime | None]  # connection, version of its mirror, count and last change of settings
 Peers = Mapping[str, tuple[str, ...]]  # the other customers with an address of a customer, by the customer's id
@@ -92,7 +94,7 @@ def _find_peers(session: Session, connection_id: int) -> Peers:
             by_address.setdefault(address.casefold(), set()).add(customer_id)
     peers: dict[str, set[str]] = {}
     for sharing in by_address.values():
-        if len(sharing) > 1:
+        if 1 < len(sharing) <= SHARING_MAX:
             for each in sharing:
                 peers.setdefault(each, set()).update(sharing - {each})
     return {each: tuple(sorted(others)) for each, others in peers.items()}

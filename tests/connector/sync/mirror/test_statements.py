@@ -12,6 +12,7 @@ from sqlmodel import Session, select
 
 from connector.db.engine import reading, writing
 from connector.db.tables import Agreement, CompletedStep, Connection, CustomerSetting, InvoiceSetting, OutboxEntry, Task
+from connector.sync.mirror import mailboxes
 from connector.sync.mirror.pages import load_statements, store_page
 from connector.vocabulary import AgreementState, OutboxKind, OutboxState, TaskCode
 from policies.policy import ReminderPolicy
@@ -210,7 +211,7 @@ def test_settings_of_users_override_the_ledger(mirrored: Engine) -> None:
 
 
 def _completed(invoice: str, step: Step, entry: int | None = None, **more: Any) -> CompletedStep:
-    facts = {"completed_at": NOW, "completed_on": TODAY, "customer_id": "a", **more}
+    facts = {"completed_at": NOW, "completed_on": TODAY, "customer_id": "a", "announced_fee": True, **more}
     return CompletedStep(connection_id=1, invoice_id=invoice, step=step.value, outbox_id=entry, **facts)
 
 
@@ -225,7 +226,7 @@ def test_past_actions_say_what_was_done_and_whether_it_is_confirmed(mirrored: En
     _store(
         mirrored,
         *(_entry(number, OutboxKind.EMAIL, state) for number, state in enumerate(states, start=1)),
-        _entry(9, OutboxKind.LATE_FEE, OutboxState.DONE, payload={"amounts": {}}),
+        _entry(9, OutboxKind.LATE_FEE, OutboxState.DONE, payload={"charges": []}),
     )
     _store(
         mirrored,
@@ -265,7 +266,7 @@ def test_past_actions_say_what_was_done_and_whether_it_is_confirmed(mirrored: En
 def test_our_fee_invoices_are_recognised_by_the_outbox_and_by_their_numbers(mirrored: Engine) -> None:
     _store(
         mirrored,
-        _entry(1, OutboxKind.LATE_FEE, OutboxState.DONE, reference="f1", invoice_id="1", payload={"amounts": {}}),
+        _entry(1, OutboxKind.LATE_FEE, OutboxState.DONE, reference="f1", invoice_id="1", payload={"charges": []}),
         customers=[_customer("a"), _customer("b")],
         invoices=[
             _invoice("1"),
@@ -475,3 +476,15 @@ def test_a_kept_payment_plan_is_with_its_invoice(mirrored: Engine) -> None:
     assert (
         kept.payment_plan.agreed_balance == sum(each.amount for each in kept.payment_plan.instalments) == Decimal(100)
     )
+
+
+@pytest.mark.parametrize(("count", "peers"), [(3, 2), (mailboxes.SHARING_MAX + 1, 0)])
+def test_an_address_of_very_many_customers_is_a_placeholder_that_they_do_not_share(
+    mirrored: Engine, count: int, peers: int
+) -> None:
+    with writing(mirrored) as session:
+        connection = session.get_one(Connection, 1)
+        everybody = [_customer(f"p{number}")._replace(emails="none@example.com") for number in range(count)]
+        store_page(session, 1, ChangePage(cursor="", customers=everybody))
+        session.flush()
+        assert len(mailboxes.load_peers(session, connection).get("p0", ())) == peers
