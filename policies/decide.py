@@ -169,12 +169,12 @@ def _certificate_step(assessment: InvoiceAssessment, day: _DayContext) -> Step |
 
 
 def _handle_returned_payment(assessment: InvoiceAssessment, returned: ReturnedPayment) -> bool:
-    """Hold the invoice, or have the customer told; return whether that is all that happens to it today."""
+    """Hold the invoice, or notify the customer; return whether that is all that happens to it today."""
     hold = returned_payments.hold_for(assessment.context, assessment.invoice, returned)
     if hold is not None:
         assessment.hold_code, assessment.hold, assessment.email_blocked = HoldCode.PAYMENT_RETURNED, hold, False
         return True
-    if returned.told_on is not None or assessment.email_blocked:
+    if returned.notified_on is not None or assessment.email_blocked:
         return False
     assessment.email_step = Step.PAYMENT_RETURNED
     return True

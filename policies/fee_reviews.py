@@ -16,6 +16,7 @@ from policies.decisions import CreateTask, HoldCode
 from policies.fee_rules import UnpaidFee
 from policies.formatting import format_amount, format_date
 from policies.interest import balance_on
+from policies.invoice_names import after_invoice, invoice_title
 from policies.past_actions import PastActions
 from policies.receivables import Invoice, InvoiceStatus, PastAction
 from policies.schedule import payable_on
@@ -48,13 +49,11 @@ def review_fee(context: StatementContext, fee: Invoice, past_actions: PastAction
         return None
     charges = past_actions.charges_on(fee.id)
     invoices = {each.id: each for each in context.statement.invoices}
-    amount = format_amount(fee.due, fee.currency)
+    fee_name = f"late fee {after_invoice(fee.number, fee.issued_on)} for {format_amount(fee.due, fee.currency)}"
     for charge in charges:
         mistake = _why_wrong(invoices.get(charge.invoice_id), charge)
         if mistake:
-            return FeeReview(
-                FeeTask.PROPOSE_WAIVER, f"The late fee {fee.number} of {amount} should be waived: {mistake}."
-            )
+            return FeeReview(FeeTask.PROPOSE_WAIVER, f"The {fee_name} should be waived: {mistake}.")
     originals = [invoices.get(each) for each in {fee.fee_of, *(charge.invoice_id for charge in charges)}]
     is_settled = not any(each is not None and each.status is InvoiceStatus.OPEN and each.due > 0 for each in originals)
     if not is_settled or (fee.due_on is not None and context.today <= fee.due_on):
@@ -62,7 +61,7 @@ def review_fee(context: StatementContext, fee: Invoice, past_actions: PastAction
     if context.policy.late_fees.unpaid_fee is UnpaidFee.CHASE:
         return FeeReview(None, "")
     due = f", due on {format_date(fee.due_on)}," if fee.due_on else ""
-    text = f"The late fee {fee.number} of {amount}{due} is unpaid, but its invoice is settled: collect or waive it."
+    text = f"The {fee_name}{due} is unpaid, but its invoice is settled: collect or waive it."
     return FeeReview(FeeTask.UNPAID_FEE, text)
 
 
@@ -70,22 +69,22 @@ def _why_wrong(invoice: Invoice | None, charge: PastAction) -> str:
     """Return why a fee should not have been charged, as part of a sentence; "" where it was right."""
     if invoice is None:
         return ""
-    number = invoice.number or invoice.id
+    title = invoice_title(invoice.number, invoice.issued_on, is_shared=invoice.shares_number)
     if invoice.status in (InvoiceStatus.VOIDED, InvoiceStatus.DELETED):
-        return f"invoice {number} was {invoice.status.value}"
+        return f"{title} was {invoice.status.value}"
     if invoice.status is InvoiceStatus.OPEN and charge.on <= payable_on(invoice):
         due_on = format_date(payable_on(invoice))
-        return f"the due date of invoice {number} was moved to {due_on}, after the fee of {format_date(charge.on)}"
+        return f"the due date of {title} was moved to {due_on}, after the fee of {format_date(charge.on)}"
     if not invoice.balance_changes or balance_on(invoice, charge.on - timedelta(days=1)) > 0:
         is_credited = invoice.status is InvoiceStatus.PAID and bool(invoice.balance_changes) and invoice.paid <= 0
-        return f"invoice {number} was credited or written off in full" if is_credited else ""
+        return f"{title} was credited or written off in full" if is_credited else ""
     settled = (each.on for each in invoice.balance_changes if balance_on(invoice, each.on) <= 0)
     settled_on = next(settled, charge.on - timedelta(days=1))
     kind = "paid" if invoice.paid > 0 else "credited"
     on, charged_on = format_date(settled_on), format_date(charge.on)
     if settled_on <= payable_on(invoice):
-        return f"invoice {number} was {kind} in time, on {on}; that was entered after the fee of {charged_on}"
-    return f"invoice {number} was {kind} on {on}, before the fee of {charged_on}; that was entered after it"
+        return f"{title} was {kind} in time, on {on}; that was entered after the fee of {charged_on}"
+    return f"{title} was {kind} on {on}, before the fee of {charged_on}; that was entered after it"
 
 
 def fee_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:

@@ -36,9 +36,9 @@ class ReturnedPayment:
 
     amount: Decimal
     thanked_on: date
-    tell_on: date
+    notify_on: date
     task_on: date | None
-    told_on: date | None
+    notified_on: date | None
 
     @property
     def recurrence_key(self) -> str:
@@ -61,27 +61,27 @@ def find_returned_payment(
     done = past_actions.returned_payments.get(invoice.id, {})
     task_on = done.get(key + TASK_SUFFIX)
     company, policy = context.statement.company, context.policy
-    tell_on = add_business_days(
+    notify_on = add_business_days(
         task_on or context.today,
         policy.payment_returned.business_days,
         company.country,
         policy.send_window,
         context.calendar,
     )
-    return ReturnedPayment(missing, acknowledged.on, tell_on, task_on, done.get(key))
+    return ReturnedPayment(missing, acknowledged.on, notify_on, task_on, done.get(key))
 
 
 def hold_for(context: StatementContext, invoice: Invoice, returned: ReturnedPayment) -> Hold | None:
     """Return the hold before the customer is told, and for a week after it."""
     what = f"{_describe(invoice, returned)} is no longer applied to it"
-    if returned.told_on is None:
-        if context.today >= returned.tell_on and returned.task_on is not None:
+    if returned.notified_on is None:
+        if context.today >= returned.notify_on and returned.task_on is not None:
             return None
-        return Hold(f"{what}. Reminders wait, so that a mistake can be corrected.", returned.tell_on)
-    resumes_on = returned.told_on + timedelta(days=MIN_WARNING_DAYS)
+        return Hold(f"{what}. Reminders wait, so that a mistake can be corrected.", returned.notify_on)
+    resumes_on = returned.notified_on + timedelta(days=MIN_WARNING_DAYS)
     if context.today >= resumes_on:
         return None
-    return Hold(f"{what}. The customer was told on {format_date(returned.told_on)}.", resumes_on)
+    return Hold(f"{what}. The customer was told on {format_date(returned.notified_on)}.", resumes_on)
 
 
 def returned_payment_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:
@@ -94,7 +94,7 @@ def returned_payment_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable
         text = (
             f"{each.number}: {_describe(each.invoice, returned)} is no longer applied to it: it was deleted, returned "
             f"by the bank or applied elsewhere. {due} is open. Correct it in the accounting system if that is a "
-            f"mistake; otherwise the customer is told on {format_date(returned.tell_on)}."
+            f"mistake; otherwise the customer is told on {format_date(returned.notify_on)}."
         )
         yield CreateTask(
             customer_id=context.statement.customer.id,

@@ -34,7 +34,7 @@ def create_tasks(app: AppContext, session: Session, connection_id: int) -> None:
         )
     )
     for record, invoice, customer in rows.all():
-        text = f"{one_line(customer.name)}, invoice {invoice.number}: its reminders are paused. {record.reason}"
+        text = f"{one_line(customer.name)}, {invoice.title}: its reminders are paused. {record.reason}"
         create_review_task(
             app,
             session,

@@ -110,9 +110,7 @@ def _log_malformed(ctx: RunContext, session: Session, page: ChangePage) -> None:
             invoice = session.get(InvoiceRow, (ctx.connection_id, record.external_id))
         customer_id = invoice.customer_id if invoice is not None else ""
         customer = session.get(CustomerRow, (ctx.connection_id, customer_id)) if customer_id else None
-        name = (
-            f" ({invoice.number} of {one_line(customer.name)})" if invoice is not None and customer is not None else ""
-        )
+        name = f" ({invoice.name}, {one_line(customer.name)})" if invoice is not None and customer is not None else ""
         text = f"Skipped one {record.kind.replace('_', ' ')}{name} that could not be read: {record.reason}"
         ctx.log(session, LogKind.MALFORMED, text, customer_id=customer_id, facts={"id": record.external_id})
 
