@@ -133,7 +133,7 @@ def missing_email_address(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
 
 
 def invalid_email_address(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
-    """What stands in place of an email address is none."""
+    """An entry in an address field is not a valid email address."""
     customer = ledger.customer
     for invoice in ledger.open_invoices:
         if invoice.invalid_emails:

@@ -121,7 +121,7 @@ def no_email_address(context: StatementContext, invoice: Invoice) -> Hold | None
     customer = context.statement.customer
     if has_recipient(customer, invoice):
         return None
-    written = f": {customer.invalid_emails[0]!r} is none" if customer.invalid_emails else ""
+    written = f": {customer.invalid_emails[0]!r} is not one" if customer.invalid_emails else ""
     return Hold(f"The customer has no valid email address{written}.")
 
 

@@ -140,8 +140,8 @@ class RevenueRank:
 class Customer:
     """A customer. Settings made by hand are ``None`` where the policy applies.
 
-    ``invalid_emails`` are what stands where an address should and is none. ``shares_mailbox_with`` names the company's
-    other customers with an address of this one; their stop and pause apply to it too, by ``stopped_by`` and
+    ``invalid_emails`` are entries in the address field that are no valid addresses. ``shares_mailbox_with`` names the
+    company's other customers with an address of this one; their stop and pause apply to it too, by ``stopped_by`` and
     ``paused_by``, because one person reads the emails of all. ``mailbox_taken_by`` names the one whose email goes there
     today.
     """
@@ -226,8 +226,8 @@ class Invoice:
     person or from the ledger. ``sub_customer`` is whose invoice it is where another customer is billed for it: what is
     set for either of them counts. ``balance_changes`` is the history of its balance since issue, oldest first.
     ``emails``, ``cc_emails`` and ``bcc_emails`` are to whom this very invoice goes; without ``emails`` it goes to the
-    customer's addresses. ``invalid_emails`` are what stands there and is no address. ``number`` is "" where the ledger
-    gave it none; ``shares_number`` is true where another invoice of the customer has the same.
+    customer's addresses. ``invalid_emails`` are entries there that are no valid addresses. ``number`` is "" where the
+    ledger gave it none; ``shares_number`` is true where another invoice of the customer has the same.
 
     ``payable_until_on`` is the last date on which it is paid in time, where that is later than ``due_on``, which is not
     a business day (``payable_dates.py``).

@@ -77,7 +77,7 @@ GROUPS = (
             ),
             Field("replies.pause_days", "Pause after a customer's reply (days)"),
             Field("promise_broken.business_days", "Promise to pay counts as broken after (business days)"),
-            Field("payment_returned.business_days", "Tell customers of a returned payment after (business days)"),
+            Field("payment_returned.business_days", "Notify customers of a returned payment after (business days)"),
         ),
     ),
     Group(
