@@ -308,7 +308,7 @@ class Ledger(Protocol):
         ...
 
     def get_payment_link(self, invoice_id: str) -> str | None:
-        """Return the ledger's customer portal where the customer can pay this invoice, None where it has none."""
+        """Return the page of the ledger where the customer can pay this invoice, None where it has none."""
         ...
 
     def get_invoice_pdf(self, invoice_id: str) -> bytes | None:

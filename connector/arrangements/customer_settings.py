@@ -211,7 +211,7 @@ def validate_withholding(text: str) -> str:
     """Return how much tax a customer may withhold, in percent, as plain text; "" for none.
 
     Raises:
-        InvalidSettingError: it is not a number above 0 and below 50.
+        InvalidSettingError: it is not a number from 0 to ``WITHHOLDING_PERCENT_MAX``.
 
     """
     plain = text.strip().removesuffix("%").strip().replace(",", ".")

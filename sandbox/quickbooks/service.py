@@ -127,7 +127,7 @@ class QuickBooks(Bookkeeper):
         return self.webhook.post(payload, now) if changed else 0
 
     def close_books(self, on: date | None, realm: str = REALM) -> None:
-        """Close the ledger up to and including a date, or reopen them."""
+        """Close the periods up to and including a date, or reopen them."""
         with self._lock:
             ledger = self.ledger(realm)
             ledger.profile.books_closed_on = on

@@ -43,13 +43,12 @@ class InvoiceLine:
     paid: Decimal = Decimal(0)
     covered: Decimal = Decimal(0)
     shares_number: bool = False
+    id: str = ""
 
     @property
     def to_pay(self) -> Decimal:
         """What the customer is asked for: nobody pays again what the company already has."""
         return self.due - self.covered
-
-    id: str = ""
 
     @property
     def key(self) -> str:
