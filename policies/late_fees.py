@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
@@ -46,7 +47,8 @@ def assess_late_fees(
         return LateFeeAssessment()
     refusal = _refusal_reason(context, invoice, past_actions)
     if refusal:
-        return LateFeeAssessment(reason=f"No late fee: {refusal}.")
+        reason = _reason_apart_from_warning(context, invoice, schedule, past_actions)
+        return LateFeeAssessment(reason=f"No late fee: {refusal}." if reason is None else reason)
     fees: list[ChargeLateFee] = []
     reason, is_invoiced = "", _is_invoiced(context, past_actions)
     for period in list_periods(rules, invoice, context.today):
@@ -59,6 +61,22 @@ def assess_late_fees(
         else:
             reason = fee or reason
     return LateFeeAssessment(tuple(fees), reason)
+
+
+def _reason_apart_from_warning(
+    context: StatementContext, invoice: Invoice, schedule: Schedule, past_actions: PastActions
+) -> str | None:
+    """Return why there would be no fee had a reminder warned of it; None where the warning is what is missing.
+
+    No email announces a fee that cannot come, so that the missing warning alone would explain nothing.
+    """
+    rules = context.policy.late_fees
+    if invoice.id in past_actions.warned_on or rules.monthly_invoice or not list_periods(rules, invoice, context.today):
+        return None
+    warned_on = context.today - timedelta(days=MIN_WARNING_DAYS)
+    warned = replace(past_actions, warned_on={**past_actions.warned_on, invoice.id: warned_on})
+    found = assess_late_fees(context, invoice, schedule, warned)
+    return None if found.fees else found.reason
 
 
 def _as_charged(fee: ChargeLateFee, context: StatementContext) -> PastAction:

@@ -20,6 +20,7 @@ _DROPS_BY_REASON: Final = {  # by the beginning of the reason
 }
 _INVALID_ADDRESS: Final = "invalid"  # the whole reason: "Invalid SMTPAPI header" is not about the address
 _BOUNCES_BY_CLASSIFICATION: Final = {
+    "invalid address": RefusalCause.ADDRESS,
     "content": RefusalCause.SENDER,
     "reputation": RefusalCause.SENDER,
     "frequency or volume too high": RefusalCause.RECIPIENT,
@@ -33,11 +34,19 @@ _BOUNCES_BY_STATUS: Final = {  # RFC 3463, where a permanent status is not about
     "5.3.4": RefusalCause.SENDER,  # email too big
     "552": RefusalCause.RECIPIENT,  # storage exceeded
 }
-_POLICY_STATUS: Final = "5.7."  # security or policy: who sends what, not to whom
+_DOES_NOT_ACCEPT: Final = "5.4.1"  # routing by its number, but Microsoft's servers say it of an unknown recipient
+_BOUNCES_BY_SUBJECT: Final = {  # the subject of a status, RFC 3463 section 3
+    "5.3.": RefusalCause.RECIPIENT,  # the recipient's mail system
+    "5.4.": RefusalCause.RECIPIENT,  # network and routing: no answer, loops
+    "5.6.": RefusalCause.SENDER,  # the content
+    "5.7.": RefusalCause.SENDER,  # security or policy: who sends what, not to whom
+}
 _STATUS: Final = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
 _CODE: Final = re.compile(r"^\s*([45]\d\d)\b")
 _MAILBOX_FULL: Final = re.compile(
-    r"(mailbox|quota|storage)\b.{0,40}\b(full|exceeded|insufficient)|over ?quota", re.IGNORECASE
+    r"(mailbox|quota|storage)\b.{0,40}\b(full|exceeded|insufficient)|over ?quota"
+    r"|receiving mail (?:at a rate|too quickly)",
+    re.IGNORECASE,
 )
 _SENDER_REFUSED: Final = re.compile(r"\bsender\b.{0,40}\b(rejected|denied|blocked)", re.IGNORECASE)
 
@@ -69,8 +78,8 @@ def bounce_cause(kind: str, status: str, classification: str, reason: str) -> Re
     for one in statuses:
         if one in _BOUNCES_BY_STATUS:
             return _BOUNCES_BY_STATUS[one]
-        if one.startswith(_POLICY_STATUS):
-            return RefusalCause.SENDER
+        if one != _DOES_NOT_ACCEPT and one[:4] in _BOUNCES_BY_SUBJECT:
+            return _BOUNCES_BY_SUBJECT[one[:4]]
     if _MAILBOX_FULL.search(reason):
         return RefusalCause.RECIPIENT
     return RefusalCause.SENDER if _SENDER_REFUSED.search(reason) else RefusalCause.ADDRESS

@@ -191,6 +191,16 @@ def test_a_fee_above_the_maximum_annual_rate_is_refused() -> None:
     assert "EUR 15.00 on EUR 100.00, 21 days late, comes to 260.71 % a year, above the 35 % allowed" in outcome.reason
 
 
+def test_a_fee_that_cannot_come_is_explained_by_itself_and_not_by_the_missing_warning() -> None:
+    """No email announces such a fee, so that nothing has ever warned of it."""
+    rules = fee_policy('kind = "flat"', "amounts = { EUR = 5 }")
+    small = overdue_invoice(21, total="60")
+    past = (replace(WARNED[0], announced_fee=False),)
+    reason = first_decision(statement(small, past_actions=past), policy=rules).reason
+    assert "a year, above the" in reason
+    assert "warned" not in reason
+
+
 def test_a_flat_fee_needs_an_amount_in_the_currency_of_the_invoice() -> None:
     outcome = first_decision(statement(overdue_invoice(21, currency="SEK"), past_actions=WARNED), policy=FLAT)
     assert "no flat fee in SEK" in outcome.reason
