@@ -60,11 +60,12 @@ def next_instalment(context: StatementContext, invoice: Invoice) -> Instalment |
     """Return the first instalment that is not paid yet.
 
     A shortfall below the minimum balance, or of up to 1 %, is no missed instalment: a cent, or the bank's charges.
+    Unapplied credit that covers the invoice counts: the company has that money.
     """
     plan = invoice.payment_plan
     if plan is None:
         return None
-    paid, agreed = _paid_since(plan, invoice), Decimal(0)
+    paid, agreed = _paid_since(plan, invoice) + context.credit_coverage.get(invoice.id, Decimal(0)), Decimal(0)
     minimum = context.policy.minimum_balance.for_currency(invoice.currency)
     for instalment in plan.instalments:
         agreed += instalment.amount

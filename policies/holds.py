@@ -165,7 +165,8 @@ def withheld(context: StatementContext, invoice: Invoice) -> Hold | None:
     if percent <= 0 or invoice.paid <= 0:
         return None
     most = round_amount(invoice.total * percent / 100, invoice.currency)
-    if invoice.due > most:
+    excess = invoice.due - most
+    if excess > 0 and excess >= context.policy.minimum_balance.for_currency(invoice.currency):
         return None
     rest, total = (format_amount(amount, invoice.currency) for amount in (invoice.due, invoice.total))
     return Hold(

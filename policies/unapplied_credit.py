@@ -29,6 +29,7 @@ _CREDIT_NAMES = {
     CreditKind.PREPAYMENT: "prepayment",
 }
 _MONEY = frozenset({CreditKind.PAYMENT, CreditKind.OVERPAYMENT, CreditKind.PREPAYMENT})
+_APPLIED_UNDER = frozenset({HoldCode.UNAPPLIED_CREDIT, HoldCode.PAYMENT_PLAN})
 _BOOKED_PAST = (
     "a deposit or journal entry: the customer's balance in the accounting system is that much below the open invoices"
 )
@@ -180,7 +181,7 @@ def apply_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask
     by_statement: dict[str, list[InvoiceAssessment]] = {}
     for assessment in assessments:
         is_due = assessment.started_on <= assessment.context.today
-        is_free = assessment.hold is None or assessment.hold_code == HoldCode.UNAPPLIED_CREDIT
+        is_free = assessment.hold is None or assessment.hold_code in _APPLIED_UNDER
         if is_due and is_free and assessment.invoice.id in assessment.context.credit_coverage:
             by_statement.setdefault(assessment.invoice.currency, []).append(assessment)
     for group in by_statement.values():
@@ -207,6 +208,8 @@ def _task_text(group: Sequence[InvoiceAssessment], credits: Sequence[Credit]) ->
     currency = group[0].invoice.currency
     is_held = all(each.hold is not None for each in group)
     after = "No reminder is sent about them until then." if is_held else "Reminders ask for the rest only."
+    if all(each.hold_code == HoldCode.PAYMENT_PLAN for each in group):
+        after = "The payment plan counts it as paid."
     after = after.replace("about them", "about it") if len(group) == 1 else after
     covers = _join(_describe_cover(each) for each in group)
     return (

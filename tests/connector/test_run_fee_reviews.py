@@ -104,6 +104,27 @@ def test_a_fee_left_unpaid_beside_its_invoice_is_to_be_collected_or_waived(charg
     assert fee_tasks(charged) == []
 
 
+def test_the_task_about_an_unpaid_fee_ends_when_its_invoice_is_open_again_and_comes_back_with_the_payment(
+    charged: Scenario,
+) -> None:
+    charged.company.pay(charged.number)
+    charged.run_for_days(20)
+    assert [code for code, _ in fee_tasks(charged)] == ["unpaid_fee"]
+    charged.company.delete_payment(charged.number)
+    charged.run()
+    assert fee_tasks(charged) == []
+    charged.company.pay(charged.number)
+    charged.run()
+    assert [code for code, _ in fee_tasks(charged)] == ["unpaid_fee"]
+
+
+def test_a_proposed_waiver_ends_when_the_payment_that_was_in_time_is_deleted(charged: Scenario) -> None:
+    pay_dated(charged, days(-8))
+    charged.company.delete_payment(charged.number)
+    charged.run()
+    assert fee_tasks(charged) == []
+
+
 def test_a_fee_left_unpaid_is_chased_where_the_policy_says_so(charged: Scenario) -> None:
     charged.set_policy(f'{AUTOMATIC}unpaid_fee = "chase"\n')
     charged.company.pay(charged.number)

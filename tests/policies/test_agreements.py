@@ -10,7 +10,7 @@ import pytest
 
 from policies.agreements import AgreementTask
 from policies.decisions import DecisionKind
-from policies.receivables import Instalment, PaymentPlan, Size, Step
+from policies.receivables import Credit, CreditKind, Instalment, PaymentPlan, Size, Step
 from tests.policies.builders import (
     KNOWN_CUSTOMER,
     MONDAY,
@@ -134,6 +134,19 @@ def test_a_missed_instalment_cancels_the_plan_and_reminders_continue() -> None:
     unpaid = overdue_invoice(30, payment_plan=plan(40, 60))
     assert first_decision(statement(unpaid)).code == "payment_plan"
     assert first_decision(statement(unpaid), now=at(MONDAY + timedelta(days=1))).code == "past_due"
+
+
+def test_an_instalment_that_was_paid_on_account_is_paid_and_is_to_be_applied() -> None:
+    agreed = plan(40, 30, 30)
+    credit = Credit("cr", CreditKind.PAYMENT, "c1", "EUR", Decimal(40), MONDAY)
+    unpaid = statement(overdue_invoice(30, total="100", payment_plan=agreed), credits=(credit,))
+    tuesday = at(MONDAY + timedelta(days=1))
+    outcome = first_decision(unpaid, now=tuesday)
+    assert (outcome.code, outcome.next_on) == ("payment_plan", MONDAY + timedelta(days=7))
+    (task,) = tasks_in(decide_at(unpaid, now=tuesday))
+    assert task.code == "apply_credit"
+    assert task.reason.endswith("The payment plan counts it as paid.")
+    assert first_decision(unpaid, now=at(MONDAY + timedelta(days=8))).code == "past_due"  # the second one is missing
 
 
 def test_a_smaller_payment_than_agreed_is_a_missed_instalment() -> None:

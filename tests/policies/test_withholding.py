@@ -45,7 +45,8 @@ def test_what_is_withheld_is_not_chased_and_the_certificate_is_asked_for_once() 
 @pytest.mark.parametrize(
     ("paid", "percent", "code"),
     [
-        ("1079.99", "10", "past_due"),  # more is missing than the law allows
+        ("1078.99", "10", "past_due"),  # more is missing than the law allows
+        ("1079.99", "10", "withholding_certificate"),  # by less than anybody is chased for
         ("1080", "0", "past_due"),
         ("1080", "9.9", "past_due"),
         ("1110", "7.5", "withholding_certificate"),
