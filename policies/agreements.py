@@ -129,7 +129,8 @@ def _promise_tasks(assessment: InvoiceAssessment, promised_on: date) -> Iterable
     if not by_call and not assessment.email_blocked:
         assessment.email_step, assessment.broken_promise_key = Step.PROMISE_BROKEN, promised_on.isoformat()
         return
-    amount = format_amount(invoice.due, invoice.currency)
+    covered = context.credit_coverage.get(invoice.id, Decimal(0))
+    amount = format_amount(invoice.due - covered, invoice.currency)
     name = at_sentence_start(assessment.number)
     text = f"{name}: {amount} was promised for {format_date(promised_on)} and has not been paid."
     assessment.broken_agreement = text

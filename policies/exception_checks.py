@@ -91,8 +91,10 @@ def balance_below_invoices(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
     missing = [each for each in ledger.credits if each.kind is CreditKind.LEDGER_BALANCE]
     if missing and ledger.open_invoices:
         amounts = " and ".join(sorted({format_amount(each.remaining, each.currency) for each in missing}))
+        is_own = all(each.customer_id == ledger.customer.id for each in missing)
+        whose = ledger.customer.name if is_own else f"the family of {ledger.customer.name}"
         reason = (
-            f"The accounting system's own balance of {ledger.customer.name} is {amounts} below the open invoices:"
+            f"The accounting system's own balance of {whose} is {amounts} below the open invoices:"
             " a deposit or journal entry may not be applied to them."
         )
         yield ExceptionItem(ExceptionCode.BALANCE_BELOW_INVOICES, "", reason)

@@ -197,6 +197,9 @@ def test_a_journal_entry_on_the_parent_counts_for_the_family(quickbooks: Scenari
     quickbooks.company.simulator.book_past_invoices("Harbor Group", "300.00")
     quickbooks.go_live().run()
     assert codes(quickbooks) == {number: "unapplied_credit"}
+    with reading(quickbooks.app.engine) as session:
+        (reason,) = session.scalars(select(col(ExceptionRow.reason)))
+    assert "own balance of the family of Harbor East is GBP 300.00 below the open invoices" in reason
 
 
 def test_a_family_billed_with_its_parent_gets_one_email(quickbooks: Scenario) -> None:

@@ -205,6 +205,13 @@ def test_a_missed_instalment_is_one_task_that_names_the_instalment() -> None:
     assert "EUR 40.00 due on 23 Nov 2026 has not been paid in full. The payment plan is cancelled." in task.reason
 
 
+def test_the_task_about_a_broken_promise_names_what_credit_on_account_leaves() -> None:
+    promised = overdue_invoice(13, total="900", promised_on=MONDAY - timedelta(days=3), size=Size.LARGE)
+    credit = Credit("cr", CreditKind.PAYMENT, "c1", "EUR", Decimal(850), MONDAY)
+    reasons = [task.reason for task in tasks_in(decide_at(statement(promised, credits=(credit,))))]
+    assert "INV-1: EUR 50.00 was promised for 20 Nov 2026 and has not been paid." in reasons
+
+
 def test_a_call_about_a_broken_promise_takes_the_place_of_the_scheduled_call() -> None:
     simulation = Simulation([overdue_invoice(13, promised_on=FRIDAY)])
     simulation.past_actions.append(sent_email(Step.PAST_DUE, MONDAY - timedelta(days=8)))
