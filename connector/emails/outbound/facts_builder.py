@@ -119,13 +119,21 @@ def build_invoice_line(
         due_on=invoice.due_on,
         total=invoice.total,
         due=invoice.due,
-        days_late=(today - (invoice.payable_until_on or invoice.due_on)).days if invoice.due_on else 0,
+        days_late=_count_days_late(invoice, today),
         pay_link=pay_link,
         disputed=invoice.disputed_on is not None,
         paid=invoice.paid + min(covered, money),
         covered=covered,
         shares_number=invoice.shares_number,
     )
+
+
+def _count_days_late(invoice: Invoice, today: date) -> int:
+    """Return how many days late an invoice is, negative before: no days before the customer could know of it."""
+    if invoice.due_on is None:
+        return 0
+    late = (today - (invoice.payable_until_on or invoice.due_on)).days
+    return late if late <= 0 or invoice.known_on is None else max(1, min(late, (today - invoice.known_on).days))
 
 
 def list_open_invoices(statement: Statement) -> list[Invoice]:

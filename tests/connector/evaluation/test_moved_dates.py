@@ -145,6 +145,17 @@ def test_an_invoice_entered_late_counts_from_the_day_it_was_entered(scenario: Sc
     assert fee_amounts(scenario) == [(days(31), "12.00")]  # a month from 11 June on, none for the time before
 
 
+def test_an_email_about_an_invoice_entered_late_counts_no_days_before(scenario: Scenario) -> None:
+    scenario.company.customer("Ashdown Ltd")
+    scenario.go_live()
+    scenario.pass_days(1)
+    scenario.company.invoice("Ashdown Ltd", "1200.00", on=days(-60), due_on=days(-30))
+    scenario.run_for_days(8)
+    [(first_on, _step)] = scenario.sent_steps()
+    [email] = scenario.sandbox.sendgrid.emails_to("accounts@ashdown.example")
+    assert f", {(first_on - days(1)).days} days overdue" in email.text
+
+
 def test_an_old_ledger_that_is_connected_late_counts_from_its_due_dates(late_customer: Scenario) -> None:
     late_customer.run()
     assert [step for _on, step in late_customer.sent_steps()] == ["past_due"]
