@@ -46,8 +46,8 @@ class HoldCode(StrEnum):
     ALL_STEPS_COMPLETED = "all_steps_completed"
 
 
-# Codes of decisions that only wait for the next step, or follow one: no reason keeps the invoice from being chased.
-NO_REAL_HOLDS = frozenset(
+# Not on hold: the invoice is settled, or only waits for its next step.
+WAITING_CODES = frozenset(
     {HoldCode.NOTHING_OWED, HoldCode.FREQUENCY_CAP, HoldCode.NOT_DUE_YET, HoldCode.ALL_STEPS_COMPLETED}
 )
 

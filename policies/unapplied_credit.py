@@ -30,7 +30,7 @@ _CREDIT_NAMES = {
 }
 _MONEY = frozenset({CreditKind.PAYMENT, CreditKind.OVERPAYMENT, CreditKind.PREPAYMENT})
 _APPLIED_UNDER = frozenset({HoldCode.UNAPPLIED_CREDIT, HoldCode.PAYMENT_PLAN})
-_BOOKED_PAST = (
+_NOT_ON_INVOICES = (
     "a deposit or journal entry: the customer's balance in the accounting system is that much below the open invoices"
 )
 
@@ -161,8 +161,8 @@ def covered_hold(context: StatementContext, invoice: Invoice) -> Hold | None:
         return None
     part = "all of this invoice" if rest <= 0 else f"{format_amount(covered, invoice.currency)} of it"
     total = format_amount(_total(context.statement.credits), invoice.currency)
-    is_past = any(each.kind is CreditKind.LEDGER_BALANCE for each in context.statement.credits)
-    source = f" ({_BOOKED_PAST})" if is_past else ""
+    is_not_on_invoices = any(each.kind is CreditKind.LEDGER_BALANCE for each in context.statement.credits)
+    source = f" ({_NOT_ON_INVOICES})" if is_not_on_invoices else ""
     return Hold(f"{total} of unapplied credit{source} covers {part}: apply the credit first.")
 
 
@@ -178,13 +178,13 @@ def net_of_credit(context: StatementContext, invoice: Invoice) -> Invoice:
 
 def apply_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:
     """Yield one task per currency: apply the credit to the invoices that are due and not held for another reason."""
-    by_statement: dict[str, list[InvoiceAssessment]] = {}
+    by_currency: dict[str, list[InvoiceAssessment]] = {}
     for assessment in assessments:
         is_due = assessment.started_on <= assessment.context.today
         is_free = assessment.hold is None or assessment.hold_code in _APPLIED_UNDER
         if is_due and is_free and assessment.invoice.id in assessment.context.credit_coverage:
-            by_statement.setdefault(assessment.invoice.currency, []).append(assessment)
-    for group in by_statement.values():
+            by_currency.setdefault(assessment.invoice.currency, []).append(assessment)
+    for group in by_currency.values():
         yield _build_task(group)
 
 
@@ -220,7 +220,7 @@ def _task_text(group: Sequence[InvoiceAssessment], credits: Sequence[Credit]) ->
 
 def _describe_credit(credit: Credit) -> str:
     if credit.kind is CreditKind.LEDGER_BALANCE:
-        return _BOOKED_PAST
+        return _NOT_ON_INVOICES
     return f"{_CREDIT_NAMES[credit.kind]} of {format_date(credit.dated_on)}"
 
 

@@ -14,7 +14,7 @@ from connector.db.tables import InvoiceDecisionRow
 from connector.evaluation import decision_records
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import LogKind
-from policies.decisions import NO_REAL_HOLDS, DecisionKind, InvoiceDecision
+from policies.decisions import WAITING_CODES, DecisionKind, InvoiceDecision
 
 CustomerInvoice = tuple[str, InvoiceDecision]  # the customer's id and the decision about one of their invoices
 RowValues = dict[str, Any]
@@ -71,7 +71,7 @@ def store_decisions(
 
 def is_held(decision: InvoiceDecision) -> bool:
     """Return whether an invoice is on hold for a reason, and does not only wait for its next step."""
-    return decision.kind is DecisionKind.HOLD and decision.code not in NO_REAL_HOLDS
+    return decision.kind is DecisionKind.HOLD and decision.code not in WAITING_CODES
 
 
 def failed_decision(invoice_id: str, error: Exception) -> InvoiceDecision:

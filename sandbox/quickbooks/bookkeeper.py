@@ -133,10 +133,10 @@ class Bookkeeper:
             reference = {"value": str(self._customer(customer).number)}
             return self._receive_payment(reference, figure("amount", amount), [], on)
 
-    def book_past_invoices(self, customer: str, amount: Money) -> None:
+    def book_on_no_invoice(self, customer: str, amount: Money) -> None:
         """Book money of a customer on accounts receivable, past their invoices: only their balance shows it."""
         with self._lock:
-            self._get_ledger().book_past_invoices(self._customer(customer).number, figure("amount", amount))
+            self._get_ledger().book_on_no_invoice(self._customer(customer).number, figure("amount", amount))
 
     def apply(self, payment: str, invoice: str, amount: Money) -> JsonObject:
         """Apply the unapplied part of a payment to an invoice."""

@@ -238,7 +238,7 @@ class CompanyLedger:
         own = self._customer_balances.get(customer, ZERO)
         return own + sum(map(self._family_balance, self._sub_customers.get(customer, ())), ZERO)
 
-    def book_past_invoices(self, customer: int, amount: Decimal) -> None:
+    def book_on_no_invoice(self, customer: int, amount: Decimal) -> None:
         """Book a deposit or a journal entry of a customer on accounts receivable: no invoice is linked to it."""
         self._customer_balances[customer] = self._customer_balances.get(customer, ZERO) - amount
         self._refresh_customer_balance(customer)

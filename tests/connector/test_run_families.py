@@ -1,4 +1,4 @@
-"""Families and balances: money booked past the invoices, and parents who are written to for their sub-customers."""
+"""Families and balances: money that is on no invoice, and parents who are written to for their sub-customers."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_deposit_booked_past_the_invoice_holds_it_and_the_bookkeeper_is_told(q
     company = quickbooks.company
     company.customer("Ashdown Ltd")
     number = company.invoice("Ashdown Ltd", "300.00", due_on=quickbooks.days_ago(6))
-    company.simulator.book_past_invoices("Ashdown Ltd", "300.00")
+    company.simulator.book_on_no_invoice("Ashdown Ltd", "300.00")
     quickbooks.go_live().run()
     assert quickbooks.customer_emails() == []
     assert codes(quickbooks) == {number: "unapplied_credit"}
@@ -92,7 +92,7 @@ def test_a_deposit_of_a_part_is_deducted_from_what_is_asked_for(quickbooks: Scen
     company = quickbooks.company
     company.customer("Ashdown Ltd")
     company.invoice("Ashdown Ltd", "300.00", due_on=quickbooks.days_ago(6))
-    company.simulator.book_past_invoices("Ashdown Ltd", "100.00")
+    company.simulator.book_on_no_invoice("Ashdown Ltd", "100.00")
     quickbooks.go_live().run()
     (email,) = customer_texts(quickbooks)
     assert "£200.00" in email
@@ -117,7 +117,7 @@ def test_known_credit_is_not_counted_twice_and_a_higher_balance_is_no_credit(qui
     for name, balance in (("Ashdown Ltd", "0.00"), ("Bexley Ltd", "-500.00")):
         company.customer(name)
         company.invoice(name, "300.00", due_on=quickbooks.days_ago(6))
-        company.simulator.book_past_invoices(name, balance)
+        company.simulator.book_on_no_invoice(name, balance)
     company.credit("Ashdown Ltd", "100.00")
     quickbooks.go_live().run()
     assert sorted("£200.00" in text for text in customer_texts(quickbooks)) == [False, True]
@@ -132,7 +132,7 @@ def test_a_deposit_that_is_seen_right_before_sending_stops_the_email(quickbooks:
     original = QuickBooksLedger.reload_documents
 
     def deposit_first(self: QuickBooksLedger, *arguments: Any) -> Any:
-        company.simulator.book_past_invoices("Ashdown Ltd", "300.00")
+        company.simulator.book_on_no_invoice("Ashdown Ltd", "300.00")
         return original(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -194,7 +194,7 @@ def test_money_of_one_sub_customer_covers_what_another_owes_once(quickbooks: Sce
 def test_a_journal_entry_on_the_parent_counts_for_the_family(quickbooks: Scenario) -> None:
     add_group(quickbooks, "Harbor East", billed=False)
     number = quickbooks.company.invoice("Harbor East", "300.00", due_on=quickbooks.days_ago(6))
-    quickbooks.company.simulator.book_past_invoices("Harbor Group", "300.00")
+    quickbooks.company.simulator.book_on_no_invoice("Harbor Group", "300.00")
     quickbooks.go_live().run()
     assert codes(quickbooks) == {number: "unapplied_credit"}
     with reading(quickbooks.app.engine) as session:

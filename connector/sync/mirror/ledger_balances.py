@@ -1,4 +1,4 @@
-"""Money booked past the invoices: where the ledger's own balance of a customer is below their open invoices.
+"""Deposits and journal entries on no invoice: the ledger's own balance of a customer is below their open invoices.
 
 A deposit or a journal entry on accounts receivable reduces the customer's balance and no invoice. The difference is
 unapplied credit, whoever of a family it was booked on.
