@@ -13,13 +13,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from policies.decisions import CreateTask, HoldCode
-from policies.fee_rules import UnpaidFee
+from policies.fee_periods import ONCE, find_period
+from policies.fee_rules import MONTHLY_KINDS, UnpaidFee
 from policies.formatting import format_amount, format_date
 from policies.interest import balance_on
 from policies.invoice_names import after_invoice, invoice_title
 from policies.past_actions import PastActions
 from policies.receivables import Invoice, InvoiceStatus, PastAction
 from policies.schedule import payable_on
+from policies.schedule_rules import MIN_WARNING_DAYS
 from policies.statement_context import StatementContext
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def review_fee(context: StatementContext, fee: Invoice, past_actions: PastAction
     invoices = {each.id: each for each in context.statement.invoices}
     fee_name = f"late fee {after_invoice(fee.number, fee.issued_on)} for {format_amount(fee.due, fee.currency)}"
     for charge in charges:
-        mistake = _why_wrong(invoices.get(charge.invoice_id), charge)
+        mistake = _why_wrong(context, invoices.get(charge.invoice_id), charge)
         if mistake:
             return FeeReview(FeeTask.PROPOSE_WAIVER, f"The {fee_name} should be waived: {mistake}.")
     originals = [invoices.get(each) for each in {fee.fee_of, *(charge.invoice_id for charge in charges)}]
@@ -65,14 +67,14 @@ def review_fee(context: StatementContext, fee: Invoice, past_actions: PastAction
     return FeeReview(FeeTask.UNPAID_FEE, text)
 
 
-def _why_wrong(invoice: Invoice | None, charge: PastAction) -> str:
+def _why_wrong(context: StatementContext, invoice: Invoice | None, charge: PastAction) -> str:
     """Return why a fee should not have been charged, as part of a sentence; "" where it was right."""
     if invoice is None:
         return ""
     title = invoice_title(invoice.number, invoice.issued_on, is_shared=invoice.shares_number)
     if invoice.status in (InvoiceStatus.VOIDED, InvoiceStatus.DELETED):
         return f"{title} was {invoice.status.value}"
-    if invoice.status is InvoiceStatus.OPEN and charge.on <= payable_on(invoice):
+    if invoice.status is InvoiceStatus.OPEN and _is_too_early(context, invoice, charge):
         due_on = format_date(payable_on(invoice))
         return f"the due date of {title} was moved to {due_on}, after the fee of {format_date(charge.on)}"
     if not invoice.balance_changes or balance_on(invoice, charge.on - timedelta(days=1)) > 0:
@@ -85,6 +87,19 @@ def _why_wrong(invoice: Invoice | None, charge: PastAction) -> str:
     if settled_on <= payable_on(invoice):
         return f"{title} was {kind} in time, on {on}; that was entered after the fee of {charged_on}"
     return f"{title} was {kind} on {on}, before the fee of {charged_on}; that was entered after it"
+
+
+def _is_too_early(context: StatementContext, invoice: Invoice, charge: PastAction) -> bool:
+    """Return whether a moved due date leaves no time for a fee: no warning was possible, or its month is not over."""
+    rules = context.policy.late_fees
+    if charge.on <= payable_on(invoice):
+        return True
+    if invoice.due_changed_on is None or invoice.due_changed_on < charge.on:
+        return False
+    if (charge.on - payable_on(invoice)).days <= MIN_WARNING_DAYS:
+        return True
+    is_of_month = rules.kind in MONTHLY_KINDS and charge.recurrence_key not in ("", ONCE)
+    return is_of_month and find_period(charge.recurrence_key, rules, invoice, context.today) is None
 
 
 def fee_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:

@@ -212,6 +212,26 @@ def _set_sent(company: Any, number: str, *, sent: bool) -> None:
         company.simulator.edit(number, EmailStatus="EmailSent" if sent else "NeedToSend")
 
 
+@pytest.mark.parametrize(
+    ("kind", "day_count", "due_on", "is_wrong"),
+    [
+        ("percent", 10, days(5), True),  # the fee of day 8 came three days later: too soon for a warning
+        ("percent", 20, days(-5), False),
+        ("percent_per_month", 26, days(4), True),  # the month that was charged is not over
+        ("percent_per_month", 26, days(-5), False),  # it ended a day later, and is over by now
+    ],
+)
+def test_a_fee_is_to_be_waived_where_the_moved_due_date_leaves_no_time_for_it(
+    late_customer: Scenario, kind: str, day_count: int, due_on: date, *, is_wrong: bool
+) -> None:
+    late_customer.set_policy(f'{FEES}kind = "{kind}"\n')
+    late_customer.run_for_days(day_count)
+    assert len(fee_amounts(late_customer)) == 1
+    late_customer.company.move_due(late_customer.number, due_on)
+    late_customer.run()
+    assert (TaskCode.PROPOSE_WAIVER in open_tasks(late_customer)) is is_wrong
+
+
 def test_after_a_due_date_is_moved_out_the_fee_for_the_old_one_is_to_be_waived(late_customer: Scenario) -> None:
     late_customer.set_policy(FEES)
     late_customer.run_for_days(20)
