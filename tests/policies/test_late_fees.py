@@ -191,7 +191,7 @@ def test_a_fee_above_the_maximum_annual_rate_is_refused() -> None:
     assert "EUR 15.00 on EUR 100.00, 21 days late, comes to 260.71 % a year, above the 35 % allowed" in outcome.reason
 
 
-def test_a_fee_that_cannot_come_is_explained_by_itself_and_not_by_the_missing_warning() -> None:
+def test_a_fee_that_cannot_come_is_explained_and_not_by_the_missing_warning() -> None:
     """No email announces such a fee, so that nothing has ever warned of it."""
     rules = fee_policy('kind = "flat"', "amounts = { EUR = 5 }")
     small = overdue_invoice(21, total="60")

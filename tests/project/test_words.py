@@ -56,7 +56,8 @@ OPENINGS = re.compile(r"^(Tell|Give|Say|Let|Look|Go|Put|Ask whether)s?\b")
 SPELT_OUTSIDE = re.compile(
     r"`[^`\n]*`|``[^`]*``|https?://\S+|\bMAIL_\w+|/v3/mail\S*|\S+\.(?:md|py|toml|html|png|svg|mjml|db|env|json)\b|mail/send|smtp\S*"
     r"|[Ll]edger'?s? books|e-mail logs|E-Mail|Apple Mail|Mail (Send|Settings)|mail-parser-reply|mail\.send\b"
-    r"|Undelivered Mail|Returned mail|the books cannot be changed by the API",
+    r"|Undelivered Mail|Returned mail|the books cannot be changed by the API"
+    r"|no mail host|mail loop|receiving mail at a rate",
 )
 
 
