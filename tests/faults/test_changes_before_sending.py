@@ -198,7 +198,7 @@ def test_a_machine_that_slept_while_an_email_was_composed_reads_the_ledger_again
             def wake(_request: object) -> None:
                 scenario.sandbox.clock.advance(duration)
                 if status_after:
-                    faults.refuse(status_after, times=9, service="quickbooks", path="/cdc$")
+                    faults.refuse(status_after, times=99, service="quickbooks", path="/(cdc|query)$")
 
             rule = faults.call(wake, times=1, service="quickbooks", path="/pdf$")
             result = scenario.run()
