@@ -6,9 +6,11 @@ use stays flat, and the number of queries does not grow with the number of invoi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -48,6 +50,7 @@ from providers.ledger import RecordKind
 CLOSED_DAYS = 45  # so long a closed invoice stays on a statement, for the thank-you email and for late payments
 WHOLE_HISTORY_DAYS = 3660  # ten years: whatever a ledger has
 _BATCH_SIZE = 300
+_IDS_PER_QUERY = 5000  # both databases accept as many
 _INVOICE = TABLES["invoice"]
 _NO_ADDRESSES: dict[str, Any] = {"emails": (), "cc_emails": (), "bcc_emails": (), "invalid_emails": ()}
 
@@ -152,11 +155,24 @@ class _StatementReader:
         owners = self._session.execute(union(open_customers, closed_customers)).scalars().all()
         return sorted(self._families.payers(owners))
 
+    @cached_property
+    def _kept_ids(self) -> Mapping[str, list[str]]:
+        """The invoices whose late fee still stands, by the customer who has them now: they stay on the statement."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        ids = self._fees.list_standing_originals()
+        for start in range(0, len(ids), _IDS_PER_QUERY):
+            query = select(_INVOICE.c.customer_id, _INVOICE.c.external_id).where(
+                _INVOICE.c.connection_id == self._connection_id,
+                _INVOICE.c.external_id.in_(ids[start : start + _IDS_PER_QUERY]),
+            )
+            for row in self._session.execute(query):
+                found[row.customer_id].append(row.external_id)
+        return found
+
     def _load_batch(self, customer_ids: list[str]) -> CustomerData:
         members = sorted(self._families.with_relatives(customer_ids))
-        batch = CustomerBatch(
-            self._session, self._connection_id, members, self._closed_since_on, self._fees.list_standing_originals()
-        )
+        kept = [each for member in members for each in self._kept_ids.get(member, ())]
+        batch = CustomerBatch(self._session, self._connection_id, members, self._closed_since_on, kept)
         customer, setting = TABLES["customer"], TABLES["customer_setting"]
         history = self._history(batch)
         peers = sorted({peer for each in members for peer in self._peers.get(each, ())})
