@@ -44,7 +44,7 @@ def test_the_others_are_chased_and_the_record_is_named(spoiled: Scenario, status
         texts = list(session.scalars(select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == LogKind.MALFORMED)))
         tasks = [one for one in session.scalars(select(Task)) if one.code == TaskCode.UNREADABLE_DATA]
     assert any(
-        f"{spoiled.number} of Ashdown Ltd" in text and "email address entered is invalid" in text for text in texts
+        f"{spoiled.number}, Ashdown Ltd" in text and "email address entered is invalid" in text for text in texts
     )
     [task] = tasks
     assert spoiled.number in task.reason
