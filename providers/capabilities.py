@@ -16,12 +16,14 @@ class ChangeNotification(NamedTuple):
 
     ``id`` stays the same however often the change is reported; ``company_id`` is the ``external_id`` of its company.
     ``external_id`` is the document's or, with ``is_customer``, the customer's: the two may have the same ids.
+    ``merged_id`` is set where another customer was merged into this one, and is that customer's.
     """
 
     id: str
     company_id: str
     external_id: str
     is_customer: bool = False
+    merged_id: str = ""
 
 
 class InvalidWebhookSignature(Exception):

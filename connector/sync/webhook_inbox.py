@@ -1,6 +1,7 @@
 """The inbox of the ledgers' webhooks: received events are stored, start a sync early, and may save reads.
 
-An event is never taken at its word: it says that something changed, and the run reads what. It saves reads once the
+An event is never taken at its word: it says that something changed, and the run reads what. Only who was merged into
+whom is taken from QuickBooks' events, which nothing else of it says (``mirror/merges.py``). Events save reads once the
 webhook has proved that it reports *every* change: from then on a run reads nothing while nothing has been reported.
 Each reading, the nightly one at the latest, checks this again: after one change that was not reported, every run reads
 as it did without webhooks. Whatever is about to be sent is read again in any case.
@@ -28,7 +29,6 @@ MIN_RUN_SPACING = timedelta(minutes=10)  # a busy bookkeeper must not use up a d
 MAX_EVENT_DELAY = timedelta(minutes=10)  # how late an event may arrive
 RETENTION = timedelta(days=7)  # providers repeat no event after that long
 MAX_READ_INTERVAL = timedelta(hours=26)  # until the nightly comparison, and two hours for a late start
-_CUSTOMER_PREFIX = "customer:"  # a customer and a document may have the same id
 _CLOCK_TOLERANCE = timedelta(minutes=10)  # between the two clocks, and between one pull and the next
 
 
@@ -55,8 +55,16 @@ def receive_events(app: AppContext, provider: str, events: Iterable[ChangeNotifi
                 counts["duplicate"] += 1
             else:
                 counts["accepted"] += 1
-                key = f"{_CUSTOMER_PREFIX if event.is_customer else ''}{event.external_id}"
-                session.add(WebhookEvent(id=event.id, connection_id=row.id or 0, external_id=key, received_at=now))
+                key = f"{WebhookEvent.CUSTOMER_PREFIX if event.is_customer else ''}{event.external_id}"
+                session.add(
+                    WebhookEvent(
+                        id=event.id,
+                        connection_id=row.id or 0,
+                        external_id=key,
+                        merged_id=event.merged_id,
+                        received_at=now,
+                    )
+                )
                 session.flush()
                 _bring_run_forward(app, row, now)
         _add_counts(session, provider, counts, now)
@@ -111,7 +119,7 @@ class WebhookCoverage:
     def check_page(self, page: ChangePage) -> None:
         """Count which changes of a page were reported and which were not."""
         for customer in page.customers:
-            self._check_record(f"{_CUSTOMER_PREFIX}{customer.external_id}", customer.updated_at)
+            self._check_record(f"{WebhookEvent.CUSTOMER_PREFIX}{customer.external_id}", customer.updated_at)
         for invoice in page.invoices:
             self._check_record(invoice.external_id, invoice.updated_at)
         for credit in page.credits:

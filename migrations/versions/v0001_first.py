@@ -346,6 +346,7 @@ Table(
     Column("id", String, primary_key=True),
     Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False),
     Column("external_id", String, nullable=False),
+    Column("merged_id", String, nullable=False),
     Column("received_at", _INSTANT, nullable=False),
     Index("ix_webhook_event_connection", "connection_id", "received_at"),
 )

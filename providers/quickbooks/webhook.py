@@ -37,8 +37,9 @@ def _cloud_events(payload: list[Any]) -> Iterator[ChangeNotification]:
         if isinstance(event, dict):
             company, entity = str(event.get("intuitaccountid") or ""), str(event.get("intuitentityid") or "")
             event_id = event.get("id") or _fingerprint(company, entity, event.get("type"), event.get("time"))
-            is_customer = str(event.get("type")).split(".")[1:2] == ["customer"]
-            yield ChangeNotification(str(event_id)[:100], company, entity, is_customer)
+            entity_type, operation = (*str(event.get("type")).casefold().split("."), "", "")[1:3]
+            merged = _merged_id(event.get("data"), entity) if operation == "merged" else ""
+            yield _notification(str(event_id)[:100], company, entity, entity_type, merged)
 
 
 def _legacy_events(payload: Any) -> Iterator[ChangeNotification]:
@@ -46,8 +47,23 @@ def _legacy_events(payload: Any) -> Iterator[ChangeNotification]:
         company = str(notification.get("realmId") or "")
         for entity in _list(notification.get("dataChangeEvent"), "entities"):
             values = [entity.get(name) for name in ("name", "id", "operation", "lastUpdated")]
-            is_customer = entity.get("name") == "Customer"
-            yield ChangeNotification(_fingerprint(company, *values), company, str(entity.get("id") or ""), is_customer)
+            survivor = str(entity.get("id") or "")
+            merged = _merged_id(entity, survivor) if str(entity.get("operation")).casefold() == "merge" else ""
+            event_id = _fingerprint(company, *values, *([merged] if merged else []))
+            yield _notification(event_id, company, survivor, str(entity.get("name")).casefold(), merged)
+
+
+def _notification(event_id: str, company: str, entity: str, entity_type: str, merged: str) -> ChangeNotification:
+    is_customer = entity_type == "customer"
+    return ChangeNotification(event_id, company, entity, is_customer, merged if is_customer else "")
+
+
+def _merged_id(parent: Any, survivor: str) -> str:
+    """Return the id of the record that was merged into another: ``deletedid``, written in several ways."""
+    fields = parent if isinstance(parent, dict) else {}
+    found = next((value for name, value in fields.items() if name.casefold() == "deletedid"), None)
+    merged = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
+    return "" if merged == survivor else merged[:100]
 
 
 def _list(parent: Any, name: str) -> list[dict[str, Any]]:

@@ -266,7 +266,10 @@ class Bookkeeper:
         return self.edit_customer(customer, Active=False)
 
     def merge(self, customer: str, target: str) -> JsonObject:
-        """Merge a customer into another, which gets its documents, and make it inactive."""
+        """Merge a customer into another, which gets its documents, and make it inactive.
+
+        The documents keep their own addresses. Only the webhook says who was merged into whom.
+        """
         with self._lock:
             ledger, merged, remaining = self._get_ledger(), self._customer(customer), self._customer(target)
             for entity in ("Invoice", "CreditMemo", "Payment"):
@@ -275,6 +278,7 @@ class Bookkeeper:
                         ledger.change(entry, {**entry.body, "CustomerRef": ledger.reference(remaining)})
                         ledger.update_customer_balance(entry)
             writes.update(ledger, merged, {"sparse": True, "Active": False})
+            ledger.merges[merged.number] = (remaining.number, ledger.current_time())
             return dict(remaining.body)
 
     # Helpers

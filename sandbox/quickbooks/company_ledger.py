@@ -53,6 +53,7 @@ class CompanyLedger:
         self.next_number = 1001
         self.poisoned: dict[tuple[str, int], int] = {}  # records that spoil every reply, with the status of that
         self.faults_inside_cdc = False  # on: such a record makes its entity a fault inside a CDC reply with status 200
+        self.merges: dict[int, tuple[int, datetime]] = {}  # into whom a customer was merged, and when
         self.index_lag = timedelta()  # how long queries do not find a new note yet
         self.clock = now
         self._fixed_time: datetime | None = None

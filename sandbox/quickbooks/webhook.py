@@ -14,13 +14,14 @@ ENTITIES = ("Customer", "CreditMemo", "Payment", "Invoice")
 
 
 class Change(NamedTuple):
-    """A changed entity."""
+    """A changed entity; of a merge the survivor, and ``merged`` is the number of the other one."""
 
     realm: str
     entity: str
     number: int
     operation: str
     at: datetime
+    merged: int = 0
 
 
 def changes(realm: str, ledger: CompanyLedger, since: datetime) -> list[Change]:
@@ -32,7 +33,8 @@ def changes(realm: str, ledger: CompanyLedger, since: datetime) -> list[Change]:
             if entry.updated_at > since:
                 operation = "updated" if entry.number in shelf.entries else "deleted"
                 found.append(Change(realm, entity, entry.number, operation, entry.updated_at))
-    return found
+    merges = [(merged, into, at) for merged, (into, at) in ledger.merges.items() if at > since]
+    return found + [Change(realm, "Customer", into, "merged", at, merged) for merged, into, at in merges]
 
 
 def cloud_events(changed: Iterable[Change]) -> list[JsonObject]:
@@ -46,7 +48,7 @@ def cloud_events(changed: Iterable[Change]) -> list[JsonObject]:
             "time": one.at.strftime("%Y-%m-%dT%H:%M:%S.%f000Z"),
             "intuitentityid": str(one.number),
             "intuitaccountid": one.realm,
-            "data": {},
+            "data": {"deletedid": str(one.merged)} if one.merged else {},
         }
         for one in changed
     ]
@@ -56,8 +58,9 @@ def legacy_events(changed: Iterable[Change]) -> JsonObject:
     """Return changes as Intuit sent them before 2026."""
     by_realm: dict[str, list[JsonObject]] = {}
     for one in changed:
-        operation = {"updated": "Update", "deleted": "Delete"}[one.operation]
+        operation = {"updated": "Update", "deleted": "Delete", "merged": "Merge"}[one.operation]
         entity = {"name": one.entity, "id": str(one.number), "operation": operation}
+        entity |= {"deletedId": str(one.merged)} if one.merged else {}
         by_realm.setdefault(one.realm, []).append({**entity, "lastUpdated": one.at.isoformat(timespec="seconds")})
     notifications = [
         {"realmId": realm, "dataChangeEvent": {"entities": entities}} for realm, entities in by_realm.items()

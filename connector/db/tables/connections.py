@@ -147,9 +147,11 @@ class WebhookEvent(SQLModel, table=True):
     """A change that a ledger's webhook announced, stored once however often it is delivered."""
 
     __tablename__: ClassVar[Any] = "webhook_event"
+    CUSTOMER_PREFIX: ClassVar[str] = "customer:"  # a customer and a document may have the same id
     id: str = Field(primary_key=True)
     connection_id: int = Field(foreign_key="connection.id")
     external_id: str  # of the document, or "customer:" and the customer's
+    merged_id: str = ""  # of the customer that was merged into this one
     received_at: datetime = instant_column(nullable=False)
     __table_args__ = (Index("ix_webhook_event_connection", "connection_id", "received_at"),)
 

@@ -230,6 +230,17 @@ def with_usable_addresses(invoice: Invoice, suppressed: Mapping[str, str], *, is
     return replace(invoice, emails=emails, cc_emails=cc, bcc_emails=bcc)
 
 
+def without_former_addresses(invoice: Invoice, former: Collection[str], current: Collection[str]) -> Invoice:
+    """Return an invoice without addresses that are only those of a record merged into its customer.
+
+    The ledger copies a customer's addresses onto each invoice; a merge leaves them there. Where the surviving record
+    has an address, that is the one the bookkeeper has kept. An address that somebody gave the invoice itself stays.
+    """
+    own = {address.lower() for address in invoice.emails}
+    is_a_copy = bool(own) and own <= set(former) and not own & set(current)
+    return replace(invoice, emails=()) if is_a_copy and current else invoice
+
+
 def build_payment_plan(row: SqlRow) -> PaymentPlan:
     """Return a payment plan as agreed."""
     instalments = tuple(Instalment(date.fromisoformat(on), Decimal(amount)) for on, amount in row.instalments)

@@ -1,22 +1,24 @@
 """Customer merges: the rows of a customer that was merged in the ledger move to the surviving customer.
 
-Xero names the survivor. QuickBooks does not: there, a customer whose documents have all moved to another one, and who
-is inactive or deleted, was merged into it. What users set is combined once, by ``merged_settings``.
+Xero names the survivor in the merged contact. Of QuickBooks only a webhook does; without it, a customer whose documents
+have all moved to another one, and who is inactive or deleted, was merged into it. What users set is combined once, by
+``merged_settings``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Table, false, select, update
 from sqlalchemy.orm import Session
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, col
 
-from connector.db.tables import CustomerRow, KeyValue
+from connector.db.tables import CustomerRow, KeyValue, WebhookEvent
 from connector.sync.mirror import merged_settings
 from policies.receivables import InvoiceStatus
+from providers.addresses import parse_addresses
 from providers.ledger import ChangePage
 
 _TABLES = SQLModel.metadata.tables
@@ -24,7 +26,8 @@ _DOCUMENTS = ("invoice", "payment", "credit")
 _TABLES_TO_MOVE = (*_DOCUMENTS, "completed_step", "agreement", "task", "received_reply")
 _BATCH_SIZE = 500
 _MERGE_CHAIN_MAX = 20  # ledgers contain circular merges
-_MOVES_KEY = "customer_moves"  # whose invoices have moved to whom, until it is known whether that was a merge
+_MOVES_KEY = "customer_moves"  # whose documents have moved to whom and when, until it is known if that was a merge
+MOVES_RETENTION = timedelta(days=90)  # a merge moves everything at once; later it is a coincidence
 
 
 class Merge(NamedTuple):
@@ -35,7 +38,7 @@ class Merge(NamedTuple):
     is_known: bool
 
 
-def find_merges(session: Session, connection_id: int, page: ChangePage) -> list[Merge]:
+def find_merges(session: Session, connection_id: int, page: ChangePage, at: datetime) -> list[Merge]:
     """Return the merges that a page brings, before it is stored; those stored before are not among them.
 
     A merged customer that the ledger sends again without its survivor keeps it.
@@ -48,7 +51,7 @@ def find_merges(session: Session, connection_id: int, page: ChangePage) -> list[
         else record
         for record in page.customers
     ]
-    _remember_moves(session, connection_id, page)
+    _remember_moves(session, connection_id, page, at)
     return [
         Merge(record.external_id, record.merged_into, record.external_id in stored)
         for record in page.customers
@@ -61,61 +64,110 @@ def apply_merges(session: Session, connection_id: int, page: ChangePage, new: Se
 
     Rows of an old merge move as well: an invoice may name the merged customer for some time.
     """
-    inferred = _infer_merges(session, connection_id)
+    announced = _record_announced_merges(session, connection_id)
+    inferred = _infer_merges(session, connection_id, at)
     survivors = {record.external_id: record.merged_into for record in page.customers if record.merged_into}
-    survivors |= {each.merged: each.survivor for each in inferred}
+    survivors |= {each.merged: each.survivor for each in (*announced, *inferred)}
     final = {merged: _survivor(session, connection_id, into) for merged, into in survivors.items()}
     moved = sum(_move(session, connection_id, merged, survivor) for merged, survivor in final.items())
-    for each in (*new, *inferred):
+    for each in (*new, *announced, *inferred):
         survivor = final[each.merged]
         if survivor != each.merged:
             moved += merged_settings.combine(session, connection_id, each.merged, survivor, at, is_known=each.is_known)
-    return moved
+    return moved + len(announced)
 
 
-def _remember_moves(session: Session, connection_id: int, page: ChangePage) -> None:
-    """Keep from whom to whom the page moves invoices."""
-    invoice = _TABLES["invoice"]
-    sent = {record.external_id: record for record in page.invoices}
-    moves: dict[str, set[str]] = {}
-    for some in _in_batches(sent):
-        query = select(invoice.c.external_id, invoice.c.customer_id, invoice.c.updated_at).where(
-            _in_company(invoice, connection_id), invoice.c.external_id.in_(some)
-        )
-        for invoice_id, customer_id, updated_at in session.execute(query):
-            is_older = updated_at is not None and sent[invoice_id].updated_at < updated_at
-            if customer_id != sent[invoice_id].customer_id and not is_older:
-                moves.setdefault(customer_id, set()).add(sent[invoice_id].customer_id)
-    if not moves:
-        return
-    stored = session.get(KeyValue, (connection_id, _MOVES_KEY))
-    known = dict(stored.value) if stored is not None else {}
-    value = known | {each: sorted(set(known.get(each, ())) | to) for each, to in moves.items()}
-    at = max(record.updated_at for record in page.invoices)
-    session.merge(KeyValue(connection_id=connection_id, name=_MOVES_KEY, value=value, stored_at=at))
-    session.flush()
+def _remember_moves(session: Session, connection_id: int, page: ChangePage, at: datetime) -> None:
+    """Keep from whom to whom the page moves documents, and when."""
+    moves: dict[str, dict[str, str]] = {}
+    for name, records in (("invoice", page.invoices), ("payment", page.payments), ("credit", page.credits)):
+        table = _TABLES[name]
+        sent = {record.external_id: record for record in records}
+        for some in _in_batches(sent):
+            query = select(table.c.external_id, table.c.customer_id, table.c.updated_at).where(
+                _in_company(table, connection_id), table.c.external_id.in_(some)
+            )
+            for external_id, customer_id, updated_at in session.execute(query):
+                record = sent[external_id]
+                is_older = updated_at is not None and record.updated_at < updated_at
+                if customer_id != record.customer_id and not is_older:
+                    moves.setdefault(customer_id, {})[record.customer_id] = at.isoformat()
+    if moves:
+        stored = session.get(KeyValue, (connection_id, _MOVES_KEY))
+        known = dict(stored.value) if stored is not None else {}
+        value = known | {each: known.get(each, {}) | to for each, to in moves.items()}
+        session.merge(KeyValue(connection_id=connection_id, name=_MOVES_KEY, value=value, stored_at=at))
+        session.flush()
 
 
-def _infer_merges(session: Session, connection_id: int) -> list[Merge]:
-    """Return the merges that nobody announced, and record them."""
+def _record_announced_merges(session: Session, connection_id: int) -> list[Merge]:
+    """Return the merges that the ledger's webhook has announced, and record them.
+
+    One whose survivor is not in the mirror yet waits for it, for as long as events are kept.
+    """
+    events = session.execute(
+        select(col(WebhookEvent.external_id), col(WebhookEvent.merged_id))
+        .where(col(WebhookEvent.connection_id) == connection_id, col(WebhookEvent.merged_id) != "")
+        .order_by(col(WebhookEvent.received_at))
+    ).all()
+    survivors = {merged: survivor.removeprefix(WebhookEvent.CUSTOMER_PREFIX) for survivor, merged in events}
+    known = {row.external_id: row for row in _customer_rows(session, connection_id, {*survivors, *survivors.values()})}
+    found = [
+        Merge(merged, survivor, is_known=True)
+        for merged, survivor in survivors.items()
+        if merged in known and survivor in known and known[merged].merged_into != survivor
+    ]
+    for each in found:
+        _record_merge(session, connection_id, each)
+    return found
+
+
+def _infer_merges(session: Session, connection_id: int, at: datetime) -> list[Merge]:
+    """Return the merges that nobody announced, and record them; forget moves that were none."""
     stored = session.get(KeyValue, (connection_id, _MOVES_KEY))
     if stored is None:
         return []
     found: list[Merge] = []
-    customer = _TABLES["customer"]
+    oldest = (at - MOVES_RETENTION).isoformat()
+    left = {each: {to: on for to, on in moves.items() if on >= oldest} for each, moves in stored.value.items()}
     for row in _customer_rows(session, connection_id, stored.value):
-        if row.active or _has_documents(session, connection_id, row.external_id):
-            continue
-        targets = stored.value[row.external_id]
-        found += [Merge(row.external_id, each, is_known=True) for each in targets]
-        session.execute(
-            update(customer)
-            .where(_in_company(customer, connection_id), customer.c.external_id == row.external_id)
-            .values(merged_into=targets[-1])
-        )
-    stored.value = {each: to for each, to in stored.value.items() if each not in {one.merged for one in found}}
+        if row.merged_into:
+            left[row.external_id] = {}
+        elif not (row.active or _has_documents(session, connection_id, row.external_id)):
+            moves = left.pop(row.external_id)
+            found += [Merge(row.external_id, each, is_known=True) for each in sorted(moves, key=moves.__getitem__)]
+    for each in found:
+        _record_merge(session, connection_id, each)
+    stored.value = {each: moves for each, moves in left.items() if moves}
+    if not stored.value:
+        session.delete(stored)
     session.flush()
     return found
+
+
+def _record_merge(session: Session, connection_id: int, merge: Merge) -> None:
+    customer = _TABLES["customer"]
+    session.execute(
+        update(customer)
+        .where(_in_company(customer, connection_id), customer.c.external_id == merge.merged)
+        .values(merged_into=merge.survivor)
+    )
+
+
+def load_former_addresses(session: Session, connection_id: int) -> dict[str, frozenset[str]]:
+    """Return the addresses of the records that were merged into a customer, in lower case, by the customer's id."""
+    customer = _TABLES["customer"]
+    query = select(customer.c.external_id, customer.c.merged_into, customer.c.emails).where(
+        _in_company(customer, connection_id), customer.c.merged_into.is_not(None)
+    )
+    merged = {row.external_id: row for row in session.execute(query)}
+    found: dict[str, set[str]] = {}
+    for row in merged.values():
+        survivor = row.merged_into
+        for _ in range(_MERGE_CHAIN_MAX):
+            survivor = merged[survivor].merged_into if survivor in merged else survivor
+        found.setdefault(survivor, set()).update(each.lower() for each in parse_addresses(row.emails).valid)
+    return {survivor: frozenset(addresses) for survivor, addresses in found.items()}
 
 
 def _has_documents(session: Session, connection_id: int, customer_id: str) -> bool:

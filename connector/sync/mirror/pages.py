@@ -87,7 +87,7 @@ def store_page(session: Session, connection_id: int, page: ChangePage, *, at: da
     erased.redact_page(session, connection_id, page, at=stored_at)
     session.flush()
     missing_currencies.fill(session, connection_id, page)
-    new_merges = merges.find_merges(session, connection_id, page)
+    new_merges = merges.find_merges(session, connection_id, page, stored_at)
     database = session.connection()
     if page.full_resync:
         sweep.start_sweep(database, connection_id)

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from connector.db.tables import Connection
-from connector.sync.mirror import customer_behaviour, mailboxes, open_items
+from connector.sync.mirror import customer_behaviour, mailboxes, merges, open_items
 from connector.sync.mirror.customer_batch import TABLES, CustomerBatch, SqlRow
 from connector.sync.mirror.facts import (
     build_company,
@@ -27,6 +27,7 @@ from connector.sync.mirror.facts import (
     email_addresses,
     with_shared_numbers,
     with_usable_addresses,
+    without_former_addresses,
     without_suppressed_addresses,
 )
 from connector.sync.mirror.families import load_families
@@ -115,6 +116,7 @@ class _StatementReader:
         self._unreadable = self._ids(malformed, malformed.c.external_id, malformed.c.kind == RecordKind.INVOICE)
         self._erased = self._ids(erased, erased.c.customer_id)
         self._families = load_families(session, self._connection_id)
+        self._former_addresses = merges.load_former_addresses(session, self._connection_id)
         self._suppressed = {row.address: row.reason for row in session.execute(select(suppressed))}
 
     def customers(
@@ -247,9 +249,16 @@ class _StatementReader:
 
     def _invoices(self, customer_id: str, loaded: CustomerData) -> list[Invoice]:
         setting = loaded.settings.get(customer_id)
+        invoices = loaded.invoices[customer_id]
+        if customer_id in self._former_addresses:
+            own = email_addresses(loaded.customers.get(customer_id), setting)
+            current = {each.lower() for each in own}.difference(self._suppressed)
+            invoices = [
+                without_former_addresses(each, self._former_addresses[customer_id], current) for each in invoices
+            ]
         return [
             with_usable_addresses(each, self._suppressed, is_overridden=bool(setting and setting.emails))
-            for each in loaded.invoices[customer_id]
+            for each in invoices
         ]
 
     def _billed_for(self, payer: Customer, members: list[str], loaded: CustomerData) -> tuple[Customer, list[Invoice]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
@@ -16,10 +17,13 @@ from connector.arrangements.customer_settings import (
 )
 from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
-from connector.db.tables import CustomerRow, CustomerSetting, ErasedCustomer, InvoiceRow, SyncLogEntry
+from connector.db.tables import CustomerRow, CustomerSetting, ErasedCustomer, InvoiceRow, KeyValue, SyncLogEntry
 from connector.outbox.approvals import approve
+from connector.sync.webhook_inbox import receive_events
 from connector.vocabulary import ConnectionMode, LogKind, OutboxKind, RunOutcome
-from tests.connector.scenario import TODAY, Scenario, days
+from providers.capabilities import ChangeNotification
+from tests.connector.scenario import NOON, TODAY, Scenario, ScenarioFactory, days
+from tests.connector.serving import serving
 
 FIRST, SECOND, THIRD = "Ashdown Ltd", "Ashdown Limited", "Ashdown & Co"
 
@@ -200,3 +204,110 @@ def test_a_customer_who_was_erased_gets_no_reminders_under_another_name(two_reco
         session.add(erased)
     merge(two_records, FIRST, SECOND)
     assert settings_of(two_records, SECOND).no_reminders
+
+
+@pytest.fixture
+def quickbooks(scenario_at: ScenarioFactory) -> Iterator[Scenario]:
+    """A live company on QuickBooks: of a customer entered twice only the second record has an invoice."""
+    with scenario_at(NOON, "quickbooks") as scenario:
+        for name in (FIRST, SECOND):
+            scenario.company.customer(name, f"{name.split()[1].lower()}@ashdown.example")
+        scenario.number = scenario.company.invoice(SECOND, "900.00", due_on=days(-6))
+        yield scenario.go_live()
+
+
+def merge_with_webhook(scenario: Scenario, merged: str, survivor: str) -> None:
+    """Merge two customers in the simulated QuickBooks, and receive what its webhook says of it."""
+    service = scenario.sandbox.quickbooks
+    with serving(scenario.app) as port:
+        service.register_webhook(f"http://localhost:{port}/webhooks/quickbooks")
+        merge_only(scenario, merged, survivor)
+        assert service.post_webhooks() == 200
+
+
+def merge_only(scenario: Scenario, merged: str, survivor: str) -> None:
+    scenario.pass_days(1)
+    scenario.company.simulator.merge(merged, survivor)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_customer_without_invoices_that_was_merged_is_known_by_the_webhook(
+    quickbooks: Scenario, legacy: bool
+) -> None:
+    quickbooks.sandbox.quickbooks.legacy_webhooks = legacy
+    first, second = id_of(quickbooks, FIRST), id_of(quickbooks, SECOND)
+    set_(quickbooks, FIRST, no_reminders=True, no_fees=True)
+    merge_with_webhook(quickbooks, FIRST, SECOND)
+    assert quickbooks.run().outcome == RunOutcome.OK
+    settings = settings_of(quickbooks, SECOND)
+    assert (settings.no_reminders, settings.no_fees) == (True, True)
+    with reading(quickbooks.app.engine) as session:
+        assert session.get_one(CustomerRow, (quickbooks.connection, first)).merged_into == second
+    set_(quickbooks, SECOND, no_reminders=False)
+    quickbooks.pass_days(1)
+    quickbooks.run()
+    assert not settings_of(quickbooks, SECOND).no_reminders, "the merge is combined once"
+
+
+def test_a_merge_that_is_announced_before_its_survivor_is_read_waits_for_it(quickbooks: Scenario) -> None:
+    set_(quickbooks, FIRST, no_reminders=True)
+    event = ChangeNotification("early", quickbooks.company.external_id, "99", True, id_of(quickbooks, FIRST))
+    receive_events(quickbooks.app, "quickbooks", [event])
+    quickbooks.run()
+    assert not settings_of(quickbooks, SECOND).no_reminders
+    with reading(quickbooks.app.engine) as session:
+        first = session.get_one(CustomerRow, (quickbooks.connection, id_of(quickbooks, FIRST)))
+        assert first.merged_into is None
+
+
+def test_a_customer_of_whom_only_a_payment_moved_was_merged_as_well(quickbooks: Scenario) -> None:
+    quickbooks.company.simulator.pay_unapplied(FIRST, "40.00")
+    quickbooks.run()
+    set_(quickbooks, FIRST, no_reminders=True)
+    merge(quickbooks, FIRST, SECOND)
+    assert settings_of(quickbooks, SECOND).no_reminders
+
+
+def test_moves_that_were_no_merge_are_forgotten(two_records: Scenario) -> None:
+    """The customer is made inactive a year after its only invoice was moved: that is no merge."""
+    first, second = id_of(two_records, FIRST), id_of(two_records, SECOND)
+    set_(two_records, FIRST, no_reminders=True)
+    number = two_records.company.numbers[0]
+    simulator, where = two_records.company.simulator, two_records.company.company_filter
+    two_records.pass_days(1)
+    if where:
+        simulator.edit(number, contact=simulator.contact(SECOND, **where), **where)
+    else:
+        simulator.edit(number, CustomerRef={"value": second})
+    two_records.run()
+    with reading(two_records.app.engine) as session:
+        assert list(session.get_one(KeyValue, (two_records.connection, "customer_moves")).value) == [first]
+    two_records.run_for_days(121, every=40)
+    with reading(two_records.app.engine) as session:
+        assert session.get(KeyValue, (two_records.connection, "customer_moves")) is None
+
+
+@pytest.mark.parametrize(
+    ("own", "survivors", "expected"),
+    [
+        ("", "limited@ashdown.example", "limited@ashdown.example"),
+        ("boss@ashdown.example", "limited@ashdown.example", "boss@ashdown.example"),
+        ("", "", "ltd@ashdown.example"),
+    ],
+)
+def test_an_invoice_of_a_merged_customer_goes_to_the_survivor_unless_it_has_an_address_of_its_own(
+    quickbooks: Scenario, own: str, survivors: str, expected: str
+) -> None:
+    """QuickBooks copies a customer's address onto each invoice, and a merge leaves the copy there."""
+    company = quickbooks.company
+    company.pay(quickbooks.number)
+    company.simulator.edit_customer(SECOND, PrimaryEmailAddr={"Address": survivors} if survivors else None)
+    number = company.invoice(FIRST, "700.00", due_on=days(21))
+    if own:
+        company.simulator.edit(number, BillEmail={"Address": own})
+    quickbooks.run()
+    before = len(quickbooks.customer_emails())
+    merge_only(quickbooks, FIRST, SECOND)
+    quickbooks.run_for_days(30, every=5)
+    assert company.simulator.find(number)["BillEmail"]["Address"] == (own or "ltd@ashdown.example")
+    assert {to for to, _subject in quickbooks.customer_emails()[before:]} == {(expected,)}
