@@ -129,6 +129,7 @@ class Job(NamedTuple):
 
 
 PLANTED_LINES = 40  # a planted bug is searched for at every n-th line
+PLANTED_TIMES = 3  # circumstances of each kill: a payment in the meantime, or a nightly comparison, can hide a bug
 OTHER_CALLS = 0.1  # share of the calls without an effect that are disturbed: there are many of them
 KEYLESS = {"email", "fee", "life"}  # what is also tried on ledgers that ignore the keys of writes
 SAMPLE_BUG = 5  # the planted bug of the sample
@@ -293,7 +294,7 @@ def _planted(job: Job, folder: Path) -> list[Tally]:
         return is_candidate and dice.random() < job.size.planted_share
 
     if "A" in bug.groups:
-        Kills(scene, bug.name, job.seed, tally.add, varieties=1, every=PLANTED_LINES).run()
+        Kills(scene, bug.name, job.seed, tally.add, varieties=1, every=PLANTED_LINES, times=PLANTED_TIMES).run()
     else:
         DisturbedRun(scene, bug.name, ALL, is_selected, lambda _disturbance, outcome: tally.add(outcome)).run()
     return [tally]
