@@ -21,6 +21,7 @@ from connector.geo import HolidayCalendar
 from connector.outbox.drafts import Draft, build_drafts
 from connector.runtime.run_context import RunContext
 from connector.sync.mirror.families import load_families
+from connector.sync.mirror.mailboxes import load_peers
 from connector.sync.mirror.pages import load_statements
 from connector.vocabulary import OutboxKind, TaskCode
 from policies.decide import decide
@@ -98,7 +99,7 @@ def _decide(
     customer_ids: Collection[str] | None,
 ) -> DecisionBatch:
     now, calendar = ctx.now(), HolidayCalendar()
-    batch, mailboxes = DecisionBatch(), SharedMailboxes(session)
+    batch, mailboxes = DecisionBatch(), SharedMailboxes(session, load_peers(session, connection))
     known = decision_records.load_signatures(session, ctx.connection_id, customer_ids)
 
     def on_unreadable(customer_id: str, error: Exception) -> None:

@@ -94,9 +94,10 @@ def scan(ctx: RunContext) -> None:
         changed = _changed_customers(session, connection, last_scan)
         found = _scan_customers(session, connection, changed, ctx.now())
         version, synced_at = connection.mirror_version, connection.synced_at or ctx.now()
+        sharing = mailboxes.load_shared_addresses(session, connection).fingerprint
     with ctx.writing() as session:
         new = _store_exceptions(session, ctx.connection_id, changed, found, ctx.now())
-        value = {"mirror_version": version, "synced_at": synced_at.isoformat()}
+        value = {"mirror_version": version, "synced_at": synced_at.isoformat(), "shared_addresses": sharing}
         session.merge(KeyValue(connection_id=ctx.connection_id, name=_STORE_KEY, value=value, stored_at=ctx.now()))
         if new:
             _log_new(ctx, session, new)
@@ -192,16 +193,17 @@ def _changed_customers(session: Session, connection: Connection, last_scan: KeyV
         queries.append(select(columns[customer]).where(has_changed))
     changed = set(session.scalars(union(*queries)))
     changed = load_families(session, connection.id or 0).with_relatives(changed)
-    peers = mailboxes.load_peers(session, connection)  # whose address is no longer shared, or has come to be
-    changed |= {peer for each in changed for peer in peers.get(each, ())} | set(
-        session.scalars(
-            select(col(ExceptionRow.customer_id)).where(
-                col(ExceptionRow.connection_id) == connection.id,
-                col(ExceptionRow.code) == ExceptionCode.PROBABLE_DUPLICATE,
-                col(ExceptionRow.invoice_id) == "",
+    sharing = mailboxes.load_shared_addresses(session, connection)
+    if sharing.fingerprint != last_scan.value["shared_addresses"]:  # an address is no longer shared, or has come to be
+        changed |= {peer for each in changed for peer in sharing.peers.get(each, ())} | set(
+            session.scalars(
+                select(col(ExceptionRow.customer_id)).where(
+                    col(ExceptionRow.connection_id) == connection.id,
+                    col(ExceptionRow.code) == ExceptionCode.PROBABLE_DUPLICATE,
+                    col(ExceptionRow.invoice_id) == "",
+                )
             )
         )
-    )
     return changed if len(changed) < _FULL_SCAN_FROM else None
 
 

@@ -1,12 +1,13 @@
 """What would be sent, when and why: the policy applied to today and the days ahead. Nothing is sent or stored.
 
 Each planned step counts as completed before the next day is evaluated; the accounting data is assumed not to change.
+Customers who share an email address are simulated side by side, because one of them at a time gets an email there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -18,8 +19,11 @@ from connector.app_context import AppContext
 from connector.connections.registry import find_connection, list_connected
 from connector.db.engine import reading
 from connector.db.tables import Connection
+from connector.evaluation.shared_mailboxes import SharedMailboxes
 from connector.geo import HolidayCalendar
+from connector.outbox.drafts import build_drafts
 from connector.results import Amount, Result
+from connector.sync.mirror.mailboxes import Peers, load_peers
 from connector.sync.mirror.pages import load_statements
 from connector.vocabulary import ConnectionMode, UpcomingKind
 from policies.currencies import plain_amount
@@ -82,10 +86,28 @@ def list_customer_upcoming(
     session: Session, row: Connection, customer_id: str, now: datetime, days: int
 ) -> list[UpcomingAction]:
     """List what would be done for one customer under the active policy, today and in the next ``days``."""
-    policy = policy_store.get_active_policy(session, row.id or 0).for_customer(customer_id)[0]
-    instants = _simulated_instants(now, ZoneInfo(row.time_zone), days)
-    found = load_statements(session, row, now=now, customer_ids=[customer_id])
-    return [item for statements in found for item in _simulate_customer(row, statements, policy, instants)]
+    active, peers = policy_store.get_active_policy(session, row.id or 0), load_peers(session, row)
+    found = list(load_statements(session, row, now=now, customer_ids=[customer_id]))
+    shown = {statements[0].customer.id for statements in found}
+    others = _sharing_with(shown, peers) - shown
+    found += load_statements(session, row, now=now, customer_ids=others) if others else ()
+    group = [_Simulated(each, active.for_customer(each[0].customer.id)[0]) for each in found]
+    group.sort(key=lambda each: each.customer_id)
+    actions = _simulate(session, row, group, peers, _simulated_instants(now, ZoneInfo(row.time_zone), days))
+    return [item for item in actions if item.customer_id in shown]
+
+
+@dataclass(slots=True)
+class _Simulated:
+    """A customer as of a simulated day; nothing can happen to them before ``idle_until``."""
+
+    statements: tuple[Statement, ...]
+    policy: ReminderPolicy
+    idle_until: date = date.min
+
+    @property
+    def customer_id(self) -> str:
+        return self.statements[0].customer.id
 
 
 def _company_upcoming(
@@ -96,31 +118,64 @@ def _company_upcoming(
     policy: ReminderPolicy | None,
     on_progress: ProgressCallback,
 ) -> Iterator[UpcomingAction]:
-    active = policy_store.get_active_policy(session, row.id or 0)
+    active, peers = policy_store.get_active_policy(session, row.id or 0), load_peers(session, row)
     instants = _simulated_instants(now, ZoneInfo(row.time_zone), days)
+    sharing: list[_Simulated] = []
     for count, statements in enumerate(load_statements(session, row, now=now), start=1):
         on_progress(row.short_name, count)
-        customer_policy = policy or active.for_customer(statements[0].customer.id)[0]
-        yield from _simulate_customer(row, statements, customer_policy, instants)
-
-
-def _simulate_customer(
-    row: Connection, statements: tuple[Statement, ...], policy: ReminderPolicy, instants: Sequence[datetime]
-) -> Iterator[UpcomingAction]:
-    zone, calendar, idle_until = ZoneInfo(row.time_zone), HolidayCalendar(), date.min
-    for now in instants:
-        if now.astimezone(zone).date() < idle_until:
-            continue
-        statements = tuple(replace(statement, synced_at=now) for statement in statements)
-        decision = decide(statements, policy, now, calendar)
-        actions = [action for action in decision.actions if not _is_standing(action)]
-        for action in actions:
-            yield _as_item(row, statements, action, now, zone)
-        if actions:
-            past_actions = tuple(past for action in actions for past in _past_actions(action, now, zone))
-            statements = tuple(replace(each, past_actions=each.past_actions + past_actions) for each in statements)
+        customer_id = statements[0].customer.id
+        customer = _Simulated(statements, policy or active.for_customer(customer_id)[0])
+        if customer_id in peers:
+            sharing.append(customer)
         else:
-            idle_until = _next_possible_date(decision)
+            yield from _simulate(session, row, [customer], peers, instants)
+    yield from _simulate(session, row, sharing, peers, instants)
+
+
+def _sharing_with(customer_ids: Collection[str], peers: Peers) -> set[str]:
+    """Return everybody whose emails can affect those of these customers: who shares an address with whom, and so on."""
+    found: set[str] = set()
+    ahead = set(customer_ids)
+    while ahead:
+        found |= ahead
+        ahead = {peer for each in ahead for peer in peers.get(each, ())} - found
+    return found
+
+
+def _simulate(
+    session: Session, row: Connection, group: Sequence[_Simulated], peers: Peers, instants: Sequence[datetime]
+) -> Iterator[UpcomingAction]:
+    """Simulate some customers day by day, in the order in which a sync decides about them."""
+    zone, calendar = ZoneInfo(row.time_zone), HolidayCalendar()
+    by_id = {each.customer_id: each for each in group}
+    for now in instants:
+        mailboxes = SharedMailboxes(session, peers)
+        for customer in group:
+            if now.astimezone(zone).date() < customer.idle_until:
+                continue
+            customer.statements = tuple(replace(statement, synced_at=now) for statement in customer.statements)
+            statements = mailboxes.mark_taken(customer.statements)
+            decision = decide(statements, customer.policy, now, calendar)
+            actions = [action for action in decision.actions if not _is_standing(action)]
+            if not actions:
+                customer.idle_until = _next_possible_date(decision)
+                continue
+            drafts = build_drafts(f"{row.provider}:{row.external_id}", decision, statements)
+            mailboxes.take(statements[0].customer, drafts)
+            yield from (_as_item(row, statements, action, now, zone) for action in actions)
+            past_actions = tuple(past for action in actions for past in _past_actions(action, now, zone))
+            _add_past_actions(customer, past_actions)
+            contacts = tuple(past for past in past_actions if past.is_contact)  # the contact limits are of the mailbox
+            for peer in peers.get(customer.customer_id, ()):
+                if peer in by_id:
+                    _add_past_actions(by_id[peer], contacts)
+
+
+def _add_past_actions(customer: _Simulated, past_actions: tuple[PastAction, ...]) -> None:
+    if past_actions:
+        customer.statements = tuple(
+            replace(each, past_actions=each.past_actions + past_actions) for each in customer.statements
+        )
 
 
 def _is_standing(action: Action) -> bool:

@@ -13,10 +13,13 @@ from connector.arrangements.customer_settings import SettingChanges, find_custom
 from connector.arrangements.suppressions import suppress
 from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
-from connector.db.tables import ExceptionRow, InvoiceDecisionRow
+from connector.db.tables import Connection, ExceptionRow, InvoiceDecisionRow
+from connector.evaluation import exceptions
 from connector.evaluation.exceptions import list_exceptions
 from connector.outbox.approvals import reject
-from connector.vocabulary import ConnectionMode, RunOutcome
+from connector.services.upcoming_actions import list_customer_upcoming, list_upcoming
+from connector.sync.mirror.pages import load_statements
+from connector.vocabulary import ConnectionMode, RunOutcome, UpcomingKind
 from policies.exception_checks import ExceptionCode
 from tests.connector.scenario import NOON, Scenario, ScenarioFactory, days
 
@@ -163,6 +166,50 @@ def test_two_customers_with_one_mailbox_get_one_email_at_a_time(one_mailbox: Sce
     named = [[number for number in one_mailbox.company.numbers if number in each.text] for each in (first, second)]
     assert sorted(named) == [[number] for number in sorted(one_mailbox.company.numbers)]
     assert second.at - first.at == timedelta(days=5)  # three days later is a Saturday
+
+
+def test_what_is_planned_for_one_mailbox_is_what_is_sent_to_it(one_mailbox: Scenario) -> None:
+    """Preview and sync follow one rule: one email a day to one address, in the same order and with the same gaps."""
+    planned = list_upcoming(one_mailbox.app, one_mailbox.connection, 29)
+    with reading(one_mailbox.app.engine) as session:
+        connection = session.get_one(Connection, one_mailbox.connection)
+        of_each = [
+            item
+            for name in TWINS
+            for item in list_customer_upcoming(
+                session, connection, find_customer(session, name).external_id, one_mailbox.app.now(), 29
+            )
+        ]
+    assert sorted(item.id for item in of_each) == sorted(item.id for item in planned)
+    emails = sorted((item.on, item.step) for item in planned if item.kind == UpcomingKind.EMAIL)
+    one_mailbox.run_for_days(30)
+    assert len(emails) == len({on for on, _step in emails}) >= 4
+    assert one_mailbox.sent_steps() == emails
+
+
+def test_who_shares_a_mailbox_is_checked_again_only_when_an_address_changes(
+    one_mailbox: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanned: list[set[str]] = []
+
+    def record(*args: Any, customer_ids: set[str], **options: Any) -> Any:
+        scanned.append(customer_ids)
+        return load_statements(*args, customer_ids=customer_ids, **options)
+
+    one_mailbox.pass_days(2)
+    one_mailbox.company.customer("Larch Ltd", "ap@larch.example")
+    one_mailbox.run()
+    one_mailbox.pass_days(2)
+    monkeypatch.setattr(exceptions, "load_statements", record)
+    one_mailbox.company.invoice("Larch Ltd", "20.00", due_on=days(30))
+    one_mailbox.run()
+    one_mailbox.pass_days(2)
+    one_mailbox.company.simulator.set_email(TWINS[1], "east@harbor.example", **one_mailbox.company.company_filter)
+    one_mailbox.run()
+    with reading(one_mailbox.app.engine) as session:
+        ids = [find_customer(session, name, one_mailbox.connection).external_id for name in (*TWINS, "Larch Ltd")]
+    assert scanned[0] == {ids[2]}
+    assert set(ids[:2]) <= scanned[1]
 
 
 @pytest.mark.parametrize("stopped", TWINS)

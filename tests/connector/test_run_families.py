@@ -14,6 +14,8 @@ from sqlmodel import col
 from connector.arrangements.customer_settings import SettingChanges, update_settings
 from connector.db.engine import reading
 from connector.db.tables import CustomerRow, ExceptionRow, InvoiceDecisionRow, InvoiceRow, Task
+from connector.services.upcoming_actions import list_upcoming
+from connector.vocabulary import UpcomingKind
 from providers.quickbooks.ledger import QuickBooksLedger
 from tests.connector.scenario import Scenario, ScenarioFactory
 
@@ -231,6 +233,22 @@ def test_a_sub_customer_billed_themselves_without_an_address_is_written_to_at_th
     quickbooks.go_live().run()
     assert [to for to, _ in quickbooks.customer_emails()] == [("ap@harbor.example",)]
     assert found_exceptions(quickbooks) == []
+
+
+def test_sub_customers_with_the_parents_address_get_one_email_at_a_time(quickbooks: Scenario) -> None:
+    """Three are written to at one address, which a family shares as strangers do."""
+    add_group(quickbooks, "Harbor East", "Harbor West", billed=False)
+    for name in ("Harbor Group", "Harbor East", "Harbor West"):
+        quickbooks.company.invoice(name, "300.00", due_on=quickbooks.days_ago(6))
+    quickbooks.go_live()
+    planned = list_upcoming(quickbooks.app, quickbooks.connection, 9)
+    quickbooks.run()
+    assert len(customer_texts(quickbooks)) == 1
+    quickbooks.run_for_days(9)
+    emails = [item.on for item in planned if item.kind == UpcomingKind.EMAIL]
+    assert [on for on, _step in quickbooks.sent_steps()] == emails
+    assert len(emails) == len(set(emails)) == 3
+    assert "probable_duplicate" not in found_exceptions(quickbooks)
 
 
 def test_an_inactive_parent_is_not_billed_for_its_sub_customers(quickbooks: Scenario) -> None:

@@ -6,6 +6,7 @@ An address of more than ``SHARING_MAX`` customers is a placeholder, which no one
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import date, datetime
@@ -24,9 +25,19 @@ from providers.addresses import parse_addresses
 
 SHARING_MAX = 1000
 _CACHE_MAX = 64
+_IDS_PER_QUERY = 5000  # both databases accept as many
 _Key = tuple[int, int, int, datetime | None]  # connection, version of its mirror, count and last change of settings
 Peers = Mapping[str, tuple[str, ...]]  # the other customers with an address of a customer, by the customer's id
-_cache: WeakKeyDictionary[Pool, dict[_Key, Peers]] = WeakKeyDictionary()  # per open database
+
+
+class SharedAddresses(NamedTuple):
+    """Who shares an address with whom; ``fingerprint`` changes when that does, or the name of one of them."""
+
+    peers: Peers
+    fingerprint: str
+
+
+_cache: WeakKeyDictionary[Pool, dict[_Key, SharedAddresses]] = WeakKeyDictionary()  # per open database
 
 
 class PeerStop(NamedTuple):
@@ -38,6 +49,11 @@ class PeerStop(NamedTuple):
 
 
 def load_peers(session: Session, connection: Connection) -> Peers:
+    """Load who shares an address with whom."""
+    return load_shared_addresses(session, connection).peers
+
+
+def load_shared_addresses(session: Session, connection: Connection) -> SharedAddresses:
     """Load who shares an address with whom; it is kept in memory until the mirror or a setting changes."""
     assert connection.id is not None  # noqa: S101 - it was read from the database
     setting = TABLES["customer_setting"]
@@ -49,7 +65,7 @@ def load_peers(session: Session, connection: Connection) -> Peers:
     if key not in cached:
         if len(cached) >= _CACHE_MAX:
             cached.clear()
-        cached[key] = _find_peers(session, connection.id)
+        cached[key] = _find_shared_addresses(session, connection.id)
     return cached[key]
 
 
@@ -58,11 +74,13 @@ def load_stops(session: Session, connection_id: int, ids: Collection[str]) -> di
     customer, setting = TABLES["customer"], TABLES["customer_setting"]
     same = (setting.c.connection_id == customer.c.connection_id) & (setting.c.customer_id == customer.c.external_id)
     query = select(customer.c.external_id, customer.c.name, setting.c.no_reminders, setting.c.hold_until_on)
-    rows = session.execute(
-        query.join_from(customer, setting, same, isouter=True).where(
-            customer.c.connection_id == connection_id, customer.c.external_id.in_(ids)
-        )
-    )
+    query = query.join_from(customer, setting, same, isouter=True).where(customer.c.connection_id == connection_id)
+    wanted = list(ids)
+    rows = [
+        row
+        for start in range(0, len(wanted), _IDS_PER_QUERY)
+        for row in session.execute(query.where(customer.c.external_id.in_(wanted[start : start + _IDS_PER_QUERY])))
+    ]
     return {row.external_id: PeerStop(row.name, bool(row.no_reminders), row.hold_until_on) for row in rows}
 
 
@@ -87,17 +105,20 @@ def _pause_end(stop: PeerStop) -> date:
     return stop.hold_until_on or date.min
 
 
-def _find_peers(session: Session, connection_id: int) -> Peers:
+def _find_shared_addresses(session: Session, connection_id: int) -> SharedAddresses:
     by_address: dict[str, set[str]] = {}
     for customer_id, emails in _addresses_in_use(session, connection_id):
         for address in parse_addresses(emails).valid:
             by_address.setdefault(address.casefold(), set()).add(customer_id)
     peers: dict[str, set[str]] = {}
-    for sharing in by_address.values():
-        if 1 < len(sharing) <= SHARING_MAX:
-            for each in sharing:
-                peers.setdefault(each, set()).update(sharing - {each})
-    return {each: tuple(sorted(others)) for each, others in peers.items()}
+    groups = [sharing for sharing in by_address.values() if 1 < len(sharing) <= SHARING_MAX]
+    for sharing in groups:
+        for each in sharing:
+            peers.setdefault(each, set()).update(sharing - {each})
+    names = load_stops(session, connection_id, peers)
+    named = sorted({tuple(sorted((each, names[each].name) for each in sharing)) for sharing in groups})
+    fingerprint = hashlib.sha256(repr(named).encode()).hexdigest()[:32]
+    return SharedAddresses({each: tuple(sorted(others)) for each, others in peers.items()}, fingerprint)
 
 
 def _addresses_in_use(session: Session, connection_id: int) -> list[tuple[str, str]]:
