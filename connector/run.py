@@ -21,7 +21,7 @@ from connector.delivery.deliver import deliver_follow_ups, deliver_outbox, deliv
 from connector.emails.outbound import reconnect_email
 from connector.evaluation import evaluate, exceptions
 from connector.restore import rollback_detection
-from connector.restore.backup import restore_gap
+from connector.restore.restore_gap import restore_gap
 from connector.runtime import lease
 from connector.runtime.budget import CallBudget
 from connector.runtime.run_context import RunContext, ignore_progress

@@ -120,9 +120,16 @@ def parse_page_query(limit: LimitParam = LIMIT_DEFAULT, cursor: CursorParam = ""
 PageParam = Annotated[PageQuery, Depends(parse_page_query)]
 
 
-def json_response(document: object, status: int = 200) -> Response:
+class SecretResponse(Response):
+    """A response that lets somebody in, so it is not kept under an idempotency key: a repetition is carried out again.
+
+    Only for operations that give the same when they are repeated.
+    """
+
+
+def json_response(document: object, status: int = 200, response_class: type[Response] = Response) -> Response:
     """Return a JSON response in the format of the commands' ``--json``."""
-    return Response(
+    return response_class(
         json.dumps(document, default=json_default, ensure_ascii=False), status, media_type="application/json"
     )
 

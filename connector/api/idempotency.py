@@ -10,6 +10,7 @@ from sqlmodel import Session, col
 from starlette.responses import Response
 
 from connector.api import problems
+from connector.api.call import SecretResponse
 from connector.api.problems import ApiError
 from connector.app_context import AppContext
 from connector.auth.api_tokens import ApiClient
@@ -48,8 +49,11 @@ def _begin(app: AppContext, client: ApiClient, key: str, fingerprint: str) -> Re
 
 
 def store_response(app: AppContext, client: ApiClient, key: str, response: Response) -> None:
-    """Store the response to a change; a rejected request is discarded, so that it can be sent again."""
-    if response.status_code >= 400:
+    """Store the response to a change; a rejected request is discarded, so that it can be sent again.
+
+    So is one whose response holds a secret: the request gives the same again.
+    """
+    if response.status_code >= 400 or isinstance(response, SecretResponse):
         discard(app, client, key)
         return
     with writing(app.engine) as session:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from connector.api import schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall, WriteCall
-from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response
+from connector.api.call import Call, ConnectionParam, PageParam, SecretResponse, json_response, page_response
 from connector.arrangements import agreements, customer_settings
 from connector.arrangements.agreements import Attribution
 from connector.arrangements.customer_settings import CustomerItem, SettingChanges, UpdatedSettings
@@ -72,7 +72,7 @@ def create_link(call: WriteCall, connection: str, customer: CustomerId) -> Respo
     """Create the link to the customer portal, where customers see their open invoices and can answer."""
     row = _find_customer(call, connection, customer)
     link = portal_links.create_link(call.app, row.connection_id, row.external_id, by=call.actor)
-    return json_response(asdict(link))
+    return json_response(asdict(link), response_class=SecretResponse)
 
 
 @router.post("/customers/{connection}/{customer}/link/revoke", tags=["customers"], response_model=schemas.RevokedLinks)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -203,7 +204,7 @@ def verify(session: Session) -> ChainVerdict:
         if erased:
             unexplained.add(row.id)
         elif entry["kind"] == LogKind.ERASED:
-            unexplained -= _parse_ranges(entry["facts"])
+            unexplained = _without_ranges(unexplained, entry["facts"])
         previous, count = entry["hash"], count + 1
     if unexplained:
         return ChainVerdict(
@@ -283,10 +284,16 @@ def _format_ranges(ids: Iterable[int]) -> Iterator[str]:
         yield f"{first}-{last}" if last > first else str(first)
 
 
-def _parse_ranges(facts: str) -> set[int]:
-    """Return the ids of the entries that an erasure covers."""
-    ranges = (str(each).partition("-") for each in json.loads(facts)["entries"])
-    return {each for first, _, last in ranges for each in range(int(first), int(last or first) + 1)}
+def _without_ranges(ids: set[int], facts: str) -> set[int]:
+    """Return the ids without those that an erasure covers; one that cannot be read covers none."""
+    try:
+        parts = [str(each).partition("-") for each in json.loads(facts)["entries"]]
+        ranges = [(int(first), int(last or first)) for first, _, last in parts]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ids
+    left = sorted(ids)
+    covered = {each for first, last in ranges for each in left[bisect_left(left, first) : bisect_right(left, last)]}
+    return ids - covered
 
 
 def _canonical_json(value: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from connector.cli.terminal import (
     echo_json,
     open_command_app,
 )
+
+if TYPE_CHECKING:
+    from connector.restore.backup import RestoreResult
 
 db = build_group(Group, "Maintain the database.")
 
@@ -87,7 +90,7 @@ def backup(
         what = f"{file} is a folder" if file.is_dir() else f"The folder {file.absolute().parent} does not exist"
         raise CommandError(f"{what}. Name a file in an existing folder. Nothing was written.")
     with open_command_app() as app:
-        made = write_backup(app.engine, file, at=app.now())
+        made = write_backup(app.engine, file, app.keyring, at=app.now())
         key_file = app.settings.duewell_home / "secret.key"
     if as_json:
         echo_json({"id": made.id, "file": str(file), "created_at": made.created_at})
@@ -100,7 +103,11 @@ def backup(
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to restore.")], as_json: JsonOption = False
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to restore.")],
+    unsealed: Annotated[
+        bool, typer.Option("--unsealed", help="Also restore a file that is not an intact backup of this installation.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Restore a backup.
 
@@ -108,6 +115,8 @@ def restore(
     """
     from connector.app_context import utc_now
     from connector.restore.backup import restore_backup
+    from connector.secrets.keyring import Keyring
+    from connector.secrets.private_files import is_shared
     from connector.settings import load_settings
     from policies.formatting import format_datetime
 
@@ -115,21 +124,43 @@ def restore(
         what = f"{file} is not a file" if file.exists() else f"The file {file} does not exist"
         raise CommandError(f"{what}. Name a file that `duewell backup` wrote. Nothing was changed.")
     settings = load_settings()
-    done = restore_backup(settings.duewell_database_url, file, at=utc_now())
+    keyring = Keyring.existing(settings)
+    done = restore_backup(settings.duewell_database_url, file, keyring, at=utc_now(), unsealed=unsealed)
     of = f" of {format_datetime(done.backup.created_at)}" if done.backup else ""
     if as_json:
         kept = str(done.replaced_file) if done.replaced_file else None
         known = done.backup.id if done.backup else None
-        echo_json({"id": known, "file": str(file), "previous_database": kept, "access_revoked": done.access_revoked})
+        echo_json(
+            {
+                "id": known,
+                "file": str(file),
+                "previous_database": kept,
+                "access_revoked": done.access_revoked,
+                "sealed": not done.unsealed_reason,
+                "approve_companies": list(done.approve_companies),
+            }
+        )
     else:
         echo(
             f"Restored {file}{of}."
             + (f" The previous database is kept as {done.replaced_file}." if done.replaced_file else "")
         )
     _erase_again(done.replaced_file)
-    echo_err(
-        "Live companies are now in approve mode, because the backup does not know what was sent after it was made."
-    )
+    if done.unsealed_reason:
+        _warn_unsealed(file, done)
+    if is_shared(file):
+        echo_err(f"Other users of this machine can read {file}. Fix it with: chmod 600 '{file}'")
+    _report_consequences(done)
+
+
+def _report_consequences(done: RestoreResult) -> None:
+    if done.approve_companies:
+        echo_err(
+            f"Now in approve mode instead of live: {', '.join(done.approve_companies)}. The backup does not know what"
+            " was sent after it was made."
+        )
+    else:
+        echo_err("No company was live.")
     echo_err("If a company has to be reconnected, `duewell run` says so.")
     echo_err("All users have to sign in again.")
     if done.access_revoked:
@@ -141,6 +172,16 @@ def restore(
             "Users and API tokens are as they were in the backup. Disable or revoke again what has changed since, with"
             " `duewell users` and `duewell tokens`."
         )
+
+
+def _warn_unsealed(file: Path, done: RestoreResult) -> None:
+    from connector.plain_text import one_line
+
+    owners = ", ".join(one_line(each) for each in done.owners) or "nobody"
+    echo_err(f"WARNING: {file} is not an intact backup of this installation: {done.unsealed_reason}.")
+    echo_err("WARNING: Whoever could write to that file decided who may sign in, what is sent and to whom.")
+    echo_err(f"WARNING: Owners in it: {owners}. Before you start duewell, look through `duewell users list`,")
+    echo_err("WARNING: `duewell tokens list`, `duewell templates list`, `duewell policy show` and the webhooks.")
 
 
 def _erase_again(previous_database: Path | None) -> None:

@@ -91,17 +91,17 @@ def is_known_revision(revision: str) -> bool:
     return revision in {script.revision for script in scripts.walk_revisions()}
 
 
-def upgrade(engine: Engine) -> None:
-    """Upgrade the database to the newest revision; free where it is there already."""
-    if schema_revision(engine) == migrations.HEAD:
+def upgrade(engine: Engine, revision: str = migrations.HEAD) -> None:
+    """Upgrade the database to a revision, by default the newest; free where it is there already."""
+    if schema_revision(engine) == revision:
         return
     with engine.execution_options(**{_WRITING: True}).begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
-        _run_alembic(connection)
+        _run_alembic(connection, revision)
 
 
-def _run_alembic(connection: Connection) -> None:
+def _run_alembic(connection: Connection, revision: str) -> None:
     from alembic import command  # noqa: PLC0415  # 0.2 s that a start without an upgrade need not spend
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
@@ -110,7 +110,7 @@ def _run_alembic(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
     except CommandError as error:
         message = f"this version of duewell does not know this database; it may belong to a newer version ({error})"
         raise DatabaseError(message) from error

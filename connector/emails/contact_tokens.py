@@ -1,13 +1,17 @@
 """The unguessable part of a customer's links and reply address; each stands for one customer of one company.
 
-A token is a signature, so nobody without the key can make one. It is stored as well, so it is found again and stays
-valid when the key is rotated. The tokens for stopping reminders and for replies are always the same for a customer; the
-token for the portal expires, can be revoked, and is then followed by another one.
+A token is a signature, so nobody without the key can make one, and it can be made again for the next email. Only its
+hash is stored, by which it is found and stays valid when the key is rotated: whoever reads the database or a backup
+gets no link. The tokens for stopping reminders and for replies are always the same for a customer; the token for the
+portal expires, can be revoked, and is then followed by another one, made with another salt.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
+import secrets
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -23,7 +27,15 @@ PORTAL_TOKEN_LIFETIME = timedelta(days=120)  # longer than the shipped reminder 
 _PORTAL_LIFETIME_LEFT_MIN = timedelta(days=60)  # with less left, an email contains a new one
 _TOKEN_BYTES = 20  # 32 letters and digits, safe in email addresses, where upper and lower case may be lost
 TOKEN_LENGTH = 32
+_SALT_BYTES = 8
 _MERGES_MAX = 10
+
+
+class PortalToken(NamedTuple):
+    """A portal token, and its row."""
+
+    token: str
+    row: ContactToken
 
 
 class FoundToken(NamedTuple):
@@ -42,22 +54,38 @@ def public_url(app: AppContext, path: str) -> str:
 def get_token(app: AppContext, session: Session, connection_id: int, customer_id: str, purpose: TokenPurpose) -> str:
     """Return the customer's token for stopping reminders or for replies, in the caller's transaction."""
     token = _sign_token(app, session, connection_id, purpose, customer_id)
-    if session.get(ContactToken, token) is None:
+    if session.get(ContactToken, hash_token(token)) is None:
         session.add(_build_row(app, token, connection_id, customer_id, purpose))
     return token
 
 
-def get_portal_token(app: AppContext, session: Session, connection_id: int, customer_id: str) -> ContactToken:
-    """Return the customer's portal token: the present one while it is valid for long enough, else a new one."""
-    known, now = list_portal_tokens(session, connection_id, customer_id), app.now()
-    for row in known:
-        if row.revoked_at is None and row.expires_at is not None and row.expires_at - now >= _PORTAL_LIFETIME_LEFT_MIN:
-            return row
-    token = _sign_token(app, session, connection_id, f"{TokenPurpose.PORTAL}:{len(known) + 1}", customer_id)
+def get_portal_token(app: AppContext, session: Session, connection_id: int, customer_id: str) -> PortalToken:
+    """Return the customer's portal token: the present one while it is valid for long enough, else a new one.
+
+    One made with an earlier key cannot be made again; it stays valid where it was sent, beside the new one.
+    """
+    now = app.now()
+    for row in list_portal_tokens(session, connection_id, customer_id):
+        is_lasting = row.expires_at is not None and row.expires_at - now >= _PORTAL_LIFETIME_LEFT_MIN
+        if row.revoked_at is None and is_lasting and (token := portal_token_of(app, session, row)):
+            return PortalToken(token, row)
+    salt = secrets.token_hex(_SALT_BYTES)
+    token = _sign_token(app, session, connection_id, _portal_subject(salt), customer_id)
     created = _build_row(app, token, connection_id, customer_id, TokenPurpose.PORTAL)
-    created.expires_at = now + PORTAL_TOKEN_LIFETIME
+    created.salt, created.expires_at = salt, now + PORTAL_TOKEN_LIFETIME
     session.add(created)
-    return created
+    return PortalToken(token, created)
+
+
+def portal_token_of(app: AppContext, session: Session, row: ContactToken) -> str:
+    """Return the token of a row, made again; "" where it was made with an earlier key."""
+    token = _sign_token(app, session, row.connection_id, _portal_subject(row.salt), row.customer_id)
+    return token if hmac.compare_digest(hash_token(token), row.token_hash) else ""
+
+
+def hash_token(token: str) -> str:
+    """Return the hash under which a token is stored; it has 160 random bits, so a slow hash would gain nothing."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def list_portal_tokens(session: Session, connection_id: int, customer_id: str) -> list[ContactToken]:
@@ -74,7 +102,8 @@ def list_portal_tokens(session: Session, connection_id: int, customer_id: str) -
 
 def find_token(session: Session, token: str, purpose: TokenPurpose) -> FoundToken | None:
     """Return a token with its customer, also an expired or revoked one; None for an unknown token."""
-    row = session.get(ContactToken, token.lower()) if len(token) == TOKEN_LENGTH and token.isascii() else None
+    is_possible = len(token) == TOKEN_LENGTH and token.isascii()
+    row = session.get(ContactToken, hash_token(token.lower())) if is_possible else None
     if row is None or row.purpose != purpose:
         return None
     customer = session.get(CustomerRow, (row.connection_id, row.customer_id))
@@ -91,6 +120,10 @@ def find_customer(session: Session, token: str, purpose: TokenPurpose) -> Custom
     return found.customer if found is not None and found.row.revoked_at is None else None
 
 
+def _portal_subject(salt: str) -> str:
+    return f"{TokenPurpose.PORTAL}:{salt}"
+
+
 def _sign_token(app: AppContext, session: Session, connection_id: int, subject: str, customer_id: str) -> str:
     connection = session.get_one(Connection, connection_id)
     signed = f"{subject}:{connection.provider}:{connection.external_id}:{customer_id}"
@@ -101,7 +134,7 @@ def _build_row(
     app: AppContext, token: str, connection_id: int, customer_id: str, purpose: TokenPurpose
 ) -> ContactToken:
     return ContactToken(
-        token=token,
+        token_hash=hash_token(token),
         connection_id=connection_id,
         customer_id=customer_id,
         purpose=purpose,

@@ -38,7 +38,11 @@ class PortalVisitor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PortalLink:
-    """A customer's link to the portal; ``link`` is "" once it cannot be used. ``id`` is the customer's."""
+    """A customer's link to the portal. ``id`` is the customer's.
+
+    ``link`` is "" once it cannot be used, and after a change of keys: only its hash is stored, and it works where it
+    was sent.
+    """
 
     id: str
     customer: str
@@ -53,7 +57,7 @@ def link_for_email(app: AppContext, session: Session, connection_id: int, custom
     """Return the link to put into an email, in the caller's transaction; "" where customers could not reach it."""
     if not contact_tokens.public_url(app, "/"):
         return ""
-    token = contact_tokens.get_portal_token(app, session, connection_id, customer_id).token
+    token, _row = contact_tokens.get_portal_token(app, session, connection_id, customer_id)
     return contact_tokens.public_url(app, _PATH.format(token))
 
 
@@ -61,9 +65,9 @@ def create_link(app: AppContext, connection_id: int, customer_id: str, *, by: st
     """Return a customer's link for a user to pass on, and log it."""
     with writing(app.engine) as session:
         customer = session.get_one(CustomerRow, (connection_id, customer_id))
-        row = contact_tokens.get_portal_token(app, session, connection_id, customer_id)
+        token, row = contact_tokens.get_portal_token(app, session, connection_id, customer_id)
         _log(app, session, customer, f"{by} requested the portal link of {one_line(customer.name)}.")
-        return _describe_link(app, customer, row)
+        return _describe_link(app, customer, row, token)
 
 
 def revoke_links(app: AppContext, connection_id: int, customer_id: str, *, by: str) -> int:
@@ -85,7 +89,7 @@ def list_links(app: AppContext, session: Session, connection_id: int, customer_i
     """Return a customer's links, the newest first."""
     customer = session.get_one(CustomerRow, (connection_id, customer_id))
     rows = contact_tokens.list_portal_tokens(session, connection_id, customer_id)
-    return [_describe_link(app, customer, row) for row in rows]
+    return [_describe_link(app, customer, row, contact_tokens.portal_token_of(app, session, row)) for row in rows]
 
 
 def open_link(app: AppContext, token: str) -> PortalVisitor | None:
@@ -109,12 +113,13 @@ def _link_state(row: ContactToken, now: datetime) -> LinkState:
     return LinkState.VALID if row.expires_at is not None and now < row.expires_at else LinkState.EXPIRED
 
 
-def _describe_link(app: AppContext, customer: CustomerRow, row: ContactToken) -> PortalLink:
+def _describe_link(app: AppContext, customer: CustomerRow, row: ContactToken, token: str) -> PortalLink:
     state = _link_state(row, app.now())
+    is_known = token and state is LinkState.VALID
     return PortalLink(
         id=customer.external_id,
         customer=customer.name,
-        link=f"{app.settings.duewell_base_url}{_PATH.format(row.token)}" if state is LinkState.VALID else "",
+        link=f"{app.settings.duewell_base_url}{_PATH.format(token)}" if is_known else "",
         state=state,
         created_at=row.created_at,
         expires_at=row.expires_at,

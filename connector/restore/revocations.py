@@ -44,7 +44,16 @@ _REVOCATIONS = (
     """,
     """
     UPDATE contact_token SET revoked_at = last.revoked_at FROM former.contact_token AS last
-    WHERE last.token = contact_token.token AND last.revoked_at IS NOT NULL
+    WHERE last.token_hash = contact_token.token_hash AND last.revoked_at IS NOT NULL
+    """,
+    # With those since: links in emails sent after the backup go on working, and a revoked one is known as such.
+    """
+    INSERT OR IGNORE INTO contact_token
+        (token_hash, connection_id, customer_id, purpose, salt, created_at, expires_at, revoked_at)
+    SELECT token_hash, connection_id, customer_id, purpose, salt, created_at, expires_at, revoked_at
+    FROM former.contact_token AS new WHERE EXISTS (SELECT 1 FROM main.connection AS kept JOIN former.connection AS last
+        ON last.id = kept.id AND last.provider = kept.provider AND last.external_id = kept.external_id
+        WHERE kept.id = new.connection_id)
     """,
     "DELETE FROM webhook_delivery WHERE endpoint_id NOT IN (SELECT id FROM former.webhook_endpoint)",
     "DELETE FROM webhook_endpoint WHERE id NOT IN (SELECT id FROM former.webhook_endpoint)",

@@ -18,7 +18,7 @@ from sqlmodel import Session, col
 from connector.app_context import AppContext
 from connector.db.engine import reading, sqlite_file, writing
 from connector.db.tables import SyncLogEntry
-from connector.restore.backup import mark_restored_by_hand
+from connector.restore.restore_gap import mark_restored_by_hand
 from connector.secrets.private_files import private_file
 
 

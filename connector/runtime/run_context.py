@@ -17,7 +17,7 @@ from connector.audit import sync_log
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, OutboxEntry
 from connector.outbox import entries
-from connector.restore.backup import RestoreGap
+from connector.restore.restore_gap import RestoreGap
 from connector.runtime.budget import CallBudget
 from connector.runtime.lease import Lease
 from connector.vocabulary import LogKind

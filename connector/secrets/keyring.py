@@ -21,6 +21,8 @@ KEY_FILE = "secret.key"
 _FORMAT = b"\x01"
 _ID_BYTES = 8
 _NONCE_BYTES = 12
+_TAG_BYTES = 16
+SEALED_OVERHEAD_BYTES = len(_FORMAT) + _ID_BYTES + _NONCE_BYTES + _TAG_BYTES  # of encrypted over plain
 
 
 class KeyringError(Exception):
@@ -58,6 +60,12 @@ class Keyring:
             return cls(parse_secret_keys(settings.duewell_secret_keys))
         file = private_folder(settings.duewell_home) / KEY_FILE
         return cls(read_key_file(file), file)
+
+    @classmethod
+    def existing(cls, settings: Settings) -> Self:
+        """Read the keys like ``from_settings``, but create none: without any, nothing can be decrypted."""
+        is_missing = not settings.duewell_secret_keys and not (settings.duewell_home / KEY_FILE).exists()
+        return cls([]) if is_missing else cls.from_settings(settings)
 
     def encrypt(self, plain: bytes, bound_to: str) -> bytes:
         """Encrypt with the newest key, for decryption with the same ``bound_to`` only."""

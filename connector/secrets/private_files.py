@@ -37,9 +37,14 @@ def private_file(path: Path) -> Path:
     return path
 
 
+def is_shared(path: Path) -> bool:
+    """Return whether other users of this machine can read or write a file."""
+    return _POSIX and bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
 def refuse_if_shared(path: Path) -> None:
     """Raise ``NotPrivateError`` where other users of this machine can read or write a file."""
-    if _POSIX and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if is_shared(path):
         message = f"other users of this machine can read {path}; fix it with: chmod 600 '{path}'"
         raise NotPrivateError(message)
 

@@ -487,10 +487,11 @@ Table(
 Table(
     "contact_token",
     _tables,
-    Column("token", String, primary_key=True),
+    Column("token_hash", String, primary_key=True),
     Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False),
     Column("customer_id", String, nullable=False),
     Column("purpose", String, nullable=False),
+    Column("salt", String, nullable=False),
     Column("created_at", _INSTANT, nullable=False),
     Column("expires_at", _INSTANT),
     Column("revoked_at", _INSTANT),

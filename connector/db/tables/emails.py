@@ -21,13 +21,14 @@ class SuppressedAddress(SQLModel, table=True):
 
 
 class ContactToken(SQLModel, table=True):
-    """The unguessable part of a customer's link or reply address."""
+    """The unguessable part of a customer's link or reply address; only its hash is stored."""
 
     __tablename__: ClassVar[Any] = "contact_token"
-    token: str = Field(primary_key=True)
+    token_hash: str = Field(primary_key=True)
     connection_id: int = Field(foreign_key="connection.id")
     customer_id: str
     purpose: TokenPurpose = enum_column(TokenPurpose)
+    salt: str = ""  # of a portal link: what the signature covers, so that each link of a customer is another one
     created_at: datetime = instant_column(nullable=False)
     expires_at: datetime | None = instant_column()  # of a portal link; the others do not expire
     revoked_at: datetime | None = instant_column()

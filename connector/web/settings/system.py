@@ -85,7 +85,7 @@ def create_backup(request: PageRequest) -> Response:
     name = f"duewell-{request.now:%Y-%m-%d-%H%M%S}.db"
     file = private_folder(request.app.settings.duewell_home / "downloads") / name
     try:
-        backup = write_backup(request.app.engine, file, at=request.now)
+        backup = write_backup(request.app.engine, file, request.app.keyring, at=request.now)
     except DatabaseError as error:
         raise NotPossible(str(error)) from error
     with writing(request.app.engine) as session:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from connector.cli.main import cli
 from connector.db.engine import reading
-from connector.db.tables import Agreement, CustomerRow, OutboxEntry
+from connector.db.tables import Agreement, ApiRequest, CustomerRow, OutboxEntry
 from connector.vocabulary import AgreementKind, OutboxKind, OutboxState
 from tests.connector.api_clients import Scenario
 
@@ -90,6 +90,14 @@ def test_a_change_with_an_idempotency_key_is_made_once(scenario: Scenario) -> No
     assert "Idempotent-Replayed" not in other_program.request("POST", path, body, headers=key).headers
     scenario.site.clock.advance(hours=25)
     assert program.request("POST", path, {"promised_on": None}, headers=key).status_code == 200
+
+
+def test_a_portal_link_is_not_kept_for_a_repetition_which_gives_the_same_again(scenario: Scenario) -> None:
+    program, path = scenario.client("write"), "/customers/north-ltd/c1/link"
+    first, again = (program.request("POST", path, {}, headers={"Idempotency-Key": "one"}) for _ in range(2))
+    assert (first.status_code, first.json()["link"]) == (200, again.json()["link"])
+    with reading(scenario.site.app.engine) as session:
+        assert [row.response for row in session.scalars(select(ApiRequest))] == []
 
 
 def test_an_entry_that_changed_since_it_was_read_is_not_approved(scenario: Scenario) -> None:

@@ -20,7 +20,7 @@ from connector.connections.tokens import reconnect_hint
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, CustomerSetting, Grant, InvoiceSetting, OutboxEntry, Task
 from connector.sync.mirror.pages import store_page
-from connector.vocabulary import ConnectionHealth, LogKind, OutboxKind, OutboxState
+from connector.vocabulary import ConnectionHealth, ConnectionMode, LogKind, OutboxKind, OutboxState
 from policies.receivables import InvoiceStatus
 from providers.ledger import ChangePage, CustomerRecord, InvoiceRecord
 from tests.connector.installed import Command, GiveConsent, SandboxServices
@@ -545,6 +545,28 @@ def test_a_backup_is_restored(duewell: Command, app: AppContext, company: Connec
     assert (other.exit_code, "exists and is not a backup; choose another file" in other.err) == (1, True)
     nowhere = duewell("backup", str(tmp_path / "nowhere" / "copy.db"))
     assert (nowhere.exit_code, f"The folder {tmp_path / 'nowhere'} does not exist" in nowhere.err) == (1, True)
+
+
+def test_a_restore_names_the_companies_it_takes_out_of_live_mode_and_warns_of_a_file_without_seal(
+    duewell: Command, app: AppContext, company: Connection, tmp_path: Path
+) -> None:
+    with writing(app.engine) as session:
+        session.get_one(Connection, company.id).mode = ConnectionMode.LIVE
+    file = tmp_path / "copy.db"
+    duewell("backup", str(file))
+    app.close()
+    said = duewell("restore", str(file))
+    assert f"Now in approve mode instead of live: {company.short_name}." in said.err
+    assert "WARNING" not in said.err
+    (tmp_path / "home" / "secret.key").unlink()
+    file.chmod(0o644)
+    refused = duewell("restore", str(file))
+    assert (refused.exit_code, "Nothing was changed" in refused.err) == (1, True)
+    assert not (tmp_path / "home" / "secret.key").exists()
+    done = duewell("restore", str(file), "--unsealed", "--json")
+    assert (done.exit_code, json.loads(done.out)["sealed"]) == (0, False)
+    assert "WARNING" in done.err
+    assert f"chmod 600 '{file}'" in done.err
 
 
 def test_a_worker_on_sqlite_reports_that_it_needs_postgresql(duewell: Command) -> None:

@@ -38,7 +38,7 @@ def restore_in_place(scenario: Scenario, backup: Path) -> None:
     """Restore the backup with duewell stopped, start it and go live again, as a user would."""
     settings = scenario.app.settings
     scenario.app.close()
-    restore_backup(settings.duewell_database_url, backup, at=scenario.sandbox.clock.now())
+    restore_backup(settings.duewell_database_url, backup, scenario.app.keyring, at=scenario.sandbox.clock.now())
     scenario.app = open_app(settings, now=scenario.sandbox.clock.now)
     scenario.connect()  # the tokens of the backup have been used since
     set_mode(scenario.app, scenario.connection, ConnectionMode.LIVE)
@@ -61,7 +61,7 @@ def restore_after_a_day(scenario: Scenario, tmp_path: Path) -> Callable[[], None
     scenario.run()
     scenario.pass_days(5)
     tmp_path.chmod(0o700)
-    write_backup(scenario.app.engine, tmp_path / "backup.db", at=scenario.sandbox.clock.now())
+    write_backup(scenario.app.engine, tmp_path / "backup.db", scenario.app.keyring, at=scenario.sandbox.clock.now())
     for _day in range(4):
         scenario.run()
         scenario.pass_days(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import nullcontext
 from urllib.parse import urlsplit
 
@@ -10,7 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from connector.cli.main import cli
-from tests.connector.portal.conftest import PortalScenario, customer_setting
+from connector.restore.backup import write_backup
+from connector.services.key_rotation import rotate
+from tests.connector.portal.conftest import MILLER, PortalScenario, customer_setting
 
 
 def run_command(*arguments: str) -> str:
@@ -37,6 +40,27 @@ def test_a_link_expires_can_be_revoked_and_cannot_be_guessed(
     scenario.pass_days(121)
     assert scenario.client.get(link=new_link).status_code == 410
     assert customer_setting(scenario) is None
+
+
+def test_no_link_of_a_customer_is_stored_and_a_change_of_keys_leaves_those_sent_valid(
+    scenario: PortalScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector.cli.customer_data.open_command_app", lambda: nullcontext(scenario.app))
+    app = scenario.app
+    [email] = scenario.sandbox.sendgrid.emails_to(MILLER)
+    sent = set(re.findall(r"/(?:c|stop)/([a-z2-7]{32})", f"{email.text} {email.headers}"))
+    assert len(sent) == 2
+    rotate(app)
+    assert scenario.client.get().status_code == 200
+    new_link = urlsplit(json.loads(run_command("Miller & Sons", "--json"))["link"]).path
+    assert new_link != scenario.client.link
+    for link in (new_link, scenario.client.link):
+        assert scenario.client.get(link=link).status_code == 200
+    assert run_command("Miller & Sons").endswith(new_link + "\n")
+    write_backup(app.engine, app.settings.duewell_home / "backup.db", app.keyring, at=app.now())
+    stored = {file: file.read_bytes() for file in app.settings.duewell_home.rglob("*") if file.is_file()}
+    tokens = {*sent, new_link.removeprefix("/c/")}
+    assert [(file.name, token) for file, text in stored.items() for token in tokens if token.encode() in text] == []
 
 
 def test_too_many_responses_and_too_many_guesses_are_rejected(scenario: PortalScenario) -> None:

@@ -301,7 +301,7 @@ def test_a_restored_backup_does_not_bring_an_erased_customer_back(
     scenario: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("DUEWELL_HOME", str(scenario.app.settings.duewell_home))
-    write_backup(scenario.app.engine, tmp_path / "before.db", at=scenario.app.now())
+    write_backup(scenario.app.engine, tmp_path / "before.db", scenario.app.keyring, at=scenario.app.now())
     run_command("erase", "Miller & Sons", "--yes")
     scenario.app.engine.dispose()
     monkeypatch.setattr("connector.cli.maintenance.open_command_app", lambda: nullcontext(scenario.app))

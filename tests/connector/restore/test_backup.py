@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -15,11 +16,14 @@ from sqlmodel import Session, select
 from connector.audit import sync_log
 from connector.db.engine import DatabaseError, open_engine, reading, upgrade, writing
 from connector.db.tables import Connection, KeyValue, OutboxEntry
-from connector.restore.backup import restore_backup, restored_at, write_backup
+from connector.restore.backup import restore_backup, write_backup
+from connector.restore.restore_gap import restored_at
+from connector.secrets.keyring import Keyring
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(days=1)
+KEYRING = Keyring([bytes(32)])
 
 
 @pytest.fixture
@@ -61,6 +65,13 @@ def _store_customer(engine: Engine, name: str) -> None:
         session.merge(KeyValue(connection_id=0, name=name, value=1, stored_at=NOON))
 
 
+def _change(file: Path, *statements: str) -> None:
+    """Change a backup, as whoever can write to it could."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as copy:
+        for statement in statements:
+            copy.execute(statement)
+
+
 def _names(engine: Engine) -> set[str]:
     with reading(engine) as session:
         return {row.name for row in session.exec(select(KeyValue))}
@@ -68,10 +79,10 @@ def _names(engine: Engine) -> set[str]:
 
 def test_a_backup_is_restored_completely(home: Engine, url: str, tmp_path: Path) -> None:
     _store_customer(home, "before")
-    made = write_backup(home, tmp_path / "copy", at=NOON)
+    made = write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
     _store_customer(home, "after")
     home.dispose()
-    done = restore_backup(url, tmp_path / "copy", at=LATER)
+    done = restore_backup(url, tmp_path / "copy", KEYRING, at=LATER)
     engine = open_engine(url)
     assert _names(engine) == {"before", "backup", "restored"}
     assert done.backup == made
@@ -82,10 +93,10 @@ def test_a_backup_is_restored_completely(home: Engine, url: str, tmp_path: Path)
 
 
 def test_the_replaced_database_is_kept(home: Engine, url: str, tmp_path: Path) -> None:
-    write_backup(home, tmp_path / "copy", at=NOON)
+    write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
     _store_customer(home, "after")
     home.dispose()
-    done = restore_backup(url, tmp_path / "copy", at=LATER)
+    done = restore_backup(url, tmp_path / "copy", KEYRING, at=LATER)
     assert done.replaced_file is not None
     aside = open_engine(f"sqlite:///{done.replaced_file}")
     assert "after" in _names(aside)
@@ -93,9 +104,9 @@ def test_the_replaced_database_is_kept(home: Engine, url: str, tmp_path: Path) -
 
 
 def test_nothing_is_sent_from_a_restored_database_without_approval(home: Engine, url: str, tmp_path: Path) -> None:
-    write_backup(home, tmp_path / "copy", at=NOON)
+    write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
     home.dispose()
-    restore_backup(url, tmp_path / "copy", at=LATER)
+    restore_backup(url, tmp_path / "copy", KEYRING, at=LATER)
     engine = open_engine(url)
     with reading(engine) as session:
         assert [row.mode for row in session.exec(select(Connection))] == ["approve", "observe"]
@@ -112,15 +123,15 @@ def test_nothing_is_sent_from_a_restored_database_without_approval(home: Engine,
 
 
 def test_a_backup_is_one_private_file(home: Engine, tmp_path: Path) -> None:
-    write_backup(home, tmp_path / "copy", at=NOON)
+    write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["copy"]
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_restored_database_is_private_and_leaves_no_temporary_files(home: Engine, url: str, tmp_path: Path) -> None:
-    write_backup(home, tmp_path / "copy", at=NOON)
+    write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
     home.dispose()
-    restore_backup(url, tmp_path / "copy", at=LATER)
+    restore_backup(url, tmp_path / "copy", KEYRING, at=LATER)
     files = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "home").iterdir()}
     assert files == {"duewell.db": 0o600, "duewell.db.replaced-20261121T120000": 0o600}
 
@@ -141,7 +152,7 @@ def test_a_backup_made_during_writes_is_consistent(home: Engine, tmp_path: Path)
     writer.start()
     try:
         for number in range(3):
-            write_backup(home, tmp_path / f"copy{number}", at=NOON)
+            write_backup(home, tmp_path / f"copy{number}", KEYRING, at=NOON)
     finally:
         stop.set()
         writer.join()
@@ -152,13 +163,11 @@ def test_a_backup_made_during_writes_is_consistent(home: Engine, tmp_path: Path)
 
 
 def test_a_backup_of_a_newer_version_is_rejected_and_changes_nothing(home: Engine, url: str, tmp_path: Path) -> None:
-    write_backup(home, tmp_path / "copy", at=NOON)
-    with sqlite3.connect(tmp_path / "copy") as copy:
-        copy.execute("UPDATE alembic_version SET version_num = '9999'")
-    copy.close()
+    write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
     home.dispose()
+    _change(tmp_path / "copy", "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(DatabaseError, match="newer duewell"):
-        restore_backup(url, tmp_path / "copy", at=LATER)
+        restore_backup(url, tmp_path / "copy", KEYRING, at=LATER)
     engine = open_engine(url)
     assert "restored" not in _names(engine)
     engine.dispose()
@@ -169,53 +178,53 @@ def test_a_file_that_is_not_a_backup_is_rejected(home: Engine, url: str, tmp_pat
     home.dispose()
     (tmp_path / "copy").write_bytes(content)
     with pytest.raises(DatabaseError, match="not a database of duewell"):
-        restore_backup(url, tmp_path / "copy", at=LATER)
+        restore_backup(url, tmp_path / "copy", KEYRING, at=LATER)
 
 
 def test_a_damaged_backup_is_rejected(home: Engine, url: str, tmp_path: Path) -> None:
-    write_backup(home, tmp_path / "copy", at=NOON)
+    write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
     home.dispose()
     content = bytearray((tmp_path / "copy").read_bytes())
     content[8192:60000] = bytes(60000 - 8192)
     (tmp_path / "copy").write_bytes(content)
     with pytest.raises(DatabaseError):
-        restore_backup(url, tmp_path / "copy", at=LATER)
+        restore_backup(url, tmp_path / "copy", KEYRING, at=LATER)
     engine = open_engine(url)
     assert "restored" not in _names(engine)
     engine.dispose()
 
 
 def test_a_database_in_use_is_not_replaced(home: Engine, url: str, tmp_path: Path) -> None:
-    write_backup(home, tmp_path / "copy", at=NOON)
+    write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
     with home.connect() as connection:
         connection.execute(text("SELECT 1"))
         with pytest.raises(DatabaseError, match="running"):
-            restore_backup(url, tmp_path / "copy", at=LATER)
+            restore_backup(url, tmp_path / "copy", KEYRING, at=LATER)
 
 
 def test_a_damaged_database_can_be_replaced(home: Engine, url: str, tmp_path: Path) -> None:
-    write_backup(home, tmp_path / "copy", at=NOON)
+    write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
     home.dispose()
     (tmp_path / "home" / "duewell.db").write_bytes(b"scribbled over" * 1000)
     (tmp_path / "home" / "duewell.db-wal").write_bytes(b"leftover")
-    restore_backup(url, tmp_path / "copy", at=LATER)
+    restore_backup(url, tmp_path / "copy", KEYRING, at=LATER)
     engine = open_engine(url)
     assert "restored" in _names(engine)
     engine.dispose()
 
 
 def test_a_backup_replaces_an_older_backup_and_nothing_else(home: Engine, tmp_path: Path) -> None:
-    write_backup(home, tmp_path / "copy", at=NOON)
-    assert write_backup(home, tmp_path / "copy", at=LATER).created_at == LATER
+    write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
+    assert write_backup(home, tmp_path / "copy", KEYRING, at=LATER).created_at == LATER
     (tmp_path / "letter").write_text("dear reader")
     with pytest.raises(DatabaseError):
-        write_backup(home, tmp_path / "letter", at=NOON)
+        write_backup(home, tmp_path / "letter", KEYRING, at=NOON)
     assert (tmp_path / "letter").read_text() == "dear reader"
     with pytest.raises(DatabaseError, match="database itself"):
-        write_backup(home, tmp_path / "home" / "duewell.db", at=NOON)
+        write_backup(home, tmp_path / "home" / "duewell.db", KEYRING, at=NOON)
 
 
 def test_a_backup_is_restored_into_an_empty_home(home: Engine, tmp_path: Path) -> None:
-    write_backup(home, tmp_path / "copy", at=NOON)
-    done = restore_backup(f"sqlite:///{tmp_path}/elsewhere/duewell.db", tmp_path / "copy", at=LATER)
+    write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
+    done = restore_backup(f"sqlite:///{tmp_path}/elsewhere/duewell.db", tmp_path / "copy", KEYRING, at=LATER)
     assert done.replaced_file is None

@@ -29,10 +29,12 @@ from connector.db.tables import (
     WebSession,
 )
 from connector.restore.backup import restore_backup, write_backup
+from connector.secrets.keyring import Keyring
 from connector.vocabulary import TokenPurpose
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(days=1)
+KEYRING = Keyring([bytes(32)])
 BY: dict[str, Any] = {"by": "eve@example.com", "at": NOON}
 
 
@@ -61,7 +63,9 @@ def _build_home(folder: Path) -> Engine:
             api_tokens.create(session, name, "read", **BY)
             session.add(WebhookEndpoint(url=f"https://{name}.example", created_by="eve@example.com", created_at=NOON))
             session.add(
-                ContactToken(token=name, connection_id=1, customer_id="c", purpose=TokenPurpose.PORTAL, created_at=NOON)
+                ContactToken(
+                    token_hash=name, connection_id=1, customer_id="c", purpose=TokenPurpose.PORTAL, created_at=NOON
+                )
             )
     return engine
 
@@ -78,6 +82,12 @@ def _revoke(engine: Engine) -> None:
         [ended] = [row for row in session.exec(select(ApiToken)) if row.name == "ended"]
         api_tokens.revoke(session, ended.id or 0, **BY)
         session.get_one(ContactToken, "ended").revoked_at = NOON
+        for name, ended_at in (("sent since", None), ("sent and ended since", NOON)):
+            since = ContactToken(
+                token_hash=name, connection_id=1, customer_id="c", purpose=TokenPurpose.PORTAL, created_at=NOON
+            )
+            since.revoked_at = ended_at
+            session.add(since)
         [hook] = [row for row in session.exec(select(WebhookEndpoint)) if "ended" in row.url]
         session.delete(hook)
         suppress(session, "no@more.example", "they said no", NOON)
@@ -90,7 +100,7 @@ def _credentials(session: Session) -> dict[str, Any]:
         "ann sees": [row.connection_id for row in session.exec(select(UserCompany))],
         "passkeys": sorted(row.id for row in session.exec(select(Passkey))),
         "tokens": sorted(row.name for row in session.exec(select(ApiToken)) if row.revoked_at is None),
-        "pages": sorted(row.token for row in session.exec(select(ContactToken)) if row.revoked_at is None),
+        "pages": sorted(row.token_hash for row in session.exec(select(ContactToken)) if row.revoked_at is None),
         "webhooks": sorted(row.url for row in session.exec(select(WebhookEndpoint))),
         "no email": [*load_suppressed(session)],
     }
@@ -114,14 +124,14 @@ LAST = {
     "ann sees": [2],
     "passkeys": ["bob's phone", "eve's key", "eve's phone"],
     "tokens": ["kept"],
-    "pages": ["kept"],
+    "pages": ["kept", "sent since"],
     "webhooks": ["https://kept.example"],
     "no email": ["no@more.example"],
 }
 
 
 def _restore(file: Path, home: Path) -> tuple[bool, dict[str, Any], int]:
-    done = restore_backup(f"sqlite:///{home}/duewell.db", file, at=LATER)
+    done = restore_backup(f"sqlite:///{home}/duewell.db", file, KEYRING, at=LATER)
     engine = open_engine(f"sqlite:///{home}/duewell.db")
     with reading(engine) as session:
         open_ways = len(session.exec(select(WebSession)).all()) + len(session.exec(select(SignInLink)).all())
@@ -131,7 +141,7 @@ def _restore(file: Path, home: Path) -> tuple[bool, dict[str, Any], int]:
 
 
 def test_access_revoked_since_the_backup_stays_revoked(home: Engine, tmp_path: Path) -> None:
-    write_backup(home, tmp_path / "copy", at=NOON)
+    write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
     _revoke(home)
     home.dispose()
     assert _restore(tmp_path / "copy", tmp_path / "home") == (True, LAST, 0)
@@ -141,7 +151,7 @@ def test_access_revoked_since_the_backup_stays_revoked(home: Engine, tmp_path: P
 
 
 def test_users_of_another_installation_revoke_nothing(home: Engine, tmp_path: Path) -> None:
-    write_backup(home, tmp_path / "copy", at=NOON)
+    write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
     other = _build_home(tmp_path / "other")
     _revoke(other)
     other.dispose()
@@ -149,12 +159,12 @@ def test_users_of_another_installation_revoke_nothing(home: Engine, tmp_path: Pa
 
 
 def test_without_a_previous_database_all_users_sign_in_again(home: Engine, tmp_path: Path) -> None:
-    write_backup(home, tmp_path / "copy", at=NOON)
+    write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
     assert _restore(tmp_path / "copy", tmp_path / "elsewhere") == (False, FIRST, 0)
 
 
 def test_an_unreadable_previous_database_revokes_nothing(home: Engine, tmp_path: Path) -> None:
-    write_backup(home, tmp_path / "copy", at=NOON)
+    write_backup(home, tmp_path / "copy", KEYRING, at=NOON)
     home.dispose()
     (tmp_path / "home" / "duewell.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
     assert _restore(tmp_path / "copy", tmp_path / "home") == (False, FIRST, 0)

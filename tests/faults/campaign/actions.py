@@ -241,7 +241,7 @@ def _lease_released(world: World) -> list[str]:
 
 
 def _back_up(world: World) -> None:
-    write_backup(world.app.engine, world.folder / "backup.db", at=world.clock.now())
+    write_backup(world.app.engine, world.folder / "backup.db", world.app.keyring, at=world.clock.now())
 
 
 def _backup_is_whole(world: World) -> list[str]:
@@ -253,12 +253,12 @@ def _backup_is_whole(world: World) -> list[str]:
 
 def _restore(world: World) -> None:
     world.app.engine.dispose()
-    restore_backup(f"sqlite:///{world.database}", world.backup, at=world.clock.now())
+    restore_backup(f"sqlite:///{world.database}", world.backup, world.app.keyring, at=world.clock.now())
 
 
 def _back_up_yesterday(world: World) -> None:
     world.backup = world.folder / "yesterday.db"
-    write_backup(world.app.engine, world.backup, at=world.clock.now())
+    write_backup(world.app.engine, world.backup, world.app.keyring, at=world.clock.now())
     world.clock.advance(timedelta(days=1))
     world.sync()
 

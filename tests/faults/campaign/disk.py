@@ -37,14 +37,14 @@ def _repair(scene: Scene) -> None:
 
 def _back_up(scene: Scene, _at: Sent) -> None:
     world = scene.world
-    write_backup(world.app.engine, world.folder / "backup.db", at=world.clock.now())
+    write_backup(world.app.engine, world.folder / "backup.db", world.app.keyring, at=world.clock.now())
 
 
 def _restore(scene: Scene) -> None:
     world = scene.world
     world.clock.advance(timedelta(hours=1))
     world.app.engine.dispose()
-    restore_backup(f"sqlite:///{world.database}", world.folder / "backup.db", at=world.clock.now())
+    restore_backup(f"sqlite:///{world.database}", world.folder / "backup.db", world.app.keyring, at=world.clock.now())
     world.connect(world.company)  # the tokens in the backup have been refreshed since
     set_mode(world.app, world.connection, ConnectionMode.LIVE)
 

@@ -106,7 +106,7 @@ def _resolve_unconfirmed(scene: Scene, _n: int) -> None:
 def _back_up(scene: Scene, _n: int) -> None:
     world = scene.world
     world.backup = world.folder / "backup.db"
-    write_backup(world.app.engine, world.backup, at=world.clock.now())
+    write_backup(world.app.engine, world.backup, world.app.keyring, at=world.clock.now())
 
 
 def _restore(scene: Scene, _n: int) -> None:
@@ -116,7 +116,7 @@ def _restore(scene: Scene, _n: int) -> None:
         return
     world.clock.advance(timedelta(seconds=1))
     world.app.engine.dispose()
-    restore_backup(f"sqlite:///{world.database}", backup, at=world.clock.now())
+    restore_backup(f"sqlite:///{world.database}", backup, world.app.keyring, at=world.clock.now())
     world.connect(world.company)
     set_mode(world.app, world.connection, ConnectionMode.LIVE)
 
