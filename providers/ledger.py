@@ -183,6 +183,11 @@ class ChangePage:
     is_last: bool = False
     full_resync: bool = False
 
+    def is_empty(self) -> bool:
+        """Return whether the page has no record of any kind; its cursor and marks may still count."""
+        records = (self.customers, self.invoices, self.payments, self.credits, self.deleted, self.malformed)
+        return not any((*records, self.applications, self.replaced_invoice_ids, self.replaced_sources))
+
 
 class FeePosting(NamedTuple):
     """How late fees are posted, by the ledger's own ids; "" uses the ledger's default."""

@@ -50,11 +50,11 @@ def test_a_fee_is_proposed_to_be_waived_when_the_payment_turns_out_to_have_been_
     [(code, text)] = fee_tasks(charged)
     assert code == "propose_waiver"
     assert f"invoice {charged.number} was paid in time, on 2 Jun 2026; that was entered after the fee of" in text
-    charged.run_for_days(20)
+    charged.run_for_days(20, weekends=True)
     assert len(fee_tasks(charged)) == 1
     [fee] = list_fees(charged)
     fees.waive(charged.app, [fee.id], by="Ann", reason="paid in time")
-    charged.run_for_days(2)
+    charged.run_for_days(2, weekends=True)
     assert charged.company.fees() == {}
     assert fee_tasks(charged) == []
 

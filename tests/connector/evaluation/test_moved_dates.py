@@ -63,7 +63,7 @@ def test_a_due_date_moved_out_and_back_continues_where_it_stopped(late_customer:
 def test_an_overdue_invoice_that_gets_an_even_earlier_due_date_continues_where_it_was(late_customer: Scenario) -> None:
     late_customer.run_for_days(12)
     late_customer.company.move_due(late_customer.number, days(-9))
-    late_customer.run_for_days(8)
+    late_customer.run_for_days(8, weekends=True)
     assert [step for _on, step in late_customer.sent_steps()] == ["past_due", "second_notice", "plan_offer"]
     assert "Days count from 4 Jun 2026" in reason_of(late_customer, late_customer.number)
 
@@ -93,7 +93,7 @@ def test_a_proposed_waiver_is_cancelled_when_the_due_date_moves_back(late_custom
     assert len(fee_amounts(late_customer)) == 1
     for due_on, expected in ((days(30), [TaskCode.PROPOSE_WAIVER]), (days(-6), [TaskCode.CALL])):
         late_customer.company.move_due(late_customer.number, due_on)
-        late_customer.run_for_days(1)
+        late_customer.run_for_days(1, weekends=True)
         assert open_tasks(late_customer) == expected
 
 
@@ -138,7 +138,7 @@ def test_an_invoice_entered_late_counts_from_the_day_it_was_entered(scenario: Sc
     scenario.run()
     assert scenario.customer_emails() == []
     assert "Days count from 11 Jun 2026" in reason_of(scenario, number)
-    scenario.run_for_days(45)
+    scenario.run_for_days(45, weekends=True)
     first_on, first = scenario.sent_steps()[0]
     assert first == "past_due"
     assert days(4) <= first_on <= days(8)
@@ -225,7 +225,7 @@ def test_a_fee_is_to_be_waived_where_the_moved_due_date_leaves_no_time_for_it(
     late_customer: Scenario, kind: str, day_count: int, due_on: date, *, is_wrong: bool
 ) -> None:
     late_customer.set_policy(f'{FEES}kind = "{kind}"\n')
-    late_customer.run_for_days(day_count)
+    late_customer.run_for_days(day_count, weekends=True)
     assert len(fee_amounts(late_customer)) == 1
     late_customer.company.move_due(late_customer.number, due_on)
     late_customer.run()
