@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector.arrangements import tasks
+from connector.db.invoice_names import title_of
 from connector.db.tables import Agreement, Connection, CustomerRow, InvoiceRow, InvoiceSetting
 from connector.geo import HolidayCalendar
 from connector.outbox.drafts import Draft
@@ -43,7 +44,7 @@ def finalise_agreements(
     """Close what is over: agreements about closed invoices, pauses whose last day has come, tasks about nothing."""
     for agreement, invoice in _find_finished(session, ctx.connection_id, today):
         if invoice.is_open:
-            text = f"The pause of {invoice.title} is over."
+            text = f"The pause of {title_of(session, invoice)} is over."
             _close(ctx, session, agreement, _Outcome(AgreementState.ENDED, text))
             _clear_pause(session, agreement)
         else:
@@ -123,7 +124,7 @@ def _judge(
     session: Session, connection: Connection, policy: ReminderPolicy, agreement: Agreement, invoice: InvoiceRow
 ) -> _Outcome:
     """Judge by the dates in the ledger, not by when we read them: paid after the promised date, it was broken."""
-    title, name = invoice.title, label(agreement.kind, "agreement_kind")
+    title, name = title_of(session, invoice), label(agreement.kind, "agreement_kind")
     if invoice.status != InvoiceStatus.PAID or invoice.closed_on is None:
         status = in_sentence(label(invoice.status, "invoice_status"))
         return _Outcome(AgreementState.ENDED, f"{name} ended: {title} is {status}.")

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
 from connector.audit import sync_log
+from connector.db.invoice_names import name_of, title_of
 from connector.db.money import MoneyError, from_e4, to_e4
 from connector.db.tables import Agreement, Connection, InvoiceRow, InvoiceSetting, Task
 from connector.results import Result
@@ -140,7 +141,7 @@ def set_payment_plan(
         text = "no longer has a payment plan"
         _log_change(session, invoice, attribution, AgreementChange.PAYMENT_PLAN_WITHDRAWN, text)
         return row
-    _validate_instalments(instalments, invoice, company_today(session, invoice, attribution))
+    _validate_instalments(session, instalments, invoice, company_today(session, invoice, attribution))
     row.promised_on = None  # the plan takes the place of a promise
     end_agreement(session, invoice, AgreementKind.PROMISE, AgreementState.REPLACED, attribution)
     plan = _create_agreement(
@@ -259,7 +260,9 @@ def company_today(session: Session, invoice: InvoiceRow, attribution: Attributio
     return attribution.at.astimezone(ZoneInfo(session.get_one(Connection, invoice.connection_id).time_zone)).date()
 
 
-def _validate_instalments(instalments: Sequence[Instalment], invoice: InvoiceRow, today: date) -> None:
+def _validate_instalments(
+    session: Session, instalments: Sequence[Instalment], invoice: InvoiceRow, today: date
+) -> None:
     dates = [each.due_on for each in instalments]
     if dates[0] < today or any(later <= earlier for earlier, later in pairwise(dates)):
         message = "The instalments must be in date order, the first one today or later."
@@ -276,7 +279,7 @@ def _validate_instalments(instalments: Sequence[Instalment], invoice: InvoiceRow
     if sum(amounts) != invoice.due_e4:
         message = (
             f"The instalments add up to {format_amount(from_e4(sum(amounts)), invoice.currency)}, but"
-            f" {format_amount(from_e4(invoice.due_e4), invoice.currency)} is due on {invoice.name}."
+            f" {format_amount(from_e4(invoice.due_e4), invoice.currency)} is due on {name_of(session, invoice)}."
         )
         raise AgreementError(message)
 
@@ -351,7 +354,7 @@ def _log_change(
         session,
         at=attribution.at,
         kind=LogKind.INVOICE_UPDATED,
-        text=f"{attribution.by}: {invoice.title} {text}.",
+        text=f"{attribution.by}: {title_of(session, invoice)} {text}.",
         connection_id=invoice.connection_id,
         customer_id=invoice.customer_id,
         invoice_id=invoice.external_id,

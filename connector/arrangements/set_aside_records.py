@@ -7,6 +7,7 @@ from sqlmodel import Session, col
 
 from connector.app_context import AppContext
 from connector.arrangements.review_tasks import create_review_task
+from connector.db.invoice_names import title_of
 from connector.db.tables import CustomerRow, InvoiceRow, MalformedRow
 from connector.plain_text import one_line
 from connector.vocabulary import TaskCode
@@ -34,7 +35,7 @@ def create_tasks(app: AppContext, session: Session, connection_id: int) -> None:
         )
     )
     for record, invoice, customer in rows.all():
-        text = f"{one_line(customer.name)}, {invoice.title}: its reminders are paused. {record.reason}"
+        text = f"{one_line(customer.name)}, {title_of(session, invoice)}: its reminders are paused. {record.reason}"
         create_review_task(
             app,
             session,

@@ -18,13 +18,13 @@ from connector.arrangements.customer_settings import SettingChanges, apply_setti
 from connector.audit import sync_log
 from connector.connections import account_owners
 from connector.db.engine import writing
+from connector.db.invoice_names import names_of
 from connector.db.paging import Page, paginate
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, InvoiceSetting, Task
 from connector.results import Result
 from connector.vocabulary import LogKind, TaskState
 from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_date
-from policies.invoice_names import invoice_name
 from policies.schedule import TASK_STEPS
 
 _IN_MAX = 500  # ids in one query
@@ -264,16 +264,8 @@ def _open_due_dates(session: Session, connection_id: int, ids: Collection[str]) 
 def _invoice_names(session: Session, tasks: Sequence[Task]) -> dict[tuple[int, str], str]:
     found: dict[tuple[int, str], str] = {}
     for connection_id in {task.connection_id for task in tasks}:
-        ids = [each for task in tasks if task.connection_id == connection_id for each in task.invoice_ids]
-        for start in range(0, len(ids), _IN_MAX):
-            query = select(col(InvoiceRow.external_id), col(InvoiceRow.number), col(InvoiceRow.issued_on)).where(
-                col(InvoiceRow.connection_id) == connection_id,
-                col(InvoiceRow.external_id).in_(ids[start : start + _IN_MAX]),
-            )
-            found |= {
-                (connection_id, external_id): invoice_name(number, issued_on)
-                for external_id, number, issued_on in session.execute(query)
-            }
+        ids = {each for task in tasks if task.connection_id == connection_id for each in task.invoice_ids}
+        found |= {(connection_id, each): name for each, name in names_of(session, connection_id, ids).items()}
     return found
 
 

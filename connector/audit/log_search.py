@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlmodel import Session, col
 
+from connector.db import invoice_names
 from connector.db.paging import matches_keys
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
 from connector.results import Result
@@ -152,11 +153,17 @@ def find_running(session: Session, companies: Sequence[Connection], now: datetim
 
 
 def names_of(session: Session, rows: Sequence[SyncLogEntry]) -> dict[int, tuple[str, str]]:
-    """Return the customer's name and the invoice's number of log entries, by entry id; "" where there is none."""
+    """Return the customer's and the invoice's name of log entries, by entry id; "" where there is none."""
     customers = {(row.connection_id, row.customer_id) for row in rows if row.customer_id}
     invoices = {(row.connection_id, row.invoice_id) for row in rows if row.invoice_id}
     names = _labels_by_key(session, CustomerRow, CustomerRow.name, customers)
-    numbers = _labels_by_key(session, InvoiceRow, InvoiceRow.number, invoices)
+    numbers: dict[tuple[int | None, str], str] = {
+        (company, each): name
+        for company in {company for company, _id in invoices if company is not None}
+        for each, name in invoice_names.names_of(
+            session, company, {key[1] for key in invoices if key[0] == company}
+        ).items()
+    }
     return {
         row.id or 0: (
             names.get((row.connection_id, row.customer_id), ""),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
+from connector.db.invoice_names import name_of
 from connector.db.tables import (
     Connection,
     CustomerRow,
@@ -204,5 +205,5 @@ def _decision_example(session: Session, connection: Connection, invoice_id: str)
     decision = session.get_one(InvoiceDecisionRow, (connection.id, invoice_id))
     invoice = session.get(InvoiceRow, (connection.id, invoice_id))
     customer = session.get(CustomerRow, (connection.id, decision.customer_id))
-    names = (customer.name if customer else "", invoice.name if invoice else "")
+    names = (customer.name if customer else "", name_of(session, invoice) if invoice else "")
     return f"{', '.join(filter(None, names))}: {decision.reason}"

@@ -10,6 +10,7 @@ import msgspec
 from sqlmodel import Session
 
 from connector.connections import fee_posting
+from connector.db.invoice_names import title_of
 from connector.db.tables import Connection, InvoiceRow, OutboxEntry
 from connector.delivery.circuit_breaker import (
     defer,
@@ -220,7 +221,7 @@ def _describe_parent(session: Session, connection: Connection, entry: OutboxEntr
     parent = session.get_one(OutboxEntry, entry.parent_id)
     day = format_date((parent.ended_at or parent.planned_at).astimezone(ZoneInfo(connection.time_zone)).date())
     invoice = session.get(InvoiceRow, (entry.connection_id, entry.invoice_id))
-    title = invoice.title if invoice is not None else f"invoice {entry.invoice_id}"
+    title = title_of(session, invoice) if invoice is not None else f"invoice {entry.invoice_id}"
     payload = load_payload(parent)
     if isinstance(payload, LateFeePayload | FeeWaiverPayload):
         amount = payload.amounts.get(entry.invoice_id, payload.amount)

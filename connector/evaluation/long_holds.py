@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector import policy_store
+from connector.db.invoice_names import name_of
 from connector.db.money import from_e4
 from connector.db.tables import Connection, ExceptionRow, InvoiceDecisionRow, InvoiceRow
 from connector.geo import today_in
@@ -86,7 +87,7 @@ def _find(session: Session, connection: Connection, days: int | None, today: dat
             of_company[decision.code].append(decision)
         elif decision.code not in _WITH_ANOTHER:
             since_on = max(decision.held_since_on, invoice.due_on or invoice.issued_on)
-            text = _describe(decision, invoice, since_on, today)
+            text = _describe(decision, invoice, name_of(session, invoice), since_on, today)
             holds.append(_LongHold(decision.customer_id, invoice.external_id, text))
     if of_company:
         decisions = max(of_company.values(), key=len)
@@ -96,10 +97,8 @@ def _find(session: Session, connection: Connection, days: int | None, today: dat
     return holds
 
 
-def _describe(decision: InvoiceDecisionRow, invoice: InvoiceRow, since_on: date, today: date) -> str:
+def _describe(decision: InvoiceDecisionRow, invoice: InvoiceRow, name: str, since_on: date, today: date) -> str:
     due = format_amount(from_e4(invoice.due_e4), invoice.currency)
     days = format_days((today - since_on).days)
-    name = at_sentence_start(invoice.name)
-    return (
-        f"{name} for {due} is overdue and has been on hold for {days}, since {format_date(since_on)}: {decision.reason}"
-    )
+    since = f"for {days}, since {format_date(since_on)}"
+    return f"{at_sentence_start(name)} for {due} is overdue and has been on hold {since}: {decision.reason}"

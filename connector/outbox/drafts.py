@@ -181,6 +181,7 @@ def _combined_fee_draft(ledger_key: str, fees: list[ChargeLateFee], invoices: Ma
     numbers = {each.id: after_invoice(each.number, each.issued_on) for each in originals}
     amount, currency = plain(sum((fee.amount for fee in fees), Decimal(0))), lead.currency
     rate = plain(max(fee.annual_rate for fee in fees))
+    names = {each.id: after_invoice(each.number, each.issued_on, is_shared=each.shares_number) for each in originals}
     # Months that were caught up on are told apart; their interest is often the same.
     months = {fee: f" ({fee.period})" if len(fees) > len(numbers) else "" for fee in fees}
     on = f"{len(numbers)} invoice{'s' if len(numbers) > 1 else ''}"
@@ -202,7 +203,7 @@ def _combined_fee_draft(ledger_key: str, fees: list[ChargeLateFee], invoices: Ma
             amount=amount,
             annual_rate=rate,
             calculation=tuple(
-                (f"{numbers[fee.invoice_id]}: {line.text}{months[fee]}", plain(line.amount))
+                (f"{names[fee.invoice_id]}: {line.text}{months[fee]}", plain(line.amount))
                 for fee in fees
                 for line in fee.lines
             ),

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
+from connector.db.invoice_names import title_of
 from connector.db.money import to_e4
 from connector.db.tables import CompletedStep, Connection, InvoiceRow, OutboxEntry, Task
 from connector.outbox.drafts import Draft, note_key
@@ -221,7 +222,7 @@ def plan_note(session: Session, invoice: InvoiceRow, *, recurrence_key: str, tex
                 invoice_id=invoice.external_id,
                 currency=invoice.currency,
                 payload=dump_payload(NotePayload(text=text)),
-                reason=f"Records in the accounting system what was agreed about {invoice.title}.",
+                reason=f"Records in the accounting system what was agreed about {title_of(session, invoice)}.",
                 planned_at=at,
             )
         )
@@ -298,7 +299,7 @@ def _invoice_titles(session: Session, connection_id: int, ids: Collection[str]) 
     rows = session.scalars(
         select(InvoiceRow).where(col(InvoiceRow.connection_id) == connection_id, col(InvoiceRow.external_id).in_(ids))
     )
-    return {row.external_id: row.title for row in rows}
+    return {row.external_id: title_of(session, row) for row in rows}
 
 
 def _build_note(entry: OutboxEntry, key: str, invoice_id: str, title: str, at: datetime) -> OutboxEntry:

@@ -23,6 +23,7 @@ from connector.arrangements import agreements, review_tasks
 from connector.arrangements.agreements import Attribution
 from connector.arrangements.customer_settings import SettingChanges, apply_settings
 from connector.db.engine import writing
+from connector.db.invoice_names import name_of, title_of
 from connector.db.money import from_e4
 from connector.db.tables import Agreement, Connection, CustomerRow, CustomerSetting, InvoiceRow, InvoiceSetting
 from connector.emails.inbound import reminder_stops
@@ -120,7 +121,11 @@ def _record_paid(context: _ResponseContext) -> str:
         raise ResponseRejected("error_paid_on")
     until = context.today + timedelta(days=_pause_days(context))
     paused = [each for each in context.invoices if until > context.today and _pause_invoice(context, each, until, on)]
-    pause = f" Reminders about {_format_numbers(paused)} are paused until {format_date(until)}." if paused else ""
+    pause = (
+        f" Reminders about {_format_numbers(context.session, paused)} are paused until {format_date(until)}."
+        if paused
+        else ""
+    )
     reason = (
         f"{context.customer_name} reports that {_format_amounts(context)} was paid on {format_date(on)}.{pause} "
         "Find the payment and apply it in your accounting system."
@@ -153,8 +158,12 @@ def _record_promise(context: _ResponseContext) -> str:
         raise ResponseRejected("error_promise_on")
     accepted = [each for each in context.invoices if _promise_invoice(context, each, on)]
     others = [each for each in context.invoices if each not in accepted]
-    pause = f" Nothing is sent about {_format_numbers(accepted)} until then." if accepted else ""
-    review = f" Please decide about {_format_numbers(others)}: promised before, or agreed otherwise." if others else ""
+    pause = f" Nothing is sent about {_format_numbers(context.session, accepted)} until then." if accepted else ""
+    review = (
+        f" Please decide about {_format_numbers(context.session, others)}: promised before, or agreed otherwise."
+        if others
+        else ""
+    )
     reason = f"{context.customer_name} promises to pay {_format_amounts(context)} on {format_date(on)}.{pause}{review}"
     note = f"promises to pay on {format_date(on)}"
     return _create_task(context, TaskCode.PROMISE_RECEIVED, on.isoformat(), reason, note)
@@ -185,7 +194,9 @@ def _record_dispute(context: _ResponseContext) -> str:
     if len(disputed) == len(context.invoices) and mode != ConnectionMode.OBSERVE:
         _plan_notes(context, ResponseKind.DISPUTE, _fingerprint(text), note)
         return "done_dispute"  # the next sync creates the tasks, with this text
-    pause = f" Nothing is sent about {_format_numbers(disputed)} until it is resolved." if disputed else ""
+    pause = (
+        f" Nothing is sent about {_format_numbers(context.session, disputed)} until it is resolved." if disputed else ""
+    )
     reason = f"{context.customer_name} disputes {_format_amounts(context)}: “{text}”.{pause}"
     return _create_task(context, TaskCode.DISPUTE_RECEIVED, _fingerprint(text), reason, note)
 
@@ -296,7 +307,7 @@ def _plan_notes(context: _ResponseContext, kind: ResponseKind, recurrence_key: s
             context.session,
             invoice,
             recurrence_key=f"response:{kind}:{recurrence_key}",
-            text=f"{who}: {note} ({invoice.title}).",
+            text=f"{who}: {note} ({title_of(context.session, invoice)}).",
             at=context.app.now(),
         )
 
@@ -331,12 +342,15 @@ def _count_agreements(
 def _format_amounts(context: _ResponseContext) -> str:
     """Return the invoices, each with its open balance, which are never added up across currencies."""
     return _join_names(
-        [f"{each.name} ({format_amount(from_e4(each.due_e4), each.currency)})" for each in context.invoices]
+        [
+            f"{name_of(context.session, each)} ({format_amount(from_e4(each.due_e4), each.currency)})"
+            for each in context.invoices
+        ]
     )
 
 
-def _format_numbers(invoices: Sequence[InvoiceRow]) -> str:
-    return _join_names([each.name for each in invoices])
+def _format_numbers(session: Session, invoices: Sequence[InvoiceRow]) -> str:
+    return _join_names([name_of(session, each) for each in invoices])
 
 
 def _join_names(names: Sequence[str]) -> str:

@@ -15,7 +15,8 @@ from connector.arrangements.agreements import format_agreement
 from connector.arrangements.customer_settings import CustomerSettings, customer_settings, format_settings
 from connector.arrangements.tasks import TaskItem
 from connector.connections.account_owners import load_team
-from connector.db.tables import Agreement, Connection, CustomerRow, InvoiceRow
+from connector.db.invoice_names import names_of
+from connector.db.tables import Agreement, Connection, CustomerRow
 from connector.results import Amount, Result
 from connector.sync.mirror.portfolio_stats import PortfolioStats, load_portfolio_stats
 from connector.sync.mirror.statements import load_statements
@@ -194,23 +195,19 @@ def _profile_invoice(
 
 
 def _list_agreements(session: Session, row: CustomerRow) -> list[ProfileAgreement]:
-    same_invoice = (col(InvoiceRow.connection_id) == col(Agreement.connection_id)) & (
-        col(InvoiceRow.external_id) == col(Agreement.invoice_id)
+    query = select(Agreement).where(
+        col(Agreement.connection_id) == row.connection_id, col(Agreement.customer_id) == row.external_id
     )
-    query = (
-        select(Agreement, InvoiceRow)
-        .outerjoin(InvoiceRow, same_invoice)
-        .where(col(Agreement.connection_id) == row.connection_id, col(Agreement.customer_id) == row.external_id)
-        .order_by(col(Agreement.id))
-    )
+    agreements = session.scalars(query.order_by(col(Agreement.id))).all()
+    names = names_of(session, row.connection_id, {each.invoice_id for each in agreements})
     return [
         ProfileAgreement(
-            invoice=invoice.name if invoice is not None else each.invoice_id,
+            invoice=names.get(each.invoice_id, each.invoice_id),
             kind=each.kind,
             state=each.state,
-            text=_format_past_agreement(each, invoice.name if invoice is not None else each.invoice_id),
+            text=_format_past_agreement(each, names.get(each.invoice_id, each.invoice_id)),
         )
-        for each, invoice in session.execute(query)
+        for each in agreements
     ]
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlmodel import Session, col
 
 from connector.arrangements.agreements import format_agreement
+from connector.db.invoice_names import names_of, title_of
 from connector.db.money import from_e4
 from connector.db.tables import (
     Agreement,
@@ -93,7 +94,8 @@ def _invoices(session: Session, customer: CustomerRow, _zone: ZoneInfo, limit: i
     )
     for row in session.scalars(query):
         due = f", due on {format_date(row.due_on)}" if row.due_on else ""
-        text = f"{row.title[:1].upper()}{row.title[1:]} for {format_amount(from_e4(row.total_e4), row.currency)}{due}"
+        title = title_of(session, row)
+        text = f"{title[:1].upper()}{title[1:]} for {format_amount(from_e4(row.total_e4), row.currency)}{due}"
         target = Target("invoice", row.external_id)
         yield CustomerEvent(on=row.issued_on, at=None, kind=TimelineKind.ISSUED, text=text, target=target)
 
@@ -118,7 +120,7 @@ def _payments(session: Session, customer: CustomerRow, _zone: ZoneInfo, limit: i
 def _numbers_by_payment(session: Session, customer: CustomerRow) -> dict[str, list[str]]:
     query = select(InvoiceRow).where(*_of_customer(InvoiceRow, customer))
     newest = session.scalars(query.order_by(col(InvoiceRow.issued_on).desc()).limit(_INVOICES_MAX))
-    invoice_numbers = {row.external_id: row.name for row in newest}
+    invoice_numbers = names_of(session, customer.connection_id, [row.external_id for row in newest])
     applied = select(ApplicationRow).where(
         col(ApplicationRow.connection_id) == customer.connection_id,
         col(ApplicationRow.invoice_id).in_(list(invoice_numbers)),
@@ -186,7 +188,7 @@ def _agreements(session: Session, customer: CustomerRow, zone: ZoneInfo, limit: 
         .limit(limit)
     )
     for row, invoice in session.execute(query):
-        title = invoice.title if invoice is not None else f"invoice {row.invoice_id}"
+        title = title_of(session, invoice) if invoice is not None else f"invoice {row.invoice_id}"
         name, target = f"{title[:1].upper()}{title[1:]}", Target("invoice", row.invoice_id)
         text = f"{name}: {in_sentence(format_agreement(row))}"
         yield _event_at(row.recorded_at, zone, TimelineKind.AGREEMENT, text, target)

@@ -12,6 +12,7 @@ from sqlmodel import Session, col
 from connector.app_context import AppContext
 from connector.audit import sync_log
 from connector.db.engine import writing
+from connector.db.invoice_names import names_of
 from connector.db.paging import Page, paginate
 from connector.db.tables import Connection, CustomerRow, OutboxEntry
 from connector.outbox import approvals
@@ -173,6 +174,14 @@ def _get_fee(session: Session, entry_id: int) -> OutboxEntry:
     return entry
 
 
+def original_names(session: Session, fee: OutboxEntry) -> list[str]:
+    """Return what the invoices that a late fee is about are called."""
+    payload = payload_as(LateFeePayload, fee)
+    ids = list(dict.fromkeys(invoice_id for invoice_id, _step in payload.completed))
+    names = names_of(session, fee.connection_id, ids)
+    return [names[each] for each in ids if each in names] or list(payload.original_numbers)
+
+
 def _as_item(session: Session, fee: OutboxEntry, waiver: OutboxEntry | None) -> FeeItem:
     customer = session.get(CustomerRow, (fee.connection_id, fee.customer_id))
     response = fee.response
@@ -183,7 +192,7 @@ def _as_item(session: Session, fee: OutboxEntry, waiver: OutboxEntry | None) -> 
     return FeeItem(
         id=fee.id or 0,
         state=fee_state(fee, waiver),
-        invoice=", ".join(payload.original_numbers),
+        invoice=", ".join(original_names(session, fee)),
         amount=plain_amount(payload.amount, fee.currency),
         currency=fee.currency,
         annual_rate=str(payload.annual_rate),

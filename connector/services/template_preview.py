@@ -11,6 +11,7 @@ from connector import policy_store
 from connector.app_context import AppContext
 from connector.connections.account_owners import load_team
 from connector.db.engine import reading
+from connector.db.invoice_names import title_of
 from connector.db.tables import Connection, InvoiceRow
 from connector.emails.outbound import email_templates, render
 from connector.emails.outbound.email_facts import EmailFacts, PaidLine
@@ -120,6 +121,5 @@ def _find_statement(
             for invoice in statement.invoices:
                 if invoice.id == row.external_id:
                     return statement, invoice
-    raise TemplateError(
-        f"{row.title[:1].upper()}{row.title[1:]} was closed long ago; no emails are sent about it any more."
-    )
+    title = title_of(session, row)
+    raise TemplateError(f"{title[:1].upper()}{title[1:]} was closed long ago; no emails are sent about it any more.")

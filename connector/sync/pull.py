@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlmodel import Session
 
+from connector.db.invoice_names import name_of
 from connector.db.tables import Connection, CustomerRow, InvoiceRow
 from connector.plain_text import one_line
 from connector.runtime.run_context import RunContext
@@ -110,7 +111,11 @@ def _log_malformed(ctx: RunContext, session: Session, page: ChangePage) -> None:
             invoice = session.get(InvoiceRow, (ctx.connection_id, record.external_id))
         customer_id = invoice.customer_id if invoice is not None else ""
         customer = session.get(CustomerRow, (ctx.connection_id, customer_id)) if customer_id else None
-        name = f" ({invoice.name}, {one_line(customer.name)})" if invoice is not None and customer is not None else ""
+        name = (
+            f" ({name_of(session, invoice)}, {one_line(customer.name)})"
+            if invoice is not None and customer is not None
+            else ""
+        )
         text = f"Skipped one {record.kind.replace('_', ' ')}{name} that could not be read: {record.reason}"
         ctx.log(session, LogKind.MALFORMED, text, customer_id=customer_id, facts={"id": record.external_id})
 

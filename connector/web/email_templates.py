@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from connector.db.engine import reading, writing
 from connector.db.ids import parse_id
+from connector.db.invoice_names import name_of
 from connector.db.money import from_e4
 from connector.db.tables import CustomerRow, InvoiceRow
 from connector.emails.outbound import email_templates
@@ -204,12 +205,12 @@ def _sample_invoices(request: PageRequest, session: Session, context: PolicyCont
         *session.execute(query.where(due_on < today).order_by(due_on.desc())),
         *session.execute(query.where(due_on >= today).order_by(due_on)),
     ]
-    return [_invoice_option(row, name) for row, name in found]
+    return [_invoice_option(session, row, name) for row, name in found]
 
 
-def _invoice_option(row: InvoiceRow, customer: str | None) -> _InvoiceOption:
+def _invoice_option(session: Session, row: InvoiceRow, customer: str | None) -> _InvoiceOption:
     amount = format_money(from_e4(row.due_e4), row.currency)
-    text = f"{row.name}, {customer or row.customer_id}, {amount}, due {format_date(row.due_on)}"
+    text = f"{name_of(session, row)}, {customer or row.customer_id}, {amount}, due {format_date(row.due_on)}"
     return _InvoiceOption(f"{row.connection_id}:{row.external_id}", text)
 
 

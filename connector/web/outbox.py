@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse, Response
 
 from connector.db.engine import reading, writing
 from connector.db.ids import parse_id
+from connector.db.invoice_names import names_of
 from connector.db.tables import OutboxEntry
 from connector.emails.outbound.email_templates import LINE_NAMES
 from connector.errors import NotFound, NotPossible
@@ -62,7 +63,10 @@ def list_fees(request: PageRequest) -> Response:
         page = outbox_search.find_entry_page(
             session, company_filter.ids, kinds=(OutboxKind.LATE_FEE,), before_id=_before_id(request)
         )
-    return request.render("fees.html", page=page, company_filter=company_filter, build_url=build_url)
+        originals = {row.entry.id: late_fees.original_names(session, row.entry) for row in page.rows}
+    return request.render(
+        "fees.html", page=page, originals=originals, company_filter=company_filter, build_url=build_url
+    )
 
 
 def show_entry(request: PageRequest) -> Response:
@@ -70,6 +74,7 @@ def show_entry(request: PageRequest) -> Response:
     with reading(request.app.engine) as session:
         view = _get_entry(request, session, request.path_id("entry"))
         invoices = outbox_search.list_entry_invoices(session, view)
+        names = names_of(session, view.entry.connection_id, [each.external_id for each in invoices])
     email, problem = None, ""
     lines: dict[str, str] = {}
     if _has_preview(view.entry):
@@ -80,7 +85,9 @@ def show_entry(request: PageRequest) -> Response:
                 email = email_preview.preview_email(request.app, view.entry)
         except email_preview.PreviewError as error:
             problem = str(error)
-    response = request.render("entry.html", view=view, invoices=invoices, email=email, problem=problem, lines=lines)
+    response = request.render(
+        "entry.html", view=view, invoices=invoices, names=names, email=email, problem=problem, lines=lines
+    )
     if email is not None:
         response.headers["Content-Security-Policy"] = PREVIEW_FRAME_CSP
     return response

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from connector.arrangements import tasks
 from connector.db.engine import reading
+from connector.db.invoice_names import names_of
 from connector.db.tables import CustomerRow, InvoiceRow, Task
 from connector.errors import NotFound, NotPossible
 from connector.vocabulary import Role
@@ -25,7 +26,8 @@ def show_task(request: PageRequest) -> Response:
         customer = session.get(CustomerRow, (row.connection_id, row.customer_id))
         keys = [(row.connection_id, invoice_id) for invoice_id in row.invoice_ids[:_INVOICES_MAX]]
         invoices = [found for found in (session.get(InvoiceRow, key) for key in keys) if found is not None]
-    return request.render("task.html", task=row, company=company, customer=customer, invoices=invoices)
+        names = names_of(session, row.connection_id, [found.external_id for found in invoices])
+    return request.render("task.html", task=row, company=company, customer=customer, invoices=invoices, names=names)
 
 
 def complete_task(request: PageRequest) -> Response:

@@ -8,10 +8,17 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
-from connector.db.engine import reading
-from connector.db.tables import InvoiceDecisionRow, InvoiceRow, OutboxEntry
+from connector.arrangements.agreements import Attribution, set_promise
+from connector.arrangements.customer_settings import find_customer
+from connector.arrangements.tasks import find_tasks
+from connector.db.engine import reading, writing
+from connector.db.invoice_names import title_of
+from connector.db.tables import InvoiceDecisionRow, InvoiceRow, OutboxEntry, SyncLogEntry
 from connector.outbox.drafts import fee_number
+from connector.services.customer_profile import build_profile
+from connector.services.customer_timeline import customer_timeline
 from connector.services.explain import explain
+from connector.services.fees import find_fees
 from connector.services.upcoming_actions import list_upcoming
 from tests.connector.scenario import NOON, Scenario, ScenarioFactory, days
 
@@ -107,7 +114,7 @@ def test_numbered_and_unnumbered_invoices_share_one_sentence(quickbooks: Scenari
     invoice(quickbooks, "80.00", number="1001", issued=-19, due=-6)
     quickbooks.go_live().run()
     [email] = emails(quickbooks)
-    assert "Invoices 1001 and the one of 21 May 2026 for £302.00" in email.text
+    assert "Invoice 1001 and the one of 21 May 2026 for £302.00" in email.text
 
 
 @pytest.mark.parametrize("number", [" ", "\t", "\u00a0"])
@@ -116,7 +123,7 @@ def test_a_number_of_blanks_is_none(quickbooks: Scenario, number: str) -> None:
     quickbooks.company.simulator.edit(invoice_id, DocNumber=number)
     quickbooks.go_live()
     with reading(quickbooks.app.engine) as session:
-        assert [row.title for row in session.scalars(select(InvoiceRow))] == ["the invoice of 21 May 2026"]
+        assert [title_of(session, row) for row in session.scalars(select(InvoiceRow))] == ["the invoice of 21 May 2026"]
 
 
 def test_fees_on_invoices_without_or_with_one_number_are_separate_documents(quickbooks: Scenario) -> None:
@@ -186,3 +193,32 @@ def test_explain_and_tasks_take_two_invoices_with_one_number_apart(quickbooks: S
     assert all(first in item.invoice_ids for item in upcoming)
     everything = list_upcoming(quickbooks.app, quickbooks.connection, 40)
     assert any(first not in item.invoice_ids for item in everything)
+
+
+def test_single_lines_notes_and_lists_add_the_date_to_a_number_of_two_invoices(quickbooks: Scenario) -> None:
+    """A note in the ledger, a line of the log, a task and a late fee are each about one of the two."""
+    first = invoice(quickbooks, "111.00", number="1001", issued=-40, due=-26)
+    invoice(quickbooks, "191.00", number="1001", issued=-2, due=28)
+    quickbooks.go_live().set_policy(FEES)
+    with writing(quickbooks.app.engine) as session:
+        row = session.get_one(InvoiceRow, (quickbooks.connection, first))
+        attribution = Attribution(by="Ann", at=quickbooks.app.now())
+        set_promise(session, row, attribution, on=days(2))
+    quickbooks.run_for_days(24, every=2)
+    with reading(quickbooks.app.engine) as session:
+        lines = [
+            text
+            for text in session.scalars(select(col(SyncLogEntry.text)).where(col(SyncLogEntry.invoice_id) == first))
+            if text and "1001" in text
+        ]
+        customer = find_customer(session, "Harbor Group")
+        profile = build_profile(session, customer, quickbooks.app.now())
+        timeline = [event.text for event in customer_timeline(session, customer).events]
+        tasks = [name for item in find_tasks(session, quickbooks.connection) for name in item.invoices]
+        fees = [fee.invoice for fee in find_fees(session, quickbooks.connection)]
+    notes = [note for note in quickbooks.company.simulator.notes(first) if "1001" in note]
+    agreements = [each.invoice for each in profile.agreements]
+    issued = [text for text in timeline if text.startswith("Invoice 1001")]
+    for found in (lines, tasks, notes, fees, agreements, issued):
+        assert found
+        assert all("1001 of " in str(each) for each in found), found

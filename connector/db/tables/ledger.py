@@ -9,7 +9,6 @@ from sqlalchemy import Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
 from connector.db.tables.columns import enum_column, instant_column, money_column, text_column
-from policies.invoice_names import invoice_name, invoice_title
 from policies.receivables import CreditKind, InvoiceStatus
 from providers.ledger import RecordKind
 
@@ -86,16 +85,6 @@ class InvoiceRow(SQLModel, table=True):
     sent_at: datetime | None = instant_column()
     earliest_due_on: date | None = None
     due_changed_at: datetime | None = instant_column()
-
-    @property
-    def name(self) -> str:
-        """What people call it: its number, or its date where the ledger gave it none."""
-        return invoice_name(self.number, self.issued_on)
-
-    @property
-    def title(self) -> str:
-        """Its name as part of a sentence: "invoice 1042", "the invoice of 21 May 2026"."""
-        return invoice_title(self.number, self.issued_on)
 
     # One index only: each costs a first load a fifth of its time, and a scan of a company's invoices takes 50 ms.
     __table_args__ = (Index("ix_invoice_customer", "connection_id", "customer_id"),)

@@ -124,7 +124,7 @@ class EmailTexts:
         An invoice without a number is named by its date, and so are two with the same number; those of one date have
         their amounts beside it.
         """
-        ordered = sorted(lines, key=lambda line: not line.number.strip())  # "invoices 1042 and the one of 21 May"
+        ordered = sorted(lines, key=lambda line: not line.number.strip())  # those with a number come first
         by_date = bool(ordered) and all(not line.number.strip() for line in ordered)
         named = [self._name_one(line, by_date=by_date) for line in ordered]
         counts = Counter(named)
@@ -134,7 +134,9 @@ class EmailTexts:
         ]
         if len(lines) > NUMBERS_MAX:
             named.append(self._text("and_more", count=str(len(lines) - NUMBERS_MAX)))
-        label, joined = f"one_{noun}" if len(lines) == 1 else f"several_{noun}s", self.language.join_items(named)
+        numbered = sum(bool(line.number.strip()) for line in lines)  # "invoice 1042 and the one of 21 May"
+        is_one = len(lines) == 1 or numbered == 1
+        label, joined = f"one_{noun}" if is_one else f"several_{noun}s", self.language.join_items(named)
         return self._text(f"{label}_by_date", dates=joined) if by_date else self._text(label, numbers=joined)
 
     def _name_one(self, line: InvoiceLine | PaidLine, *, by_date: bool = False) -> str:

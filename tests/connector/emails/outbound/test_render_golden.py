@@ -7,7 +7,7 @@ After a change of a text or the layout, write the files again and read the diffe
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -63,11 +63,39 @@ def test_texts_after_a_part_payment_are_as_last_approved(language: str, facts_fo
     check_golden(f"{language}-part-paid.txt", openings)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_texts_about_invoices_without_a_number_are_as_last_approved(
+    language: str, facts_for: Callable[..., EmailFacts]
+) -> None:
+    """One invoice that the ledger gave no number; then two of them, and one of them beside one with a number."""
+    found = ""
+    for step in EMAIL_STEPS:
+        facts = _without_numbers(facts_for(step, language=language))
+        variants = [facts]
+        if step in (Step.BEFORE_DUE, Step.PAST_DUE, Step.FINAL_NOTICE):
+            variants += [_about_two_unnumbered(facts), _about_two(facts)]
+        for email in map(compose_email, variants):
+            found += f"===== {step}\nSubject: {email.subject}\n\n{email.text}\n"
+    check_golden(f"{language}-unnumbered.txt", found)
+
+
+def _without_numbers(facts: EmailFacts) -> EmailFacts:
+    lines = tuple(replace(line, id=line.number, number="") for line in facts.invoices)
+    paid = tuple(replace(line, number="", issued_on=date(2026, 10, 3)) for line in facts.paid)
+    return replace(facts, invoices=lines, paid=paid)
+
+
 def _about_two(facts: EmailFacts) -> EmailFacts:
-    one = next(line for line in facts.invoices if line.number in facts.about)
+    one = next(line for line in facts.invoices if line.key in facts.about)
     assert one.due_on is not None
-    other = replace(one, number="INV-1039", due_on=one.due_on - timedelta(days=9), days_late=one.days_late + 9)
-    return replace(facts, invoices=(other, one), about=(other.number, one.number))
+    other = replace(one, number="INV-1039", id="", due_on=one.due_on - timedelta(days=9), days_late=one.days_late + 9)
+    return replace(facts, invoices=(other, one), about=(other.key, one.key))
+
+
+def _about_two_unnumbered(facts: EmailFacts) -> EmailFacts:
+    other, one = _about_two(facts).invoices
+    other = replace(other, id=other.number, number="", issued_on=one.issued_on - timedelta(days=9))
+    return replace(facts, invoices=(other, one), about=(other.key, one.key))
 
 
 @pytest.mark.parametrize("step", EMAIL_STEPS)
