@@ -122,6 +122,14 @@ def _read_unverified(value: object) -> frozenset[str]:
     return named
 
 
+def _read_regions(value: object) -> frozenset[str]:
+    named = frozenset(each.upper() for each in texts(value))
+    for name in sorted(named):
+        if not re.fullmatch(r"[A-Z]{2}(-[A-Z0-9]{1,3})?", name):
+            raise refused(f"names {name}; it may name countries and regions like DE or US-NY")
+    return named
+
+
 def _read_description(value: object) -> str:
     text = _read_line(value)
     unknown = sorted(set(re.findall(r"\{[^}]*\}?", text)) - {"{number}", "{calculation}"})
@@ -135,7 +143,8 @@ class LateFees(Section):
 
     ``rates`` are annual rates by the first day they apply, oldest first; ``compensation`` holds fixed amounts by
     currency and by the invoice total from which they apply, smallest first. ``unverified`` names the figures that
-    nobody has compared with their source.
+    nobody has compared with their source. ``due_on_weekend`` applies to customers in ``due_on_weekend_regions``; to all
+    of them where that is empty.
     """
 
     enabled: Annotated[bool, Reads(switch)]
@@ -155,6 +164,7 @@ class LateFees(Section):
     minimum: Annotated[Amounts, Reads(_AMOUNTS)]
     maximum: Annotated[Amounts, Reads(_AMOUNTS)]
     due_on_weekend: Annotated[WeekendDueDate, Reads(one_of(WeekendDueDate))]
+    due_on_weekend_regions: Annotated[frozenset[str], Reads(_read_regions)]
     grace_days: Annotated[int, Reads(whole_number(0, 365))]
     cap_percent: Annotated[Decimal, Reads(number(100))]
     max_annual_percent: Annotated[Decimal, Reads(number(1000))]

@@ -21,10 +21,11 @@ _SEARCH_DAYS = 30
 
 def with_payable_dates(statement: Statement, policy: ReminderPolicy, calendar: Calendar) -> Statement:
     """Return a statement whose invoices say until when they can be paid in time, where that is not the due date."""
-    if policy.late_fees.due_on_weekend is WeekendDueDate.STAYS:
-        return statement
-    customer = statement.customer
+    fees, customer = policy.late_fees, statement.customer
     place = customer.holiday_place or customer.country or statement.company.country
+    is_elsewhere = fees.due_on_weekend_regions and fees.due_on_weekend_regions.isdisjoint({place, place[:2]})
+    if fees.due_on_weekend is WeekendDueDate.STAYS or is_elsewhere:
+        return statement
     return replace(statement, invoices=tuple(_with_payable_date(each, place, calendar) for each in statement.invoices))
 
 

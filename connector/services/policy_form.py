@@ -93,6 +93,7 @@ GROUPS = (
             Field("late_fees.minimum", "Smallest fee, by currency", "amounts"),
             Field("late_fees.maximum", "Largest single fee, by currency", "amounts"),
             Field("late_fees.due_on_weekend", "If due on a weekend or public holiday", "choice", tuple(WeekendDueDate)),
+            Field("late_fees.due_on_weekend_regions", "… in these countries or regions only, such as US-NY", "texts"),
             Field("late_fees.grace_days", "Grace days"),
             Field("late_fees.cap_percent", "Cap for all fees on an invoice (percent)"),
             Field("late_fees.max_annual_percent", "Maximum annual rate (percent)"),

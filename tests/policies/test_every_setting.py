@@ -289,6 +289,11 @@ CHANGES: dict[str, tuple[str, str, Case]] = {
     "late_fees.minimum": (FEES, f"{FEES}minimum = {{ EUR = 10.01 }}", late()),
     "late_fees.maximum": (FEES, f"{FEES}maximum = {{ EUR = 9.99 }}", late()),
     "late_fees.due_on_weekend": (FEES, f'{FEES}due_on_weekend = "next_business_day"', late(22)),  # due on a Sunday
+    "late_fees.due_on_weekend_regions": (
+        f'{FEES}due_on_weekend = "next_business_day"',
+        f'{FEES}due_on_weekend = "next_business_day"\ndue_on_weekend_regions = ["US-NY"]',
+        late(22),
+    ),
     "late_fees.grace_days": (FEES, f"{FEES}grace_days = 40", late()),
     "late_fees.cap_percent": (FEES, f"{FEES}cap_percent = 0.9", late()),
     "late_fees.max_annual_percent": (FEES, f"{FEES}max_annual_percent = 10", late()),

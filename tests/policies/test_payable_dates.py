@@ -32,16 +32,21 @@ SATURDAY = date(2026, 6, 13)
 GERMAN = replace(KNOWN_CUSTOMER, country="DE")
 
 
-def preset_policy(name: str) -> ReminderPolicy:
-    return ReminderPolicy.from_toml(f'[late_fees]\nenabled = true\nterms_agreed_on = 2022-01-31\npreset = "{name}"\n')
+def preset_policy(name: str, line: str = "") -> ReminderPolicy:
+    head = f'[late_fees]\nenabled = true\nterms_agreed_on = 2022-01-31\npreset = "{name}"\n'
+    return ReminderPolicy.from_toml(head + line)
 
 
 def payable_until(
-    due_on: date, preset: str = "germany", customer: Customer = GERMAN, calendar: Calendar | None = None
+    due_on: date,
+    preset: str = "germany",
+    customer: Customer = GERMAN,
+    calendar: Calendar | None = None,
+    line: str = "",
 ) -> date:
     """Return the last date on which an invoice due on a day is paid in time."""
     facts = statement(invoice(0, today=due_on), customer=customer)
-    [rolled] = with_payable_dates(facts, preset_policy(preset), calendar or HolidayCalendar()).invoices
+    [rolled] = with_payable_dates(facts, preset_policy(preset, line), calendar or HolidayCalendar()).invoices
     return payable_on(rolled)
 
 
@@ -67,8 +72,21 @@ def test_germany_what_is_due_on_no_business_day_is_paid_in_time_on_the_next(due_
 
 @pytest.mark.parametrize("preset", list(FeePreset))
 def test_only_the_presets_that_say_so_move_a_due_date(preset: str) -> None:
-    moves = preset in {"germany", "us"}
+    moves = preset == "germany"
     assert payable_until(SATURDAY, preset) == (date(2026, 6, 15) if moves else SATURDAY)
+
+
+@pytest.mark.parametrize(
+    ("place", "moves"),
+    [("US-NY", True), ("US-CA", True), ("US-TX", False), ("US", False), ("", False), ("DE", False)],
+)
+def test_in_the_united_states_a_due_date_moves_only_where_the_law_of_the_customers_state_is_known(
+    place: str, moves: bool
+) -> None:
+    customer = replace(KNOWN_CUSTOMER, country=place[:2] or "US", holiday_place=place)
+    assert payable_until(SATURDAY, "us", customer=customer) == (date(2026, 6, 15) if moves else SATURDAY)
+    everywhere = "due_on_weekend_regions = []"
+    assert payable_until(SATURDAY, "us", customer=customer, line=everywhere) == date(2026, 6, 15)
 
 
 def test_the_holidays_of_the_customers_country_count() -> None:
