@@ -18,6 +18,11 @@ _KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
 _DOTTED = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
 _HEADER = re.compile(rf"^\s*\[\[?\s*({_DOTTED})\s*\]")
 _ASSIGNMENT = re.compile(rf"^\s*({_DOTTED})\s*=")
+LENGTH_MAX = 200_000  # characters: twenty times the default policy
+DEPTH_MAX = 8  # parts of a key, and brackets in brackets; a real document has five
+_LONG_KEY = re.compile(rf"{_KEY}(?:\s*\.\s*{_KEY}){{{DEPTH_MAX}}}")
+_QUOTED = re.compile(r""""(?:[^"\\\n]|\\.)*"|'[^'\n]*'|#[^\n]*""")
+_BRACKET = re.compile(r"[\[\]{}]")
 _AT_LINE = re.compile(r"\s*\(at line (\d+), column \d+\)")
 
 
@@ -45,15 +50,31 @@ def parse_toml(text: str) -> Table:
     """Parse TOML with exact decimals.
 
     Raises:
-        PolicyError: the text is not TOML.
+        PolicyError: the text is not TOML, or larger or deeper than any policy.
 
     """
+    _refuse_excess(text)
     try:
         return tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         found = _AT_LINE.search(str(error))
         line = int(found.group(1)) if found else text.count("\n") + 1
         raise PolicyError([Problem(line, f"this is not TOML: {_AT_LINE.sub('', str(error))}")]) from error
+
+
+def _refuse_excess(text: str) -> None:
+    """Refuse what no policy needs before it is parsed: parsers take ever longer for it, or give up in their own way."""
+    if len(text) > LENGTH_MAX:
+        raise PolicyError([Problem(0, f"a policy has at most {LENGTH_MAX:,} characters, and this has {len(text):,}")])
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") >= DEPTH_MAX and _LONG_KEY.match(line.lstrip(" \t[")):
+            raise PolicyError([Problem(number, f"a key has at most {DEPTH_MAX} parts")])
+    depth, bare = 0, _QUOTED.sub("", text)
+    for bracket in _BRACKET.finditer(bare):
+        depth = max(0, depth + (1 if bracket[0] in "[{" else -1))
+        if depth > DEPTH_MAX:
+            at_line = bare.count("\n", 0, bracket.start()) + 1
+            raise PolicyError([Problem(at_line, f"there are more than {DEPTH_MAX} brackets inside each other")])
 
 
 def format_value(value: object) -> str:

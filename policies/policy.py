@@ -38,6 +38,7 @@ __all__ = ["PolicyError", "Problem", "ReminderPolicy"]
 _PACKAGE_DIR = Path(__file__).parent
 _COMPANY_WIDE = frozenset({"segments", "sizes", "control_group", "digest", "exceptions", "policies"})
 
+CUSTOMER_POLICIES_MAX = 200
 _NOBODY: Table = {"applies_to": {"customers": ["-"]}}
 
 
@@ -186,6 +187,9 @@ def _drop_verified(table: Table, own_fees: Table) -> Table:
 
 
 def _customer_policy_tables(others: object, problems: ProblemCollector) -> dict[str, Table]:
+    if isinstance(others, dict) and len(others) > CUSTOMER_POLICIES_MAX:
+        problems.add(("policies",), f"there are {len(others)} customer policies, and {CUSTOMER_POLICIES_MAX} at most")
+        return {}
     if isinstance(others, dict) and all(isinstance(table, dict) for table in others.values()):
         return others
     problems.add(("policies",), "[policies] holds tables: [policies.friends] with applies_to and what is different")

@@ -27,6 +27,9 @@ Reader = Callable[[object], T]
 Reads = PlainValidator
 
 
+PROBLEMS_MAX = 100  # shown at once; looking for each in the document takes longer the more there are
+
+
 class Section(BaseModel):
     """One table of the policy document."""
 
@@ -60,6 +63,11 @@ def validate(
         if table == defaults:
             raise
         found = [(tuple(str(key) for key in detail["loc"]), detail) for detail in error.errors(include_url=False)]
+        if len(found) > PROBLEMS_MAX:
+            for path, detail in found[:PROBLEMS_MAX]:
+                problems.add(*_describe(model, path, detail))
+            problems.add((), f"and there are {len(found) - PROBLEMS_MAX:,} more problems like these")
+            return model.model_validate(defaults)
         for path, detail in found:
             if not any(each[: len(path)] == path for each in reported):
                 problems.add(*_describe(model, path, detail))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.document import line_numbers
+from policies.document import LENGTH_MAX, line_numbers
 from policies.policy import PolicyError, ReminderPolicy
 from policies.receivables import Segment, Size, Step
 
@@ -217,3 +217,29 @@ def test_a_valid_schedule_keeps_its_gaps(step: str, segment: str, size: str, day
     assert all(two - one >= 3 for one, two in pairwise(days))
     if schedule.late_fee is not None:
         assert schedule.late_fee >= schedule.levels[0].day + 7
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (f"# {'x' * LENGTH_MAX}", "a policy has at most 200,000 characters"),
+        ("\na.b.c.d.e.f.g.h.i = 1", "line 2: a key has at most 8 parts"),
+        ('["a".b . c.d.e.f.g.h.i]', "line 1: a key has at most 8 parts"),
+        ("\n\na = [[[[[[[[[1]]]]]]]]]", "line 3: there are more than 8 brackets inside each other"),
+        ("a = [1, [2, [3, [4, [5, [6, [7, [8, [9]]]]]]]]]", "line 1: there are more than 8 brackets inside each other"),
+        ("".join(f"[policies.p{n}]\n" for n in range(201)), "there are 201 customer policies, and 200 at most"),
+    ],
+)
+def test_what_is_larger_or_deeper_than_any_policy_is_refused_before_it_is_parsed(document: str, said: str) -> None:
+    assert problems(document)[0].startswith(said)
+
+
+def test_brackets_in_texts_and_comments_do_not_count() -> None:
+    with_brackets = '[late_fees]  # [[[[[[[[[[\nwords = "[[[[[[[[[[{{{{"\n'
+    assert problems(with_brackets) == ["line 2: [late_fees] words is not known here"]
+
+
+def test_of_many_problems_the_first_hundred_are_told() -> None:
+    told = problems("".join(f"k{number} = 1\n" for number in range(1000)))
+    assert len(told) == 101
+    assert "and there are 900 more problems like these" in told
