@@ -9,3 +9,7 @@ class NotFound(Exception):
 
 class NotPossible(Exception):
     """A request that cannot be carried out; ``str()`` says why."""
+
+
+class Busy(Exception):
+    """A request that is not carried out because too many others wait; ``str()`` says so."""

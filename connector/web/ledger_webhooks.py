@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from connector.app_context import AppContext
 from connector.sync import webhook_inbox
-from connector.web.sendgrid_webhooks import BodyTooLarge, read_limited
+from connector.web.bodies import BodyTooLarge, read_whole
 from providers.capabilities import InvalidWebhookSignature, WebhookProvider
 
 log = logging.getLogger("duewell.web")
@@ -35,7 +35,7 @@ def _add_route(web_app: FastAPI, app: AppContext, provider_name: str, provider: 
         if not key:
             return Response(f"{provider.webhook_key_setting()} is not set\n", status_code=404, media_type="text/plain")
         try:
-            body = b"".join([chunk async for chunk in read_limited(request, BYTES_MAX)])
+            body = await read_whole(request, BYTES_MAX)
             events = provider.parse_webhook(key, request.headers, body)
         except (BodyTooLarge, ClientDisconnect):
             return Response(status_code=413)

@@ -29,6 +29,7 @@ _PHRASES = re.compile(
 )
 _VARYING = re.compile(r"\S*\d\S*")  # ticket numbers, times, dates: what differs between two acknowledgements
 NEARLY_THE_SAME = 0.9
+_COMPARED_LENGTH = 500  # characters: the comparison takes time by their square
 
 
 def automatic_reason(headers: Mapping[str, str], subject: str) -> str:
@@ -58,4 +59,7 @@ def is_same_acknowledgement(pattern: str, earlier: str) -> bool:
     """Whether two patterns are nearly the same text, as a help desk sends it for each email it gets."""
     if not pattern or not earlier:
         return False
-    return SequenceMatcher(None, pattern, earlier, autojunk=False).ratio() >= NEARLY_THE_SAME
+    if pattern == earlier:
+        return True
+    texts = pattern[:_COMPARED_LENGTH], earlier[:_COMPARED_LENGTH]
+    return SequenceMatcher(None, *texts, autojunk=False).ratio() >= NEARLY_THE_SAME

@@ -1,8 +1,12 @@
-"""What a customer's reply does: reminders are paused for some days, and the account owner gets it as a task."""
+"""What a customer's reply does: reminders are paused for some days, and the account owner gets it as a task.
+
+All emails of a customer on one day stand in one task, the newest first.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
 
@@ -13,20 +17,23 @@ from connector import policy_store
 from connector.app_context import AppContext
 from connector.arrangements import review_tasks
 from connector.arrangements.customer_settings import apply_settings
-from connector.db.engine import writing
-from connector.db.tables import Connection, CustomerRow, CustomerSetting, OutboxEntry, ReceivedReply
+from connector.db.engine import reading, writing
+from connector.db.tables import Connection, CustomerRow, CustomerSetting, OutboxEntry, ReceivedReply, Task
 from connector.emails import contact_tokens
 from connector.emails.inbound.auto_replies import is_same_acknowledgement, pattern_of
 from connector.emails.inbound.reply_parsing import Reply
 from connector.geo import today_in
 from connector.plain_text import one_line
-from connector.vocabulary import LogKind, OutboxKind, ReplyKind, TaskCode, TokenPurpose
+from connector.vocabulary import LogKind, OutboxKind, ReplyKind, TaskCode, TaskState, TokenPurpose
 from policies.formatting import format_date
 
 # A help desk acknowledges within minutes, at length and in the same words; a person who writes "Paid" twice does not.
 _INSTANT = timedelta(minutes=10)
 _ACKNOWLEDGEMENT_LENGTH_MIN = 60
 _COMPARED_MAX = 20
+_TASK_LENGTH_MAX = 12_000  # characters of a task that holds several emails
+_OMITTED = "More emails came within an hour than are read here. Ask them what else they wrote."
+_UNREADABLE = "sent an email that could not be read here. Ask them what they wrote."
 
 
 class ReplyOutcome(StrEnum):
@@ -47,6 +54,24 @@ def reply_address(app: AppContext, session: Session, connection_id: int, custome
     return f"reply+{token}@{domain}"
 
 
+def known_tokens(app: AppContext, tokens: Iterable[str]) -> list[str]:
+    """Return those of the tokens that belong to a customer's reply address."""
+    with reading(app.engine) as session:
+        return [each for each in tokens if contact_tokens.find_customer(session, each, TokenPurpose.REPLY) is not None]
+
+
+def record_omitted(app: AppContext, tokens: Iterable[str]) -> None:
+    """Note in the customers' tasks of today that more emails came than are read."""
+    with writing(app.engine) as session:
+        for token in tokens:
+            customer = contact_tokens.find_customer(session, token, TokenPurpose.REPLY)
+            task = _find_open_task(app, session, customer, TaskCode.REPLY) if customer is not None else None
+            if task is not None and not task.reason.startswith(_OMITTED):
+                task.reason = _merge_texts(_OMITTED, task.reason)
+            elif task is None and customer is not None:
+                _add_to_task(app, session, customer, TaskCode.REPLY, app.now().isoformat(), _OMITTED)
+
+
 def receive_reply(app: AppContext, reply: Reply) -> ReplyOutcome:
     """Store an email that came back and return what it was."""
     outcome = ReplyOutcome.UNKNOWN
@@ -65,7 +90,7 @@ def _record_reply(app: AppContext, session: Session, customer: CustomerRow, repl
     if session.get(ReceivedReply, fingerprint) is not None:
         return ReplyOutcome.DUPLICATE
     pattern, name = pattern_of(reply.text), one_line(customer.name)
-    repeated = _is_repeated(session, customer, pattern)
+    repeated = reply.readable and _is_repeated(session, customer, pattern)
     acknowledged = (
         repeated and len(pattern) >= _ACKNOWLEDGEMENT_LENGTH_MIN and _was_emailed_lately(app, session, customer)
     )
@@ -81,7 +106,10 @@ def _record_reply(app: AppContext, session: Session, customer: CustomerRow, repl
         )
     )
     quoted = f"“{reply.subject}”: {reply.text}"
-    if kind is ReplyKind.REPLY:
+    if not reply.readable:
+        text = f"{name} {_UNREADABLE} {_pause_reminders(app, session, customer)}"
+        task, reason = TaskCode.REPLY, f"{name} {_UNREADABLE}"
+    elif kind is ReplyKind.REPLY:
         text = f"{name} replied to an email; a task was created. {_pause_reminders(app, session, customer)}"
         task, reason = TaskCode.REPLY, f"{name} ({reply.sender}) replied, {quoted}"
     else:
@@ -89,11 +117,37 @@ def _record_reply(app: AppContext, session: Session, customer: CustomerRow, repl
         text = f"An automatic reply came from {name} ({shown}): reminders continue."
         task, reason = TaskCode.AUTO_REPLY, f"An automatic reply came from {name} ({reply.sender}), {quoted}"
     if kind is ReplyKind.REPLY or not repeated:  # a person reads every text once, also a machine's
-        review_tasks.create_review_task(
-            app, session, customer, code=task, recurrence_key=fingerprint[:16], reason=reason
-        )
+        _add_to_task(app, session, customer, task, fingerprint[:16], reason)
     review_tasks.log_for_customer(app, session, customer, kind=LogKind(kind), text=text)
     return ReplyOutcome(kind)
+
+
+def _add_to_task(
+    app: AppContext, session: Session, customer: CustomerRow, code: TaskCode, recurrence_key: str, reason: str
+) -> None:
+    """Add an email to the customer's open task of today, before those that came earlier, or create that task."""
+    task = _find_open_task(app, session, customer, code)
+    if task is not None:
+        task.reason = _merge_texts(reason, task.reason)
+        return
+    review_tasks.create_review_task(app, session, customer, code=code, recurrence_key=recurrence_key, reason=reason)
+
+
+def _find_open_task(app: AppContext, session: Session, customer: CustomerRow, code: TaskCode) -> Task | None:
+    today = today_in(session.get_one(Connection, customer.connection_id).time_zone, app.now())
+    query = select(Task).where(
+        col(Task.connection_id) == customer.connection_id,
+        col(Task.customer_id) == customer.external_id,
+        col(Task.code) == code,
+        col(Task.state) == TaskState.OPEN,
+        col(Task.due_on) == today,
+    )
+    return session.scalars(query.order_by(col(Task.id).desc()).limit(1).with_for_update()).first()
+
+
+def _merge_texts(newest: str, earlier: str) -> str:
+    merged = f"{newest}\n\nBefore that: {earlier}"
+    return merged if len(merged) <= _TASK_LENGTH_MAX else merged[: _TASK_LENGTH_MAX - 1] + "…"
 
 
 def _is_repeated(session: Session, customer: CustomerRow, pattern: str) -> bool:

@@ -17,7 +17,6 @@ from email.parser import HeaderParser
 from email.utils import getaddresses, parseaddr
 from html.parser import HTMLParser
 
-from connector.emails.contact_tokens import TOKEN_LENGTH
 from connector.emails.inbound.auto_replies import automatic_reason
 from connector.emails.inbound.quoted_text import own_text
 from connector.plain_text import clean_lines, one_line
@@ -26,7 +25,9 @@ TEXT_MAX = 4000  # characters of a reply that a task shows
 _LINES_MAX = 60
 _SOURCE_LENGTH_MAX = 200_000  # characters that are parsed
 _HEADER_LENGTH_MAX = 2000
-_REPLY_ADDRESS = re.compile(rf"\breply\+([a-z2-7]{{{TOKEN_LENGTH}}})@([a-z0-9.-]+)", re.IGNORECASE)
+_HEADERS_LENGTH_MAX = 64_000
+_ADDRESSES_LENGTH_MAX = 10_000
+_REPLY_ADDRESS = re.compile(r"\breply\+([a-z2-7]{32})@([a-z0-9.-]{1,253})", re.IGNORECASE)  # a contact token
 _BODY_FIELDS = {"text/plain": "text", "text/html": "html"}
 # What email programs write; anything else, and every codec of Python's that is no charset, counts as UTF-8.
 _CHARSETS = {
@@ -45,14 +46,26 @@ _CHARSETS = {
     ),
     *("euc-kr", *(f"windows-{page}" for page in range(1250, 1259))),
     *(f"iso-8859-{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 16)),
-    "mac-roman",
+    *("mac-roman", "cp850", "cp874", "cp932", "cp949", "tis-620"),
+}
+# Names that Python does not know, and charsets that programs name when they write a larger one (as the web's standard
+# for encodings has it).
+_LARGER_CHARSETS = {
+    **dict.fromkeys(("windows-31j", "x-sjis", "shift_jis", "cp932"), "cp932"),
+    **dict.fromkeys(("x-windows-949", "windows-949", "euc_kr", "uhc"), "cp949"),
+    **dict.fromkeys(("gb2312", "gbk"), "gb18030"),
+    **{f"iso-8859-8-{direction}": "iso8859-8" for direction in "ie"},
+    **{"windows-874": "cp874", "cp-850": "cp850", "x-mac-roman": "mac-roman"},
 }
 _CODECS = {codecs.lookup(name).name for name in _CHARSETS}
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An email that came back; ``to`` are the (token, domain) pairs it was sent to, ``id`` stands for its identity."""
+    """An email that came back; ``to`` are the (token, domain) pairs it was sent to, ``id`` stands for its identity.
+
+    One that is not ``readable`` is known only to have come.
+    """
 
     id: str
     to: tuple[tuple[str, str], ...]
@@ -60,6 +73,13 @@ class Reply:
     subject: str
     text: str
     automatic_reason: str  # what shows that it was sent automatically; "" where a person wrote it
+    readable: bool = True
+
+
+def unreadable_reply(identity: str, tokens: Iterable[str], domain: str) -> Reply:
+    """Return what stands for an email that cannot be read: that it came, and to whom."""
+    to = tuple((token, domain) for token in tokens)
+    return Reply(identity, to, sender="", subject="", text="", automatic_reason="", readable=False)
 
 
 def parse_reply(fields: Mapping[str, str]) -> Reply:
@@ -73,8 +93,8 @@ def parse_reply(fields: Mapping[str, str]) -> Reply:
         **(_split_raw_email(fields["email"][:_SOURCE_LENGTH_MAX]) if "email" in fields else _decode_fields(fields)),
     }
     headers = _parse_headers(fields.get("headers", ""))
-    subject = one_line(fields.get("subject") or headers.get("subject", ""))
-    sender = parseaddr(fields.get("from") or headers.get("from", ""))[1]
+    subject = one_line((fields.get("subject") or headers.get("subject", ""))[:_HEADER_LENGTH_MAX])
+    sender = parseaddr((fields.get("from") or headers.get("from", ""))[:_HEADER_LENGTH_MAX])[1]
     plain = fields.get("text", "")[:_SOURCE_LENGTH_MAX]
     text = _shorten(own_text(plain if plain.strip() else _html_to_text(fields.get("html", "")[:_SOURCE_LENGTH_MAX])))
     identity = headers.get("message-id", "").strip() or "\n".join([sender, headers.get("date", ""), subject, text])
@@ -153,7 +173,7 @@ def _raw_bytes(raw: str) -> bytes:
 
 
 def _parse_headers(raw: str) -> dict[str, str]:
-    parsed = HeaderParser().parsestr(raw[:_SOURCE_LENGTH_MAX])
+    parsed = HeaderParser().parsestr(raw[:_HEADERS_LENGTH_MAX])
     return {name.lower(): _decode_header(str(value)) for name, value in reversed(parsed.items())}
 
 
@@ -172,11 +192,12 @@ def _decode_header(value: str) -> str:
 
 def _known_charset(charset: str) -> str:
     """Return Python's name of a charset, whichever alias of it an email uses; "utf-8" where it is not one."""
+    charset = charset[:40].strip().lower()
     try:
-        name = codecs.lookup(charset).name
+        name = codecs.lookup(_LARGER_CHARSETS.get(charset, charset)).name
     except (LookupError, ValueError):
         return "utf-8"
-    return name if name in _CODECS else "utf-8"
+    return _LARGER_CHARSETS.get(name, name) if name in _CODECS else "utf-8"
 
 
 def _recipients(fields: Mapping[str, str], headers: Mapping[str, str]) -> Iterable[str]:
@@ -186,7 +207,7 @@ def _recipients(fields: Mapping[str, str], headers: Mapping[str, str]) -> Iterab
         delivered = [str(each) for each in envelope["to"]]
     except (ValueError, TypeError, KeyError, RecursionError):
         delivered = []
-    shown = [fields.get("to") or headers.get("to", ""), fields.get("cc") or headers.get("cc", "")]
+    shown = [(fields.get(name) or headers.get(name, ""))[:_ADDRESSES_LENGTH_MAX] for name in ("to", "cc")]
     return delivered or [address for _name, address in getaddresses(shown)]
 
 

@@ -66,8 +66,6 @@ def test_the_policy_says_for_how_long_a_reply_pauses_reminders(scenario: Inbound
 def test_a_reply_that_is_posted_again_counts_once(scenario: InboundScenario) -> None:
     assert [post_reply(scenario) for _ in range(3)] == [200, 200, 200]
     assert len(list_tasks(scenario, TaskCode.REPLY)) == 1
-    assert post_reply(scenario, "And one more thing.", id="m2") == 200
-    assert len(list_tasks(scenario, TaskCode.REPLY)) == 2
 
 
 @pytest.mark.parametrize(
@@ -128,9 +126,14 @@ def test_identical_help_desk_acknowledgements_pause_reminders_once(scenario: Inb
     assert "the same acknowledgement as before" in log_text(scenario)
 
 
-def test_a_person_who_writes_the_same_words_twice_creates_two_tasks(scenario: InboundScenario) -> None:
-    assert post_reply(scenario, "Paid today.", id="p1") == 200
-    assert post_reply(scenario, "Paid today.", id="p2") == 200
+def test_all_replies_of_a_day_are_one_task_with_the_newest_first(scenario: InboundScenario) -> None:
+    texts = ["Paid today.", "Paid today.", "No, sorry: on Friday."]
+    assert [post_reply(scenario, text, id=f"p{n}") for n, text in enumerate(texts)] == [200] * 3
+    [task] = list_tasks(scenario, TaskCode.REPLY)
+    assert task.reason.count("Paid today.") == 2
+    assert task.reason.index("on Friday") < task.reason.index("Paid today.")
+    scenario.pass_days(1)
+    assert post_reply(scenario, "And one more thing.", id="p9") == 200
     assert len(list_tasks(scenario, TaskCode.REPLY)) == 2
 
 
