@@ -21,6 +21,7 @@ from connector.api.call import Call
 from connector.api.problems import ApiError
 from connector.app_context import AppContext
 from connector.auth import api_tokens
+from connector.client_place import place_of
 from connector.rate_limit import RateLimiter
 from connector.vocabulary import TokenScope
 
@@ -105,7 +106,9 @@ def _authenticate(app: AppContext, request: Request) -> api_tokens.ApiClient:
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     program = api_tokens.authenticate(app, token.strip()) if kind.lower() == "bearer" else None
     if program is None:
-        _count_call(limits.by_address, request.client.host if request.client else "", _ANONYMOUS_CALLS_PER_MINUTE)
+        _count_call(
+            limits.by_address, place_of(request.client.host if request.client else ""), _ANONYMOUS_CALLS_PER_MINUTE
+        )
         detail = "The token is unknown, expired or revoked." if token else "The request has no bearer token."
         raise ApiError(problems.UNAUTHORIZED, detail, headers={"WWW-Authenticate": 'Bearer realm="duewell"'})
     _count_call(limits.by_token, str(program.id), CALLS_PER_MINUTE)

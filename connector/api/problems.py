@@ -18,7 +18,7 @@ from connector.arrangements.tasks import TaskError
 from connector.auth.api_tokens import ApiTokenError
 from connector.connections.account_owners import InvalidMailboxError
 from connector.connections.registry import DisconnectedError, PauseInPastError, UnknownConnectionError
-from connector.errors import NotFound
+from connector.errors import Busy, NotFound
 from connector.outbox.approvals import OutboxError
 from connector.services.email_preview import PreviewError
 from connector.services.invoices import UnknownInvoiceError
@@ -54,6 +54,7 @@ INVALID = ProblemType(
 TOO_MANY_REQUESTS = ProblemType(
     429, "Too many requests", "Nothing was read or changed.", "Try again after the seconds given in Retry-After."
 )
+BUSY = ProblemType(503, "Busy", "Nothing was read or changed.", "Try again after the seconds given in Retry-After.")
 INTERNAL_ERROR = ProblemType(
     500, "Internal error", "This is a fault in duewell; its log has the details.", "Try again later, or report it."
 )
@@ -104,6 +105,7 @@ def register_handlers(api: FastAPI) -> None:
     for error, kind in _BY_EXCEPTION.items():
         api.add_exception_handler(error, _build_handler(kind))
     api.add_exception_handler(ApiError, _handle_api_error)
+    api.add_exception_handler(Busy, _handle_busy)
     api.add_exception_handler(RequestValidationError, _handle_validation_error)
     api.add_exception_handler(HTTPException, _handle_http_error)
 
@@ -118,6 +120,10 @@ def _build_handler(problem_type: ProblemType) -> Callable[[Request, Exception], 
 async def _handle_api_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101 - registered for this type only
     return problem_response(error.problem_type, str(error), error.headers)
+
+
+async def _handle_busy(_request: Request, error: Exception) -> Response:
+    return problem_response(BUSY, str(error), {"Retry-After": "5"})
 
 
 async def _handle_validation_error(_request: Request, error: Exception) -> Response:

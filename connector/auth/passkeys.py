@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import json
+import logging
 import secrets
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -23,14 +24,17 @@ from connector.app_context import AppContext
 from connector.audit import sync_log
 from connector.auth import passkey_requirement, sessions
 from connector.auth.sessions import Browser
-from connector.auth.sign_in import SignInError, check_attempt_limits, record_failure
+from connector.auth.sign_in import SignInError
 from connector.auth.users import CurrentUser
+from connector.client_place import place_of
 from connector.db.engine import reading, writing
 from connector.db.tables import Passkey, UsedChallenge, User
+from connector.quiet_log import QuietLog
 from connector.secrets.keyring import KeyringError
 from connector.settings import Settings
 from connector.vocabulary import LogKind
 
+_failures = QuietLog(logging.getLogger("duewell.auth.passkeys"))
 CHALLENGE_LIFETIME = timedelta(minutes=5)
 PER_USER_MAX = 20
 _SIGN_IN, _REGISTER = "sign in", "new"
@@ -142,13 +146,15 @@ def register(app: AppContext, current_user: CurrentUser, token: str, challenge: 
 
 
 def sign_in(app: AppContext, challenge: str, credential: str, browser: Browser) -> str:
-    """Open a session for the user of a passkey; return its token."""
-    check_attempt_limits(app, browser.address)
+    """Open a session for the user of a passkey; return its token.
+
+    Attempts are not limited: a passkey cannot be guessed, and whoever has one always has a way in.
+    """
     try:
         opened = _unseal(app, challenge, _SIGN_IN, None)
         key, count = _verify(app, opened, credential)
     except PasskeyError:
-        record_failure(app, browser.address, "")
+        _failures.note("sign-in failed", "a passkey", place_of(browser.address) or "this machine")
         raise
     now = app.now()
     with writing(app.engine) as session:

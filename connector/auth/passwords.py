@@ -1,17 +1,30 @@
-"""Passwords: hashed with Argon2id, a few at a time, and refused if they are easily guessed."""
+"""Passwords: hashed with Argon2id on threads of their own, and refused if they are easily guessed.
+
+A hash takes 64 MiB and a fifth of a second, so one is made at a time, with low priority, and only a few wait: pages are
+served meanwhile. Everybody else is told to try again.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import secrets
+import sys
 import threading
-from collections.abc import Collection
-from functools import cache
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
 
+from connector.errors import Busy
+
+T = TypeVar("T")
 LENGTH_MIN, LENGTH_MAX = 12, 256
 _GUESSES_LOG10_MIN = 10  # zxcvbn's highest score of five
 _SHORT_WORD_LENGTH = 2  # letters: shorter words are part of too many others
@@ -27,11 +40,17 @@ _COMMON_WORDS = (
     "hola", "teamo", "tequiero", "verano", "otoño", "invierno", "primavera", "factura", "contable",
 )  # fmt: skip
 _HASHER = PasswordHasher()  # Argon2id, 64 MiB, 3 passes: RFC 9106's second recommended option, a fifth of a second
-_HASHING_SLOTS = threading.BoundedSemaphore(2)  # each takes 64 MiB: many sign-ins at once must not fill the memory
+THREADS, WAITING_MAX = 1, 7
+_NICENESS = 15
+_turns = threading.BoundedSemaphore(THREADS + WAITING_MAX)
 
 
 class WeakPasswordError(Exception):
     """A password is too short, too long or easily guessed; the message says what a good one is."""
+
+
+class PasswordsBusyError(Busy):
+    """Too many passwords are checked at the same time."""
 
 
 def hash_password(password: str, email: str = "", names: Collection[str] = ()) -> str:
@@ -39,22 +58,61 @@ def hash_password(password: str, email: str = "", names: Collection[str] = ()) -
 
     Raises:
         WeakPasswordError: the password is easily guessed.
+        PasswordsBusyError: too many others are checked at the same time.
 
     """
     _refuse_weak(password, email, names)
-    with _HASHING_SLOTS:
-        return _HASHER.hash(password)
+    with hashing_turn():
+        return _hash(partial(_HASHER.hash, password))
+
+
+@contextmanager
+def hashing_turn() -> Iterator[None]:
+    """Take a place among those whose passwords are hashed or wait for it.
+
+    Raises:
+        PasswordsBusyError: all places are taken.
+
+    """
+    if not _turns.acquire(blocking=False):
+        message = "Too many people are signing in at this moment. Try again in a few seconds, or use a passkey."
+        raise PasswordsBusyError(message)
+    try:
+        yield
+    finally:
+        _turns.release()
 
 
 def verify_password(password: str, hashed: str) -> bool:
-    """Return whether a password matches its hash; without a hash it takes the same time and is False."""
+    """Return whether a password matches its hash, in a ``hashing_turn``.
+
+    Without a hash it takes the same time and is False.
+    """
     if len(password) > LENGTH_MAX:
         return False
-    with _HASHING_SLOTS:
-        try:
-            return _HASHER.verify(hashed or _dummy_hash(), password) and bool(hashed)
-        except (VerificationError, InvalidHashError):
-            return False
+    return _hash(partial(_verify, password, hashed))
+
+
+def _verify(password: str, hashed: str) -> bool:
+    try:
+        return _HASHER.verify(hashed or _dummy_hash(), password) and bool(hashed)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def _hash(work: Callable[[], T]) -> T:
+    return _pool().submit(work).result()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="hashing", initializer=_lower_priority)
+
+
+def _lower_priority() -> None:
+    if sys.platform == "linux":  # where a thread has a priority of its own, which those it starts inherit
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 @cache

@@ -1,4 +1,9 @@
-"""Signing in: one-time links, passwords, and limits on failed attempts."""
+"""Signing in: one-time links, passwords, and limits on failed attempts.
+
+An attempt is counted before the password is hashed, and taken back when it was right: whoever tries thirty at once has
+ten checked. Strangers' attempts are counted by place and by address; those of somebody who is signed in by their
+session, so that nobody else can use them up. Passkeys cannot be guessed, and are not counted at all.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,9 @@ import hashlib
 import logging
 import secrets
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, text
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
@@ -15,17 +21,17 @@ from connector.audit import sync_log
 from connector.auth import passkey_requirement, passwords, sessions
 from connector.auth.sessions import Browser
 from connector.auth.users import CurrentUser, add_user, end_access, has_users
+from connector.client_place import place_of
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, Passkey, SignInAttempt, SignInLink, User
 from connector.vocabulary import LogKind, Role
 
 log = logging.getLogger("duewell.auth")
 LINK_LIFETIME = timedelta(hours=24)
-PER_ADDRESS_MAX, PER_EMAIL_MAX, PER_ACCOUNT_MAX = (
-    20,
-    10,
-    20,
-)  # failed attempts: the first two per hour, the last per day
+PER_ADDRESS_MAX, PER_EMAIL_MAX, PER_SESSION_MAX = 20, 10, 10  # failed attempts per hour
+PER_ACCOUNT_MAX = 20  # per day
+_COUNTING_LOCK = 7_215_002  # PostgreSQL advisory lock: attempts are counted one after the other
+_SESSION_KEY_LENGTH = 16  # of its hash
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -113,7 +119,7 @@ def set_password(
 def sign_in(app: AppContext, email: str, password: str, browser: Browser) -> str:
     """Check a password and open a session; return its token."""
     now, email = app.now(), email.strip().lower()[:254]
-    user = _check_password(app, email, password, browser.address)
+    user = _check_password(app, email, password, _Source(place_of(browser.address), email))
     with reading(app.engine) as session:
         is_enough = passkey_requirement.is_password_enough(session, user)
     if not is_enough:
@@ -123,14 +129,16 @@ def sign_in(app: AppContext, email: str, password: str, browser: Browser) -> str
         return sessions.begin(session, session.get_one(User, user.id), now, browser, by="password")
 
 
-def reauthenticate(app: AppContext, current_user: CurrentUser, token: str, password: str, address: str) -> str:
+def reauthenticate(app: AppContext, current_user: CurrentUser, token: str, password: str) -> str:
     """Check the password of a signed-in user before a sensitive action; return the session's new token.
+
+    Failures count for this session alone: a stranger's guesses shut nobody out who is signed in.
 
     Raises:
         SignInError: the password is wrong, or too many attempts failed.
 
     """
-    _check_password(app, current_user.email, password, address)
+    _check_password(app, current_user.email, password, _Source(session=sessions.session_hash(token)))
     with writing(app.engine) as session:
         return sessions.reauthenticate(session, token, app.now())
 
@@ -159,40 +167,75 @@ def _guessable_names(session: Session, own_name: str) -> list[str]:
     return [own_name, *session.scalars(select(col(Connection.name)))]
 
 
-def _check_password(app: AppContext, email: str, password: str, address: str) -> User:
-    """Return the user with this email address and password; a failure counts towards the limits."""
-    now = app.now()
+class _Source(NamedTuple):
+    """Whose attempts are counted together: those from a place and those for an address, or those in a session."""
+
+    place: str = ""
+    email: str = ""
+    session: str = ""
+
+    @property
+    def key(self) -> str:
+        """What is stored as where an attempt came from."""
+        return f"session {self.session[:_SESSION_KEY_LENGTH]}" if self.session else self.place
+
+
+def _check_password(app: AppContext, email: str, password: str, source: _Source) -> User:
+    """Return the user with this email address and password; a failure counts towards the limits.
+
+    Raises:
+        SignInError: the password is wrong, or too many attempts failed.
+        PasswordsBusyError: too many passwords are checked at the same time; the attempt does not count.
+
+    """
     with reading(app.engine) as session:
-        _check_attempt_limits(session, address, email, now)
-        user = session.scalars(select(User).where(col(User.email) == email)).first()
-    if (
-        passwords.verify_password(password, user.password_hash if user and user.disabled_at is None else "")
-        and user is not None
-    ):
-        return user
-    record_failure(app, address, email)
+        _check_limits(session, source, app.now())
+    with passwords.hashing_turn():
+        attempt_id = _count_attempt(app, source)
+        with reading(app.engine) as session:
+            user = session.scalars(select(User).where(col(User.email) == email)).first()
+        known_hash = user.password_hash if user and user.disabled_at is None else ""
+        if passwords.verify_password(password, known_hash) and user is not None:
+            with writing(app.engine) as session:
+                session.execute(delete(SignInAttempt).where(col(SignInAttempt.id) == attempt_id))
+            return user
+    log.warning("sign-in failed, from %s", source.key or "this machine")
     message = "The email address or the password is wrong."
     raise SignInError(message)
 
 
+def _count_attempt(app: AppContext, source: _Source) -> int:
+    """Count an attempt before it is made, and return its id; raise where there were too many in the meantime."""
+    now = app.now()
+    with writing(app.engine) as session:
+        if session.get_bind().dialect.name == "postgresql":
+            session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _COUNTING_LOCK})
+        _check_limits(session, source, now)
+        session.execute(delete(SignInAttempt).where(col(SignInAttempt.at) < now - _DAY))
+        row = SignInAttempt(at=now, ip_address=source.key, email=source.email)
+        session.add(row)
+        session.flush()
+        return row.id or 0
+
+
 def record_failure(app: AppContext, address: str, email: str) -> None:
     """Count a failed sign-in towards the limits, and log it."""
-    now = app.now()
-    log.warning("sign-in failed, from %s", address or "this machine")
+    now, place = app.now(), place_of(address)
+    log.warning("sign-in failed, from %s", place or "this machine")
     with writing(app.engine) as session:
         session.execute(delete(SignInAttempt).where(col(SignInAttempt.at) < now - _DAY))
-        session.add(SignInAttempt(at=now, ip_address=address, email=email))
+        session.add(SignInAttempt(at=now, ip_address=place, email=email))
 
 
 def check_attempt_limits(app: AppContext, address: str) -> None:
-    """Refuse an address with too many failed sign-ins of any kind.
+    """Refuse a place with too many failed sign-ins of any kind.
 
     Raises:
         TooManyAttemptsError: the limit is reached.
 
     """
     with reading(app.engine) as session:
-        _check_attempt_limits(session, address, "", app.now())
+        _check_limits(session, _Source(place_of(address)), app.now())
 
 
 def reset(session: Session, user: User, *, by: str, at: datetime) -> str:
@@ -207,19 +250,21 @@ def reset(session: Session, user: User, *, by: str, at: datetime) -> str:
     return create_link(session, user, at)
 
 
-def _check_attempt_limits(session: Session, address: str, email: str, now: datetime) -> None:
+def _check_limits(session: Session, source: _Source, now: datetime) -> None:
     def failures(since: datetime, **columns: str) -> int:
         conditions = [col(getattr(SignInAttempt, name)) == value for name, value in columns.items()]
         query = select(func.count()).select_from(SignInAttempt).where(col(SignInAttempt.at) > since, *conditions)
         return session.scalar(query) or 0
 
-    if (
-        failures(now - _HOUR, ip_address=address) >= PER_ADDRESS_MAX
-        or (email and failures(now - _HOUR, email=email) >= PER_EMAIL_MAX)
-        or (email and failures(now - _DAY, email=email) >= PER_ACCOUNT_MAX)
+    email = source.email
+    if failures(now - _HOUR, ip_address=source.key) >= (PER_SESSION_MAX if source.session else PER_ADDRESS_MAX) or (
+        email
+        and (
+            failures(now - _HOUR, email=email) >= PER_EMAIL_MAX or failures(now - _DAY, email=email) >= PER_ACCOUNT_MAX
+        )
     ):
-        log.warning("sign-in refused from %s: too many failed attempts", address or "this machine")
-        message = "Too many failed attempts. Wait an hour, or ask for a new link (duewell users reset)."
+        log.warning("sign-in refused from %s: too many failed attempts", source.key or "this machine")
+        message = "Too many failed attempts. Wait an hour, use a passkey, or ask for a new link (duewell users reset)."
         raise TooManyAttemptsError(message)
 
 

@@ -32,9 +32,7 @@ def require_reauthentication(request: PageRequest) -> Response | str:
             return passkeys.reauthenticate(
                 request.app, request.actor, request.token, challenge, submitted[PASSKEY_FIELD]
             )
-        return sign_in.reauthenticate(
-            request.app, request.actor, request.token, submitted[PASSWORD_FIELD], request.browser.address
-        )
+        return sign_in.reauthenticate(request.app, request.actor, request.token, submitted[PASSWORD_FIELD])
     except sign_in.TooManyAttemptsError as error:
         return _render_form(request, 429, str(error))
     except sign_in.SignInError:

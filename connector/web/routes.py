@@ -20,7 +20,7 @@ from connector.app_context import AppContext
 from connector.auth import sessions
 from connector.auth.users import CurrentUser, UserError
 from connector.connections.consent import ConsentError
-from connector.errors import NotFound, NotPossible
+from connector.errors import Busy, NotFound, NotPossible
 from connector.outbox.approvals import OutboxError
 from connector.vocabulary import Role
 from connector.vocabulary.labels import in_sentence, label
@@ -118,7 +118,8 @@ def _handle(app: AppContext, route: Route, request: Request, body: bytes) -> Res
     form = _parse_form(body)
     if route.method == "POST":
         expected = derive_csrf_token(token, request.url.path) if route.min_role is not PUBLIC else ""
-        if not _is_same_origin(app, request) or not hmac.compare_digest(expected, (form.get("csrf") or [""])[0]):
+        submitted = (form.get("csrf") or [""])[0].encode("utf-8", "replace")
+        if not _is_same_origin(app, request) or not hmac.compare_digest(expected.encode(), submitted):
             log.warning("rejected a form from another site or session at %s", route.path)
             return _render_error(
                 403, "Form not accepted", "This form has expired or was not sent from duewell. Reload the page."
@@ -159,11 +160,19 @@ def _run_handler(request: PageRequest, route: Route, handler: Handler) -> Respon
         return _render_error(404, "Not found", "There is nothing at this address.", request)
     except (NotPossible, OutboxError, UserError, ConsentError) as error:
         return _render_error(409, "Not possible", str(error), request)
+    except Busy as error:
+        return _busy_response(error, request)
     except Exception:  # a page with our headers and without details, instead of the server's own
         log.exception("%s %s failed", route.method, route.path)
         return _render_error(
             500, "Something went wrong", "This is a fault of duewell. Its log contains the details.", request
         )
+
+
+def _busy_response(error: Busy, request: PageRequest) -> Response:
+    response = _render_error(503, "Busy", str(error), request)
+    response.headers["Retry-After"] = "5"
+    return response
 
 
 def _run_sensitive(route: Route, request: PageRequest) -> Response:
@@ -198,7 +207,10 @@ def _client_address(request: Request) -> str:
 
 def _is_same_origin(app: AppContext, request: Request) -> bool:
     """Return whether a form was sent from a page of this app, by the ``Origin`` header of the browser."""
-    origin = urlsplit(request.headers.get("origin", ""))
+    try:
+        origin = urlsplit(request.headers.get("origin", ""))
+    except ValueError:  # such as half an IPv6 address
+        return False
     base = urlsplit(app.settings.duewell_base_url)
     here = (request.url.scheme, request.headers.get("host", ""))
     return (origin.scheme, origin.netloc) in {(base.scheme, base.netloc), here}

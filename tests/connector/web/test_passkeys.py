@@ -26,7 +26,7 @@ from connector.auth.sign_in import create_link, reset
 from connector.auth.users import add_user, find_user
 from connector.cli.main import cli
 from connector.db.engine import reading, writing
-from connector.db.tables import Passkey
+from connector.db.tables import Passkey, SignInAttempt
 from connector.vocabulary import LogKind
 from connector.web.page_request import derive_csrf_token
 from connector.web.routes import cookie_name
@@ -122,6 +122,16 @@ def sign_in_with_passkey(site: Site, authenticator: Authenticator) -> Any:
     browser.page = browser.post("/sign-in/passkey", fields)
     browser.sent = fields
     return browser
+
+
+def test_a_strangers_guesses_do_not_shut_out_whoever_holds_a_passkey(site: Site, authenticator: Authenticator) -> None:
+    owner_with_passkey(site, authenticator)
+    strangers = (SignInAttempt(at=site.clock.at, ip_address="127.0.0.1", email="owner@example.com") for _ in range(30))
+    site.add_rows(*strangers)
+    for _ in range(25):
+        assert site.browser().post("/sign-in/passkey", {"passkey": "{}", "challenge": "x"}).status_code == 401
+    assert sign_in_with_password(site, "owner@example.com").page.status_code == 429
+    assert sign_in_with_passkey(site, authenticator).page.status_code == 200
 
 
 def test_a_passkey_signs_in_once_per_challenge_and_only_with_its_own_key(

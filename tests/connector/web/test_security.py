@@ -90,3 +90,38 @@ def test_accounting_data_is_escaped(site: Site) -> None:
         assert "<script>alert" not in page, path
         assert "onmouseover='x'" not in page.replace("&#39;", "'").replace("&#34; onmouseover", ""), path
         assert "49" not in page.partition("<main")[2].partition("alert(1)")[2][:60], path
+
+
+ODD_FIELDS = {"csrf": "ümläut", "email": "ann@example.com", "password": "\ud7ff\x00"}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/sign-in", {}, 403),
+        ("/policy", {}, 403),
+        ("/sign-in", {"Origin": "http://[half"}, 403),
+        ("/sign-in", {"Cookie": "duewell=\xff; =; ;;"}, 403),
+    ],
+)
+def test_an_odd_form_is_refused_like_any_other_form_that_is_not_ours(
+    site: Site, path: str, headers: dict[str, str], status: int
+) -> None:
+    browser = site.sign_in("owner")
+    answer = browser.http.post(
+        site.base + path, data=ODD_FIELDS, headers={"Origin": site.base, **headers}, timeout=20, allow_redirects=False
+    )
+    assert answer.status_code == status
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert "no-store" in answer.headers["Cache-Control"]
+
+
+def test_an_error_before_any_page_has_the_security_headers(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object) -> None:
+        message = "secret"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("connector.auth.sessions.find_current_user", fail)
+    answer = requests.get(site.base + "/", timeout=20)
+    assert (answer.status_code, "secret" in answer.text) == (500, False)
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
