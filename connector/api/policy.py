@@ -5,20 +5,23 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from connector import policy_store
+from connector import bounded_work, policy_store
 from connector.api import problems, schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall
 from connector.api.call import Call, ConnectionParam, PageParam, json_response, paginate
+from connector.api.dear_calls import one_at_a_time
 from connector.api.problems import ApiError
 from connector.api.schemas import Id
+from connector.bounded_work import CheckedPolicy, Work, WorkFailed
 from connector.db.engine import reading, writing
 from connector.db.tables import PolicyVersion
 from connector.errors import NotFound
-from connector.services import policy_evaluation
+from connector.services import policy_evaluation, policy_review
 from connector.services.policy_evaluation import PolicyChange
-from policies.fee_checks import fee_warnings
+from policies.document import Problem
 from policies.policy import PolicyError, ReminderPolicy
 
+_CHECK_S = 3.0  # two hundred customer policies take a quarter of a second
 router = APIRouter(route_class=ApiRoute, tags=["policy"])
 
 
@@ -50,23 +53,34 @@ def get_version(call: ReadCall, version: Id) -> Response:
 
 
 @router.post("/policy/check", response_model=schemas.PolicyCheck)
-def check_policy(_call: ReadCall, body: schemas.PolicyRequest) -> Response:
+def check_policy(call: ReadCall, body: schemas.PolicyRequest) -> Response:
     """Check a policy document and return its errors with their line numbers, or what to know about its late fees."""
-    try:
-        policy = ReminderPolicy.from_toml(body.document)
-    except PolicyError as problem:
-        return json_response({"ok": False, "reason": str(problem), "notes": []})
-    return json_response({"ok": True, "reason": "", "notes": fee_warnings(policy)})
+    with one_at_a_time(call.client):
+        checked = _check_document(body.document)
+    reason = str(PolicyError(Problem(*each) for each in checked.problems))
+    return json_response({"ok": not checked.problems, "reason": reason, "notes": checked.notes})
 
 
 @router.post("/policy/diff", response_model=schemas.Page[PolicyChange])
 def diff_policy(call: ReadCall, page_query: PageParam, body: schemas.PolicyRequest) -> Response:
     """List what a policy document would change in the next 30 days."""
-    proposed = ReminderPolicy.from_toml(body.document)
-    with reading(call.app.engine) as session:
-        own = _connection_id(call, session, body.connection)
-        ids = [each for each in policy_store.list_followers(session, own) if call.client.can_see(each)]
-    rows = [change for each in ids for change in policy_evaluation.diff_policy(call.app, each, proposed)]
+    with one_at_a_time(call.client):
+        checked = _check_document(body.document)
+        if checked.problems:
+            raise PolicyError(Problem(*each) for each in checked.problems)
+        proposed = ReminderPolicy.from_toml(body.document)
+        with reading(call.app.engine) as session:
+            own = _connection_id(call, session, body.connection)
+            ids = [each for each in policy_store.list_followers(session, own) if call.client.can_see(each)]
+        watch = policy_review.time_limit()
+        try:
+            rows = [
+                change
+                for each in ids
+                for change in policy_evaluation.diff_policy(call.app, each, proposed, on_progress=watch)
+            ]
+        except policy_review.TimeLimitExceededError as error:
+            raise ApiError(problems.TOO_LARGE, policy_review.TOO_LARGE) from error
     return paginate(rows, page_query, lambda row: [row.on.isoformat(), row.id, row.change])
 
 
@@ -86,3 +100,12 @@ def set_policy(call: AdminCall, body: schemas.PolicyRequest) -> Response:
 
 def _connection_id(call: Call, session: object, connection: str) -> int | None:
     return call.find_connection(session, connection).id if connection else None  # type: ignore[arg-type]
+
+
+def _check_document(document: str) -> CheckedPolicy:
+    """Check a document in a process of its own, which is killed where that takes too long."""
+    request = bounded_work.Request(Work.CHECK_POLICY, document.encode(), _CHECK_S)
+    try:
+        return bounded_work.worker.run(request, CheckedPolicy)
+    except WorkFailed as error:
+        raise ApiError(problems.INVALID, f"The document could not be checked: {error}.") from error

@@ -23,12 +23,12 @@ from policies.policy import ReminderPolicy
 
 CHANGES_MAX = 200
 SECONDS_MAX = 20.0  # a user waits for the page; on the command line there is no limit
-_TOO_LARGE = (
+TOO_LARGE = (
     "There are too many customers to show the effects here. See them on the command line with: duewell policy diff"
 )
 
 
-class _TimeLimitExceededError(Exception):
+class TimeLimitExceededError(Exception):
     """The comparison takes longer than a page may."""
 
 
@@ -56,9 +56,9 @@ def review_policy(app: AppContext, connection_id: int | None, document: str) -> 
         return PolicyReview(problems=error.problems)
     lines = diff_documents(before, document)
     try:
-        changes = policy_evaluation.diff_policy(app, connection_id, proposed, on_progress=_time_limit())
-    except _TimeLimitExceededError:
-        return PolicyReview(summary=_TOO_LARGE, notes=fee_warnings(proposed), diff_lines=lines)
+        changes = policy_evaluation.diff_policy(app, connection_id, proposed, on_progress=time_limit())
+    except TimeLimitExceededError:
+        return PolicyReview(summary=TOO_LARGE, notes=fee_warnings(proposed), diff_lines=lines)
     return PolicyReview(
         summary=policy_evaluation.summarise(changes),
         changes=changes[:CHANGES_MAX],
@@ -68,12 +68,13 @@ def review_policy(app: AppContext, connection_id: int | None, document: str) -> 
     )
 
 
-def _time_limit() -> ProgressCallback:
+def time_limit() -> ProgressCallback:
+    """Return what ends a comparison, with ``TimeLimitExceededError``, that takes longer than a page may."""
     started = time.monotonic()
 
     def watch(_company: str, _customers: int) -> None:
         if time.monotonic() - started > SECONDS_MAX:
-            raise _TimeLimitExceededError
+            raise TimeLimitExceededError
 
     return watch
 
