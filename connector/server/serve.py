@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from connector.app_context import AppContext
 from connector.auth.sign_in import create_first_link
 from connector.privacy import retention
 from connector.run import run_connection
+from connector.server.protocol import LimitedProtocol
 from connector.server.scheduler import Scheduler
 from connector.settings import is_loopback_host
 from connector.web.app import make_app
 from connector.webhooks import delivery
 
 BACKGROUND_JOBS = (delivery.deliver_pending, retention.prune_daily)
+REQUESTS_END_S = 5  # for requests under way when asked to stop
+THREADS_END_S = 1.0  # for the threads of those that were given up
+_REQUEST_THREAD = "AnyIO worker thread"
+STOP_S = 180.0  # for the calls of runs, each of which ends within two minutes
 log = logging.getLogger("duewell.serve")
 
 
@@ -33,11 +42,13 @@ class ServeError(Exception):
 def serve(app: AppContext, host: str, port: int, *, notify: Callable[[str], None] = print) -> None:
     """Serve until SIGTERM or Ctrl-C; then finish the calls under way, start no new ones, and return.
 
+    A request that does not end is given up after seconds; whatever else does not end, after minutes.
+
     While there is no user, ``notify`` gets the link to create the first owner.
     """
     scheduler = Scheduler(app, run_connection, jobs=BACKGROUND_JOBS)
     web_app = make_app(app, scheduler, *([host] if not _is_unspecified(host) else []))
-    config = uvicorn.Config(web_app, host=host, port=port, log_config=None, access_log=False, server_header=False)
+    config = server_config(web_app, host=host, port=port)
     if not is_loopback_host(host) and not app.settings.duewell_base_url.startswith("https://"):
         log.warning(
             "%s is reachable from other machines: put HTTPS in front and set DUEWELL_BASE_URL accordingly", host
@@ -51,7 +62,56 @@ def serve(app: AppContext, host: str, port: int, *, notify: Callable[[str], None
         try:
             uvicorn.Server(config).run(sockets=[listening])
         finally:
-            scheduler.stop()
+            with _forced_exit_after(STOP_S):
+                scheduler.stop()
+    _exit_despite_request_threads()
+
+
+def server_config(web_app: FastAPI, **more: Any) -> uvicorn.Config:
+    """Return how uvicorn serves the web app: with limits for slow clients, and an end to waiting when it stops."""
+    return uvicorn.Config(
+        web_app,
+        http=LimitedProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=REQUESTS_END_S,
+        **more,
+    )
+
+
+@contextmanager
+def _forced_exit_after(seconds: float) -> Iterator[None]:
+    """End the process where the block does not end in time: what runs leave behind is made good by the next start."""
+
+    def end() -> None:
+        log.error("stopping took more than %.0f s; the process ends now", seconds)
+        _exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _exit_despite_request_threads() -> None:
+    """End the process where a request that was given up still keeps its thread: Python would wait for it."""
+    stuck = [each for each in threading.enumerate() if each.name.startswith(_REQUEST_THREAD) and not each.daemon]
+    for thread in stuck:
+        thread.join(timeout=THREADS_END_S / len(stuck))
+    if any(thread.is_alive() for thread in stuck) and threading.current_thread() is threading.main_thread():
+        log.warning("a request that was given up has not ended; the process ends without it")
+        _exit(0)
+
+
+def _exit(code: int) -> None:
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -31,10 +31,12 @@ from connector.web import (
     today,
 )
 from connector.web.callback import handle_callback
+from connector.web.inbound_email import add_inbound_email
 from connector.web.ledger_webhooks import add_ledger_webhooks
 from connector.web.metrics import metrics_text
 from connector.web.portal import add_portal
 from connector.web.rendering import ICON, PASSKEY_SCRIPT, STYLE, render
+from connector.web.request_limits import RequestLimits
 from connector.web.routes import add_routes, cookie_name
 from connector.web.security import SecurityMiddleware, trusted_hosts
 from connector.web.sendgrid_webhooks import add_sendgrid_webhooks
@@ -73,6 +75,7 @@ def make_app(app: AppContext, scheduler: SchedulerStatus, *extra_hosts: str) -> 
     """Build the web app; ``extra_hosts`` are host names it answers to besides its base URL's."""
     web_app = FastAPI(title="duewell", openapi_url=None, docs_url=None, redoc_url=None)
     base = app.settings.duewell_base_url
+    web_app.add_middleware(RequestLimits)
     web_app.add_middleware(
         SecurityMiddleware, hosts=trusted_hosts(base, *extra_hosts), https=base.startswith("https://")
     )
@@ -81,6 +84,7 @@ def make_app(app: AppContext, scheduler: SchedulerStatus, *extra_hosts: str) -> 
     add_stop_pages(web_app, app)
     add_portal(web_app, app)
     add_sendgrid_webhooks(web_app, app)
+    add_inbound_email(web_app, app)
     add_ledger_webhooks(web_app, app)
     _add_public_pages(web_app, app)
     web_app.mount(PREFIX, build_api(app))

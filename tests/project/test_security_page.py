@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from benchmarks.doors import MAX_MS, list_doors, markdown_cells
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 ROW = re.compile(
@@ -56,3 +58,9 @@ def test_every_named_test_exists_and_every_met_requirement_says_how() -> None:
     assert len(named) > 80
     assert named - there == set()
     assert [row[0] for row in ROW.findall(PAGE) if not row[4].strip()] == []
+
+
+def test_every_public_door_has_its_row_with_a_measured_cost_below_the_limit() -> None:
+    rows = re.findall(r"^\| (.+ \| .+) \| (\d+\.\d) \|$", PAGE, re.MULTILINE)
+    assert [cells for cells, _cost in rows] == [markdown_cells(door) for door in list_doors(0)]
+    assert max(float(cost) for _cells, cost in rows) < MAX_MS

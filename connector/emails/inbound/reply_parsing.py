@@ -55,7 +55,9 @@ _LARGER_CHARSETS = {
     **dict.fromkeys(("x-windows-949", "windows-949", "euc_kr", "uhc"), "cp949"),
     **dict.fromkeys(("gb2312", "gbk"), "gb18030"),
     **{f"iso-8859-8-{direction}": "iso8859-8" for direction in "ie"},
-    **{"windows-874": "cp874", "cp-850": "cp850", "x-mac-roman": "mac-roman"},
+    "windows-874": "cp874",
+    "cp-850": "cp850",
+    "x-mac-roman": "mac-roman",
 }
 _CODECS = {codecs.lookup(name).name for name in _CHARSETS}
 
