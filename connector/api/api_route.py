@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer, SecurityScopes
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from connector.api import idempotency, problems
@@ -76,6 +76,8 @@ class ApiRoute(APIRoute):
         async def answered(request: Request) -> Response:
             try:
                 return await gated(request)
+            except ClientDisconnect:
+                raise
             except Exception as problem:  # an internal error: the details are logged, not returned
                 if type(problem) in request.app.exception_handlers or isinstance(problem, HTTPException):
                     raise

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -106,6 +107,7 @@ def register_handlers(api: FastAPI) -> None:
         api.add_exception_handler(error, _build_handler(kind))
     api.add_exception_handler(ApiError, _handle_api_error)
     api.add_exception_handler(Busy, _handle_busy)
+    api.add_exception_handler(DataError, _handle_data_error)
     api.add_exception_handler(RequestValidationError, _handle_validation_error)
     api.add_exception_handler(HTTPException, _handle_http_error)
 
@@ -124,6 +126,10 @@ async def _handle_api_error(_request: Request, error: Exception) -> Response:
 
 async def _handle_busy(_request: Request, error: Exception) -> Response:
     return problem_response(BUSY, str(error), {"Retry-After": "5"})
+
+
+async def _handle_data_error(_request: Request, _error: Exception) -> Response:
+    return problem_response(INVALID, "A value contains a character that cannot be stored, such as NUL.")
 
 
 async def _handle_validation_error(_request: Request, error: Exception) -> Response:

@@ -117,7 +117,7 @@ def register(app: AppContext, current_user: CurrentUser, token: str, challenge: 
             expected_origin=_origin(app.settings),
             require_user_verification=True,
         )
-    except (WebAuthnException, ValueError, KeyError) as problem:
+    except (WebAuthnException, ValueError, KeyError, TypeError, RecursionError) as problem:
         message = "The device's response is not valid; no passkey was added."
         raise PasskeyError(message) from problem
     with writing(app.engine) as session:
@@ -227,7 +227,7 @@ def _verify(app: AppContext, challenge: bytes, credential: str) -> tuple[Passkey
     try:
         parsed = json.loads(credential[:_JSON_MAX])
         with reading(app.engine) as session:
-            row = session.get(Passkey, str(parsed["id"]))
+            row = session.get(Passkey, str(parsed["id"]).replace("\x00", ""))
         if row is None:
             raise PasskeyError(_REJECTED)
         verified = verify_authentication_response(
@@ -239,7 +239,7 @@ def _verify(app: AppContext, challenge: bytes, credential: str) -> tuple[Passkey
             credential_current_sign_count=row.sign_count,
             require_user_verification=True,
         )
-    except (WebAuthnException, ValueError, KeyError, TypeError) as problem:
+    except (WebAuthnException, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise PasskeyError(_REJECTED) from problem
     return row, verified.new_sign_count
 

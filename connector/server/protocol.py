@@ -25,7 +25,8 @@ UNREAD_S: Final = 60.0  # for a client that does not read what it asked for
 DISCARD_S: Final = 5.0  # in which the rest of a request that was answered early is thrown away
 HEAD_BYTES_MAX: Final = 64 * 1024
 CRUMBS_MIN: Final = 300  # reads, or pieces of a body, before their size counts
-CRUMB_BYTES: Final = 64  # on average: networks carry a thousand, only an attack sends fewer
+READ_BYTES_MIN, PIECE_BYTES_MIN = 64, 1000  # on average: a packet, and a proxy's pieces, carry more
+REST_S: Final = 0.005  # between two reads of a body, so that packets are parsed together
 CONNECTIONS_MAX, CONNECTIONS_PER_PLACE_MAX = 500, 100
 _quiet = QuietLog(logging.getLogger("duewell.http"))
 
@@ -74,12 +75,23 @@ class LimitedProtocol(H11Protocol):
             self._await_head()
         self._reads += 1
         self._read_bytes += len(data)
-        if self._reads > CRUMBS_MIN and self._read_bytes < self._reads * CRUMB_BYTES:
+        if self._reads > CRUMBS_MIN and self._read_bytes < self._reads * READ_BYTES_MIN:
             self._give_up("a request in crumbs")
             return
         super().data_received(data)
         if not self._is_between_requests():
             self._stop_head_timer()
+            self._rest()
+
+    def _rest(self) -> None:
+        """Read no more of a body for a moment: each read costs, however little it brings."""
+        if self.cycle.more_body and not self.flow.read_paused and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self.loop.call_later(REST_S, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.flow.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def on_response_complete(self) -> None:
         """Prepare for the next request, unless the rest of this one would have to be read for nothing."""
@@ -185,7 +197,7 @@ class _CountingConnection(h11.Connection):
         elif isinstance(event, h11.Data):
             self._pieces += 1
             self._bytes += len(event.data)
-            if self._pieces > CRUMBS_MIN and self._bytes < self._pieces * CRUMB_BYTES:
+            if self._pieces > CRUMBS_MIN and self._bytes < self._pieces * PIECE_BYTES_MIN:
                 message = "a body in crumbs"
                 raise h11.RemoteProtocolError(message)
         return event

@@ -28,7 +28,7 @@ from connector.web.bodies import BodyTooLarge, read_limited
 
 log = logging.getLogger("duewell.web")
 BYTES_MAX = 32 * 2**20  # an email with its attachments: SendGrid accepts 30 MB
-UNPROVEN_BYTES_MAX = 8 * 2**20  # read before a known address was found
+UNPROVEN_BYTES_MAX = 4 * 2**20  # read before a known address was found
 READING_S = 5.0
 PER_TOKEN_MAX, PER_SENDER_MAX = 20, 60  # emails read per hour; a help desk writes for many customers
 _HOUR = timedelta(hours=1)

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -76,6 +77,9 @@ class RequestLimits:
             return
         if not isinstance(error, Exception):
             raise error
+        if isinstance(error, ClientDisconnect):
+            _quiet.note("requests ended early", "the client went away", scope["path"][:80])
+            return
         log.error("%s %s failed", scope["method"], scope["path"][:80], exc_info=error)
         if not reply.started:
             response = PlainTextResponse("This is a fault of duewell. Its log contains the details.\n", status_code=500)

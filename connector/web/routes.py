@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from fastapi import FastAPI
+from sqlalchemy.exc import DataError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -162,6 +163,8 @@ def _run_handler(request: PageRequest, route: Route, handler: Handler) -> Respon
         return _render_error(409, "Not possible", str(error), request)
     except Busy as error:
         return _busy_response(error, request)
+    except DataError:  # PostgreSQL stores no NUL, which no keyboard writes
+        return _render_error(400, "Not possible", "A field contains a character that cannot be stored.", request)
     except Exception:  # a page with our headers and without details, instead of the server's own
         log.exception("%s %s failed", route.method, route.path)
         return _render_error(

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from starlette.responses import Response
 
 from connector.auth import oidc
 from connector.auth.sign_in import SignInError
+from connector.errors import Busy
 from connector.web.page_request import PageRequest, is_local_path
 from connector.web.routes import PUBLIC, Route, is_https, set_session_cookie
+
+CALLS_MAX = 4  # at the same time: a slow identity provider must not take every thread that serves pages
+_calls = threading.BoundedSemaphore(CALLS_MAX)
+
+
+@contextmanager
+def identity_provider_turn() -> Iterator[None]:
+    """Take a place among the requests that wait for the identity provider; raise ``Busy`` where all are taken."""
+    if not _calls.acquire(blocking=False):
+        raise Busy("Too many people are signing in by single sign-on at this moment. Try again in a few seconds.")
+    try:
+        yield
+    finally:
+        _calls.release()
 
 
 def start_sign_in(request: PageRequest) -> Response:
@@ -17,7 +36,8 @@ def start_sign_in(request: PageRequest) -> Response:
     if request.user is not None:
         return request.redirect(target)
     try:
-        started = oidc.begin_sign_in(request.app, target, None)
+        with identity_provider_turn():
+            started = oidc.begin_sign_in(request.app, target, None)
     except SignInError as error:
         return _render_error(request, error)
     return _set_state_cookie(request, request.redirect(started.url), started.cookie)
@@ -43,7 +63,8 @@ def finish_sign_in(request: PageRequest) -> Response:
     """Sign in, or link the account of, the user whom the identity provider vouches for."""
     cookie = request.cookies.get(_cookie_name(request), "")
     try:
-        signed_in = oidc.finish_sign_in(request.app, request.query_string, cookie, request.user, request.browser)
+        with identity_provider_turn():
+            signed_in = oidc.finish_sign_in(request.app, request.query_string, cookie, request.user, request.browser)
     except SignInError as error:
         return _set_state_cookie(request, _render_error(request, error), "")
     response = _set_state_cookie(request, request.redirect(signed_in.next), "")

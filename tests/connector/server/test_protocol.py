@@ -61,6 +61,7 @@ class Transport:
     address: str = STRANGER
     written: bytes = b""
     state: str = "open"
+    reading: bool = True
 
     def get_extra_info(self, name: str) -> Any:
         return (self.address, 4711) if name == "peername" else None
@@ -84,9 +85,10 @@ class Transport:
         return self.state in {"closed", "aborted"}
 
     def pause_reading(self) -> None:
-        """Ignore it: nothing is read here."""
+        self.reading = False
 
-    resume_reading = pause_reading
+    def resume_reading(self) -> None:
+        self.reading = True
 
 
 @dataclass
@@ -153,13 +155,27 @@ def test_a_request_in_crumbs_is_refused_and_one_in_packets_is_not(connect: Conne
     assert connect().send(body, *[b"x" * 500] * (CRUMBS_MIN + 1)) == "open"
 
 
+def test_between_two_reads_of_a_body_packets_may_gather(connect: Connect) -> None:
+    line = connect()
+    line.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert line.transport.reading  # a request that is here whole waits for nothing
+    line = connect()
+    line.send(HEAD + b"Content-Length: 1000000\r\n\r\n", b"x" * 1000)
+    assert not line.transport.reading
+    line.loop.expire(protocol.REST_S)
+    assert line.transport.reading
+    line.send(b"x" * 100_000)
+    line.loop.expire(protocol.REST_S)
+    assert not line.transport.reading  # the app has not taken what was read
+
+
 def test_a_body_in_pieces_of_one_byte_is_refused_however_it_is_sent(connect: Connect) -> None:
     head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
     line = connect()
     line.send(head, b"1\r\nx\r\n" * (CRUMBS_MIN + 1))
     assert line.transport.written.startswith(b"HTTP/1.1 400")
     line = connect()
-    line.send(head, (b"64\r\n" + b"x" * 100 + b"\r\n") * (CRUMBS_MIN + 1))
+    line.send(head, (b"3e8\r\n" + b"x" * 1000 + b"\r\n") * (CRUMBS_MIN + 1))
     assert line.transport.written == b""
 
 

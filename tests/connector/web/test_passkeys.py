@@ -124,6 +124,14 @@ def sign_in_with_passkey(site: Site, authenticator: Authenticator) -> Any:
     return browser
 
 
+@pytest.mark.parametrize("credential", ["[" * 3000, '{"id": "\\u0000"}', '{"id": ["x"]}', "null", "7", '{"id": "x"'])
+def test_an_odd_credential_is_not_accepted(site: Site, authenticator: Authenticator, credential: str) -> None:
+    owner_with_passkey(site, authenticator)
+    browser = site.browser()
+    challenge = re.findall(r'name="challenge" value="([^"]+)"', browser.get("/sign-in").text)[0]
+    assert browser.post("/sign-in/passkey", {"challenge": challenge, "passkey": credential}).status_code == 401
+
+
 def test_a_strangers_guesses_do_not_shut_out_whoever_holds_a_passkey(site: Site, authenticator: Authenticator) -> None:
     owner_with_passkey(site, authenticator)
     strangers = (SignInAttempt(at=site.clock.at, ip_address="127.0.0.1", email="owner@example.com") for _ in range(30))

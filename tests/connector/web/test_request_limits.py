@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message
 
 from connector.web import request_limits
@@ -77,6 +78,14 @@ def test_an_error_that_nothing_handles_is_a_plain_response_without_details() -> 
     sent = run(app, WHOLE)
     assert sent[0]["status"] == 500
     assert b"secret" not in sent[1]["body"]
+
+
+def test_a_client_that_goes_away_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise ClientDisconnect
+
+    assert run(app, WHOLE) == []
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
 
 
 def test_a_body_may_be_as_slow_as_a_bad_line_and_no_slower() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from sqlalchemy import select
+from sqlalchemy.exc import DataError
 
 from connector.db.engine import reading
 from connector.db.tables import SignInAttempt
@@ -125,3 +126,18 @@ def test_an_error_before_any_page_has_the_security_headers(site: Site, monkeypat
     answer = requests.get(site.base + "/", timeout=20)
     assert (answer.status_code, "secret" in answer.text) == (500, False)
     assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_a_text_that_the_database_refuses_is_an_odd_form_and_no_fault(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise DataError("SELECT", {}, ValueError("NUL"))  # as PostgreSQL does
+
+    monkeypatch.setattr("connector.auth.sign_in.sign_in", refuse)
+    fields = {"email": "a\x00@example.com", "password": "x"}
+    answer = requests.post(site.base + "/sign-in", data=fields, headers={"Origin": site.base}, timeout=20)
+    assert (answer.status_code, "cannot be stored" in answer.text) == (400, True)
+    monkeypatch.setattr("connector.auth.api_tokens.authenticate", refuse)
+    answer = requests.get(site.base + "/api/v1/status", headers={"Authorization": "Bearer x"}, timeout=20)
+    assert (answer.status_code, "cannot be stored" in answer.json()["detail"]) == (422, True)

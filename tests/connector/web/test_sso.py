@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
@@ -22,6 +24,7 @@ from connector.auth.sign_in import reset
 from connector.auth.users import find_user
 from connector.db.engine import reading, writing
 from connector.db.tables import Passkey
+from connector.web.sso import CALLS_MAX, identity_provider_turn
 
 Site = Any
 CLIENT = "duewell-of-the-tests"
@@ -250,3 +253,12 @@ def test_an_idle_browser_cannot_link_accounts_and_a_reset_unlinks(site: Site, id
         reset(session, find_user(session, "bookkeeper@example.com"), by="a test", at=site.clock.at)
     idp.nonce = ""
     assert return_from_idp(stranger, start_sign_in(site, idp, stranger)).status_code == 401
+
+
+def test_strangers_who_start_many_sign_ins_take_only_a_few_threads(site: Site) -> None:
+    with ExitStack() as taken:
+        for _ in range(CALLS_MAX):
+            taken.enter_context(identity_provider_turn())
+        for path in ("/sign-in/sso", "/sign-in/sso/callback?code=1&state=2"):
+            assert requests.get(site.base + path, timeout=20).status_code == 503
+    assert requests.get(site.base + "/sign-in/sso/callback?code=1&state=2", timeout=20).status_code == 401
