@@ -195,7 +195,7 @@ class _CountingConnection(h11.Connection):
         if isinstance(event, h11.Request):
             self._pieces = self._bytes = 0
         elif isinstance(event, h11.Data):
-            self._pieces += 1
+            self._pieces += event.chunk_start  # only where the client chose the pieces, not the network
             self._bytes += len(event.data)
             if self._pieces > CRUMBS_MIN and self._bytes < self._pieces * PIECE_BYTES_MIN:
                 message = "a body in crumbs"
