@@ -11,7 +11,7 @@ from typing import NamedTuple
 from policies.currencies import round_amount
 from policies.decisions import ChargeLateFee, FeeLine
 from policies.fee_periods import ONCE, FeePeriod, add_months, find_period, last_invoice_date, list_periods
-from policies.fee_rules import MONTHLY_KINDS, FeeKind, LateFees
+from policies.fee_rules import MONTHLY_KINDS, FeeInvoicing, FeeKind, LateFees
 from policies.formatting import format_amount, format_date, format_days, format_percent
 from policies.interest import DAYS_PER_YEAR, average_balance, interest_lines
 from policies.invoice_names import after_invoice
@@ -71,8 +71,11 @@ def _reason_apart_from_warning(
     No email announces a fee that cannot come, so that the missing warning alone would explain nothing.
     """
     rules = context.policy.late_fees
-    if invoice.id in past_actions.warned_on or rules.monthly_invoice or not list_periods(rules, invoice, context.today):
+    if invoice.id in past_actions.warned_on or not list_periods(rules, invoice, context.today):
         return None
+    if rules.monthly_invoice:  # whether it can come does not depend on the day of the month
+        singly = rules.model_copy(update={"invoicing": FeeInvoicing.PER_FEE})
+        context = replace(context, policy=replace(context.policy, late_fees=singly))
     warned_on = context.today - timedelta(days=MIN_WARNING_DAYS)
     warned = replace(past_actions, warned_on={**past_actions.warned_on, invoice.id: warned_on})
     found = assess_late_fees(context, invoice, schedule, warned)

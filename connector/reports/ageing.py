@@ -28,8 +28,9 @@ _SEVERITIES = ("", "", "warn", "warn", "bad")
 _BUCKET_ENDS = (30, 60, 90)
 _Figures = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, float | None, int]  # of a row, in its order
 _FORMULA = (
-    "The balance of every open invoice, by days since its due date in the company's time zone; an invoice without a due"
-    " date counts as not due. Unapplied credits are not deducted."
+    "The balance of every open invoice, by days since the due date in your accounting system, so that the totals are"
+    " those of its own report; the date is that in the company's time zone. An invoice without a due date counts as not"
+    " due. Unapplied credits are not deducted."
 )
 _BUCKET_COLUMNS = tuple(Column(key, heading, "money") for key, heading in BUCKETS)
 _TOTAL_COLUMNS = (Column("total", "Total", "money"), Column("late_percent", "Overdue", "share"))

@@ -12,6 +12,7 @@ import pytest
 from policies.decisions import ChargeLateFee
 from policies.fee_checks import fee_warnings
 from policies.fee_periods import add_months
+from policies.fee_rules import FeeInvoicing
 from policies.interest import average_balance
 from policies.policy import ReminderPolicy
 from policies.receivables import BalanceChange, Invoice, PastAction, Segment, Step
@@ -191,9 +192,10 @@ def test_a_fee_above_the_maximum_annual_rate_is_refused() -> None:
     assert "EUR 15.00 on EUR 100.00, 21 days late, comes to 260.71 % a year, above the 35 % allowed" in outcome.reason
 
 
-def test_a_fee_that_cannot_come_is_explained_and_not_by_the_missing_warning() -> None:
+@pytest.mark.parametrize("invoicing", list(FeeInvoicing))
+def test_a_fee_that_cannot_come_is_explained_and_not_by_the_missing_warning(invoicing: FeeInvoicing) -> None:
     """No email announces such a fee, so that nothing has ever warned of it."""
-    rules = fee_policy('kind = "flat"', "amounts = { EUR = 5 }")
+    rules = fee_policy('kind = "flat"', "amounts = { EUR = 5 }", f'invoicing = "{invoicing}"')
     small = overdue_invoice(21, total="60")
     past = (replace(WARNED[0], announced_fee=False),)
     reason = first_decision(statement(small, past_actions=past), policy=rules).reason

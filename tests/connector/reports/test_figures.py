@@ -18,9 +18,11 @@ from connector.reports import ageing, cash_forecast, days_to_pay, dso, fees, rem
 from connector.reports.catalogue import REPORTS, TITLES
 from connector.reports.report import Report, ReportRow
 from connector.reports.scope import Scope
+from connector.services.explain import explain
 from connector.vocabulary import OutboxKind, OutboxState
 from policies.payment_behaviour import Forecast
 from policies.receivables import CreditKind
+from tests.connector.scenario import Scenario
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)  # a Wednesday
 TODAY = NOON.date()
@@ -194,6 +196,25 @@ def test_an_invoice_is_overdue_by_the_date_in_its_company(sample_engine: Engine)
         rows = ageing.ageing(session, Scope([session.get_one(Connection, each) for each in (1, 2)], midnight)).rows
     told = {row.currency: (row.not_due, row.days_1_30) for row in rows}
     assert told == {"GBP": (Decimal(255), Decimal(200)), "NZD": (Decimal(0), Decimal(100))}
+
+
+def test_reports_count_from_the_due_date_of_the_accounting_system_and_reminders_from_the_one_in_force(
+    scenario: Scenario,
+) -> None:
+    """Due on a Saturday and payable until Monday: the ledger's own report says two days overdue on that Monday."""
+    scenario.company.customer("Ashdown Ltd")
+    number = scenario.company.invoice("Ashdown Ltd", "900.00", due_on=date(2026, 6, 13))
+    scenario.go_live()
+    scenario.set_policy('[late_fees]\ndue_on_weekend = "next_business_day"\n')
+    scenario.pass_days(5)
+    scenario.run()
+    with reading(scenario.app.engine) as session:
+        scope = Scope([session.get_one(Connection, scenario.connection)], scenario.app.now())
+        [row] = ageing.ageing(session, scope).rows
+    assert (row.not_due, row.days_1_30) == (Decimal(0), Decimal(900))
+    decision = explain(scenario.app, number, None).decision
+    assert decision is not None
+    assert decision.code == "before_due"
 
 
 def test_the_cash_forecast_follows_payment_behaviour() -> None:
