@@ -22,9 +22,10 @@ from connector.db.engine import reading, writing
 from connector.db.tables import Connection, SyncLogEntry, WebhookDelivery, WebhookEndpoint
 from connector.secrets.keyring import KeyringError
 from connector.vocabulary import DeliveryState, LogKind
+from connector.webhooks.address_rules import AllowedNetworks, DisallowedAddressError
 from connector.webhooks.endpoints import encryption_context
 from connector.webhooks.events import LOG_KINDS, build_body, find_event, is_subscribed, message_id
-from connector.webhooks.safe_post import AllowedNetworks, DisallowedAddressError, PostResult, safe_post
+from connector.webhooks.safe_post import PostResult, safe_post
 
 # As Standard Webhooks recommends: about three days in all
 RETRY_DELAYS = tuple(

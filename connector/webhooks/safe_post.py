@@ -8,26 +8,20 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import HTTPError
 
+from connector.webhooks.address_rules import AllowedNetworks, DisallowedAddressError, check_address
 from providers.deadline import current_call, enforce_deadlines
 
-AllowedNetworks = Literal["off", "public", "private"]
 _TOTAL_TIMEOUT_S, _CONNECT_TIMEOUT_S = 15.0, 5.0
 _RESPONSE_BYTES_MAX = 4096
 _URL_MAX = 2000
-_NAT64 = IPv6Network("64:ff9b::/96")
 Resolver = Callable[[str, int], Sequence[str]]
-
-
-class DisallowedAddressError(Exception):
-    """An address is not allowed; ``str()`` says why."""
 
 
 class PostResult(NamedTuple):
@@ -45,7 +39,10 @@ def resolve_host(host: str, port: int) -> list[str]:
 
 def check_url(url: str, allowed_networks: AllowedNetworks) -> SplitResult:
     """Parse an address, or raise ``DisallowedAddressError`` for a scheme, user or fragment that is not allowed."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets without an address in them
+        parts = urlsplit("")
     try:
         port = parts.port
     except ValueError:
@@ -85,7 +82,7 @@ def safe_post(
     except (OSError, UnicodeError):
         return PostResult(None, "its host name cannot be resolved")
     for address in found:
-        _check_address(address, allowed_networks, plain=parts.scheme == "http")
+        check_address(address, allowed_networks, plain=parts.scheme == "http")
     if not found:
         return PostResult(None, "its host name has no address")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -116,26 +113,6 @@ def _send(
         return PostResult(answer.status, f"it responded with {answer.status}")
     finally:
         pools.clear()
-
-
-def _check_address(address: str, allowed_networks: AllowedNetworks, *, plain: bool) -> None:
-    """Reject an address in a private network or of this machine, unless these are allowed."""
-    ip = _unwrap_ipv4(ip_address(address))
-    if ip.is_link_local or ip.is_unspecified or ip.is_multicast:  # includes the metadata service of cloud machines
-        raise DisallowedAddressError("It leads to a reserved address.")
-    if allowed_networks == "public" and not ip.is_global:
-        raise DisallowedAddressError("It leads into a private network, which DUEWELL_WEBHOOKS does not allow.")
-    if plain and not ip.is_loopback:
-        raise DisallowedAddressError("Without https:// only this machine can be called.")
-
-
-def _unwrap_ipv4(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return the IPv4 address that is embedded in an IPv6 address, or the address itself."""
-    if isinstance(ip, IPv4Address):
-        return ip
-    if ip in _NAT64:
-        return IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None) or ip
 
 
 def _describe_error(problem: Exception) -> str:

@@ -11,8 +11,8 @@ from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 from connector.web.settings.company_access import parse_company_access
 from connector.webhooks import endpoints
+from connector.webhooks.address_rules import DisallowedAddressError
 from connector.webhooks.events import EVENTS, Event
-from connector.webhooks.safe_post import DisallowedAddressError
 
 # By form value: what it does, and the notice on the next page
 _ACTIONS = {

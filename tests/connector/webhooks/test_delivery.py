@@ -27,7 +27,8 @@ from connector.db.tables import CustomerRow, InvoiceRow, WebhookDelivery, Webhoo
 from connector.services import invoices
 from connector.vocabulary import LogKind
 from connector.webhooks import delivery, endpoints
-from connector.webhooks.safe_post import DisallowedAddressError, PostResult, check_url, safe_post
+from connector.webhooks.address_rules import DisallowedAddressError
+from connector.webhooks.safe_post import PostResult, check_url, safe_post
 from policies.receivables import InvoiceStatus
 
 Site = Any
@@ -245,6 +246,32 @@ def test_nothing_is_sent_while_webhooks_are_off(site: Site, receiver: Receiver) 
         ("::ffff:10.1.2.3", False, True),
         ("64:ff9b::a01:203", False, True),
         ("2002:a01:203::1", False, True),
+        ("2a00:1450:4001:80e::200e", True, True),
+        ("64:ff9b::5db8:d70e", True, True),  # a public IPv4 address, from a machine without IPv4
+        ("::ffff:93.184.215.14", True, True),
+        ("2002:5db8:d70e::1", False, True),
+        ("2001::5db8:d70e", False, True),
+        ("2001:db8::1", False, True),
+        ("3fff::1", False, True),
+        ("4000::1", False, True),  # not assigned to anybody yet
+        ("1fff::1", False, True),
+        ("fec0::1", False, True),
+        ("64:ff9b:1::a01:203", False, True),
+        ("::a01:203", False, True),
+        ("100::1", False, True),
+        ("192.88.99.1", False, True),
+        ("192.0.0.9", False, True),
+        ("198.19.0.1", False, True),
+        ("203.0.113.9", False, True),
+        ("240.0.0.1", False, True),
+        ("0.1.2.3", False, True),
+        ("255.255.255.255", False, True),
+        ("::169.254.169.254", False, False),
+        ("168.63.129.16", False, False),
+        ("100.100.100.200", False, False),
+        ("fd00:ec2::254", False, False),
+        ("64:ff9b::a9fe:a9fe", False, False),
+        ("ff02::1", False, False),
         ("169.254.169.254", False, False),
         ("::ffff:169.254.169.254", False, False),
         ("fe80::1", False, False),
@@ -279,7 +306,7 @@ def test_only_allowed_networks_are_reached(
     [
         "http://example.com/", "ftp://example.com/", "https://", "https://user:pw@example.com/", "https://a b.example/",
         "https://example.com/#part", "https://example.com:0/", "https://example.com:99999/", "https://exämple.com/",
-        "file:///etc/passwd", "https://example.com/\r\nX: y",
+        "https://[::1", "https://[x]/", "file:///etc/passwd", "https://example.com/\r\nX: y",
     ],
 )  # fmt: skip
 def test_an_invalid_address_is_rejected(url: str) -> None:
