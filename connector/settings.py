@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import logging
 import os
 import re
+import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -33,6 +36,8 @@ QUICKBOOKS_API_URLS = {
 }
 _DATABASES = ("sqlite", "postgresql")
 _KEY_BYTES = 32
+_POSIX = sys.platform != "win32"
+log = logging.getLogger("duewell.settings")
 
 
 class SettingsError(Exception):
@@ -135,6 +140,14 @@ def _domain(value: str) -> str:
     return value.lower()
 
 
+def _host_names(value: str) -> str:
+    names = [name.strip().lower() for name in value.split(",") if name.strip()]
+    if not all(re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name) for name in names):
+        message = "must be comma-separated host names like login.example.com"
+        raise ValueError(message)
+    return ",".join(names)
+
+
 def _one_line(value: str) -> str:
     if any(ord(character) < ord(" ") for character in value):
         message = "must be one line of plain text"
@@ -170,6 +183,7 @@ class Settings(BaseSettings):
     duewell_base_url: WebAddress = "http://localhost:8710"
     duewell_interval_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
     duewell_webhooks: Literal["off", "public", "private"] = "off"
+    duewell_strict: Literal["0", "1"] = "0"
 
     xero_client_id: SingleLine = ""
     xero_client_secret: SingleLine = Field(default="", repr=False)
@@ -196,11 +210,16 @@ class Settings(BaseSettings):
     oidc_issuer: VendorAddress = ""
     oidc_client_id: SingleLine = ""
     oidc_client_secret: SingleLine = Field(default="", repr=False)
+    oidc_hosts: Annotated[str, AfterValidator(_host_names)] = ""
 
     mail_from: EmailAddress = ""
     mail_from_name: SingleLine = ""
     mail_reply_to: EmailAddress = ""
     mail_reply_domain: Annotated[str, AfterValidator(_domain)] = ""
+
+    def oidc_host_names(self) -> list[str]:
+        """Return the hosts at which the single sign-on service has endpoints, besides the issuer's."""
+        return [name for name in self.oidc_hosts.split(",") if name]
 
     @model_validator(mode="before")
     @classmethod
@@ -227,8 +246,10 @@ def setting_names() -> list[str]:
 def load_settings(**overrides: object) -> Settings:
     """Read the environment, then ``.env``, then ``$DUEWELL_HOME/.env``. ``overrides`` take precedence.
 
+    A ``.env`` that others can read or change is reported in the log at every start.
+
     Raises:
-        SettingsError: a setting is unknown or has a bad value.
+        SettingsError: a setting is unknown or has a bad value, or ``DUEWELL_STRICT`` refuses such a ``.env``.
 
     """
     local = Path(".env")
@@ -237,9 +258,31 @@ def load_settings(**overrides: object) -> Settings:
     _refuse_unknown(files, overrides)
     try:
         values: dict[str, Any] = {"_env_file": files, **overrides}
-        return Settings(**values)
+        settings = Settings(**values)
     except ValidationError as error:
         raise SettingsError("; ".join(_describe(error))) from None  # the cause would show the value
+    for message in filter(None, map(_describe_exposure, files)):
+        if settings.duewell_strict == "1":
+            raise SettingsError(message)
+        log.warning(message)
+    return settings
+
+
+def _trusted_users() -> set[int]:
+    return {os.getuid(), 0}
+
+
+def _describe_exposure(file: Path) -> str:
+    """Return what is wrong with the access to a file of settings, which may hold every secret; "" if nothing is."""
+    try:
+        state = file.stat()
+    except OSError:
+        return ""
+    if _POSIX and state.st_uid not in _trusted_users():
+        return f"{file.absolute()} belongs to another user, who decides what is in it; replace it with one of your own"
+    if _POSIX and state.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return f"other users of this machine can read {file.absolute()}; fix it with: chmod 600 '{file.absolute()}'"
+    return ""
 
 
 def _lookup(name: str, file: Path) -> str | None:

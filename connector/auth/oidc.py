@@ -13,7 +13,7 @@ import hmac
 import json
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import requests
 from authlib.common.errors import AuthlibBaseError
@@ -21,15 +21,15 @@ from authlib.common.security import generate_token
 from authlib.integrations.requests_client import OAuth2Session
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext, UncountedCalls
 from connector.audit import sync_log
 from connector.auth import sessions
+from connector.auth.oidc_discovery import LIMITS, SERVICE_NAME, Metadata, OidcError, discover, fetch_keys
 from connector.auth.sessions import Browser
-from connector.auth.sign_in import SignInError, check_attempt_limits, record_failure
+from connector.auth.sign_in import check_attempt_limits, record_failure
 from connector.auth.users import CurrentUser
 from connector.db.engine import writing
 from connector.db.tables import User
@@ -38,19 +38,13 @@ from connector.settings import Settings
 from connector.vocabulary import LogKind
 from providers.calls import CallKind
 from providers.errors import ProviderError
-from providers.http import Service, TransportLimits, hosts_of, install_transport, require_json
+from providers.http import Service, hosts_of, install_transport
 
 CALLBACK_PATH = "/sign-in/sso/callback"
 LIFETIME = timedelta(minutes=10)
 _ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
 _ASSOCIATED_DATA = "single sign-on|v1"
-_SERVICE_NAME = "The single sign-on service"
-_LIMITS = TransportLimits(call_timeout_s=20, attempts_max=1)
 _LEEWAY_SECONDS = 60
-
-
-class OidcError(SignInError):
-    """Single sign-on failed; the message says why."""
 
 
 class SignInRequest(NamedTuple):
@@ -76,15 +70,10 @@ class _PendingSignIn(NamedTuple):
     started_at: str
 
 
-def service_host(settings: Settings) -> str:
-    """Return the host name of the single sign-on service, "" where none is set up."""
-    return urlsplit(settings.oidc_issuer).hostname or "" if settings.oidc_issuer and settings.oidc_client_id else ""
-
-
 def begin_sign_in(app: AppContext, next_page: str, current_user: CurrentUser | None) -> SignInRequest:
     """Start single sign-on and return where to send the browser; a signed-in user links their account this way."""
     settings = app.settings
-    found = _discover(settings)
+    found = discover(settings)
     pending = _PendingSignIn(
         state=generate_token(40),
         nonce=generate_token(40),
@@ -100,7 +89,7 @@ def begin_sign_in(app: AppContext, next_page: str, current_user: CurrentUser | N
         code_challenge_method="S256",
     )
     url, _state = session.create_authorization_url(
-        found["authorization_endpoint"], state=pending.state, nonce=pending.nonce, code_verifier=pending.verifier
+        found.authorization_endpoint, state=pending.state, nonce=pending.nonce, code_verifier=pending.verifier
     )
     sealed = app.keyring.encrypt(json.dumps(pending).encode(), _ASSOCIATED_DATA)
     return SignInRequest(str(url), base64.urlsafe_b64encode(sealed).decode())
@@ -171,15 +160,15 @@ def _fetch_claims(app: AppContext, query: str, pending: _PendingSignIn) -> dict[
     """Check the response, exchange its code and return the claims of the verified ID token."""
     settings = app.settings
     answer = {name: values[0] for name, values in parse_qs(query).items()}
-    found = _discover(settings)
+    found = discover(settings)
     if not hmac.compare_digest(answer.get("state", "").encode(), pending.state.encode()):
         message = "This response belongs to another sign-in. Start again."
         raise OidcError(message)
-    if answer.get("iss", found["issuer"]) != found["issuer"]:  # RFC 9207: a response of another service mixed in
+    if answer.get("iss", found.issuer) != found.issuer:  # RFC 9207: a response of another service mixed in
         message = "This response comes from another single sign-on service."
         raise OidcError(message)
     if "error" in answer or not answer.get("code"):
-        message = f"{_SERVICE_NAME} refused the sign-in."
+        message = f"{SERVICE_NAME} refused the sign-in."
         raise OidcError(message)
     session = OAuth2Session(
         settings.oidc_client_id,
@@ -187,29 +176,37 @@ def _fetch_claims(app: AppContext, query: str, pending: _PendingSignIn) -> dict[
         redirect_uri=_redirect_uri(settings),
         token_endpoint_auth_method="client_secret_basic" if settings.oidc_client_secret else "none",
     )
-    install_transport(session, _token_service(found), UncountedCalls(), CallKind.TOKEN, _LIMITS)
+    install_transport(
+        session, Service(SERVICE_NAME, hosts_of(found.token_endpoint)), UncountedCalls(), CallKind.TOKEN, LIMITS
+    )
     try:
         token = session.fetch_token(
-            found["token_endpoint"],
+            found.token_endpoint,
             grant_type="authorization_code",
             code=answer["code"],
             code_verifier=pending.verifier,
         )
         return _verify_id_token(settings, found, str(token.get("id_token", "")), pending, app.now())
-    except (AuthlibBaseError, ProviderError, requests.RequestException, JoseError, ValueError) as problem:
-        message = f"The response of {_SERVICE_NAME[:1].lower()}{_SERVICE_NAME[1:]} could not be verified. Start again."
+    except (
+        AuthlibBaseError,
+        ProviderError,
+        requests.RequestException,
+        JoseError,
+        ValueError,
+        RecursionError,
+    ) as problem:
+        message = f"The response of {SERVICE_NAME[:1].lower()}{SERVICE_NAME[1:]} could not be verified. Start again."
         raise OidcError(message) from problem
 
 
 def _verify_id_token(
-    settings: Settings, metadata: dict[str, str], id_token: str, pending: _PendingSignIn, now: datetime
+    settings: Settings, metadata: Metadata, id_token: str, pending: _PendingSignIn, now: datetime
 ) -> dict[str, Any]:
-    keys = KeySet.import_key_set(_fetch_endpoint(metadata, "jwks_uri"))
-    token = jwt.decode(id_token, keys, algorithms=_ALGORITHMS)
+    token = jwt.decode(id_token, fetch_keys(settings, metadata), algorithms=_ALGORITHMS)
     registry = jwt.JWTClaimsRegistry(
         now=int(now.timestamp()),
         leeway=_LEEWAY_SECONDS,
-        iss={"essential": True, "value": metadata["issuer"]},
+        iss={"essential": True, "value": metadata.issuer},
         aud={"essential": True, "value": settings.oidc_client_id},
         sub={"essential": True},
         exp={"essential": True},
@@ -221,42 +218,6 @@ def _verify_id_token(
         message = "the ID token was issued for another app"
         raise ValueError(message)
     return dict(token.claims)
-
-
-def _discover(settings: Settings) -> dict[str, str]:
-    """Return the service's endpoints; its issuer must be the one in the settings."""
-    if not service_host(settings):
-        message = "Single sign-on is not set up."
-        raise OidcError(message)
-    issuer = settings.oidc_issuer
-    try:
-        found = _fetch_json(f"{issuer}/.well-known/openid-configuration", hosts_of(issuer))
-    except (ProviderError, ValueError) as problem:
-        message = f"{_SERVICE_NAME} ({service_host(settings)}) does not respond as expected. Try again later."
-        raise OidcError(message) from problem
-    if str(found.get("issuer", "")).rstrip("/") != issuer:
-        message = f"{_SERVICE_NAME} names another issuer than OIDC_ISSUER."
-        raise OidcError(message)
-    required = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
-    if not all(isinstance(found.get(name), str) for name in required):
-        message = f"{_SERVICE_NAME} does not publish its endpoints."
-        raise OidcError(message)
-    return {name: found[name] for name in required}
-
-
-def _fetch_endpoint(metadata: dict[str, str], name: str) -> Any:
-    return _fetch_json(metadata[name], hosts_of(metadata[name]))
-
-
-def _fetch_json(url: str, hosts: frozenset[str]) -> Any:
-    service = Service(_SERVICE_NAME, hosts)
-    with requests.Session() as session:
-        install_transport(session, service, UncountedCalls(), limits=_LIMITS)
-        return json.loads(require_json(session.get(url), service, CallKind.TOKEN))
-
-
-def _token_service(metadata: dict[str, str]) -> Service:
-    return Service(_SERVICE_NAME, hosts_of(metadata["token_endpoint"]))
 
 
 def _open_cookie(app: AppContext, cookie: str) -> _PendingSignIn:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from connector.auth import oidc, passkey_requirement, passkeys, sessions, sign_in
+from connector.auth import passkey_requirement, passkeys, sessions, sign_in
+from connector.auth.oidc_discovery import service_host
 from connector.auth.passwords import WeakPasswordError
 from connector.db.engine import reading, writing
 from connector.db.tables import User
@@ -44,7 +45,7 @@ def _render_with_passkey(request: PageRequest, template: str, **values: object) 
         template,
         options=options,
         passkey_hint=passkey_requirement.SUPPORT_HINT,
-        sso_host=oidc.service_host(request.app.settings),
+        sso_host=service_host(request.app.settings),
         **values,
     )
     if options:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from connector.auth import oidc, passkey_requirement, passkeys, sessions, sign_in
+from connector.auth import passkey_requirement, passkeys, sessions, sign_in
+from connector.auth.oidc_discovery import service_host
 from connector.auth.passwords import WeakPasswordError
 from connector.auth.users import UserError, has_users
 from connector.db.engine import reading
@@ -92,7 +93,7 @@ def _render_sign_in(request: PageRequest, status_code: int, problem: str = "") -
         next=_safe_next(request.form_value("next") or request.query.get("next", "")),
         email=request.form_value("email"),
         options=options,
-        sso_host=oidc.service_host(request.app.settings),
+        sso_host=service_host(request.app.settings),
     )
     if options:
         response.headers["Content-Security-Policy"] = PASSKEY_CSP

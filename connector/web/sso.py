@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from starlette.responses import Response
 
 from connector.auth import oidc
+from connector.auth.oidc_discovery import service_host
 from connector.auth.sign_in import SignInError
 from connector.errors import Busy
 from connector.web.page_request import PageRequest, is_local_path
@@ -53,7 +54,7 @@ def link_account(request: PageRequest) -> Response:
     response = request.render(
         "continue_to.html",
         url=started.url,
-        title=oidc.service_host(request.app.settings),
+        title=service_host(request.app.settings),
         text="Sign in there within 10 minutes. You will be returned to this page automatically.",
     )
     return _set_state_cookie(request, response, started.cookie)

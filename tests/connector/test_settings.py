@@ -119,6 +119,39 @@ def test_secrets_are_not_shown() -> None:
     assert "hidden" not in repr(settings)
 
 
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
+def test_settings_that_others_can_read_or_change_give_a_warning_and_are_refused_on_request(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    file = tmp_path / "here" / ".env"
+    file.write_text("XERO_CLIENT_SECRET=s3cret\n", encoding="utf-8")
+    file.chmod(mode)
+    for _start in range(2):
+        caplog.clear()
+        load_settings()
+        assert [record.getMessage() for record in caplog.records] == [
+            f"other users of this machine can read {file}; fix it with: chmod 600 '{file}'"
+        ]
+    monkeypatch.setenv("DUEWELL_STRICT", "1")
+    with pytest.raises(SettingsError, match="chmod 600"):
+        load_settings()
+    file.chmod(0o600)
+    caplog.clear()
+    assert load_settings().xero_client_secret == "s3cret"
+    assert caplog.records == []
+
+
+def test_settings_of_another_user_are_not_taken_silently(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here" / ".env").write_text("XERO_LOGIN_URL=https://login.example\n", encoding="utf-8")
+    (tmp_path / "here" / ".env").chmod(0o600)
+    owner = (tmp_path / "here" / ".env").stat().st_uid
+    monkeypatch.setattr("connector.settings._trusted_users", lambda: {owner + 1})
+    load_settings()
+    assert "belongs to another user" in caplog.text
+
+
 def test_the_example_has_every_setting_with_a_comment() -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
     named = {line.partition("=")[0]: number for number, line in enumerate(lines) if line and not line.startswith("#")}

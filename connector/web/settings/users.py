@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlmodel import Session
 from starlette.responses import Response
 
-from connector.auth import oidc, passkey_requirement, sign_in, users
+from connector.auth import passkey_requirement, sign_in, users
+from connector.auth.oidc_discovery import service_host
 from connector.db.engine import reading, writing
 from connector.db.tables import User
 from connector.errors import NotFound
@@ -28,7 +29,7 @@ def list_users(request: PageRequest) -> Response:
         roles=users.ROLES,
         passkey_requirement=requirement,
         obstacle=obstacle,
-        sso_host=oidc.service_host(request.app.settings),
+        sso_host=service_host(request.app.settings),
     )
 
 

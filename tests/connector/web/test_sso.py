@@ -19,11 +19,13 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from connector.auth import passkey_requirement
+from connector.auth.oidc_discovery import OidcError, discover
 from connector.auth.passwords import hash_password
 from connector.auth.sign_in import reset
 from connector.auth.users import find_user
 from connector.db.engine import reading, writing
 from connector.db.tables import Passkey
+from connector.settings import load_settings
 from connector.web.sso import CALLS_MAX, identity_provider_turn
 
 Site = Any
@@ -41,11 +43,15 @@ class IdentityProvider:
     token_request: dict[str, list[str]] = field(default_factory=dict)
     issuer: str = ""
     id_token: str = ""
+    published: dict[str, Any] = field(default_factory=dict)
+    jwks: Any = None
 
     def respond(self, path: str) -> Any:
         if path.startswith("/.well-known/"):
             own = {name: f"{self.url}/{name}" for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
-            return {"issuer": self.issuer or self.url, **own}
+            return {"issuer": self.issuer or self.url, **own, **self.published}
+        if path == "/jwks_uri" and self.jwks is not None:
+            return self.jwks
         if path == "/jwks_uri":
             return {"keys": [self.key.as_dict(private=False)]}
         now = 1781089200  # 2026-06-10 11:00 UTC
@@ -87,6 +93,7 @@ def running_idp() -> Iterator[IdentityProvider]:
 @pytest.fixture
 def idp(running_idp: IdentityProvider) -> IdentityProvider:
     running_idp.claims, running_idp.nonce, running_idp.issuer, running_idp.id_token = {}, "", "", ""
+    running_idp.published, running_idp.jwks = {}, None
     return running_idp
 
 
@@ -173,6 +180,44 @@ def test_tokens_not_signed_by_the_identity_provider_do_not_sign_in(site: Site, i
     assert return_from_idp(browser, asked).status_code == 401
     idp.id_token = "eyJhbGciOiJub25lIn0." + idp.id_token.split(".")[1] + "."
     assert return_from_idp(browser, start_sign_in(site, idp, browser)).status_code == 401
+
+
+ODD_KEYS = [{}, [], "keys", {"keys": {}}, {"keys": []}, {"keys": [5]}, {"keys": [{"kty": "RSA"}]}, {"keys": [{}] * 101}]
+
+
+def test_odd_keys_and_tokens_of_the_identity_provider_are_a_message_and_no_error(
+    site: Site, idp: IdentityProvider
+) -> None:
+    site.add_user("bookkeeper")
+    odd = [{"jwks": keys} for keys in ODD_KEYS] + [{"id_token": text} for text in ("a.b.c", "..", "5", "é")]
+    browser = site.browser()
+    for each in odd:
+        idp.nonce, idp.jwks, idp.id_token = "", each.get("jwks"), each.get("id_token", "")
+        answer = return_from_idp(browser, start_sign_in(site, idp, browser))
+        assert (answer.status_code, "single sign-on" in answer.text.lower()) == (401, True), each
+
+
+ELSEWHERE = [
+    "http://127.0.0.1:1/token", "https://127.0.0.1/token", "https://evil.example/token", "javascript:alert(1)", "//x/y",
+    "https://named.example:8443/token", "http://named.example/token", "https://named.example@evil.example/", "https://[",
+    "https://named.example\\.evil.example/", "https://below.named.example/token", "",
+]  # fmt: skip
+
+
+def test_endpoints_stay_at_the_issuer_or_at_hosts_that_were_named(idp: IdentityProvider) -> None:
+    trusting = load_settings(
+        oidc_issuer=idp.url, oidc_client_id=CLIENT, oidc_hosts="named.example, Other.Example", duewell_home="/nowhere"
+    )
+    names = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+    for name in names:
+        for url in ELSEWHERE:
+            idp.published = {name: url}
+            with pytest.raises(OidcError, match=f"has its {name} at|does not publish"):
+                discover(trusting)
+    idp.published = dict.fromkeys(names, "https://named.example/x") | {"token_endpoint": "https://other.example/x"}
+    assert discover(trusting).token_endpoint == "https://other.example/x"
+    with pytest.raises(OidcError, match=r"other\.example, another host than OIDC_ISSUER's.*OIDC_HOSTS"):
+        discover(trusting.model_copy(update={"oidc_hosts": "named.example"}))
 
 
 def test_a_callback_is_valid_only_in_the_browser_that_started_the_sign_in(site: Site, idp: IdentityProvider) -> None:
