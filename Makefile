@@ -16,7 +16,7 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations sandbox benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit faults faults-long ninety bench screenshots sbom lock format clean
+.PHONY: help demo test lint types unit faults faults-long contract ninety bench screenshots sbom lock format clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -44,6 +44,9 @@ faults: $(READY) ## The fault campaign for a change: syncs killed and disturbed 
 faults-long: $(READY) ## Every kill, every disturbance and every network fault over real HTTP: a night
 	$(BIN)/python -m tests.faults.campaign --size long $(FAULTS_ARGS)
 	FAULTS_EVERY=1 $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/connector/delivery/test_recover.py $(PYTEST_ARGS)
+
+contract: $(READY) ## schemathesis against the served API, where it is installed (SCHEMATHESIS=/path/to/it, EXAMPLES=200)
+	SCHEMATHESIS=$${SCHEMATHESIS:-schemathesis} $(BIN)/python -m pytest tests/connector/api/test_contract.py $(PYTEST_ARGS)
 
 ninety: $(READY) ## Ninety simulated days synced daily, hourly and every five minutes, on both ledgers: over an hour
 	HOURLY_DAYS=90 FIVE_MINUTES_DAYS=90 $(BIN)/python -m pytest -n $(WORKERS) tests/connector/test_run_cadence.py

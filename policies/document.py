@@ -60,6 +60,10 @@ def parse_toml(text: str) -> Table:
         found = _AT_LINE.search(str(error))
         line = int(found.group(1)) if found else text.count("\n") + 1
         raise PolicyError([Problem(line, f"this is not TOML: {_AT_LINE.sub('', str(error))}")]) from error
+    except RecursionError as error:
+        raise PolicyError([Problem(0, "this is nested too deeply for a policy")]) from error
+    except (ValueError, ArithmeticError) as error:  # of thousands of digits
+        raise PolicyError([Problem(0, "this holds a number that is too long for a policy")]) from error
 
 
 def _refuse_excess(text: str) -> None:

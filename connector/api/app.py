@@ -30,7 +30,12 @@ _IDEMPOTENCY_KEY = {
 def build_api(app: AppContext) -> FastAPI:
     """Build the API of an installation, to be mounted at ``PREFIX``."""
     api = FastAPI(
-        title="duewell", version="1", docs_url=None, redoc_url=None, generate_unique_id_function=_operation_id
+        title="duewell",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
     )
     api.state.app = app
     api.state.call_limits = CallLimits(app.now)

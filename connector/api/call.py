@@ -110,11 +110,18 @@ def parse_page_query(limit: LimitParam = LIMIT_DEFAULT, cursor: CursorParam = ""
         return PageQuery((), limit)
     try:
         after = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error):
+    except (ValueError, binascii.Error, RecursionError):
         after = None
-    if not isinstance(after, list) or any(isinstance(each, int) and not 0 <= each <= ID_MAX for each in after):
+    if not isinstance(after, list) or not all(map(_is_cursor_value, after)):
         raise ApiError(problems.INVALID, _INVALID_CURSOR)
     return PageQuery(after, limit)
+
+
+def _is_cursor_value(value: object) -> bool:
+    """Return whether a value can be compared with a key: an id, or a text that every database can hold."""
+    if isinstance(value, str):
+        return "\x00" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return value is None or (type(value) is int and 0 <= value <= ID_MAX)
 
 
 PageParam = Annotated[PageQuery, Depends(parse_page_query)]

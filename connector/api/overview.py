@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -13,6 +12,7 @@ from starlette.responses import Response
 from connector.api import schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall, WriteCall
 from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response, paginate
+from connector.api.iso_dates import IsoInstant
 from connector.api.schemas import Id
 from connector.audit import log_search, sync_log
 from connector.audit.log_search import LogEntryItem, RunItem
@@ -29,7 +29,7 @@ from connector.services.upcoming_actions import UpcomingAction
 
 router = APIRouter(route_class=ApiRoute)
 DaysParam = Annotated[int, Query(ge=0, le=366, description="How many days ahead.")]
-SinceParam = Annotated[datetime | None, Query(description="Only entries from this instant on.")]
+SinceParam = Annotated[IsoInstant | None, Query(description="Only entries from this instant on.")]
 
 
 @router.get("/status", tags=["connections"], response_model=list[ConnectionStatus])

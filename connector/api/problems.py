@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from connector.api.allowed_methods import allowed_methods
 from connector.arrangements.agreements import AgreementError
 from connector.arrangements.customer_settings import InvalidSettingError, UnknownCustomerError
 from connector.arrangements.tasks import TaskError
@@ -76,7 +77,7 @@ _BY_EXCEPTION: Mapping[type[Exception], ProblemType] = {
     PauseInPastError: INVALID,
     PolicyError: INVALID,
 }
-_BY_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
+_BY_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 413: TOO_LARGE}  # else the request is invalid
 
 
 class ApiError(Exception):
@@ -98,7 +99,10 @@ def problem_response(problem_type: ProblemType, detail: str, headers: Mapping[st
         "meaning": problem_type.meaning,
         "action": problem_type.action,
     }
-    return Response(json.dumps(document, ensure_ascii=False), problem_type.status, headers, "application/problem+json")
+    text = json.dumps(document, ensure_ascii=False).encode(
+        "utf-8", "replace"
+    )  # halves of surrogate pairs in the request
+    return Response(text, problem_type.status, headers, "application/problem+json")
 
 
 def register_handlers(api: FastAPI) -> None:
@@ -138,7 +142,8 @@ async def _handle_validation_error(_request: Request, error: Exception) -> Respo
     return problem_response(INVALID, "; ".join(errors[:20]))
 
 
-async def _handle_http_error(_request: Request, error: Exception) -> Response:
+async def _handle_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    kind = _BY_STATUS.get(error.status_code, CONFLICT)
-    return problem_response(kind, "Not found." if kind is NOT_FOUND else str(error.detail), error.headers)
+    kind = _BY_STATUS.get(error.status_code, INVALID)
+    headers = {"Allow": allowed_methods(request)} if kind is METHOD_NOT_ALLOWED else error.headers
+    return problem_response(kind, "Not found." if kind is NOT_FOUND else str(error.detail), headers)

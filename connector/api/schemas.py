@@ -6,13 +6,14 @@ Amounts are strings with their currency beside them: a JSON number would lose ce
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Generic, Literal, TypeVar
 
 from annotated_types import Interval
 from pydantic import BaseModel, ConfigDict, Field
 
+from connector.api.iso_dates import IsoDate
 from connector.db.ids import ID_MAX
 from policies.receivables import Segment
 
@@ -162,7 +163,7 @@ class PauseRequest(RequestModel):
     """A pause; without an end date it lasts until resumed."""
 
     reason: FreeText = ""
-    until_on: date | None = None
+    until_on: IsoDate | None = None
 
 
 class OutboxEntriesRequest(RequestModel):
@@ -200,10 +201,10 @@ class CustomerSettingsRequest(RequestModel):
     """Changes to a customer's settings: only the fields you send are changed, and null removes a value."""
 
     segment: Segment | None = None
-    hold_until_on: date | None = None
+    hold_until_on: IsoDate | None = None
     no_reminders: bool = False
     no_fees: bool = False
-    fees_agreed_on: date | None = None
+    fees_agreed_on: IsoDate | None = None
     contact: ContactRequest | None = None
     language: Annotated[str, Field(max_length=20)] | None = None
     owner: Annotated[str, Field(max_length=300)] | None = None
@@ -227,14 +228,14 @@ class ResolveDisputeRequest(RequestModel):
 class PromiseRequest(RequestModel):
     """The date on which the customer promised to pay; null withdraws the promise."""
 
-    promised_on: date | None
+    promised_on: IsoDate | None
     reason: FreeText = ""
 
 
 class InstalmentRequest(RequestModel):
     """An instalment of a payment plan."""
 
-    due_on: date
+    due_on: IsoDate
     amount: Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=4)]
 
 
@@ -248,7 +249,7 @@ class PaymentPlanRequest(RequestModel):
 class InvoicePauseRequest(RequestModel):
     """How long reminders are paused; without a date, until they are resumed."""
 
-    until_on: date | None = None
+    until_on: IsoDate | None = None
     reason: FreeText = ""
 
 
@@ -256,10 +257,10 @@ class TaskOutcomeRequest(RequestModel):
     """The outcome of a task; promises, disputes and pauses apply from the next sync."""
 
     note: FreeText = ""
-    promised_on: date | None = None
+    promised_on: IsoDate | None = None
     disputed: FreeText | None = None
-    paused_until_on: date | None = None
-    retry_on: date | None = None
+    paused_until_on: IsoDate | None = None
+    retry_on: IsoDate | None = None
     contact: ContactRequest | None = None
     no_reminders: bool = False
     invoices: Annotated[list[str], Field(max_length=500)] = []

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from connector.api.allowed_methods import allowed_methods
 from connector.api.app import PREFIX, build_api
 from connector.app_context import AppContext
 from connector.db.engine import reading
@@ -137,9 +138,10 @@ def _is_database_reachable(app: AppContext) -> bool:
     return True
 
 
-async def _render_http_error(_request: Request, error: Exception) -> Response:
+async def _render_http_error(request: Request, error: Exception) -> Response:
     status_code = error.status_code if isinstance(error, HTTPException) else 500
+    headers = {"Allow": allowed_methods(request)} if status_code == 405 else None
     title = "Not found" if status_code == 404 else "Not possible"
     lines = ["There is nothing at this address."]
     page = render("message.html", title=title, lines=lines, link="/", link_text="Go to Today")
-    return HTMLResponse(page, status_code=status_code)
+    return HTMLResponse(page, status_code=status_code, headers=headers)
