@@ -12,7 +12,7 @@ from connector.audit import sync_log
 from connector.connections import account_owners
 from connector.db.tables import Connection, CustomerRow, Task
 from connector.geo import today_in
-from connector.vocabulary import LogKind, TaskCode
+from connector.vocabulary import LogKind, TaskCode, TaskState
 
 
 def create_review_task(
@@ -24,15 +24,21 @@ def create_review_task(
     recurrence_key: str,
     reason: str,
     invoice_ids: Sequence[str] = (),
+    reopen_from: str = "",
 ) -> bool:
     """Create a task for the customer's account owner and return True; False where it was created before.
+
+    One that was cancelled with the outcome ``reopen_from`` is opened again.
 
     ``recurrence_key`` tells one occurrence from the next. The task is cancelled automatically when none of
     ``invoice_ids`` has an open balance.
     """
     connection = session.get_one(Connection, customer.connection_id)
     key = f"{connection.provider}:{connection.external_id}:task:{code}:{customer.external_id}:{recurrence_key}"
-    if session.scalar(select(col(Task.id)).where(col(Task.key) == key)) is not None:
+    known = session.scalar(select(Task).where(col(Task.key) == key))
+    if known is not None:
+        if reopen_from and known.state == TaskState.CANCELLED and known.outcome == reopen_from:
+            known.state, known.outcome, known.ended_at, known.reason = TaskState.OPEN, "", None, reason
         return False
     task = Task(
         connection_id=customer.connection_id,

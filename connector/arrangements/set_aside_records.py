@@ -13,9 +13,25 @@ from connector.plain_text import one_line
 from connector.vocabulary import TaskCode
 from providers.ledger import RecordKind
 
+READABLE_AGAIN = "it can be read again"
+
+
+def unreadable_invoice_ids(session: Session, connection_id: int) -> set[str]:
+    """Return the invoices whose newest version could not be read."""
+    return set(
+        session.scalars(
+            select(col(MalformedRow.external_id)).where(
+                col(MalformedRow.connection_id) == connection_id, col(MalformedRow.kind) == RecordKind.INVOICE
+            )
+        )
+    )
+
 
 def create_tasks(app: AppContext, session: Session, connection_id: int) -> None:
-    """Create a task, once, for each invoice that spoils the ledger's replies: nobody has seen what it says by now."""
+    """Create a task, once, for each invoice that spoils the ledger's replies: nobody has seen what it says by now.
+
+    One that was cancelled, as the invoice could be read again, is open again.
+    """
     rows = session.execute(
         select(MalformedRow, InvoiceRow, CustomerRow)
         .join(
@@ -44,4 +60,5 @@ def create_tasks(app: AppContext, session: Session, connection_id: int) -> None:
             recurrence_key=f"invoice:{invoice.external_id}",
             reason=text,
             invoice_ids=[invoice.external_id],
+            reopen_from=READABLE_AGAIN,
         )

@@ -10,7 +10,7 @@ from datetime import date
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from connector.arrangements import agreement_outcomes
+from connector.arrangements import agreement_outcomes, set_aside_records
 from connector.connections.account_owners import load_team
 from connector.db.tables import CompletedStep, Connection, Task
 from connector.emails.outbound import digests
@@ -34,6 +34,7 @@ _CANCELLED_OUTCOMES = {
     TaskCode.APPLY_CREDIT: "the credit has been applied or used",
     TaskCode.PROPOSE_WAIVER: "the reason to waive the fee is gone",
     TaskCode.UNPAID_FEE: "the fee is no longer the only thing left unpaid",
+    TaskCode.UNREADABLE_DATA: set_aside_records.READABLE_AGAIN,
 }
 
 
@@ -141,15 +142,17 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
 
 
 def _cancel_unwanted(ctx: RunContext, session: Session, batch: DecisionBatch) -> None:
-    """Cancel the tasks about credits and fees of the customers just decided about, where their reason is gone."""
+    """Cancel the tasks of the customers just decided about whose reason is gone: credits, fees, unreadable data."""
     query = select(Task).where(
         col(Task.connection_id) == ctx.connection_id,
         col(Task.code).in_(list(_CANCELLED_OUTCOMES)),
         col(Task.state) == TaskState.OPEN,
     )
     wanted = {task_key(ctx.ledger_key, task) for task in batch.tasks}
+    unreadable = set_aside_records.unreadable_invoice_ids(session, ctx.connection_id)
     for row in session.scalars(query):
-        if row.customer_id in batch.applied_policies and row.key not in wanted:
+        is_unreadable = row.code == TaskCode.UNREADABLE_DATA and not unreadable.isdisjoint(row.invoice_ids)
+        if row.customer_id in batch.applied_policies and row.key not in wanted and not is_unreadable:
             row.state, row.ended_at, row.outcome = TaskState.CANCELLED, ctx.now(), _CANCELLED_OUTCOMES[row.code]
             text = f"Task {row.id} was cancelled: {row.outcome}."
             ctx.log(session, LogKind.TASK_OUTCOME, text, customer_id=row.customer_id, facts={"task": row.id})

@@ -10,7 +10,7 @@ from sqlmodel import col
 
 from connector.db.engine import reading
 from connector.db.tables import SyncLogEntry, Task
-from connector.vocabulary import LogKind, RunOutcome, TaskCode
+from connector.vocabulary import LogKind, RunOutcome, TaskCode, TaskState
 from tests.connector.scenario import Scenario
 
 pytestmark = pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
@@ -58,6 +58,27 @@ def test_what_is_readable_again_is_chased_again(spoiled: Scenario) -> None:
     spoiled.sandbox.clock.advance(timedelta(hours=1))
     assert spoiled.run().outcome == RunOutcome.OK
     assert recipients(spoiled) == ["accounts@ashdown.example", "accounts@birch.example"]
+
+
+def test_the_task_closes_when_the_record_can_be_read_and_opens_when_it_cannot_again(spoiled: Scenario) -> None:
+    def states() -> list[str]:
+        assert spoiled.run().outcome == RunOutcome.OK
+        with reading(spoiled.app.engine) as session:
+            return [one.state for one in session.scalars(select(Task)) if one.code == TaskCode.UNREADABLE_DATA]
+
+    books = spoiled.company.simulator
+    books.poison(spoiled.number)
+    assert states() == [TaskState.OPEN]
+    spoiled.pass_days(1)
+    assert states() == [TaskState.OPEN]
+    books.heal()
+    books.edit(spoiled.number, PrivateNote="corrected")
+    spoiled.sandbox.clock.advance(timedelta(hours=1))
+    assert states() == [TaskState.CANCELLED]
+    books.edit(spoiled.number, PrivateNote="spoiled again")
+    books.poison(spoiled.number)
+    spoiled.sandbox.clock.advance(timedelta(hours=1))
+    assert states() == [TaskState.OPEN]
 
 
 def test_a_record_that_stays_so_survives_the_full_resync(spoiled: Scenario) -> None:
