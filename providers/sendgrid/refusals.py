@@ -44,11 +44,29 @@ _BOUNCES_BY_SUBJECT: Final = {  # the subject of a status, RFC 3463 section 3
 _STATUS: Final = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
 _CODE: Final = re.compile(r"^\s*([45]\d\d)\b")
 _MAILBOX_FULL: Final = re.compile(
-    r"(mailbox|quota|storage)\b.{0,40}\b(full|exceeded|insufficient)|over ?quota"
+    r"(mailbox|inbox|quota|storage)\b.{0,40}\b(full|exceeded|insufficient)|over ?quota"
     r"|receiving mail (?:at a rate|too quickly)",
     re.IGNORECASE,
 )
-_SENDER_REFUSED: Final = re.compile(r"\bsender\b.{0,40}\b(rejected|denied|blocked)", re.IGNORECASE)
+_UNKNOWN_ADDRESS: Final = {"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"}  # whatever else the text says
+# In the words of servers that give no status, or none that says more
+_ADDRESS_IS_BAD: Final = re.compile(
+    r"no such (?:user|mailbox|recipient|account|address)|(?:unknown|invalid) (?:user|recipient|mailbox|address)"
+    r"|\b(?:user|recipient|mailbox|account|address)\b.{0,30}\b(?:unknown|not found|not exist|disabled|inactive)"
+    r"|does(?: not|n't) (?:exist|have)",
+    re.IGNORECASE,
+)
+_NOT_NOW: Final = re.compile(
+    r"\bgr[ea]y-?list|too many hops|(?:mail|message) loop|try (?:again )?later|action aborted", re.IGNORECASE
+)
+_SENDER_REFUSED: Final = re.compile(
+    r"\bsender\b.{0,40}\b(?:rejected|denied|blocked)|\b(?:spf|dkim|dmarc|dnsbl|rbl|spamhaus|reputation|virus)\b|\bspam"
+    r"|\b(?:black|block) ?list|\bpolicy\b|administrative prohibition"
+    r"|\b(?:message|content)\b.{0,15}\b(?:refused|rejected|denied)"
+    r"|\b(?:message|size)\b.{0,30}\b(?:too large|too big|exceeds)"
+    r"|\brelay(?:ing)?\b.{0,15}\b(?:permitted|denied|allowed)",
+    re.IGNORECASE,
+)
 
 
 def drop_cause(reason: str) -> RefusalCause:
@@ -76,10 +94,18 @@ def bounce_cause(kind: str, status: str, classification: str, reason: str) -> Re
     if (cause := _BOUNCES_BY_CLASSIFICATION.get(classification.strip().casefold())) is not None:
         return cause
     for one in statuses:
+        if one in _UNKNOWN_ADDRESS:
+            return RefusalCause.ADDRESS
         if one in _BOUNCES_BY_STATUS:
             return _BOUNCES_BY_STATUS[one]
         if one != _DOES_NOT_ACCEPT and one[:4] in _BOUNCES_BY_SUBJECT:
             return _BOUNCES_BY_SUBJECT[one[:4]]
-    if _MAILBOX_FULL.search(reason):
+    return _cause_in_words(reason)
+
+
+def _cause_in_words(reason: str) -> RefusalCause:
+    if _MAILBOX_FULL.search(reason) or _NOT_NOW.search(reason):
         return RefusalCause.RECIPIENT
+    if _ADDRESS_IS_BAD.search(reason):
+        return RefusalCause.ADDRESS
     return RefusalCause.SENDER if _SENDER_REFUSED.search(reason) else RefusalCause.ADDRESS

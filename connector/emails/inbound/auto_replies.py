@@ -1,8 +1,8 @@
 """Whether an email that came back was written by a machine: only where it says so itself; otherwise a person wrote it.
 
 Group mailboxes, help desks and relays set ``Precedence``, ``List-Id``, ``Feedback-ID`` and ``X-Auto-Response-Suppress``
-on people's messages, and customers write about undelivered goods: none of that shows a machine. RFC 3834 and RFC 3464
-do.
+on people's messages, and customers write about undelivered goods: none of that shows a machine. RFC 3834, RFC 3464 and
+the two headers that came before them do.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _PHRASES = re.compile(
     r"|automatische (?:antwort|abwesenheitsnotiz)|abwesenheitsnotiz|abwesenheitsmeldung"
     r"|réponse automatique|message d.absence|absen(?:t|ce) du bureau"
     r"|respuesta automática|fuera de (?:la )?oficina"
+    r"|automatisch antwoord|risposta automatica|resposta automática|automatiskt svar|autosvar|automatyczna odpowiedź"
+    r"|automated reply|vacation reply"
     r")\s*(?::.*)?$"
     r"|^\s*(?:"
     r"undelivered mail returned to sender|mail delivery failed: returning message to sender|mail delivery failure"
@@ -27,6 +29,7 @@ _PHRASES = re.compile(
     r")\s*$",
     re.IGNORECASE,
 )
+_MACHINE_HEADERS = ("x-autoreply", "x-autorespond")  # older than RFC 3834, and set by nothing else
 _VARYING = re.compile(r"\S*\d\S*")  # ticket numbers, times, dates: what differs between two acknowledgements
 NEARLY_THE_SAME = 0.9
 _COMPARED_LENGTH = 500  # characters: the comparison takes time by their square
@@ -39,11 +42,15 @@ def automatic_reason(headers: Mapping[str, str], subject: str) -> str:
         headers: Its headers, by lower-case name.
         subject: Its decoded subject.
 
-    Source: RFC 3834 section 5 (``Auto-Submitted`` other than ``no``), RFC 3464 (``multipart/report``).
+    Source: RFC 3834 section 5 (``Auto-Submitted`` other than ``no``), RFC 3464 (``multipart/report``); older responders
+    set ``X-Autoreply`` or ``X-Autorespond`` only.
     """
     auto_submitted = headers.get("auto-submitted", "no").partition(";")[0].partition("(")[0].strip().lower()
     if auto_submitted not in {"", "no"}:
         return f"Auto-Submitted: {one_line(auto_submitted, 40)}"
+    stated = next((name for name in _MACHINE_HEADERS if headers.get(name, "no").strip().lower() not in {"", "no"}), "")
+    if stated:
+        return stated
     content_type = headers.get("content-type", "").lower()
     if content_type.strip().startswith("multipart/report"):
         return "delivery report"
