@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,8 +16,11 @@ from connector.db.tables import Connection, PolicyVersion
 from connector.results import Result
 from connector.vocabulary import LogKind
 from policies.customer_policies import is_in_control_group
+from policies.formatting import format_date, format_percent
 from policies.policy import ReminderPolicy
+from policies.rate_tables import AddedRate, AddedRates, check_new_rates, format_rates, merge_rates, parse_rates
 
+OWN_DEFAULT = "# The default policy, with rates of the company's own.\n"
 ALL_COMPANIES = "all"  # stands for a short name where a version is general
 _VERSIONS = SQLModel.metadata.tables["policy_version"]
 
@@ -67,7 +70,7 @@ def get_policies(
     theirs = or_(owner.is_(None), owner.in_([each for each in connection_ids if each is not None]))
     newest = select(func.max(_VERSIONS.c.id)).where(theirs).group_by(owner)
     rows = session.scalars(select(PolicyVersion).where(_VERSIONS.c.id.in_(newest)))
-    own = {row.connection_id: (_parse(row.document), row.id) for row in rows if row.document}
+    own = {row.connection_id: (_parse(row.document, row.rates), row.id) for row in rows if _is_policy(row)}
     general = own.get(None, (_default(), None))
     return {each: own.get(each, general) for each in connection_ids}
 
@@ -82,7 +85,7 @@ def get_active_policy(session: Session, connection_id: int) -> ActivePolicy:
 
 
 def set_policy(session: Session, document: str, *, by: str, at: datetime, connection_id: int | None = None) -> int:
-    """Store a document as the active version, and return its id.
+    """Store a document as the active version, and return its id. The rates that were added stay.
 
     Without a connection it is the general policy. An empty document makes a connection follow the general one again.
 
@@ -92,7 +95,14 @@ def set_policy(session: Session, document: str, *, by: str, at: datetime, connec
     """
     if document:
         ReminderPolicy.from_toml(document)
-    row = PolicyVersion(connection_id=connection_id, document=document, set_by=by, set_at=at)
+    rates = format_rates(get_rates(session, connection_id)) if document or connection_id is None else ""
+    return _store_version(session, document, rates, by=by, at=at, connection_id=connection_id)
+
+
+def _store_version(
+    session: Session, document: str, rates: str, *, by: str, at: datetime, connection_id: int | None
+) -> int:
+    row = PolicyVersion(connection_id=connection_id, document=document, rates=rates, set_by=by, set_at=at)
     session.add(row)
     session.flush()
     assert row.id is not None  # noqa: S101  # the database has just assigned it
@@ -109,6 +119,104 @@ def activate_policy(session: Session, document: str, *, by: str, at: datetime, c
         session, at=at, kind=LogKind.POLICY_SET, text=text, connection_id=connection_id, facts={"version": version}
     )
     return version
+
+
+def parse_policy(session: Session, document: str, connection_id: int | None) -> ReminderPolicy:
+    """Read a document as it would apply to a connection: with the rates that were added.
+
+    Raises:
+        PolicyError: the document breaks a rule.
+
+    """
+    return ReminderPolicy.from_toml(document, get_rates(session, connection_id))
+
+
+def get_rates(session: Session, connection_id: int | None) -> AddedRates:
+    """Return the rates that were added to the presets, for a connection or (None) for all."""
+    row = _newest_policy_row(session, connection_id)
+    return parse_rates(row.rates) if row else ()
+
+
+def add_rates(
+    session: Session, rates: Sequence[AddedRate], *, by: str, at: datetime, connection_id: int | None, replace: bool
+) -> int:
+    """Add rates to the presets as a new version of the policy, and return its id.
+
+    Without a connection they are for all, also for those with a policy of their own, except where such a company
+    added a rate for the same half-year itself. A connection that follows the general policy gets one of its own.
+
+    Raises:
+        PolicyError: a figure or date that cannot be right; nothing is added then.
+
+    """
+    added = get_rates(session, connection_id)
+    check_new_rates(rates, added, at.date(), replace=replace)
+    owners = [connection_id] if connection_id is not None else [None, *_connections_with_own_policy(session)]
+    versions = []
+    for owner in owners:
+        theirs = get_rates(session, owner)
+        own = {(each.preset, each.from_on) for each in theirs if each not in added}
+        new = [each for each in rates if owner == connection_id or (each.preset, each.from_on) not in own]
+        if new:
+            document = _document_to_extend(session, owner)
+            text = format_rates(merge_rates(theirs, new))
+            version = _store_version(session, document, text, by=by, at=at, connection_id=owner)
+            _log_rates(session, new, version, by=by, at=at, connection_id=owner)
+            versions.append(version)
+    return versions[0]
+
+
+def list_overruled_rates(session: Session, rates: Sequence[AddedRate], connection_id: int | None) -> list[str]:
+    """List whose policy document has a rate of its own for the half-year of an added one, which then applies."""
+    owners = [connection_id] if connection_id is not None else [None, *_connections_with_own_policy(session)]
+    found = []
+    for owner, (policy, _version) in get_policies(session, owners).items():
+        rules = policy.late_fees
+        if any(each.preset == rules.preset and rules.annual_rate_on(each.from_on) != each.rate for each in rates):
+            row = session.get(Connection, owner) if owner is not None else None
+            found.append(row.name if row else "The policy of all companies")
+    return found
+
+
+def _log_rates(
+    session: Session, rates: Sequence[AddedRate], version: int, *, by: str, at: datetime, connection_id: int | None
+) -> None:
+    figures = "; ".join(
+        f"{each.preset} {format_percent(each.rate)} from {format_date(each.from_on)}"
+        f" (source: {each.source}, compared on {format_date(each.checked_on)})"
+        for each in rates
+    )
+    text = f"{by} added statutory rates with policy version {version}: {figures}."
+    facts = {"version": version, "rates": [f"{each.preset}:{each.from_on}" for each in rates]}
+    sync_log.write(session, at=at, kind=LogKind.POLICY_SET, text=text, connection_id=connection_id, facts=facts)
+
+
+def _document_to_extend(session: Session, owner: int | None) -> str:
+    """Return the document of an owner's policy; a connection that follows the general one gets a copy of it."""
+    row = _newest_policy_row(session, owner)
+    document = row.document if row else ""
+    return document if document or owner is None else OWN_DEFAULT
+
+
+def _newest_policy_row(session: Session, connection_id: int | None) -> PolicyVersion | None:
+    """Return the active version of a connection: its own, else the general one."""
+    for owner in dict.fromkeys((connection_id, None)):
+        query = select(PolicyVersion).where(_is_owned_by(owner)).order_by(_VERSIONS.c.id.desc())
+        row = session.scalars(query.limit(1)).first()
+        if row is not None and _is_policy(row):
+            return row
+    return None
+
+
+def _connections_with_own_policy(session: Session) -> list[int]:
+    newest = select(func.max(_VERSIONS.c.id)).group_by(_VERSIONS.c.connection_id)
+    rows = session.scalars(select(PolicyVersion).where(_VERSIONS.c.id.in_(newest)).order_by(_VERSIONS.c.id))
+    return [row.connection_id for row in rows if row.connection_id is not None and row.document]
+
+
+def _is_policy(row: PolicyVersion) -> bool:
+    """Return whether a version is a policy: of a connection's own, one without a document ended it."""
+    return bool(row.document or (row.connection_id is None and row.rates))
 
 
 def list_followers(session: Session, connection_id: int | None) -> list[int]:
@@ -130,6 +238,22 @@ def get_document(session: Session, version: int) -> str:
     return session.get_one(PolicyVersion, version).document
 
 
+def get_document_date(session: Session, version: int) -> datetime:
+    """Return since when the document of a version applies: later versions of it may only have added rates."""
+    row = session.get_one(PolicyVersion, version)
+    previous = find_previous_version(session, row)
+    while previous is not None and previous.document == row.document:
+        row = previous
+        previous = find_previous_version(session, row)
+    return row.set_at
+
+
+def get_version_policy(session: Session, version: int) -> ReminderPolicy:
+    """Return the policy of a version, with the rates that had been added by then."""
+    row = session.get_one(PolicyVersion, version)
+    return _parse(row.document, row.rates)
+
+
 def list_versions(session: Session, connection_id: int | None) -> list[PolicyVersionItem]:
     """Return the versions of all companies, or those that apply to one, newest first."""
     query = select(PolicyVersion, col(Connection.short_name)).outerjoin(
@@ -147,7 +271,7 @@ def list_versions(session: Session, connection_id: int | None) -> list[PolicyVer
                 connection_id=row.connection_id,
                 set_at=row.set_at,
                 set_by=row.set_by,
-                active=row.connection_id not in seen and bool(row.document),
+                active=row.connection_id not in seen and _is_policy(row),
                 has_document=bool(row.document),
             )
         )
@@ -165,8 +289,8 @@ def _previous_without_control_group(session: Session, version: int) -> tuple[Rem
     owner = session.get_one(PolicyVersion, version).connection_id
     query = select(PolicyVersion).where(_is_owned_by(owner), _VERSIONS.c.id < version)
     for row in session.scalars(query.order_by(_VERSIONS.c.id.desc())):
-        if row.document and not _parse(row.document).control_group_percent:
-            return _parse(row.document), row.id
+        if row.document and not _parse(row.document, row.rates).control_group_percent:
+            return _parse(row.document, row.rates), row.id
     return _default(), None
 
 
@@ -176,8 +300,8 @@ def _is_owned_by(connection_id: int | None) -> ColumnElement[bool]:
 
 
 @lru_cache(maxsize=256)
-def _parse(document: str) -> ReminderPolicy:
-    return ReminderPolicy.from_toml(document)
+def _parse(document: str, rates: str = "") -> ReminderPolicy:
+    return ReminderPolicy.from_toml(document, parse_rates(rates))
 
 
 @lru_cache(maxsize=1)

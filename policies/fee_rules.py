@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import model_validator
 
 from policies.formatting import format_date, format_percent
+from policies.half_years import half_year_end
 from policies.receivables import Customer
 from policies.validation import (
     Reads,
@@ -44,6 +45,12 @@ class FeePreset(StrEnum):
     CANADA = "canada"
     AUSTRALIA = "australia"
     NEW_ZEALAND = "new_zealand"
+    IRELAND = "ireland"
+    NETHERLANDS = "netherlands"
+    AUSTRIA = "austria"
+    BELGIUM = "belgium"
+    SPAIN = "spain"
+    SWITZERLAND = "switzerland"
 
 
 class FeeKind(StrEnum):
@@ -94,9 +101,9 @@ def _rate_date(key: str) -> date:
 
 
 def _from_total(key: str) -> Decimal:
-    if key.isdecimal():
+    if re.fullmatch(r"\d{1,12}(\.\d{1,4})?", key):
         return Decimal(key)
-    raise refused('is not a total: write "1000" = 70')
+    raise refused('is not a total: write "1000" = 70, or "1000.01" = 70 for totals above 1,000')
 
 
 _read_rate_table = table_of(_rate_date, number(100))
@@ -143,8 +150,9 @@ class LateFees(Section):
 
     ``rates`` are annual rates by the first day they apply, oldest first; ``compensation`` holds fixed amounts by
     currency and by the invoice total from which they apply, smallest first. ``unverified`` names the figures that
-    nobody has compared with their source. ``due_on_weekend`` applies to customers in ``due_on_weekend_regions``; to all
-    of them where that is empty.
+    nobody has compared with their source. Where ``rates_known_until`` is set the rates are half-yearly: one that
+    applies later covers the rest of its half-year, and nothing is known after it. ``due_on_weekend`` applies to
+    customers in ``due_on_weekend_regions``; to all of them where that is empty.
     """
 
     enabled: Annotated[bool, Reads(switch)]
@@ -210,8 +218,9 @@ class LateFees(Section):
             for name in sorted(self.unverified)
         ]
         found = [f"Not verified against the source: {', '.join(figures)}."] if figures else []
-        if self.rates_known_until is not None and self.rates and self.rates[-1][0] <= self.rates_known_until:
-            found.append(f"Not known yet: any rate after {format_date(self.rates_known_until)}.")
+        missing_on = self.missing_rate_on()
+        if missing_on is not None:
+            found.append(f"Not known yet: any rate after {format_date(missing_on - timedelta(days=1))}.")
         return [*found, "Fees based on these figures always need a person's approval."] if found else []
 
     def unverified_inputs(self, first_on: date, last_on: date, *, with_compensation: bool) -> list[str]:
@@ -223,16 +232,35 @@ class LateFees(Section):
         return [*found, "the fixed compensation"] if with_compensation and "compensation" in self.unverified else found
 
     def _unverified_rates(self, first_on: date, last_on: date) -> list[str]:
-        found, known_until = [], self.rates_known_until
+        found = []
         ends = [on for on, _ in self.rates[1:]] + [date.max]
         for (from_on, rate), until_on in zip(self.rates, ends, strict=True):
             if from_on <= last_on and first_on < until_on and from_on.isoformat() in self.unverified:
                 found.append(f"the rate of {format_percent(rate)} from {format_date(from_on)}")
         if first_on < self.rates[0][0]:
             found.append(f"the rate before {format_date(self.rates[0][0])}, which is not in the table")
-        if known_until is not None and self.rates[-1][0] <= known_until < last_on:
-            found.append(f"the rate after {format_date(known_until)}, which is not in the table yet")
+        missing_on = self.missing_rate_on(first_on, last_on)
+        if missing_on is not None:
+            last_known_on = missing_on - timedelta(days=1)
+            found.append(f"the rate after {format_date(last_known_on)}, which is not in the table yet")
         return found
+
+    def missing_rate_on(self, first_on: date = date.min, last_on: date = date.max) -> date | None:
+        """Return where the first gap in half-yearly rates begins that has a day in this period; ``None`` without one.
+
+        Half-yearly are rates with ``rates_known_until``; others apply until a later one replaces them.
+        """
+        if self.rates_known_until is None or not self.rates or self.kind is not FeeKind.ANNUAL:
+            return None
+        on = self.rates_known_until + timedelta(days=1)
+        while on <= last_on:
+            end_on = half_year_end(on)
+            starts = [from_on for from_on, _ in self.rates if on <= from_on <= end_on]
+            gap_end_on = min(starts) - timedelta(days=1) if starts else end_on
+            if gap_end_on >= max(on, first_on):
+                return on
+            on = end_on + timedelta(days=1)
+        return None
 
     def compensation_for(self, total: Decimal, currency: str) -> Decimal:
         """Return the fixed compensation for an invoice of this total."""

@@ -27,6 +27,7 @@ from policies.document import (
 )
 from policies.document_editor import edit_document
 from policies.fee_rules import FeePreset, LateFees
+from policies.rate_tables import AddedRates, apply_added_rates, load_preset
 from policies.receivables import Customer, Step
 from policies.schedule import Schedule
 from policies.schedule_rules import SCHEDULED_STEPS, Cell, check_schedule
@@ -36,6 +37,7 @@ from policies.validation import Section, validate
 __all__ = ["PolicyError", "Problem", "ReminderPolicy"]
 
 _PACKAGE_DIR = Path(__file__).parent
+PRESET_FIGURES = ("rates", "rate", "rates_known_until", "unverified", "compensation")
 _COMPANY_WIDE = frozenset({"segments", "sizes", "control_group", "digest", "exceptions", "policies"})
 
 CUSTOMER_POLICIES_MAX = 200
@@ -87,8 +89,8 @@ class ReminderPolicy:
     customer_policies: tuple[tuple[AppliesTo, ReminderPolicy], ...] = ()
 
     @classmethod
-    def from_toml(cls, text: str) -> ReminderPolicy:
-        """Read a document, merged over the defaults.
+    def from_toml(cls, text: str, added_rates: AddedRates = ()) -> ReminderPolicy:
+        """Read a document, merged over the defaults and the rates that were added to its preset.
 
         Raises:
             PolicyError: with everything that is wrong with the document.
@@ -97,10 +99,12 @@ class ReminderPolicy:
         own = parse_toml(text)
         others = own.pop("policies", {})
         problems = ProblemCollector(line_numbers(text))
-        policy = _build_policy(own, problems)
+        policy = _build_policy(own, problems, added_rates)
         _raise_problems(problems)
         tables = _customer_policy_tables(others, problems)
-        customer_policies = tuple(_read_customer_policy(own, name, table, problems) for name, table in tables.items())
+        customer_policies = tuple(
+            _read_customer_policy(own, name, table, problems, added_rates) for name, table in tables.items()
+        )
         _raise_problems(problems)
         differences = {
             each.name: {"applies_to": tables[each.name]["applies_to"], **diff_tables(each.document, policy.document)}
@@ -144,9 +148,10 @@ def _raise_problems(problems: ProblemCollector) -> None:
         raise PolicyError(problems.problems)
 
 
-def _build_policy(own: Table, problems: ProblemCollector) -> ReminderPolicy:
+def _build_policy(own: Table, problems: ProblemCollector, added_rates: AddedRates) -> ReminderPolicy:
     fees = _late_fees_table(own)
-    defaults = _load_defaults(_text_or_empty(own.get("tone")), _text_or_empty(fees.get("preset")))
+    preset = _text_or_empty(fees.get("preset"))
+    defaults = apply_added_rates(_load_defaults(_text_or_empty(own.get("tone")), preset), preset, added_rates)
     table = _drop_verified(merge_tables(defaults, own), fees)
     read = validate(_DOCUMENT_MODEL, table, defaults, problems)
     steps = read.steps
@@ -197,7 +202,7 @@ def _customer_policy_tables(others: object, problems: ProblemCollector) -> dict[
 
 
 def _read_customer_policy(
-    own: Table, name: str, table: Table, problems: ProblemCollector
+    own: Table, name: str, table: Table, problems: ProblemCollector, added_rates: AddedRates
 ) -> tuple[AppliesTo, ReminderPolicy]:
     """Read a customer policy: the document with what its own table says instead."""
     inner = ProblemCollector(problems.line_numbers, prefix=("policies", name))
@@ -205,9 +210,17 @@ def _read_customer_policy(
     for key in _COMPANY_WIDE & table.keys():
         inner.add((key,), f"{key} belongs to the whole document")
     different = {key: value for key, value in table.items() if key != "applies_to" and key not in _COMPANY_WIDE}
-    policy = _build_policy(merge_tables(own, different), inner)
+    policy = _build_policy(merge_tables(_without_other_presets_figures(own, different), different), inner, added_rates)
     problems.problems += [Problem(line, f"in [policies.{name}]: {text}") for line, text in inner.problems]
     return target.applies_to, replace(policy, name=name)
+
+
+def _without_other_presets_figures(own: Table, different: Table) -> Table:
+    """Take the document's own figures out where a customer policy has another preset: they are of another law."""
+    fees, preset = _late_fees_table(own), _late_fees_table(different).get("preset")
+    if preset is None or preset == fees.get("preset", FeePreset.NONE):
+        return own
+    return {**own, "late_fees": {key: value for key, value in fees.items() if key not in PRESET_FIGURES}}
 
 
 def _build_schedule(steps: Mapping[Step, sections.StepTable], cell: Cell) -> Schedule:
@@ -230,10 +243,10 @@ def _load_defaults(tone: str, fee_preset: str) -> Table:
     """Load the defaults with the presets a document names; an unknown name is reported later."""
     defaults = parse_toml(_default_document())
     names = [f"tone_{tone}"] if tone in list(sections.Tone) and tone != sections.Tone.STANDARD else []
-    names += [f"fees_{fee_preset}"] if fee_preset in list(FeePreset) and fee_preset != FeePreset.NONE else []
     for name in names:
-        preset = (_PACKAGE_DIR / "presets" / f"{name}.toml").read_text(encoding="utf-8")
-        defaults = merge_tables(defaults, parse_toml(preset))
+        defaults = merge_tables(defaults, parse_toml((_PACKAGE_DIR / "presets" / f"{name}.toml").read_text("utf-8")))
+    if fee_preset in list(FeePreset) and fee_preset != FeePreset.NONE:
+        defaults = merge_tables(defaults, load_preset(fee_preset))
     return defaults
 
 

@@ -16,10 +16,13 @@ from connector.bounded_work import CheckedPolicy, Work, WorkFailed
 from connector.db.engine import reading, writing
 from connector.db.tables import PolicyVersion
 from connector.errors import NotFound
-from connector.services import policy_evaluation, policy_review
+from connector.services import policy_evaluation, policy_review, statutory_rates
 from connector.services.policy_evaluation import PolicyChange
+from connector.services.statutory_rates import StatutoryRate
 from policies.document import Problem
-from policies.policy import PolicyError, ReminderPolicy
+from policies.fee_checks import fee_warnings
+from policies.policy import PolicyError
+from policies.rate_tables import read_rate
 
 _CHECK_S = 3.0  # two hundred customer policies take a quarter of a second
 router = APIRouter(route_class=ApiRoute, tags=["policy"])
@@ -57,8 +60,13 @@ def check_policy(call: ReadCall, body: schemas.PolicyRequest) -> Response:
     """Check a policy document and return its errors with their line numbers, or what to know about its late fees."""
     with one_at_a_time(call.client):
         checked = _check_document(body.document)
+    notes = checked.notes
+    if not checked.problems:  # once more, with the rates that were added
+        with reading(call.app.engine) as session:
+            own = _connection_id(call, session, body.connection)
+            notes = fee_warnings(policy_store.parse_policy(session, body.document, own))
     reason = str(PolicyError(Problem(*each) for each in checked.problems))
-    return json_response({"ok": not checked.problems, "reason": reason, "notes": checked.notes})
+    return json_response({"ok": not checked.problems, "reason": reason, "notes": notes})
 
 
 @router.post("/policy/diff", response_model=schemas.Page[PolicyChange])
@@ -68,9 +76,9 @@ def diff_policy(call: ReadCall, page_query: PageParam, body: schemas.PolicyReque
         checked = _check_document(body.document)
         if checked.problems:
             raise PolicyError(Problem(*each) for each in checked.problems)
-        proposed = ReminderPolicy.from_toml(body.document)
         with reading(call.app.engine) as session:
             own = _connection_id(call, session, body.connection)
+            proposed = policy_store.parse_policy(session, body.document, own)
             ids = [each for each in policy_store.list_followers(session, own) if call.client.can_see(each)]
         watch = policy_review.time_limit()
         try:
@@ -95,6 +103,30 @@ def set_policy(call: AdminCall, body: schemas.PolicyRequest) -> Response:
             )
         at = call.now
         version = policy_store.activate_policy(session, body.document, by=call.actor, at=at, connection_id=own)
+    return json_response({"version": version})
+
+
+@router.get("/policy/rates", response_model=schemas.Page[StatutoryRate])
+def list_rates(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
+    """List the statutory rates of the late fee presets, with those that users added."""
+    with reading(call.app.engine) as session:
+        rows = statutory_rates.list_rates(session, _connection_id(call, session, connection))
+    return paginate(rows, page_query, lambda row: [row.id])
+
+
+@router.post("/policy/rates", response_model=schemas.PolicyVersionResponse)
+def add_rate(call: AdminCall, body: schemas.RateRequest) -> Response:
+    """Add the statutory rate of a half-year, for one connection or for all; it applies from the next sync."""
+    at = call.now
+    values = body.model_dump(include={"preset", "from_on", "rate", "source", "checked_on"})
+    rate = read_rate({**values, "added_by": call.actor, "added_on": at.date()})
+    with writing(call.app.engine) as session:
+        own = _connection_id(call, session, body.connection)
+        if own is None and call.client.companies is not None:
+            raise ApiError(
+                problems.FORBIDDEN, "Only tokens for all companies may add rates for all. Name a connection."
+            )
+        version = policy_store.add_rates(session, [rate], by=call.actor, at=at, connection_id=own, replace=body.replace)
     return json_response({"version": version})
 
 

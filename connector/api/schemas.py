@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connector.api.iso_dates import IsoDate
 from connector.db.ids import ID_MAX
+from policies.fee_rules import FeePreset
 from policies.receivables import Segment
 
 T = TypeVar("T")
@@ -297,3 +298,15 @@ class PolicyRequest(RequestModel):
 
     document: Annotated[str, Field(max_length=500_000)]
     connection: Annotated[str, Field(max_length=200)] = ""
+
+
+class RateRequest(RequestModel):
+    """The statutory rate of a half-year, in percent a year, where it was read and when."""
+
+    preset: FeePreset
+    from_on: date
+    rate: Annotated[str, Field(max_length=10, examples=["11.75"])]
+    source: Annotated[str, Field(max_length=300)]
+    checked_on: date
+    connection: Annotated[str, Field(max_length=200)] = ""
+    replace: bool = False

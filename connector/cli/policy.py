@@ -26,9 +26,11 @@ from connector.cli.terminal import (
 from connector.db.ids import ID_MAX
 
 if TYPE_CHECKING:
+    from connector.app_context import AppContext
     from connector.evaluation.exceptions import ExceptionDetails
     from connector.policy_store import PolicyVersionItem
     from connector.services.policy_evaluation import BacktestEmail, PolicyChange
+    from policies.policy import ReminderPolicy
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file, or - for stdin.")]
 OptionalFileArgument = Annotated[
@@ -40,6 +42,9 @@ policy = build_group(ShowGroup, "Show, check and change the reminder policy, a T
 
 def register(parent: typer.Typer) -> None:
     """Add these commands."""
+    from connector.cli import rates
+
+    rates.register(policy)
     parent.add_typer(policy, name="policy")
     parent.command("exceptions")(exceptions)
 
@@ -104,13 +109,17 @@ def check_policy(file: FileArgument, as_json: JsonOption = False) -> None:
 
     Reports errors with their line numbers.
     """
+    from connector import policy_store
+    from connector.db.engine import reading
     from policies.fee_checks import fee_warnings
     from policies.policy import PolicyError, ReminderPolicy
 
     document = read_document(file)
+    with open_command_app() as app, reading(app.engine) as session:
+        rates = policy_store.get_rates(session, None)
     with document_errors(file, PolicyError, _INVALID_POLICY):
         try:
-            notes = fee_warnings(ReminderPolicy.from_toml(document))
+            notes = fee_warnings(ReminderPolicy.from_toml(document, rates))
         except PolicyError as problem:
             if as_json:
                 echo_json({"ok": False, "reason": str(problem)})
@@ -129,12 +138,11 @@ def diff_policy(file: FileArgument, connection: ConnectionOption = None, as_json
     from connector.cli.progress import customer_counter
     from connector.services import policy_evaluation
     from connector.vocabulary.labels import label
-    from policies.policy import PolicyError, ReminderPolicy
 
-    with document_errors(file, PolicyError, _INVALID_POLICY):
-        proposed = ReminderPolicy.from_toml(read_document(file))
+    document = read_document(file)
     with open_command_app() as app, customer_counter("evaluating") as on_progress:
         connection_id = find_connection_id(app, connection)
+        proposed = _parse_proposed(app, file, document, connection_id)
         changes = policy_evaluation.diff_policy(app, connection_id, proposed, on_progress=on_progress)
     if as_json:
         echo_json(changes)
@@ -169,14 +177,12 @@ def backtest_policy(
     from connector.connections.registry import NO_CONNECTIONS
     from connector.services import policy_evaluation
     from connector.vocabulary.labels import label
-    from policies.policy import PolicyError, ReminderPolicy
 
-    with document_errors(file, PolicyError, _INVALID_POLICY):
-        proposed = ReminderPolicy.from_toml(read_document(file)) if file else None
+    document = read_document(file) if file else ""
     with open_command_app() as app, customer_counter("replaying") as watch:
-        tests = policy_evaluation.backtest(
-            app, find_connection_id(app, connection), days, policy=proposed, on_progress=watch
-        )
+        connection_id = find_connection_id(app, connection)
+        proposed = _parse_proposed(app, file, document, connection_id) if file else None
+        tests = policy_evaluation.backtest(app, connection_id, days, policy=proposed, on_progress=watch)
     items = [item for test in tests for item in policy_evaluation.list_backtest_emails(test)]
     if as_json:
         echo_json(items)
@@ -199,6 +205,15 @@ def backtest_policy(
         echo_err(NO_CONNECTIONS)
         return
     echo_err("Payments are the actual ones: a backtest cannot show how an email would have changed them.")
+
+
+def _parse_proposed(app: AppContext, file: Path, document: str, connection_id: int | None) -> ReminderPolicy:
+    from connector import policy_store
+    from connector.db.engine import reading
+    from policies.policy import PolicyError
+
+    with document_errors(file, PolicyError, _INVALID_POLICY), reading(app.engine) as session:
+        return policy_store.parse_policy(session, document, connection_id)
 
 
 @policy.command("control-group")

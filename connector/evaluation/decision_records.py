@@ -194,7 +194,7 @@ def _has_changed(decision: InvoiceDecision, known: DecisionSignature | None) -> 
 def _load_policy(session: Session, version: int | None) -> ReminderPolicy:
     if version is None:
         return ReminderPolicy.default()
-    return ReminderPolicy.from_toml(policy_store.get_document(session, version))
+    return policy_store.get_version_policy(session, version)
 
 
 @cache

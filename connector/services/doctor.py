@@ -22,7 +22,7 @@ from connector.connections.tokens import associated_data, reconnect_hint
 from connector.db.engine import reading, schema_revision, sqlite_file
 from connector.db.tables import Connection, Grant, WebhookEndpoint
 from connector.secrets.keyring import KEY_FILE, KeyringError
-from connector.services import doctor_email
+from connector.services import doctor_email, statutory_rates
 from connector.services.doctor_checks import ERROR, OK, WARNING, Check, Finding, get
 from connector.vocabulary import ConnectionHealth
 from connector.vocabulary.labels import in_sentence, label
@@ -248,5 +248,6 @@ _CHECKS: tuple[Check, ...] = (
     _passkeys,
     doctor_email.links,
     doctor_email.scopes,
+    statutory_rates.rates,
     _connections,
 )

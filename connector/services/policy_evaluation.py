@@ -14,7 +14,7 @@ from connector import policy_store
 from connector.app_context import AppContext
 from connector.connections.registry import find_connection, list_connected
 from connector.db.engine import reading
-from connector.db.tables import Connection, PolicyVersion
+from connector.db.tables import Connection
 from connector.geo import HolidayCalendar
 from connector.results import Result
 from connector.services.upcoming_actions import ProgressCallback, UpcomingAction, ignore_progress, list_upcoming
@@ -209,7 +209,7 @@ def _control_group_report(session: Session, row: Connection, now: datetime) -> C
     if active.version is None or not active.policy.control_group_percent:
         return None
     zone = ZoneInfo(row.time_zone)
-    since_on = session.get_one(PolicyVersion, active.version).set_at.astimezone(zone).date()
+    since_on = policy_store.get_document_date(session, active.version).astimezone(zone).date()
     groups: dict[bool, list[list[Invoice]]] = {True: [], False: []}
     for statements in _history(session, row, now):
         invoices = [invoice for statement in statements for invoice in statement.invoices]

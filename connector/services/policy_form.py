@@ -15,7 +15,7 @@ from decimal import Decimal
 from policies.document import KeyPath, Table, parse_decimal, parse_toml, value_at
 from policies.document_editor import edit_document
 from policies.fee_rules import FeeKind, FeePreset, UnpaidFee, WeekendDueDate
-from policies.policy import ReminderPolicy
+from policies.policy import PRESET_FIGURES, ReminderPolicy
 from policies.receivables import Size
 from policies.schedule_rules import SCHEDULED_STEPS
 from policies.sections import CELLS, WEEKDAYS
@@ -210,6 +210,8 @@ def apply_form(
         if text != format_value(value_at(shown_policy.document, field.path)):
             _add_change(changes, shown_policy.document, prefix, field.path, _parse_value(field, text))
             changed.append(field.name)
+    if "late_fees.preset" in changed:  # the old preset's figures are of another law
+        changes |= {(*prefix, "late_fees", key): None for key in PRESET_FIGURES if f"late_fees.{key}" not in changed}
     return edit_document(document, changes) if changes else document, changed
 
 

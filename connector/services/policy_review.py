@@ -50,8 +50,9 @@ def review_policy(app: AppContext, connection_id: int | None, document: str) -> 
         _policy, version = policy_store.get_policy(session, connection_id)
         before = policy_store.get_document(session, version) if version is not None else ""
         general = policy_store.get_policy(session, None)[0]
+        rates = policy_store.get_rates(session, connection_id)
     try:
-        proposed = ReminderPolicy.from_toml(document) if document or connection_id is None else general
+        proposed = ReminderPolicy.from_toml(document, rates) if document or connection_id is None else general
     except PolicyError as error:
         return PolicyReview(problems=error.problems)
     lines = diff_documents(before, document)

@@ -402,6 +402,12 @@ _FEE_PRESETS: dict[str, str] = {
     FeePreset.CANADA: "Canada",
     FeePreset.AUSTRALIA: "Australia",
     FeePreset.NEW_ZEALAND: "New Zealand",
+    FeePreset.IRELAND: "Ireland",
+    FeePreset.NETHERLANDS: "Netherlands",
+    FeePreset.AUSTRIA: "Austria",
+    FeePreset.BELGIUM: "Belgium",
+    FeePreset.SPAIN: "Spain",
+    FeePreset.SWITZERLAND: "Switzerland",
 }
 _FEE_KINDS: dict[str, str] = {
     FeeKind.FLAT: "Flat fee",

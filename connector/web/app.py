@@ -28,6 +28,7 @@ from connector.web import (
     runs,
     sign_in,
     sso,
+    statutory_rates,
     tasks,
     today,
 )
@@ -58,6 +59,7 @@ ROUTES = (
     *invoices.ROUTES,
     *tasks.ROUTES,
     *policy.ROUTES,
+    *statutory_rates.ROUTES,
     *email_templates.ROUTES,
     *reports.ROUTES,
     *SETTINGS,

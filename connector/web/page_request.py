@@ -34,6 +34,7 @@ NOTICES = {
     "resumed": "Resumed.",
     "sync_requested": "The sync will start within a minute.",
     "policy_saved": "Policy saved. It applies from the next sync.",
+    "rate_added": "Rate added. It applies from the next sync.",
     "template_saved": "Template saved. It applies from the next email.",
     "marked_correct": "Marked as correct. It will not be shown again.",
     "erasure_undone": "Erasure undone. The next sync reads this customer's data again.",

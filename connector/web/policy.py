@@ -168,7 +168,8 @@ def show_version(request: PageRequest) -> Response:
         row = _get_version(request, session, request.path_id("version"))
         previous = policy_store.find_previous_version(session, row)
         context = get_policy_context(request, session, str(row.connection_id or ""))
-        diff_lines = policy_review.diff_documents(previous.document if previous else "", row.document)
+        before = f"{previous.document}\n{previous.rates}" if previous else ""
+        diff_lines = policy_review.diff_documents(before, f"{row.document}\n{row.rates}")
     return request.render(
         "policy_version.html", policy_context=context, version=row, previous=previous, diff_lines=diff_lines
     )

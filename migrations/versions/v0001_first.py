@@ -104,6 +104,7 @@ Table(
     Column("id", Integer, primary_key=True),
     Column("connection_id", Integer, ForeignKey("connection.id"), index=True),
     Column("document", Text, nullable=False),
+    Column("rates", Text, nullable=False),
     Column("set_by", String, nullable=False),
     Column("set_at", _INSTANT, nullable=False),
 )

@@ -157,3 +157,5 @@ def test_every_preset_names_what_was_verified_and_when(file: Path) -> None:
     assert "# Verified in November 2026: " in text
     assert "# Not verified: " in text
     assert "not legal advice" in text
+    assert "# Consumers: " in text
+    assert "365 days" in text or "average balance" in text

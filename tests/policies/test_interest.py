@@ -219,14 +219,15 @@ def test_a_waived_fee_does_not_count_towards_the_cap() -> None:
 @pytest.mark.parametrize(
     ("name", "due_on", "unverified"),
     [
-        ("uk", date(2025, 2, 3), "the rate of 12.75 % from 1 Jan 2025"),
+        ("uk", date(2025, 2, 3), ""),
         ("uk", date(2026, 8, 3), ""),
         ("eu", date(2022, 11, 20), "the rate before 1 Jan 2023, which is not in the table"),
         ("uk", date(2027, 2, 3), "the rate after 31 Dec 2026, which is not in the table yet"),
         ("eu", date(2026, 5, 15), ""),
-        ("eu", date(2025, 12, 20), "the rate of 10.15 % from 1 Jul 2025"),
+        ("eu", date(2025, 12, 20), ""),
         ("eu", date(2026, 12, 20), "the rate after 31 Dec 2026, which is not in the table yet"),
-        ("germany", date(2026, 8, 3), "the rate of 10.52 % from 1 Jul 2026, the fixed compensation"),
+        ("germany", date(2026, 8, 3), ""),
+        ("belgium", date(2026, 8, 3), "the rate of 10.5 % from 1 Jul 2026, the fixed compensation"),
         ("australia", date(2026, 8, 3), "the rate of 10 %"),
     ],
 )
@@ -248,8 +249,8 @@ def test_a_fee_based_on_unverified_figures_always_needs_approval(name: str, due_
 
 
 def test_setting_a_complete_policy_again_verifies_nothing() -> None:
-    shown = preset_policy("germany", 'approval = "automatic"').to_toml()
-    assert ReminderPolicy.from_toml(shown).late_fees == preset_policy("germany", 'approval = "automatic"').late_fees
+    shown = preset_policy("belgium", 'approval = "automatic"').to_toml()
+    assert ReminderPolicy.from_toml(shown).late_fees == preset_policy("belgium", 'approval = "automatic"').late_fees
     assert ReminderPolicy.from_toml(shown).late_fees.unverified
 
 
@@ -286,11 +287,40 @@ def test_invalid_rates_are_reported_with_their_line(lines: str, words: str) -> N
 
 
 def test_a_rate_can_be_added_to_a_preset() -> None:
-    rules = preset_policy("uk", 'rates = { "2027-01-01" = 11.5 }').late_fees
+    rules = preset_policy("uk", 'rates = { "2027-01-01" = 9.99 }').late_fees
     assert [rules.annual_rate_on(on) for on in (date(2026, 12, 31), date(2027, 1, 1))] == [
         Decimal("11.75"),
-        Decimal("11.5"),
+        Decimal("9.99"),
     ]
+    assert rules.unverified_inputs(date(2027, 6, 30), date(2027, 6, 30), with_compensation=False) == []
+    after_it = date(2027, 7, 1)
+    assert rules.unverified_inputs(after_it, after_it, with_compensation=False) == [
+        "the rate after 30 Jun 2027, which is not in the table yet"
+    ]
+
+
+def test_a_half_year_left_out_of_a_table_is_not_covered_by_the_one_before() -> None:
+    rules = preset_policy("uk", 'rates = { "2027-07-01" = 9.99 }').late_fees
+    assert rules.missing_rate_on() == date(2027, 1, 1)
+    assert rules.missing_rate_on(date(2027, 7, 1), date(2027, 12, 31)) is None
+    assert rules.unverified_inputs(date(2027, 3, 1), date(2027, 3, 31), with_compensation=False) == [
+        "the rate after 31 Dec 2026, which is not in the table yet"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("total", "fixed"), [("999.99", 40), ("1000", 40), ("1000.01", 70), ("10000", 70), ("10000.01", 100)]
+)
+def test_ireland_the_fixed_compensation_of_a_debt_on_the_limit_is_the_lower_one(total: str, fixed: int) -> None:
+    assert preset_policy("ireland").late_fees.compensation_for(Decimal(total), "EUR") == fixed
+
+
+def test_a_customer_policy_with_another_preset_takes_no_figures_of_the_first() -> None:
+    own = 'rates = { "2026-07-01" = 3 }\ncompensation = { EUR = { "0" = 999 } }\n'
+    other = '[policies.berlin]\napplies_to = { tags = ["berlin"] }\n[policies.berlin.late_fees]\npreset = "germany"\n'
+    policy = ReminderPolicy.from_toml(f'[late_fees]\npreset = "uk"\n{own}{other}')
+    ((_, berlin),) = policy.customer_policies
+    assert berlin.late_fees == ReminderPolicy.from_toml('[late_fees]\npreset = "germany"\n').late_fees
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,8 @@ def test_consumers_are_charged_no_fees() -> None:
 
 
 def test_unverified_figures_are_named_before_a_policy_comes_into_force() -> None:
-    notes = fee_warnings(fee_policy('preset = "uk"'))
-    assert "the rate of 1 Jan 2025" in notes[0]
+    notes = fee_warnings(fee_policy('preset = "belgium"'))
+    assert "the rate of 1 Jul 2026" in notes[0]
     assert "Not known yet: any rate after 31 Dec 2026." in notes
     assert notes[-1].endswith("always need a person's approval.")
     assert fee_warnings(PERCENT) == fee_warnings(ReminderPolicy.from_toml('[late_fees]\npreset = "uk"\n')) == []

@@ -94,11 +94,15 @@ class Agreement(SQLModel, table=True):
 
 
 class PolicyVersion(SQLModel, table=True):
-    """Every policy document ever active; the newest row of a connection (NULL: of all) is the active one."""
+    """Every policy document ever active; the newest row of a connection (NULL: of all) is the active one.
+
+    ``rates`` has the statutory rates that users added to the presets until then, as a file of rates.
+    """
 
     __tablename__: ClassVar[Any] = "policy_version"
     id: int | None = Field(default=None, primary_key=True)
     connection_id: int | None = Field(default=None, foreign_key="connection.id", index=True)
     document: str = text_column()
+    rates: str = text_column()
     set_by: str = ""
     set_at: datetime = instant_column(nullable=False)

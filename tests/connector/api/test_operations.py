@@ -13,6 +13,12 @@ from tests.connector.api_clients import Scenario
 POLICY = "[replies]\npause_days = 5\n"
 
 
+RATE = {
+    "preset": "uk", "from_on": "2022-01-01", "rate": "8.2", "source": "Bank Rate", "checked_on": "2022-01-02",
+    "replace": True,
+}  # fmt: skip
+
+
 def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[str, Any], Any]]:
     """The path and body of each operation, in an order that works."""
     site_with_invoices, one = {"connection": company.name.lower().replace(" ", "-")}, {"invoice": "i1"}
@@ -75,6 +81,8 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
         "assign_tasks": ({}, {"ids": [task[1]], "to": "Bob <bob@n.example>"}),
         "complete_tasks": ({}, {"ids": [task[1]]}),
         "set_policy": ({}, {"document": POLICY, **site_with_invoices}),
+        "list_rates": ({}, None),
+        "add_rate": ({}, {**RATE, **site_with_invoices}),
         "list_versions": ({}, None),
         "get_version": ({"version": 1}, None),
         "set_mode": (site_with_invoices, {"mode": "live"}),
@@ -121,7 +129,7 @@ def test_every_response_matches_the_openapi_document(scenario: Scenario, validat
 def test_a_token_for_one_company_sees_and_changes_nothing_of_another(scenario: Scenario) -> None:
     before = log_texts(scenario)
     asked, foreign = example_requests(scenario, scenario.north), scenario.client("admin", scenario.south.id)
-    general = {"verify_log", "check_policy", "get_policy", "list_versions"}  # they have no company's data
+    general = {"verify_log", "list_rates", "check_policy", "get_policy", "list_versions"}  # they have no company's data
     for name, method, path, _operation in operations(scenario.document):
         places, body = asked[name]
         answer = foreign.request(method, path.format(**places), body)
@@ -146,6 +154,7 @@ def test_a_token_for_one_company_sees_and_changes_nothing_of_another(scenario: S
         assert foreign.request("GET", path, params={"connection": "north-ltd"}).status_code == 404
         assert "South" in foreign.request("GET", path).text or path in {"/runs", "/fees", "/invoices", "/exceptions"}
     assert foreign.request("PUT", "/policy", {"document": POLICY}).status_code == 403
+    assert foreign.request("POST", "/policy/rates", RATE).status_code == 403
     assert log_texts(scenario) == before
 
 

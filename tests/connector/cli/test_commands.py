@@ -139,7 +139,7 @@ EVERY_COMMAND = [
     *[f"tokens {name}" for name in ("list", "create", "revoke")],
     *[f"invoices {name}" for name in ("list", "dispute", "undispute", "promise", "plan", "pause", "resume")],
     *[f"fees {name}" for name in ("list", "approve", "waive")],
-    *[f"policy {name}" for name in ("show", "check", "diff", "set")],
+    *[f"policy {name}" for name in ("show", "check", "diff", "set", "rates", "rates list", "rates add")],
 ]
 
 
@@ -236,6 +236,32 @@ def test_an_unknown_policy_version_is_reported(duewell: Command) -> None:
     said = duewell("policy", "show", "--version", "9")
     assert (said.exit_code, said.out) == (1, "")
     assert "There is no policy version 9" in said.err
+
+
+def test_a_statutory_rate_is_added_listed_and_logged(duewell: Command, company: Connection, tmp_path: Path) -> None:
+    today = NOW.date()
+    first = date(today.year, 1 if today.month < 7 else 7, 1).isoformat()
+    missing = duewell("policy", "rates", "add", "uk", first, "8.2")
+    assert missing.exit_code == 2
+    wrong = duewell("policy", "rates", "add", "uk", "2022-01-01", "88", "--source", "Bank Rate", "--replace")
+    assert (wrong.exit_code, wrong.out) == (1, "")
+    assert "88 % is too far from 9.25 % from 1 Jul 2022" in wrong.err
+    said = duewell("policy", "rates", "add", "uk", "2022-01-01", "8.2", "--source", "Bank Rate", "--replace")
+    assert "8.2 % from 2022-01-01 was added to uk." in said.out
+    listed = json.loads(duewell("policy", "rates", "--preset", "uk", "--json").out)
+    assert listed[0] | {"id": "uk:2022-01-01", "rate": "8.2", "source": "Bank Rate"} == listed[0]
+    assert "8.2 % from 1 Jan 2022 (source: Bank Rate" in duewell("log").out
+    file = tmp_path / "rates.toml"
+    file.write_text('[[rates]]\npreset = "eu"\nfrom_on = 2023-01-01\nrate = 10.4\nsource = "ECB"\n')
+    assert "rate 1: checked_on is missing" in duewell("policy", "rates", "add", "--file", str(file)).err
+    file.write_text(file.read_text() + "checked_on = 2026-01-01\n")
+    added = duewell(
+        "policy", "rates", "add", "--file", str(file), "--replace", "--connection", company.short_name, "--json"
+    )
+    assert json.loads(added.out)["rates"] == ["eu:2023-01-01"]
+    own = json.loads(duewell("policy", "rates", "--preset", "eu", "--connection", company.short_name, "--json").out)
+    assert own[0]["rate"] == "10.4"
+    assert json.loads(duewell("policy", "rates", "--preset", "eu", "--json").out)[0]["rate"] == "10.5"
 
 
 def test_an_empty_document_returns_to_the_general_policy(duewell: Command, company: Connection, tmp_path: Path) -> None:

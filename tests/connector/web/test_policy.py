@@ -238,3 +238,30 @@ def test_a_form_field_changes_one_value_of_the_document(
     same = policy_form.field_values(ReminderPolicy.from_toml(before))
     kept = {name: value.split(" | ") for name, value in same.items()}
     assert policy_form.apply_form(before, ReminderPolicy.from_toml(before), kept) == (before, [])
+
+
+def test_a_statutory_rate_is_added_for_all_companies_or_one(site: Site) -> None:
+    company = add_company_with_invoice(site)
+    owner = site.sign_in("owner")
+    page = owner.get("/policy/rates").text
+    assert "Published here: bankofengland.co.uk, Bank Rate." in page
+    fields = {"preset": "uk", "from_on": "2022-01-01", "rate": "88", "source": "Bank Rate", "replace": "yes"}
+    refused = owner.submit("/policy/rates", {**fields, "checked_on": "2022-01-03"})
+    assert refused.status_code == 422
+    assert "Not added: uk from 1 Jan 2022: 88 % is too far from 9.25 % from 1 Jul 2022." in unescape(refused.text)
+    owner.submit("/policy/rates", {**fields, "checked_on": "2022-01-03", "rate": "8.2"})
+    assert "Added by" in owner.get("/policy/rates").text
+    owner.get(f"/policy/rates?company={company}")
+    owner.submit("/policy/rates", {**fields, "checked_on": "2022-01-03", "rate": "8.3"})
+    uk = '[late_fees]\npreset = "uk"\n'
+    with writing(site.app.engine) as session:
+        assert [
+            str(policy_store.parse_policy(session, uk, each).late_fees.rates[0][1]) for each in (None, company)
+        ] == ["8.2", "8.3"]
+
+
+def test_another_preset_takes_the_own_figures_of_the_first_out_of_the_document() -> None:
+    document = '[late_fees]\npreset = "uk"\nrates = { "2027-01-01" = 9.99 }\ndue_days = 20\n'
+    shown = ReminderPolicy.from_toml(document)
+    changed, _names = policy_form.apply_form(document, shown, {"late_fees.preset": ["germany"]})
+    assert parse_toml(changed) == {"late_fees": {"preset": "germany", "due_days": 20}}
