@@ -16,7 +16,7 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations sandbox benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit faults faults-long contract ninety bench screenshots sbom lock format clean
+.PHONY: help demo test lint types unit faults faults-long contract ninety bench screenshots sbom lock outdated format clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -72,6 +72,9 @@ format: $(READY) ## Format the code and apply ruff's automatic fixes
 lock: ## Update requirements.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --upgrade -o requirements.lock
+
+outdated: $(READY) ## List the pinned packages that have newer versions, without changing anything
+	@$(PIP) list --outdated
 
 clean: ## Remove the virtual environment, caches and test output
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-output

@@ -17,6 +17,7 @@ from policies.receivables import Company, CreditKind, InvoiceStatus
 from providers.calls import CallObserver
 
 Settings_contra = TypeVar("Settings_contra", contravariant=True)
+GRANT_LIFETIME = "grant_lifetime_s"  # in a token: the seconds until only a new consent helps, if the provider tells
 JsonObject = dict[str, Any]  # a JSON object, as the service or the database has it
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from filelock import FileLock, Timeout
 from sqlalchemy import select, text
@@ -26,9 +26,10 @@ from connector.secrets.private_files import private_folder
 from connector.vocabulary import ConnectionHealth, LogKind
 from providers.calls import CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, ProviderError, TransientError
-from providers.ledger import AccessToken, JsonObject
+from providers.ledger import GRANT_LIFETIME, AccessToken, JsonObject
 
 EXPIRY_MARGIN = timedelta(seconds=60)  # a token that expires sooner is refreshed first
+WARN_BEFORE_END = timedelta(days=60)
 LOCK_WAIT_SECONDS = 120  # longer than a slow refresh
 _DEFAULT_LIFETIME_SECONDS = 1800
 _ADVISORY_LOCK_CLASS = 0x6475  # PostgreSQL: the class of advisory locks for grants
@@ -40,6 +41,8 @@ def store_token(app: AppContext, grant: Grant, token: JsonObject, requested_at: 
     grant.token = app.keyring.encrypt(json.dumps(token).encode(), associated_data(grant))
     grant.token_expires_at = _expires_at(token, requested_at)
     grant.refreshed_at, grant.refresh_started_at, grant.invalid_reason = now, None, ""
+    life = token.get(GRANT_LIFETIME)
+    grant.ends_at = requested_at + timedelta(seconds=life) if isinstance(life, int) else None
 
 
 def token_source(app: AppContext, grant_id: int, calls: CallObserver) -> AccessToken:
@@ -192,6 +195,14 @@ def find_dead_grant(session: Session, connection: Connection) -> Grant | None:
     """Return a company's grant if it is no longer valid; None while it is, or once a user has disconnected it."""
     grant = session.get(Grant, connection.grant_id) if connection.grant_id is not None else None
     return grant if grant is not None and grant.invalid_reason else None
+
+
+def find_grant_end(session: Session, connection: Connection, now: datetime) -> date | None:
+    """Return the day on which a company's authorisation ends if that is within ``WARN_BEFORE_END``, else None."""
+    grant = session.get(Grant, connection.grant_id) if connection.grant_id is not None else None
+    if grant is None or grant.invalid_reason or grant.ends_at is None or grant.ends_at - now > WARN_BEFORE_END:
+        return None
+    return grant.ends_at.date()
 
 
 def list_grant_connections(session: Session, grant_id: int) -> list[Connection]:

@@ -18,15 +18,15 @@ import migrations
 from connector.app_context import AppContext
 from connector.audit import sync_log
 from connector.auth import passkey_requirement
-from connector.connections.tokens import associated_data, reconnect_hint
+from connector.connections.tokens import associated_data, find_grant_end, reconnect_hint
 from connector.db.engine import reading, schema_revision, sqlite_file
 from connector.db.tables import Connection, Grant, WebhookEndpoint
 from connector.secrets.keyring import KEY_FILE, KeyringError
-from connector.services import doctor_email, statutory_rates
+from connector.services import doctor_dns, doctor_email, doctor_scopes, statutory_rates
 from connector.services.doctor_checks import ERROR, OK, WARNING, Check, Finding, get
 from connector.vocabulary import ConnectionHealth
 from connector.vocabulary.labels import in_sentence, label
-from policies.formatting import format_datetime
+from policies.formatting import format_date, format_datetime
 
 _SKEW_WARNING, _SKEW_ERROR = timedelta(seconds=60), timedelta(minutes=5)
 _OVERDUE_AFTER_RUNS = 3
@@ -221,9 +221,19 @@ def _connections(app: AppContext) -> Iterator[Finding]:
             yield Finding(
                 name, OK, f"{row.name}: {in_sentence(label(row.health))}, {in_sentence(label(row.mode))} mode."
             )
+        yield from _grant_end(app, row)
         if row.ledger_reminders:
             fix = "Switch them off in Xero under Sales, Invoices, Invoice reminders. Until then duewell sends none."
             yield Finding(f"{name}.reminders", WARNING, f"{row.name}: Xero sends its own reminders.", fix)
+
+
+def _grant_end(app: AppContext, row: Connection) -> Iterator[Finding]:
+    """Yield a warning where a company's authorisation ends soon: Intuit's lives at most five years."""
+    with reading(app.engine) as session:
+        ends_on = find_grant_end(session, row, app.now())
+    if ends_on is not None:
+        text = f"{row.name}: the authorisation ends on {format_date(ends_on)}, and with it every sync."
+        yield Finding(f"connection.{row.short_name}.grant", WARNING, text, reconnect_hint(row.provider))
 
 
 def _is_overdue(app: AppContext, row: Connection, overdue_after: timedelta) -> bool:
@@ -243,11 +253,13 @@ _CHECKS: tuple[Check, ...] = (
     _keys,
     _clock,
     doctor_email.sender,
+    doctor_dns.sender_domain,
     doctor_email.events,
     _webhooks,
     _passkeys,
     doctor_email.links,
     doctor_email.scopes,
+    doctor_scopes.xero_scopes,
     statutory_rates.rates,
     _connections,
 )

@@ -113,7 +113,7 @@ def _ending_table(preset: FeePreset, last_on: date, names: list[str]) -> EndingT
 
 
 def rates(app: AppContext) -> Iterator[Finding]:
-    """Check that the rates of the coming days are known: without them every fee waits for a person."""
+    """Check that the rates of the coming days are known: without them every fee needs approval."""
     tables = list_ending_tables(app)
     for table in tables:
         name = label(table.preset, "fee_preset")

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from connector.auth.sessions import session_hash
 from connector.connections import registry
+from connector.connections.tokens import find_grant_end
 from connector.db.engine import reading
 from connector.db.tables import Budget, Connection, SyncRun
 from connector.errors import NotFound, NotPossible
@@ -24,6 +25,16 @@ def list_companies(request: PageRequest) -> Response:
     with reading(request.app.engine) as session:
         companies = request.companies(session)
     return request.render("companies.html", companies=companies, provider_titles=_provider_titles(request))
+
+
+def reconnect_ledger(request: PageRequest) -> Response:
+    """Show the page for the "Reconnect URL" of an app: one button that starts a new consent."""
+    name = str(request.path_params["ledger"])
+    if name not in request.app.providers:
+        raise NotFound
+    with reading(request.app.engine) as session:
+        companies = [row for row in request.companies(session) if row.provider == name]
+    return request.render("reconnect.html", ledger=name, title=_provider_titles(request)[name], companies=companies)
 
 
 def connect_ledger(request: PageRequest) -> Response:
@@ -58,6 +69,7 @@ def show_company(request: PageRequest) -> Response:
             is_running=row.lease_until_at is not None and row.lease_until_at > request.now,
             modes=registry.MODES,
             provider_title=_provider_titles(request).get(row.provider, row.provider),
+            grant_ends_on=find_grant_end(session, row, request.now),
         )
 
 
@@ -137,6 +149,7 @@ def _get_connected_id(request: PageRequest) -> int:
 ROUTES = (
     Route("GET", "/companies", list_companies),
     Route("POST", "/companies/connect", connect_ledger, Role.OWNER, sensitive=True),
+    Route("GET", "/reconnect/{ledger}", reconnect_ledger),
     Route("GET", "/companies/{company:int}", show_company),
     Route("GET", "/companies/{company:int}/mode", confirm_mode, Role.BOOKKEEPER),
     Route("POST", "/companies/{company:int}/mode", switch_mode, Role.BOOKKEEPER, sensitive=True),

@@ -28,6 +28,7 @@ def show_rates(request: PageRequest) -> Response:
         context = get_policy_context(request, session, request.query.get("company", ""))
         today = request.now.date()
         values = {
+            **dict.fromkeys(_FIELDS, ""),
             "preset": context.policy.late_fees.preset,
             "from_on": next_half_year(today).isoformat(),
             "checked_on": today.isoformat(),

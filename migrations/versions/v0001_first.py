@@ -242,6 +242,7 @@ Table(
     Column("invalid_reason", Text, nullable=False),
     Column("created_at", _INSTANT, nullable=False),
     Column("refreshed_at", _INSTANT),
+    Column("ends_at", _INSTANT),
 )
 Table(
     "connection",

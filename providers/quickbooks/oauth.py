@@ -20,7 +20,7 @@ from msgspec import Struct
 from providers.calls import CallKind, CallObserver
 from providers.errors import AuthorizationExpired, PermanentError, ProviderError, TransientError
 from providers.http import Service, TransportLimits, ambiguous_reply_error, hosts_of, install_transport, require_json
-from providers.ledger import ConsentRequest, JsonObject
+from providers.ledger import GRANT_LIFETIME, ConsentRequest, JsonObject
 from providers.quickbooks.faults import TRACE_HEADER
 
 SCOPES: Final = "com.intuit.quickbooks.accounting"  # no more: who the user is does not matter here
@@ -234,6 +234,9 @@ def _token_to_store(token: JsonObject, endpoints: Endpoints, previous: Mapping[s
     stored: JsonObject = {name: token[name] for name in (*_STORED_FIELDS, *_STORED_EXPIRY_FIELDS) if name in token}
     stored.setdefault("refresh_token", previous.get("refresh_token"))
     stored["expires_at"] = int(token.get("expires_at") or time.time() + float(token.get("expires_in") or 3600))
+    lifetimes = [int(stored[name]) for name in _STORED_EXPIRY_FIELDS if str(stored.get(name)).isdecimal()]
+    if lifetimes:  # 100 days that each refresh renews, within the five years of the grant
+        stored[GRANT_LIFETIME] = min(lifetimes)
     return {**stored, "endpoints": msgspec.to_builtins(endpoints)}
 
 

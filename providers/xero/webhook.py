@@ -1,8 +1,10 @@
 """Xero's webhooks: checks that a request is Xero's, and returns the documents that it reports as changed.
 
-A body holds ids only, never what changed. The categories used are INVOICE, CONTACT and CREDITNOTE; a payment is
-reported as an update of its invoice. Sources: ``xero-webhooks.yaml`` of Xero's OpenAPI documents, and "Configuring your
-server" (developer.xero.com/documentation/webhooks): Xero first tests that a wrong signature is answered 401.
+A body holds ids, and for credit notes, prepayments and payments their type: only receivables count. A payment is also
+reported as an update of its invoice. A category that is not known here is ignored, and logged once. Sources:
+``xero-webhooks.yaml`` of Xero's OpenAPI documents (CREDITNOTE 2025-12, PREPAYMENT 2026-08, PAYMENT 2026-11), and
+"Configuring your server" (developer.xero.com/documentation/webhooks): Xero first tests that a wrong signature is
+answered 401.
 """
 
 from __future__ import annotations
@@ -10,15 +12,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
-from typing import Final
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import msgspec
 
 from providers.capabilities import ChangeNotification, InvalidWebhookSignature
 
 SIGNATURE_HEADER: Final = "x-xero-signature"
-_CATEGORIES: Final = frozenset({"INVOICE", "CONTACT", "CREDITNOTE"})
+_CATEGORIES: Final = frozenset({"INVOICE", "CONTACT", "CREDITNOTE", "PREPAYMENT", "PAYMENT"})
+_NOT_OURS: Final = frozenset({"SUBSCRIPTION"})  # of the app in Xero's store
+_PAYABLE_TYPE: Final = re.compile(r"ACCPAY|SPEND|AP(CREDIT|PREPAYMENT|OVERPAYMENT)")
+_log = logging.getLogger("duewell.xero")
+_reported_categories: set[str] = set()
 
 
 class _Event(
@@ -36,10 +44,17 @@ class _Event(
     category: str = ""
     type: str = ""
     at: str = ""
+    data: Any = None
+
+    @property
+    def is_payable(self) -> bool:
+        """Whether it is about a supplier, as far as the event tells."""
+        kind = self.data.get("Type") if isinstance(self.data, dict) else ""
+        return bool(_PAYABLE_TYPE.match(str(kind)))
 
 
 class _Body(msgspec.Struct):
-    events: list[_Event] = []
+    events: list[Any] = []
 
 
 def parse_notifications(key: str, headers: Mapping[str, str], body: bytes) -> list[ChangeNotification]:
@@ -56,9 +71,29 @@ def parse_notifications(key: str, headers: Mapping[str, str], body: bytes) -> li
         return []  # signed by Xero but not understood: if rejected, Xero would repeat it for a day and then stop
     return [
         ChangeNotification(_fingerprint(event), event.tenant, event.resource, event.category == "CONTACT")
-        for event in events
-        if event.category in _CATEGORIES and event.tenant and event.resource
+        for event in _read_events(events)
     ]
+
+
+def _read_events(events: list[Any]) -> Iterator[_Event]:
+    """Yield the events about receivables; one that is not understood does not stop the others."""
+    for each in events:
+        try:
+            event = msgspec.convert(each, _Event)
+        except msgspec.ValidationError:
+            continue
+        if event.category not in _CATEGORIES:
+            _report_once(event.category)
+        elif event.tenant and event.resource and not event.is_payable:
+            yield event
+
+
+def _report_once(category: str) -> None:
+    """Log a category that is not known here: it may be one worth reading."""
+    name = re.sub(r"[^A-Z0-9_]", "?", category[:40])
+    if name not in _NOT_OURS | _reported_categories and len(_reported_categories) < 100:
+        _reported_categories.add(name)
+        _log.warning("Xero sends webhook events of the category %s, which duewell does not know and ignores", name)
 
 
 def _fingerprint(event: _Event) -> str:

@@ -1,4 +1,4 @@
-"""The webhook events of the simulated Xero: the ids of changed invoices, contacts and credit notes."""
+"""The webhook events of the simulated Xero: the ids of changed invoices, contacts, credit notes and prepayments."""
 
 from __future__ import annotations
 
@@ -12,14 +12,21 @@ from sandbox.core import JsonObject
 from sandbox.webhook_sender import WebhookSender
 from sandbox.xero.organisation import Organisation
 
+_TYPES = {"CREDITNOTE": "ACCRECCREDIT", "PREPAYMENT": "RECEIVE-PREPAYMENT"}
+
 
 def list_changes(organisation: Organisation, since: datetime) -> Iterator[JsonObject]:
     """Yield the events of one organisation; a payment is an update of its invoice, and bills are invoices too."""
-    notes = organisation.credits["CreditNote"]
-    shelves: JsonObject = {"INVOICE": organisation.invoices, "CONTACT": organisation.contacts, "CREDITNOTE": notes}
+    notes, prepayments = organisation.credits["CreditNote"], organisation.credits["Prepayment"]
+    shelves: JsonObject = {
+        "INVOICE": organisation.invoices,
+        "CONTACT": organisation.contacts,
+        "CREDITNOTE": notes,
+        "PREPAYMENT": prepayments,
+    }
     for category, shelf in shelves.items():
         for document in shelf.changed_after(since):
-            yield {
+            event: JsonObject = {
                 "resourceUrl": f"https://api.xero.com/api.xro/2.0/{category.title()}s/{document.id}",
                 "resourceId": document.id,
                 "tenantId": organisation.tenant_id,
@@ -28,6 +35,9 @@ def list_changes(organisation: Organisation, since: datetime) -> Iterator[JsonOb
                 "eventType": "UPDATE",
                 "eventDateUtc": document.updated_at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3],
             }
+            if category in _TYPES:
+                event["data"] = {"Type": _TYPES[category], "Status": document.status}
+            yield event
 
 
 def build_body(events: list[JsonObject], first: int) -> JsonObject:

@@ -41,3 +41,13 @@ def test_every_pin_has_a_hash() -> None:
 
 def test_the_lock_contains_no_index_urls() -> None:
     assert re.findall(r"(?i)\S*(?:https?:|file:|git\+|--index|--extra-index|--find-links|-i )\S*", LOCK) == []
+
+
+def test_every_runtime_dependency_is_explained_with_the_pinned_release() -> None:
+    lines = re.findall(r"(?m)^\| `([\w-]+)` \| [^|]+ \| ([\d.]+)", (ROOT / "docs" / "dependencies.md").read_text())
+    explained = {canonicalize_name(name): Version(version.rstrip(".")) for name, version in lines}
+    runtime = {canonicalize_name(Requirement(each).name) for each in PROJECT["project"]["dependencies"]}
+    assert set(explained) == runtime
+    assert {name: pinned()[name].base_version for name in runtime} == {
+        name: str(version) for name, version in explained.items()
+    }

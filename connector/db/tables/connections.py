@@ -25,6 +25,7 @@ class Grant(SQLModel, table=True):
     invalid_reason: str = text_column()
     created_at: datetime = instant_column(nullable=False)
     refreshed_at: datetime | None = instant_column()
+    ends_at: datetime | None = instant_column()  # when only a new consent helps, as far as the provider tells
 
 
 class Connection(SQLModel, table=True):

@@ -16,6 +16,7 @@ from connector.connections.registry import open_ledger
 from connector.connections.tokens import finish_interrupted_refreshes, fresh_token, store_token
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, Grant
+from connector.services import doctor
 from connector.settings import load_settings
 from providers.errors import AuthorizationExpired, TransientError
 from providers.ledger import JsonObject
@@ -247,3 +248,19 @@ def test_no_new_call_is_made_while_duewell_is_stopping(
     with pytest.raises(TransientError, match="stopping"):
         open_ledger(app, row.id or 0, UncountedCalls()).get_company_details()
     assert len(services.sandbox.requests) == calls
+
+
+@pytest.mark.parametrize(("days_left", "warned"), [(90, False), (59, True)])
+def test_the_end_of_a_five_year_authorisation_is_announced_60_days_before(
+    app: AppContext, give_consent: GiveConsent, services: SandboxServices, days_left: int, *, warned: bool
+) -> None:
+    row = give_consent(app, "quickbooks")[0]
+    (grant,) = services.sandbox.quickbooks.sign_in.grants
+    grant.granted_at -= timedelta(days=5 * 365 - days_left)
+    services.sandbox.clock.advance(ONE_HOUR)
+    fetch_token(app, row)
+    findings = [each for each in doctor.run_checks(app, [doctor._connections]) if each.id.endswith(".grant")]
+    assert bool(findings) == warned
+    if warned:
+        assert "the authorisation ends on" in findings[0].message
+        assert "duewell connect quickbooks" in findings[0].fix

@@ -198,3 +198,17 @@ class TestWithSandbox:
         owner.submit(f"/companies/{made.id}/disconnect", {"confirmed": "yes"})
         assert "was disconnected" in owner.text
         assert get_connection(site, made.id or 0).health == "disconnected"
+
+
+@pytest.mark.parametrize(
+    ("role", "words"), [("owner", "Reconnect QuickBooks Online</button>"), ("viewer", "An owner of this")]
+)
+def test_the_reconnect_url_of_an_app_leads_to_a_new_consent(site: Site, role: str, words: str) -> None:
+    site.add_company("North Ltd", provider="quickbooks", health="authorization_expired")
+    browser = site.sign_in(role)
+    page = browser.get("/reconnect/quickbooks").text
+    assert "North Ltd" in page
+    assert words in page
+    assert browser.get("/reconnect/elsewhere").status_code == 404
+    visitor = requests.get(f"{site.base}/reconnect/quickbooks", allow_redirects=False, timeout=10)
+    assert visitor.headers["Location"].startswith("/sign-in")

@@ -203,6 +203,22 @@ def test_refresh_requests_the_hard_expiry_and_no_scope(official_document: Simple
     assert token["x_refresh_token_hard_expires_in"] == 9
 
 
+@pytest.mark.parametrize(
+    ("rolling", "hard", "life"),
+    [(8726400, 150_000_000, 8726400), (8726400, 5000, 5000), (4000, None, 4000), (None, None, None)],
+)
+@responses.activate
+def test_a_token_says_when_only_a_new_consent_helps(
+    official_document: SimpleNamespace, rolling: int | None, hard: int | None, life: int | None
+) -> None:
+    responses.get(OFFICIAL, json=document())
+    told = {"x_refresh_token_expires_in": rolling, "x_refresh_token_hard_expires_in": hard}
+    fresh = {"access_token": "a", "refresh_token": "r", "expires_in": 3600}
+    responses.post(document()["token_endpoint"], json={**fresh, **{key: each for key, each in told.items() if each}})
+    token = QUICKBOOKS.refresh(official_document, {"refresh_token": "old"}, CallCounter())
+    assert token.get("grant_lifetime_s") == life
+
+
 def test_missing_settings_are_named() -> None:
     empty = SimpleNamespace(quickbooks_client_id="", quickbooks_client_secret="s")
     assert QUICKBOOKS.missing_settings(empty) == ["QUICKBOOKS_CLIENT_ID"]
