@@ -20,6 +20,7 @@ from policies.document import PolicyError, Problem
 from policies.fee_checks import fee_warnings
 from policies.fee_rules import FeePreset, LateFees
 from policies.policy import ReminderPolicy
+from policies.rate_tables import AddedRates
 
 CHANGES_MAX = 200
 SECONDS_MAX = 20.0  # a user waits for the page; on the command line there is no limit
@@ -94,15 +95,15 @@ class Preset(NamedTuple):
     notes: list[str]
 
 
-@lru_cache(maxsize=1)
-def presets() -> list[Preset]:
-    """List the late fee presets."""
+@lru_cache(maxsize=32)
+def presets(added_rates: AddedRates = ()) -> list[Preset]:
+    """List the late fee presets, with the rates that were added to them."""
     folder = resources.files("policies") / "presets"
     found = []
     for name in FeePreset:
         if name is not FeePreset.NONE:
             text = (folder / f"fees_{name}.toml").read_text(encoding="utf-8")
             notes = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
-            rules = ReminderPolicy.from_toml(f'[late_fees]\npreset = "{name}"\n').late_fees
+            rules = ReminderPolicy.from_toml(f'[late_fees]\npreset = "{name}"\n', added_rates).late_fees
             found.append(Preset(name, rules, notes))
     return found

@@ -21,6 +21,7 @@ from connector.web.page_request import PageRequest, build_url
 from connector.web.routes import Route
 from policies.document import PolicyError, Problem, value_at
 from policies.policy import ReminderPolicy
+from policies.rate_tables import AddedRates
 from policies.schedule_rules import SCHEDULED_STEPS
 from policies.sections import CELLS
 
@@ -197,10 +198,15 @@ def _render_form(
         groups=policy_form.groups(customer_specific=bool(context.customer_policy)),
         tone=policy_form.TONE,
         holidays=_list_holidays(request, context),
-        presets=policy_review.presets(),
+        presets=policy_review.presets(_added_rates(request, context)),
         today=request.now.date(),
         applies_to=_applies_to(context),
     )
+
+
+def _added_rates(request: PageRequest, context: PolicyContext) -> AddedRates:
+    with reading(request.app.engine) as session:
+        return policy_store.get_rates(session, context.id)
 
 
 def _field_values(context: PolicyContext) -> dict[str, str]:
