@@ -304,9 +304,9 @@ class RateRequest(RequestModel):
     """The statutory rate of a half-year, in percent a year, where it was read and when."""
 
     preset: FeePreset
-    from_on: date
+    from_on: IsoDate
     rate: Annotated[str, Field(max_length=10, examples=["11.75"])]
     source: Annotated[str, Field(max_length=300)]
-    checked_on: date
+    checked_on: IsoDate
     connection: Annotated[str, Field(max_length=200)] = ""
     replace: bool = False

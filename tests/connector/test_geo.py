@@ -11,10 +11,10 @@ from providers.geo import holiday_place
 
 # The weekdays on which offices are closed, by the countries' own rules: for a country the days of the region in which
 # most people live. Singapore announces a year at a time: Eid, Vesak and Deepavali of 2028 and 2029 are forecasts.
-# Compared in November 2026 with a second source, the calendars of date-holidays 3.37.0 for the same regions. The public
-# holidays of all three years are the same for GB, IE, US, AU, NZ, DE, FR, CH, AT, BE and ZA. Not proven are: Good Friday
-# in NL (no legal holiday, offices are closed), San José of 2027 in Madrid, the days in lieu in Ontario (Canada; there
-# date-holidays has Easter Monday, which is no statutory holiday), and Singapore's lunar days, which differ by a day.
+# Compared in November 2026 with a second source, the calendars of date-holidays 3.37.0 for the same regions. The
+# public holidays of the three years are the same for GB, IE, US, AU, NZ, DE, FR, CH, AT, BE and ZA. Not proven are:
+# Good Friday in NL (no legal holiday, offices are closed), San José of 2027 in Madrid, the days in lieu in Ontario
+# (where date-holidays has Easter Monday, no statutory holiday), and Singapore's lunar days, which differ by a day.
 CLOSED = {
     ("GB", 2027): "01-01 03-26 03-29 05-03 05-31 08-30 12-27 12-28",
     ("GB", 2028): "01-03 04-14 04-17 05-01 05-29 08-28 12-25 12-26",

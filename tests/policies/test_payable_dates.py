@@ -72,7 +72,7 @@ def test_germany_what_is_due_on_no_business_day_is_paid_in_time_on_the_next(due_
 
 @pytest.mark.parametrize("preset", list(FeePreset))
 def test_only_the_presets_that_say_so_move_a_due_date(preset: str) -> None:
-    moves = preset == "germany"
+    moves = preset in {"germany", "switzerland"}
     assert payable_until(SATURDAY, preset) == (date(2026, 6, 15) if moves else SATURDAY)
 
 
