@@ -29,7 +29,7 @@ def warning_for(lines: str, days_late: int, *past_actions: PastAction, **facts: 
     [
         ('preset = "uk"', 7, "per_year", "11.75"),
         ('preset = "belgium"', 7, "unspecified", "0"),  # this half-year's notice was not seen
-        ('preset = "belgium"\nrates = { "2026-07-01" = 10.5 }', 7, "per_year", "10.5"),
+        ('preset = "belgium"\nunverified = []', 7, "per_year", "10.5"),
         ('preset = "australia"', 7, "unspecified", "0"),
         ('preset = "australia"\nrate = 8', 7, "per_year", "8"),
         ("rate = 1.5", 7, "once", "1.5"),
