@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Final
 
@@ -49,3 +50,14 @@ def split_evenly(amount: Decimal, count: int, currency: str) -> list[Decimal]:
     parts = [part + unit] * larger + [part] * (count - larger)
     parts[0] += rest - larger * unit  # a fraction of the smallest unit, which a ledger should never hold
     return parts
+
+
+def split_in_proportion(amount: Decimal, weights: Sequence[Decimal], currency: str) -> list[Decimal]:
+    """Split an amount into parts in proportion to the weights, that add up to it; the last part takes the rounding.
+
+    >>> split_in_proportion(Decimal("4.00"), [Decimal(10), Decimal(20)], "GBP")
+    [Decimal('1.33'), Decimal('2.67')]
+    """
+    unit, total = smallest_unit(currency), sum(weights, Decimal(0))
+    parts = [(amount * weight / total).quantize(unit, ROUND_DOWN) if total else Decimal(0) for weight in weights[:-1]]
+    return [*parts, amount - sum(parts, Decimal(0))] if weights else []

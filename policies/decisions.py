@@ -7,6 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from policies.fee_basis import FeeBasis
 from policies.receivables import Step
 
 
@@ -117,7 +118,7 @@ class ChargeLateFee:
 
     ``text`` is the description on the fee's own invoice, which is due after ``due_days``. Fees of a customer in one
     currency with the same ``invoice_month`` (like "2026-12") share an invoice. ``verified`` is false where it is based
-    on a figure that nobody has compared with its source.
+    on a figure that nobody has compared with its source. ``basis`` is what it was calculated from.
     """
 
     customer_id: str
@@ -133,6 +134,7 @@ class ChargeLateFee:
     due_days: int = 14
     text: str = ""
     invoice_month: str = ""
+    basis: FeeBasis | None = None
 
 
 Action = SendReminder | NotifyOwner | CreateTask | ChargeLateFee

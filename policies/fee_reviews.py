@@ -1,25 +1,29 @@
 """Late fees that need a person: charged although the money was there in time, or left over when the invoice is paid.
 
 Payments are often entered days after their date. A fee that such a payment, or a credit, makes wrong is proposed to be
-waived. One that the customer left unpaid beside the invoice is to be collected or waived, or chased by the schedule.
+waived, and of one that it makes too high the difference. One that the customer left unpaid beside the invoice is to be
+collected or waived, or chased by the schedule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from policies.bearing_balance import bearing_invoice
 from policies.decisions import CreateTask, HoldCode
 from policies.fee_periods import ONCE, find_period
+from policies.fee_recalculation import recalculate
 from policies.fee_rules import MONTHLY_KINDS, UnpaidFee
 from policies.formatting import format_amount, format_date
 from policies.interest import balance_on
 from policies.invoice_names import after_invoice, invoice_title
 from policies.past_actions import PastActions
-from policies.receivables import Invoice, InvoiceStatus, PastAction
+from policies.receivables import FeeOutcome, Invoice, InvoiceStatus, PastAction, SettlementKind
 from policies.schedule import payable_on
 from policies.schedule_rules import MIN_WARNING_DAYS
 from policies.statement_context import StatementContext
@@ -27,7 +31,7 @@ from policies.statement_context import StatementContext
 if TYPE_CHECKING:
     from policies.invoice_assessment import InvoiceAssessment
 
-_NO_TASK_CODES = frozenset({HoldCode.NOTHING_OWED, HoldCode.ERASED, HoldCode.STALE_DATA, HoldCode.UNAPPLIED_CREDIT})
+_NO_TASK_CODES = frozenset({HoldCode.ERASED, HoldCode.STALE_DATA})
 
 
 class FeeTask(StrEnum):
@@ -39,23 +43,32 @@ class FeeTask(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FeeReview:
-    """What is to be done about a late fee; ``task`` is None where it is chased like an invoice."""
+    """What is to be done about a late fee; ``task`` is None where it is chased like an invoice.
+
+    ``recurrence_key`` tells a proposal to waive a part from one to waive another.
+    """
 
     task: FeeTask | None
+    reason: str
+    recurrence_key: str = ""
+
+
+class _Mistake(NamedTuple):
+    """What a charge should have been, and why, as part of a sentence."""
+
+    amount: Decimal
     reason: str
 
 
 def review_fee(context: StatementContext, fee: Invoice, past_actions: PastActions) -> FeeReview | None:
     """Return what is to be done about the invoice of a late fee; None while it is listed with its invoice."""
-    if fee.fee_of is None or fee.status is not InvoiceStatus.OPEN or fee.due <= 0:
+    if fee.fee_of is None or fee.status not in (InvoiceStatus.OPEN, InvoiceStatus.PAID):
         return None
-    charges = past_actions.charges_on(fee.id)
+    charges = [each for each in past_actions.charges_on(fee.id) if each.fee_outcome is not FeeOutcome.WAIVED]
     invoices = {each.id: each for each in context.statement.invoices}
-    fee_name = f"late fee {after_invoice(fee.number, fee.issued_on)} for {format_amount(fee.due, fee.currency)}"
-    for charge in charges:
-        mistake = _why_wrong(context, invoices.get(charge.invoice_id), charge)
-        if mistake:
-            return FeeReview(FeeTask.PROPOSE_WAIVER, f"The {fee_name} should be waived: {mistake}.")
+    proposal = _propose_waiver(context, fee, charges, invoices)
+    if proposal is not None or fee.status is InvoiceStatus.PAID or fee.due <= 0:
+        return proposal
     originals = [invoices.get(each) for each in {fee.fee_of, *(charge.invoice_id for charge in charges)}]
     is_settled = not any(each is not None and each.status is InvoiceStatus.OPEN and each.due > 0 for each in originals)
     if not is_settled or (fee.due_on is not None and context.today <= fee.due_on):
@@ -63,14 +76,62 @@ def review_fee(context: StatementContext, fee: Invoice, past_actions: PastAction
     if context.policy.late_fees.unpaid_fee is UnpaidFee.CHASE:
         return FeeReview(None, "")
     due = f", due on {format_date(fee.due_on)}," if fee.due_on else ""
-    text = f"The {fee_name}{due} is unpaid, but its invoice is settled: collect or waive it."
+    text = f"The {_name(fee, fee.due)}{due} is unpaid, but its invoice is settled: collect or waive it."
     return FeeReview(FeeTask.UNPAID_FEE, text)
 
 
-def _why_wrong(context: StatementContext, invoice: Invoice | None, charge: PastAction) -> str:
-    """Return why a fee should not have been charged, as part of a sentence; "" where it was right."""
+def _propose_waiver(
+    context: StatementContext, fee: Invoice, charges: Sequence[PastAction], invoices: Mapping[str, Invoice]
+) -> FeeReview | None:
+    """Return the proposal to waive a fee, or the part of it by which it turns out to be too high; None if right."""
+    mistakes = {
+        index: mistake
+        for index, charge in enumerate(charges)
+        if (mistake := _find_mistake(context, invoices.get(charge.invoice_id), charge)) is not None
+    }
+    if not mistakes:
+        return None
+    charged = [(each.fee_amount or Decimal(0)) + each.fee_waived for each in charges]
+    right = sum((mistakes[i].amount if i in mistakes else amount for i, amount in enumerate(charged)), Decimal(0))
+    # What was waived is credited on the fee's invoice, unless that was paid; a user may have credited it there, too.
+    credited = fee.settled_by(SettlementKind.CREDIT) + fee.settled_by(SettlementKind.ADJUSTMENT)
+    standing = sum(charged, Decimal(0)) - max(sum((each.fee_waived for each in charges), Decimal(0)), credited)
+    reasons = "; ".join(dict.fromkeys(each.reason for each in mistakes.values()))
+    paid = " It is paid: what is waived becomes credit of the customer, to be refunded." if fee.due <= 0 else ""
+    if right <= 0 and (standing > 0 or (fee.due > 0 and not any(charged))):
+        text = f"The {_name(fee, fee.due if fee.due > 0 else standing)} should be waived: {reasons}.{paid}"
+        return FeeReview(FeeTask.PROPOSE_WAIVER, text)
+    if standing <= right:
+        return None
+    too_high = format_amount(standing - right, fee.currency)
+    text = f"Waive {too_high} of the {_name(fee, standing)}: {reasons}.{paid}"
+    return FeeReview(FeeTask.PROPOSE_WAIVER, text, f"{right:f}")
+
+
+def _name(fee: Invoice, amount: Decimal) -> str:
+    return f"late fee {after_invoice(fee.number, fee.issued_on)} for {format_amount(amount, fee.currency)}"
+
+
+def _find_mistake(context: StatementContext, invoice: Invoice | None, charge: PastAction) -> _Mistake | None:
+    """Return what a fee should have been and why; None where it was right."""
     if invoice is None:
-        return ""
+        return None
+    reason = _why_wrong(context, invoice, charge)
+    if reason:
+        return _Mistake(Decimal(0), reason)
+    # A payment that is gone was in the fee, or was entered after it and has never been.
+    found = recalculate(bearing_invoice(replace(invoice, former_histories=()), context.today), charge)
+    if found is None or charge.fee_amount is None or found.amount >= charge.fee_amount + charge.fee_waived:
+        return None
+    title = invoice_title(invoice.number, invoice.issued_on, is_shared=invoice.shares_number)
+    right = format_amount(found.amount, invoice.currency)
+    on = format_date(charge.on)
+    reason = f"what was entered after the fee of {on} leaves a balance of {title} of {found.balance}, and {right} on it"
+    return _Mistake(found.amount, reason)
+
+
+def _why_wrong(context: StatementContext, invoice: Invoice, charge: PastAction) -> str:
+    """Return why a fee should not have been charged at all, as part of a sentence; "" where that is not so."""
     title = invoice_title(invoice.number, invoice.issued_on, is_shared=invoice.shares_number)
     if invoice.status in (InvoiceStatus.VOIDED, InvoiceStatus.DELETED):
         return f"{title} was {invoice.status.value}"
@@ -103,10 +164,19 @@ def _is_too_early(context: StatementContext, invoice: Invoice, charge: PastActio
 
 
 def fee_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:
-    """Yield one task for each late fee that needs a person."""
+    """Yield one task for each late fee that needs a person; one that unapplied credit covers needs no collecting."""
     for each in assessments:
-        review = each.fee_review
-        if review is not None and review.task is not None and each.hold_code not in _NO_TASK_CODES:
-            context = each.context
-            customer_id = context.statement.customer.id
-            yield CreateTask(customer_id, None, review.task, (each.invoice.id,), context.today, review.reason)
+        review, is_covered = each.fee_review, each.hold_code == HoldCode.UNAPPLIED_CREDIT
+        if review is None or review.task is None or each.hold_code in _NO_TASK_CODES:
+            continue
+        if review.task is FeeTask.UNPAID_FEE and is_covered:
+            continue
+        yield CreateTask(
+            customer_id=each.context.statement.customer.id,
+            step=None,
+            code=review.task,
+            invoice_ids=(each.invoice.id,),
+            due_on=each.context.today,
+            reason=review.reason,
+            recurrence_key=review.recurrence_key,
+        )

@@ -8,8 +8,10 @@ from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
+from policies.bearing_balance import bearing_invoice
 from policies.currencies import round_amount
 from policies.decisions import ChargeLateFee, FeeLine
+from policies.fee_basis import FeeBasis
 from policies.fee_periods import ONCE, FeePeriod, add_months, find_period, last_invoice_date, list_periods
 from policies.fee_rules import MONTHLY_KINDS, FeeInvoicing, FeeKind, LateFees
 from policies.formatting import format_amount, format_date, format_days, format_percent
@@ -39,7 +41,7 @@ def assess_late_fees(
 
     A month in which nobody looked (duewell was off, the invoice was disputed) is charged like any other.
     """
-    rules = context.policy.late_fees
+    rules, invoice = context.policy.late_fees, bearing_invoice(invoice, context.today)
     if not rules.enabled or schedule.late_fee is None or invoice.fee_of:
         return LateFeeAssessment()
     first_day = max(schedule.late_fee, rules.grace_days + 1)
@@ -204,6 +206,17 @@ def _build_fee(
     unverified = _unverified_inputs(rules, invoice, period, with_compensation=with_compensation)
     warned_on = format_date(past_actions.warned_on[invoice.id])
     invoice_month = f"{last_invoice_date(context.today, rules.invoice_day):%Y-%m}" if rules.monthly_invoice else ""
+    limits = (max(_cap(rules, invoice) - charged_so_far, Decimal(0)), rules.maximum.get(currency))
+    basis = _build_basis(
+        rules,
+        invoice,
+        period,
+        unpaid=unpaid if rules.compound else Decimal(0),
+        compensation=rules.compensation_for(invoice.total, currency) if not charged else Decimal(0),
+        minimum=minimum,
+        limit=min(each for each in limits if each is not None),
+        least_balance=min(own_amount, amount) * 100 * DAYS_PER_YEAR / (bearing.day_count * rules.max_annual_percent),
+    )
     return ChargeLateFee(
         customer_id=context.statement.customer.id,
         invoice_id=invoice.id,
@@ -221,7 +234,35 @@ def _build_fee(
             "; ".join(line.text for line in lines),
         ),
         invoice_month=invoice_month,
+        basis=basis,
     )
+
+
+def _build_basis(
+    rules: LateFees,
+    invoice: Invoice,
+    period: FeePeriod,
+    *,
+    unpaid: Decimal,
+    compensation: Decimal,
+    minimum: Decimal,
+    limit: Decimal,
+    least_balance: Decimal,
+) -> FeeBasis:
+    """Return what a fee is calculated from. It is the same on each day, as a change would void an approval."""
+    fixed = FeeBasis(compensation=compensation, minimum=minimum, limit=limit)
+    if rules.kind is FeeKind.FLAT:
+        flat = round_amount(rules.amounts[invoice.currency], invoice.currency)
+        return replace(fixed, flat=flat, least_balance=round_amount(least_balance, invoice.currency))
+    if rules.kind is FeeKind.PERCENT:
+        return replace(fixed, rates=((starts_on(invoice), rules.rate),))
+    fixed = replace(fixed, from_on=period.from_on, to_on=period.to_on, unpaid=unpaid)
+    if rules.kind is FeeKind.PERCENT_PER_MONTH:
+        return replace(fixed, rates=((period.from_on, rules.rate),))
+    late_on = starts_on(invoice) + timedelta(days=1)
+    starts = [] if rules.rate_fixed_at_start else [on for on, _ in rules.rates if period.from_on < on < period.to_on]
+    first = (period.from_on, rules.annual_rate_on(late_on if rules.rate_fixed_at_start else period.from_on))
+    return replace(fixed, rates=(first, *((on, rules.annual_rate_on(on)) for on in starts)), is_annual=True)
 
 
 class _BearingBalance(NamedTuple):
@@ -314,8 +355,11 @@ def _limited_lines(
     compensation = rules.compensation_for(invoice.total, invoice.currency)
     if compensation and is_first:
         lines = (*lines, FeeLine(COMPENSATION, compensation))
-    cap = round_amount(invoice.total * rules.cap_percent / 100, invoice.currency)
-    return _apply_limits(rules, invoice.currency, lines, cap - charged_so_far)
+    return _apply_limits(rules, invoice.currency, lines, _cap(rules, invoice) - charged_so_far)
+
+
+def _cap(rules: LateFees, invoice: Invoice) -> Decimal:
+    return round_amount(invoice.total * rules.cap_percent / 100, invoice.currency)
 
 
 def _total(lines: Iterable[FeeLine]) -> Decimal:

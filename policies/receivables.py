@@ -12,6 +12,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from policies.fee_basis import FeeBasis
+
 
 class InvoiceStatus(StrEnum):
     """The status of an invoice in the ledger."""
@@ -194,6 +196,22 @@ class BalanceChange:
 
 
 @dataclass(frozen=True, slots=True)
+class FormerHistory:
+    """What an invoice's balance changes were until a day, when some of them were deleted or changed in the ledger."""
+
+    until_on: date
+    changes: tuple[BalanceChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DateSpan:
+    """The days from one on up to another; without an end it goes on."""
+
+    from_on: date
+    until_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Instalment:
     """One instalment of a payment plan: how much is due by when."""
 
@@ -235,6 +253,9 @@ class Invoice:
     ``known_on`` is set where the customer cannot have known of the invoice, or of so early a due date, before: it was
     entered, approved, sent or reopened on that day, or its due date was moved forward. ``due_changed_on`` is when its
     due date last changed.
+
+    ``disputes`` and ``plan_spans`` are the days of its disputes and payment plans, those that are over included;
+    ``former_histories`` is what the ledger said of its payments before it was corrected (``bearing_balance.py``).
     """
 
     id: str
@@ -269,6 +290,9 @@ class Invoice:
     payable_until_on: date | None = None
     shares_number: bool = False
     number_is_unique: bool = True  # among all of the company
+    disputes: tuple[DateSpan, ...] = ()
+    plan_spans: tuple[DateSpan, ...] = ()
+    former_histories: tuple[FormerHistory, ...] = ()
 
     def settled_by(self, kind: SettlementKind) -> Decimal:
         """Return how much of it was settled by payments, credits or journal entries."""
@@ -287,7 +311,7 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """Unapplied credit of a customer; ``remaining`` is positive."""
+    """Unapplied credit of a customer; ``remaining`` is positive. ``holder`` names a relative whose credit it is."""
 
     id: str
     kind: CreditKind
@@ -295,6 +319,7 @@ class Credit:
     currency: str
     remaining: Decimal
     dated_on: date
+    holder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,8 +333,9 @@ class PastAction:
     ``undone`` marks a task in place of an email, for want of a working address, that nobody has done: as soon as the
     customer can be emailed, its step is due again.
     ``recurrence_key`` tells actions of one step apart where it can recur: a fee's period, the date of a promise.
-    ``fee_amount`` is the amount of a late fee, where it is known, ``fee_invoice_id`` its own invoice. ``acknowledged``
-    is the money that an email thanked for, in full or in part. ``announced_fee`` is false for an email that did not
+    ``fee_amount`` is what stands of a late fee, where it is known, ``fee_waived`` what was waived of it, ``fee_basis``
+    what it was calculated from, ``fee_invoice_id`` its own invoice. ``acknowledged`` is the money that an email thanked
+    for, in full or in part. ``announced_fee`` is false for an email that did not
     warn of a late fee on the invoice.
     """
 
@@ -328,6 +354,8 @@ class PastAction:
     acknowledged: Decimal | None = None
     fee_invoice_id: str = ""
     announced_fee: bool = True
+    fee_waived: Decimal = Decimal(0)
+    fee_basis: FeeBasis | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,7 @@ class ChangePage:
         expected_count: How many records this pull will bring, where known.
         full_resync: True on the first page of a pull that reads everything again, because the ledger no longer lists
             what was deleted since the cursor. What this pull does not bring no longer exists.
+        write_offs: The ids of payments that brought no money: they were booked to an account of bad debts, say.
     """
 
     cursor: str
@@ -183,6 +184,7 @@ class ChangePage:
     expected_count: int | None = None
     is_last: bool = False
     full_resync: bool = False
+    write_offs: list[str] = field(default_factory=list)
 
     def is_empty(self) -> bool:
         """Return whether the page has no record of any kind; its cursor and marks may still count."""
@@ -233,9 +235,17 @@ class LateFeeInvoice(NamedTuple):
         return self.lines or ((self.description, self.amount),)
 
 
-def credit_note_number(fee_number: str) -> str:
+class WaivedPart(NamedTuple):
+    """The part of a late fee that is waived; ``ordinal`` counts the parts of one fee, from 1."""
+
+    amount: Decimal
+    ordinal: int
+
+
+def credit_note_number(fee_number: str, part: WaivedPart | None = None) -> str:
     """Return the number of the credit note that waives this fee: always the same one, at most 21 characters."""
-    return f"CR-{fee_number.removeprefix('LF-')}"[:21]
+    suffix = f".{part.ordinal}" if part else ""
+    return f"CR-{fee_number.removeprefix('LF-')}"[: 21 - len(suffix)] + suffix
 
 
 class DocumentRef(NamedTuple):
@@ -303,10 +313,13 @@ class Ledger(Protocol):
         """Find an invoice by its number, unless it is void: asked before ``post_late_fee`` is repeated."""
         ...
 
-    def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> DocumentRef:
+    def waive_late_fee(
+        self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None, part: WaivedPart | None = None
+    ) -> DocumentRef:
         """Void the fee invoice, or credit it on the date ``on`` where it has payments or its period is locked.
 
-        Balance and income are then as before, to the cent. ``reason`` names who waived the fee and why.
+        Balance and income are then as before, to the cent. ``reason`` names who waived the fee and why. A ``part`` is
+        always credited: what is not due on the fee any more becomes credit of the customer.
 
         Returns:
             The voided invoice or the credit note.

@@ -112,11 +112,11 @@ def approve_fees(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Respons
 
 
 @router.post("/fees/waive", tags=["fees"], response_model=list[FeeItem])
-def waive_fees(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
-    """Waive fees: the next sync voids a posted fee invoice, or credits it where it is already (partly) paid."""
+def waive_fees(call: WriteCall, body: schemas.WaiveFeesRequest) -> Response:
+    """Waive fees, or a part: the next sync voids a posted fee invoice, or credits it if (partly) paid or a part."""
     with reading(call.app.engine) as session:
         _check_entries(call, session, body.ids, body.etags)
-    return json_response(fees.waive(call.app, body.ids, by=call.actor, reason=body.reason))
+    return json_response(fees.waive(call.app, body.ids, by=call.actor, reason=body.reason, amount=body.amount))
 
 
 def _email_preview(call: Call, entry: OutboxEntry) -> Response:

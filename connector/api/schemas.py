@@ -175,6 +175,12 @@ class OutboxEntriesRequest(RequestModel):
     etags: dict[str, str] = {}
 
 
+class WaiveFeesRequest(OutboxEntriesRequest):
+    """Late fees to waive; with an ``amount``, only that much of each."""
+
+    amount: Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=4)] | None = None
+
+
 class EmailTextRequest(RequestModel):
     """New texts for an email that has not been sent; without any, the original text is restored."""
 

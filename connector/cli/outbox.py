@@ -191,17 +191,21 @@ def approve_fees(ids: Ids, as_json: JsonOption = False) -> None:
 
 @fees.command("waive")
 def waive_fees(
-    ids: Ids, reason: Annotated[str, typer.Option(help="The reason, for the log.")] = "", as_json: JsonOption = False
+    ids: Ids,
+    reason: Annotated[str, typer.Option(help="The reason, for the log.")] = "",
+    amount: Annotated[str, typer.Option(help="Waive only this much of a posted fee, like 4.00.")] = "",
+    as_json: JsonOption = False,
 ) -> None:
-    """Waive fees.
+    """Waive fees, or a part of one.
 
-    The next sync voids a posted fee invoice in the accounting system, or credits it where it is already (partly) paid.
+    The next sync voids a posted fee invoice in the accounting system, or credits it where it is already (partly) paid,
+    or where only a part is waived.
     """
-    from connector.services.fees import waive
+    from connector.services.fees import parse_waived_amount, waive
     from connector.vocabulary import FeeState
 
     with open_command_app() as app:
-        rows = waive(app, ids, by=os_user(), reason=reason)
+        rows = waive(app, ids, by=os_user(), reason=reason, amount=parse_waived_amount(amount))
     if as_json:
         echo_json(rows)
     else:

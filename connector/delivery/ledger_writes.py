@@ -45,7 +45,7 @@ from providers.errors import (
     RateLimited,
     TransientError,
 )
-from providers.ledger import DocumentRef, LateFeeInvoice
+from providers.ledger import DocumentRef, LateFeeInvoice, WaivedPart
 
 MAX_NOTE_LENGTH = 250  # Xero's limit for History; QuickBooks notes are kept the same
 MAX_ATTEMPTS = 5  # of unknown outcome, before somebody is asked
@@ -182,7 +182,8 @@ def _build_call(ctx: RunContext, session: Session, connection: Connection, entry
         fee = _build_fee(entry)._replace(posting=posting, customer_id=_invoiced_customer(session, entry))
         return lambda: ledger.post_late_fee(fee, key)
     waiver, today = payload_as(FeeWaiverPayload, entry), ctx.today(connection)
-    return lambda: ledger.waive_late_fee(waiver.fee_id, key, reason=waiver.reason, on=today)
+    part = WaivedPart(waiver.amount, waiver.part) if waiver.part else None
+    return lambda: ledger.waive_late_fee(waiver.fee_id, key, reason=waiver.reason, on=today, part=part)
 
 
 def _invoiced_customer(session: Session, entry: OutboxEntry) -> str:
@@ -226,6 +227,9 @@ def _describe_parent(session: Session, connection: Connection, entry: OutboxEntr
     if isinstance(payload, LateFeePayload | FeeWaiverPayload):
         amount = payload.amounts.get(entry.invoice_id, payload.amount)
         fee = f"Late fee {payload.number} of {amount} {parent.currency}"
+        if isinstance(payload, FeeWaiverPayload) and payload.part:
+            of_fee = f"{amount} {parent.currency} of late fee {payload.number}"
+            return f"{of_fee} waived for {title} on {day}. {payload.reason}."
         if isinstance(payload, FeeWaiverPayload):
             return f"{fee} waived for {title} on {day}. {payload.reason}."
         return f"{fee} charged for {title} on {day}."

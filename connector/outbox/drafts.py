@@ -149,7 +149,7 @@ def _late_fee_draft(ledger_key: str, action: ChargeLateFee, invoice: Invoice) ->
         needs_approval=action.needs_approval,
         payload=LateFeePayload(
             completed=((action.invoice_id, Step.LATE_FEE),),
-            charges=(FeeCharge(action.invoice_id, action.period, plain(action.amount)),),
+            charges=(FeeCharge(action.invoice_id, action.period, plain(action.amount), action.basis),),
             number=fee_number(_fee_subject(invoice), action.period),
             original_numbers=(after_invoice(invoice.number, invoice.issued_on),),
             amount=plain(action.amount),
@@ -197,7 +197,7 @@ def _combined_fee_draft(ledger_key: str, fees: list[ChargeLateFee], invoices: Ma
         needs_approval=any(fee.needs_approval for fee in fees),
         payload=LateFeePayload(
             completed=tuple((invoice_id, Step.LATE_FEE) for invoice_id in numbers),
-            charges=tuple(FeeCharge(fee.invoice_id, fee.period, plain(fee.amount)) for fee in fees),
+            charges=tuple(FeeCharge(fee.invoice_id, fee.period, plain(fee.amount), fee.basis) for fee in fees),
             number=fee_number(short_key(f"{lead.customer_id} {currency}")[:8], lead.invoice_month),
             original_numbers=tuple(numbers.values()),
             amount=amount,

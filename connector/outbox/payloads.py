@@ -14,6 +14,7 @@ import msgspec
 
 from connector.db.tables import OutboxEntry
 from connector.vocabulary import OutboxKind
+from policies.fee_basis import FeeBasis
 
 CompletedPair = tuple[str, str]  # invoice id and step
 
@@ -65,11 +66,12 @@ class OwnerEmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class FeeCharge(msgspec.Struct, frozen=True):
-    """The part of a late fee that is for one period of one overdue invoice."""
+    """The part of a late fee for one period of one overdue invoice; ``basis`` is what it was calculated from."""
 
     invoice_id: str
     period: str
     amount: Decimal
+    basis: FeeBasis | None = None
 
 
 class LateFeePayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,13 +103,17 @@ class LateFeePayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FeeWaiverPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
-    """The waiver of a posted late fee; ``fee_id`` is the fee invoice's id in the ledger."""
+    """The waiver of a posted late fee; ``fee_id`` is the fee invoice's id in the ledger.
+
+    ``part`` counts the waivers of parts of one fee, from 1; it is 0 where the whole fee is waived.
+    """
 
     fee_id: str
     reason: str
     number: str
     amount: Decimal
     amounts: dict[str, Decimal]
+    part: int = 0
 
 
 class NotePayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):

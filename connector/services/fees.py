@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 
-import msgspec
 from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
+from connector.arrangements.agreements import Attribution
 from connector.audit import sync_log
 from connector.db.engine import writing
 from connector.db.invoice_names import names_of
@@ -17,18 +18,19 @@ from connector.db.paging import Page, paginate
 from connector.db.tables import Connection, CustomerRow, OutboxEntry
 from connector.outbox import approvals
 from connector.outbox import entries as outbox_entries
-from connector.outbox.payloads import FeeWaiverPayload, LateFeePayload, dump_payload, payload_as
+from connector.outbox.payloads import FeeWaiverPayload, LateFeePayload, dump_payload, payload_as, plain
 from connector.results import Amount, Result
 from connector.vocabulary import FeeState, LogKind, OutboxKind, OutboxState
 from connector.vocabulary.labels import in_sentence, label
-from policies.currencies import plain_amount
+from policies.currencies import plain_amount, round_amount, split_in_proportion
+from policies.formatting import format_amount
 
 _STATES = {
     OutboxState.PLANNED: FeeState.APPROVED,
     OutboxState.AWAITING_APPROVAL: FeeState.DRAFT,
     OutboxState.DONE: FeeState.POSTED,
 }
-_WAIVER_STATES = {OutboxState.DONE: FeeState.WAIVED, OutboxState.REJECTED: FeeState.POSTED}
+_WAIVER_STATES = {OutboxState.DONE, OutboxState.REJECTED}  # the ends of a waiver
 
 
 class FeeLineItem(Result):
@@ -39,12 +41,16 @@ class FeeLineItem(Result):
 
 
 class FeeItem(Result):
-    """A late fee; ``annual_rate`` is in percent, ``invoice`` the numbers of the overdue invoices."""
+    """A late fee; ``annual_rate`` is in percent, ``invoice`` the numbers of the overdue invoices.
+
+    ``waived`` is how much of the ``amount`` was waived, or is about to be.
+    """
 
     id: int
     state: FeeState
     invoice: str
     amount: Amount
+    waived: Amount
     currency: str
     annual_rate: str
     number: str
@@ -63,11 +69,8 @@ def find_fees(session: Session, connection_id: int | None = None, *, page: Page 
     fees = list(
         session.scalars(paginate(query, page, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True))
     )
-    waivers = {
-        row.parent_id: row
-        for row in session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.FEE_WAIVER))
-    }
-    return [_as_item(session, fee, waivers.get(fee.id)) for fee in fees]
+    waivers = find_waivers(session, [fee.id for fee in fees])
+    return [_as_item(session, fee, waivers.get(fee.id, [])) for fee in fees]
 
 
 def approve(session: Session, ids: Iterable[int], *, by: str, at: datetime) -> list[OutboxEntry]:
@@ -83,59 +86,122 @@ def approve(session: Session, ids: Iterable[int], *, by: str, at: datetime) -> l
     return approvals.approve(session, fee_ids, by=by, at=at)
 
 
-def waive(app: AppContext, ids: Iterable[int], *, by: str, reason: str = "") -> list[FeeItem]:
+def waive(
+    app: AppContext, ids: Iterable[int], *, by: str, reason: str = "", amount: Decimal | None = None
+) -> list[FeeItem]:
     """Waive fees: reject those not posted yet, and have the next run void or credit the posted ones.
 
+    With an ``amount``, only that much of a posted fee is waived, by a credit note.
+
     Raises:
-        OutboxError: an entry that is no fee, or one that cannot be waived now; nothing is changed.
+        OutboxError: an entry that is no fee, or one that cannot be waived now, or an amount that does not stand of it;
+            nothing is changed.
 
     """
     now = app.now()
     with writing(app.engine) as session:
         fees = [_get_fee(session, fee_id) for fee_id in ids]
         for fee in fees:
-            if fee.state in outbox_entries.UNSENT_STATES:
+            if fee.state in outbox_entries.UNSENT_STATES and amount is None:
                 approvals.reject(session, [fee.id or 0], by=by, at=now, reason=reason or "waived")
             elif fee.state == OutboxState.DONE:
-                _create_waiver(session, fee, by=by, reason=reason, at=now)
+                _create_waiver(session, fee, Attribution(by, now), reason=reason, amount=amount)
             else:
-                state = in_sentence(label(fee_state(fee, None)))
-                message = f"Fee {fee.id} is {state}; only a draft, approved or posted fee can be waived."
+                state = in_sentence(label(fee_state(fee)))
+                wanted = "a draft, approved or posted fee" if amount is None else "a posted fee, in part,"
+                message = f"Fee {fee.id} is {state}; only {wanted} can be waived."
                 raise approvals.OutboxError(message)
         session.flush()
         fee_ids = {fee.id for fee in fees}
         return [fee for fee in find_fees(session) if fee.id in fee_ids]
 
 
-def fee_state(fee: OutboxEntry, waiver: OutboxEntry | None) -> FeeState:
-    """Return where a fee stands, from its outbox entry and that of its waiver."""
-    if waiver is not None:
-        return _WAIVER_STATES.get(OutboxState(waiver.state), FeeState.WAIVER_REQUESTED)
+def parse_waived_amount(text: str) -> Decimal | None:
+    """Return an amount as a user typed it; None where the whole fee is waived.
+
+    Raises:
+        OutboxError: it is not an amount.
+
+    """
+    if not text.strip():
+        return None
+    try:
+        amount = Decimal(text.strip())
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        message = f"{text.strip()!r} is not an amount: write it like 4.00."
+        raise approvals.OutboxError(message)
+    return amount
+
+
+def fee_state(fee: OutboxEntry, waivers: Sequence[OutboxEntry] = ()) -> FeeState:
+    """Return where a fee stands, from its outbox entry and those of its waivers; in part it is not waived."""
     state = OutboxState(fee.state)
     if state is OutboxState.REJECTED and fee.resolved_by:
         return FeeState.WAIVED
-    return _STATES.get(state) or FeeState(state.value)
+    if not waivers:
+        return _STATES.get(state) or FeeState(state.value)
+    if any(each.state not in _WAIVER_STATES for each in waivers):
+        return FeeState.WAIVER_REQUESTED
+    is_waived = waived_amount(waivers) >= payload_as(LateFeePayload, fee).amount
+    return FeeState.WAIVED if is_waived else FeeState.POSTED
 
 
-def _create_waiver(session: Session, fee: OutboxEntry, *, by: str, reason: str, at: datetime) -> None:
-    payload = payload_as(LateFeePayload, fee)
-    key = f"{fee.key}:waive"
-    text = f"{by} waived the late fee {payload.number}" + (f": {reason}" if reason else "")
-    note = f"{by} waived it" + (f": {reason}" if reason else "")
-    known = session.scalar(select(OutboxEntry).where(col(OutboxEntry.key) == key))
-    if known is not None:
-        if known.state == OutboxState.REJECTED:  # asked again: the ledger may accept it now
-            known.state, known.ended_at, known.reason = OutboxState.PLANNED, None, f"{text}."
-            known.payload = dump_payload(msgspec.structs.replace(payload_as(FeeWaiverPayload, known), reason=note))
-        return
-    waiver = FeeWaiverPayload(
-        fee_id=fee.reference,
-        reason=note,
-        number=payload.number,
-        amount=payload.amount,
-        amounts=payload.amounts,
-        completed=payload.completed,
+def waived_amount(waivers: Iterable[OutboxEntry]) -> Decimal:
+    """Return how much of a fee was waived, or is about to be."""
+    standing = (each for each in waivers if each.state != OutboxState.REJECTED)
+    return sum((payload_as(FeeWaiverPayload, each).amount for each in standing), Decimal(0))
+
+
+def find_waivers(session: Session, fee_ids: Collection[int | None]) -> dict[int | None, list[OutboxEntry]]:
+    """Return the waivers of fees, oldest first, by the id of the fee's entry."""
+    found: dict[int | None, list[OutboxEntry]] = {}
+    if not fee_ids:
+        return found
+    query = select(OutboxEntry).where(
+        col(OutboxEntry.kind) == OutboxKind.FEE_WAIVER, col(OutboxEntry.parent_id).in_(list(fee_ids))
     )
+    for row in session.scalars(query.order_by(col(OutboxEntry.id))):
+        found.setdefault(row.parent_id, []).append(row)
+    return found
+
+
+def _create_waiver(
+    session: Session, fee: OutboxEntry, attribution: Attribution, *, reason: str, amount: Decimal | None
+) -> None:
+    """Plan a waiver; where a part of the fee was waived before, one of the rest is of a part as well."""
+    payload = payload_as(LateFeePayload, fee)
+    waivers = find_waivers(session, [fee.id]).get(fee.id, [])
+    standing = payload.amount - waived_amount(waivers)
+    if standing <= 0:
+        return
+    if amount is not None and not 0 < amount <= standing:
+        message = f"{format_amount(standing, fee.currency)} of fee {fee.id} stands: waive more than 0 and at most that."
+        raise approvals.OutboxError(message)
+    amount = standing if amount is None else round_amount(amount, fee.currency)
+    valid_parts = [each for each in waivers if each.state != OutboxState.REJECTED]
+    part = len(valid_parts) + 1 if valid_parts or amount < payload.amount else 0
+    key = f"{fee.key}:waive" + (f":{part}" if part else "")
+    what = f"{format_amount(amount, fee.currency)} of the late fee" if part else "the late fee"
+    suffix = f": {reason}" if reason else ""
+    text, note = f"{attribution.by} waived {what} {payload.number}{suffix}.", f"{attribution.by} waived it{suffix}"
+    shares = split_in_proportion(amount, list(payload.amounts.values()), fee.currency)
+    waiver = dump_payload(
+        FeeWaiverPayload(
+            fee_id=fee.reference,
+            reason=note,
+            number=payload.number,
+            amount=plain(amount),
+            amounts={invoice_id: plain(each) for invoice_id, each in zip(payload.amounts, shares, strict=True)},
+            part=part,
+            completed=payload.completed,
+        )
+    )
+    known = next((each for each in waivers if each.key == key), None)
+    if known is not None:  # it was rejected, and is asked for again: the ledger may accept it now
+        known.state, known.ended_at, known.reason, known.payload = OutboxState.PLANNED, None, text, waiver
+        return
     session.add(
         OutboxEntry(
             connection_id=fee.connection_id,
@@ -146,19 +212,19 @@ def _create_waiver(session: Session, fee: OutboxEntry, *, by: str, reason: str, 
             invoice_id=fee.invoice_id,
             currency=fee.currency,
             step=fee.step,
-            payload=dump_payload(waiver),
-            reason=f"{text}.",
-            approved_at=at,
-            approved_by=by,
+            payload=waiver,
+            reason=text,
+            approved_at=attribution.at,
+            approved_by=attribution.by,
             parent_id=fee.id,
-            planned_at=at,
+            planned_at=attribution.at,
         )
     )
     sync_log.write(
         session,
-        at=at,
+        at=attribution.at,
         kind=LogKind.WAIVER_REQUESTED,
-        text=f"{text}; the next sync voids or credits it in the accounting system.",
+        text=f"{text} The next sync voids or credits it in the accounting system.",
         connection_id=fee.connection_id,
         customer_id=fee.customer_id,
         invoice_id=fee.invoice_id,
@@ -182,18 +248,20 @@ def original_names(session: Session, fee: OutboxEntry) -> list[str]:
     return [names[each] for each in ids if each in names] or list(payload.original_numbers)
 
 
-def _as_item(session: Session, fee: OutboxEntry, waiver: OutboxEntry | None) -> FeeItem:
+def _as_item(session: Session, fee: OutboxEntry, waivers: Sequence[OutboxEntry]) -> FeeItem:
     customer = session.get(CustomerRow, (fee.connection_id, fee.customer_id))
     response = fee.response
-    if waiver is not None:
-        rejected = waiver.state == OutboxState.REJECTED
-        response = f"It could not be waived: {waiver.response}" if rejected else waiver.response or response
+    if waivers:
+        last = waivers[-1]
+        rejected = last.state == OutboxState.REJECTED
+        response = f"It could not be waived: {last.response}" if rejected else last.response or response
     payload = payload_as(LateFeePayload, fee)
     return FeeItem(
         id=fee.id or 0,
-        state=fee_state(fee, waiver),
+        state=fee_state(fee, waivers),
         invoice=", ".join(original_names(session, fee)),
         amount=plain_amount(payload.amount, fee.currency),
+        waived=plain_amount(waived_amount(waivers), fee.currency),
         currency=fee.currency,
         annual_rate=str(payload.annual_rate),
         number=payload.number,

@@ -23,9 +23,10 @@ from connector.outbox.payloads import (
     OwnerEmailPayload,
     invoice_ids,
     load_payload,
+    payload_as,
 )
 from connector.results import Amount, Result
-from connector.services.fees import fee_state
+from connector.services.fees import fee_state, find_waivers, waived_amount
 from connector.vocabulary import OutboxKind, OutboxState
 from connector.vocabulary.labels import label
 from policies.currencies import plain_amount
@@ -69,12 +70,12 @@ class EntryItem(Result):
 
 @dataclass(frozen=True, slots=True)
 class EntryView:
-    """An outbox entry with the names that users know it by; ``waiver`` is the entry that waives a fee."""
+    """An outbox entry with the names that users know it by; ``waivers`` are the entries that waive a fee."""
 
     entry: OutboxEntry
     company: Connection
     customer: str
-    waiver: OutboxEntry | None = None
+    waivers: Sequence[OutboxEntry] = ()
 
     @property
     def amounts(self) -> list[tuple[str, str]]:
@@ -94,7 +95,7 @@ class EntryView:
     def state_label(self) -> str:
         """The label of its state; that of a fee takes its waiver into account."""
         if self.entry.kind == OutboxKind.LATE_FEE:
-            return label(fee_state(self.entry, self.waiver))
+            return label(fee_state(self.entry, self.waivers))
         return label(self.entry.state, "outbox_state")
 
     @property
@@ -105,8 +106,9 @@ class EntryView:
     @property
     def can_waive(self) -> bool:
         """Whether a user may waive this fee."""
-        has_waiver = self.waiver is not None and self.waiver.state != OutboxState.REJECTED
-        return self.entry.kind == OutboxKind.LATE_FEE and self.entry.state in _WAIVABLE_STATES and not has_waiver
+        if self.entry.kind != OutboxKind.LATE_FEE or self.entry.state not in _WAIVABLE_STATES:
+            return False
+        return waived_amount(self.waivers) < payload_as(LateFeePayload, self.entry).amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +141,15 @@ def find_entry_page(
         query = query.where(col(OutboxEntry.id) < before_id)
     rows = session.execute(query.order_by(col(OutboxEntry.id).desc()).limit(size + 1)).all()
     fee_ids = [entry.id for entry, _company, _customer in rows[:size] if entry.kind == OutboxKind.LATE_FEE]
-    waivers = _waivers(session, fee_ids)
-    views = [EntryView(entry, company, name or "", waivers.get(entry.id)) for entry, company, name in rows[:size]]
+    waivers = find_waivers(session, fee_ids)
+    views = [EntryView(entry, company, name or "", waivers.get(entry.id, ())) for entry, company, name in rows[:size]]
     return EntryPage(views, views[-1].entry.id if len(rows) > size else None)
 
 
 def get_entry(session: Session, entry_id: int) -> EntryView | None:
     """Return one entry, None where there is none."""
     row = session.execute(_entries_query().where(col(OutboxEntry.id) == entry_id)).first()
-    return EntryView(row[0], row[1], row[2] or "", _waivers(session, [entry_id]).get(entry_id)) if row else None
+    return EntryView(row[0], row[1], row[2] or "", find_waivers(session, [entry_id]).get(entry_id, ())) if row else None
 
 
 def count_needing_attention(session: Session, company_ids: Collection[int]) -> dict[str, int]:
@@ -234,11 +236,3 @@ def _entries_query() -> Any:
             & (col(CustomerRow.external_id) == OutboxEntry.customer_id),
         )
     )
-
-
-def _waivers(session: Session, fee_ids: Sequence[int | None]) -> dict[int | None, OutboxEntry]:
-    if not fee_ids:
-        return {}
-    keys = session.scalars(select(col(OutboxEntry.key)).where(col(OutboxEntry.id).in_(fee_ids)))
-    query = select(OutboxEntry).where(col(OutboxEntry.key).in_([f"{key}:waive" for key in keys]))
-    return {row.parent_id: row for row in session.scalars(query)}

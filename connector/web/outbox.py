@@ -166,7 +166,8 @@ def _resolve_unconfirmed(request: PageRequest, entry_id: int, action: str) -> st
 def _waive(request: PageRequest, entry_id: int, _action: str) -> str:
     with reading(request.app.engine) as session:
         _get_entry(request, session, entry_id)
-    late_fees.waive(request.app, [entry_id], by=request.actor.email, reason=request.form_value("reason"))
+    amount = late_fees.parse_waived_amount(request.form_value("amount"))
+    late_fees.waive(request.app, [entry_id], by=request.actor.email, reason=request.form_value("reason"), amount=amount)
     return "waived"
 
 

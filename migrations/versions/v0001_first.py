@@ -642,6 +642,22 @@ Table(
     Index("ix_application_invoice", "connection_id", "invoice_id"),
 )
 Table(
+    "write_off",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("payment_id", String, primary_key=True),
+)
+Table(
+    "former_applications",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False),
+    Column("invoice_id", String, nullable=False),
+    Column("until_at", _INSTANT, nullable=False),
+    Column("applied", JSON, nullable=False),
+    Index("ix_former_applications_invoice", "connection_id", "invoice_id"),
+)
+Table(
     "malformed_record",
     _tables,
     Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),

@@ -19,6 +19,7 @@ from providers.ledger import (
     FeePostingOption,
     LateFeeInvoice,
     RecordKind,
+    WaivedPart,
 )
 from providers.quickbooks import mapping, narrowing, queries, waivers
 from providers.quickbooks.client import Client
@@ -116,9 +117,11 @@ class QuickBooksLedger:
         """Find an invoice by its number, unless it is void."""
         return self._writer.find_invoice(number)
 
-    def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> DocumentRef:
-        """Void the fee invoice, or credit it where it cannot be voided."""
-        return waivers.waive(self._client, invoice_id, key, reason, on)
+    def waive_late_fee(
+        self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None, part: WaivedPart | None = None
+    ) -> DocumentRef:
+        """Void the fee invoice, or credit it where it cannot be voided, or only a part of it is waived."""
+        return waivers.waive(self._client, invoice_id, key, reason, on, part)
 
     def get_payment_link(self, invoice_id: str) -> str | None:
         """Return Intuit's page for this invoice, if the company takes online payments."""
@@ -141,7 +144,7 @@ class QuickBooksLedger:
         return queries.decode_reply(self._client.query(statement), QueryReply, CallKind.READ).query_response
 
     def _reader_without_pull(self, page: ChangePage) -> RecordMapper:
-        reader = RecordMapper(self._client, self._cached_details().company.base_currency, {}, {})
+        reader = RecordMapper(self._client, self._cached_details().company.base_currency, {}, {}, {})
         reader.add_records(page, self._query(queries.select("Term")))
         return reader
 

@@ -47,6 +47,7 @@ class Cursor(Struct, omit_defaults=True):
         full_resync_after: ISO text, set when deletions may have been missed: the first pull after it reads everything.
         entity: Set while a pull by query is in progress.
         billing_emails: Per customer without an address of its own, that of its latest invoice.
+        write_off_accounts: Per account to which a payment was deposited, whether it is one of bad debts.
     """
 
     changed_since: str = ""
@@ -60,6 +61,7 @@ class Cursor(Struct, omit_defaults=True):
     country: str = ""
     discounts: dict[str, EarlyPaymentDiscount] = {}
     billing_emails: dict[str, str] = {}
+    write_off_accounts: dict[str, bool] = {}
 
     def to_json(self) -> str:
         """Return the cursor as JSON text."""
@@ -74,6 +76,7 @@ class Cursor(Struct, omit_defaults=True):
             country=self.country,
             discounts=self.discounts,
             billing_emails=self.billing_emails,
+            write_off_accounts=self.write_off_accounts,
         )
 
 
@@ -89,7 +92,11 @@ class Pull:
         if not self._cursor.home_currency:
             self._cursor.home_currency, self._cursor.country = get_company().base_currency, get_company().country
         self.reader = RecordMapper(
-            client, self._cursor.home_currency, self._cursor.discounts, self._cursor.billing_emails
+            client,
+            self._cursor.home_currency,
+            self._cursor.discounts,
+            self._cursor.billing_emails,
+            self._cursor.write_off_accounts,
         )
 
     @property

@@ -14,13 +14,15 @@ from providers.quickbooks.client import Client
 from providers.quickbooks.mapping import EarlyPaymentDiscount, MappingContext
 from providers.quickbooks.narrowing import read_by_ids
 from providers.quickbooks.schemas import CreditMemo, Customer, Invoice, Payment, QueryResponse, Term
+from providers.quickbooks.write_offs import find_write_offs
 
 
 class RecordMapper:
     """Maps the records of one pull or reload.
 
     ``billing_emails`` holds, per customer without an email address of its own, the address of its latest invoice. It is
-    kept in the cursor, because customer and invoice seldom change in the same sync.
+    kept in the cursor, because customer and invoice seldom change in the same sync. So is ``write_off_accounts``:
+    whether the accounts to which payments were deposited are of bad debts.
     """
 
     def __init__(
@@ -29,8 +31,10 @@ class RecordMapper:
         home_currency: str,
         discounts: dict[str, EarlyPaymentDiscount],
         billing_emails: dict[str, str],
+        write_off_accounts: dict[str, bool],
     ) -> None:
         self._client = client
+        self._write_off_accounts = write_off_accounts
         self.discounts = discounts
         self.billing_emails = billing_emails
         self._payment_dates: dict[str, date | None] = {}
@@ -75,8 +79,10 @@ class RecordMapper:
                 _add_unmapped(page, record)
 
     def _payments(self, page: ChangePage, raws: list[Raw]) -> None:
+        found: list[Payment] = []
         for record in mapping.decode_records(raws, Payment, self._context.home_currency):
             if isinstance(record, Payment):
+                found.append(record)
                 self._payment_dates[record.id] = record.txn_date
                 page.payments.append(mapping.map_payment(record, self._context))
                 page.applications += applications.map_applications(record)
@@ -85,6 +91,7 @@ class RecordMapper:
             _add_unmapped(page, record)
             if isinstance(record, DeletedRecord):
                 page.replaced_sources.append((CreditKind.PAYMENT, record.external_id))
+        page.write_offs += find_write_offs(self._client, found, self._write_off_accounts)
 
     def _invoices(self, page: ChangePage, raws: list[Raw]) -> None:
         records: list[Invoice] = []

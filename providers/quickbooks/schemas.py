@@ -157,6 +157,7 @@ class Payment(Struct, rename="pascal", gc=False):
     total_amt: Decimal
     unapplied_amt: Decimal | None = None
     currency_ref: IdRef | None = None
+    deposit_to_account_ref: IdRef | None = None
     line: list[PaymentLine] = []
     status: str | None = field(name="status", default=None)
 
@@ -231,6 +232,7 @@ class ItemOrAccount(Struct, rename="pascal", gc=False):
     id: str
     name: str
     active: bool | None = None
+    classification: str | None = None
 
 
 class TaxCode(Struct, rename="pascal", gc=False):

@@ -11,7 +11,7 @@ import msgspec
 from providers.calls import CallKind
 from providers.errors import PermanentError
 from providers.http import ambiguous_reply_error
-from providers.ledger import DocumentRef, credit_note_number
+from providers.ledger import DocumentRef, WaivedPart, credit_note_number
 from providers.quickbooks import faults, mapping, queries
 from providers.quickbooks.client import Client
 from providers.quickbooks.schemas import CreditMemo, Invoice, QueryReply, SingleReply
@@ -23,7 +23,9 @@ _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 _COPIED_FIELDS: Final = ("ItemRef", "Qty", "UnitPrice", "TaxCodeRef", "ClassRef")
 
 
-def waive(client: Client, invoice_id: str, key: str, reason: str, on: date | None) -> DocumentRef:
+def waive(
+    client: Client, invoice_id: str, key: str, reason: str, on: date | None, part: WaivedPart | None = None
+) -> DocumentRef:
     """Void the fee invoice. Its SyncToken is read right before; if the invoice changes meanwhile, once more."""
     for is_last_attempt in (False, True):
         raw = _get_raw_invoice(client, invoice_id)
@@ -33,8 +35,8 @@ def waive(client: Client, invoice_id: str, key: str, reason: str, on: date | Non
         fee_ref = DocumentRef(fee.id, fee.doc_number or "")
         if mapping.is_voided(fee):
             return fee_ref
-        if fee.balance != fee.total_amt:
-            return _waive_by_credit_memo(client, raw, key, reason, on)
+        if part is not None or fee.balance != fee.total_amt:
+            return _waive_by_credit_memo(client, raw, key, reason, on, part)
         try:
             body = _encode({"Id": fee.id, "SyncToken": fee.sync_token})
             client.void("Invoice", body, request_id(f"{key}:{fee.sync_token}"))
@@ -43,16 +45,19 @@ def waive(client: Client, invoice_id: str, key: str, reason: str, on: date | Non
                 continue
             if "clos" not in str(error).casefold():  # in a closed period, it is credited instead
                 raise
-            return _waive_by_credit_memo(client, raw, key, reason, on)
+            return _waive_by_credit_memo(client, raw, key, reason, on, None)
         return fee_ref
     message = "the fee was changed in QuickBooks twice while it was being voided; the next sync tries again"
     raise PermanentError(message, code=faults.STALE_OBJECT)
 
 
-def _waive_by_credit_memo(client: Client, raw: msgspec.Raw, key: str, reason: str, on: date | None) -> DocumentRef:
-    """Credit the whole fee and apply the credit to its balance; the rest stays the customer's unapplied credit."""
+def _waive_by_credit_memo(
+    client: Client, raw: msgspec.Raw, key: str, reason: str, on: date | None, part: WaivedPart | None
+) -> DocumentRef:
+    """Credit the fee, or a part, and apply that to its balance; the rest stays the customer's unapplied credit."""
     fee = _parse_invoice(raw)
-    memo = _find_credit_memo(client, fee) or _create_credit_memo(client, raw, key, reason, on)
+    number = credit_note_number(fee.doc_number or fee.id, part)
+    memo = _find_credit_memo(client, number) or _create_credit_memo(client, raw, key, reason, on, number, part)
     current = _get_raw_invoice(client, fee.id)  # QuickBooks may be set to apply credits automatically
     balance = _parse_invoice(current).balance if current is not None else Decimal(0)
     amount = min(balance, memo.balance)
@@ -66,13 +71,13 @@ def _waive_by_credit_memo(client: Client, raw: msgspec.Raw, key: str, reason: st
     return DocumentRef(memo.id, memo.doc_number or "")
 
 
-def _create_credit_memo(client: Client, raw: msgspec.Raw, key: str, reason: str, on: date | None) -> CreditMemo:
-    fields, fee = _decode(raw), _parse_invoice(raw)
+def _credit_lines(fields: dict[str, Any], description: str, part: WaivedPart | None) -> list[dict[str, Any]]:
+    """Return the lines of the fee for its credit memo, or one line of a part of it, with the same item and tax."""
     lines = [
         {
             "DetailType": "SalesItemLineDetail",
             "Amount": line["Amount"],
-            "Description": f"{reason or 'Waived'}: late fee {fee.doc_number}"[:4000],
+            "Description": description[:4000],
             "SalesItemLineDetail": {
                 name: line["SalesItemLineDetail"][name]
                 for name in _COPIED_FIELDS
@@ -82,10 +87,27 @@ def _create_credit_memo(client: Client, raw: msgspec.Raw, key: str, reason: str,
         for line in fields["Line"]
         if line.get("DetailType") == "SalesItemLineDetail"
     ]
+    if part is None or not lines:
+        return lines
+    detail = {**lines[0]["SalesItemLineDetail"], "Qty": 1, "UnitPrice": part.amount}
+    return [{**lines[0], "Amount": part.amount, "SalesItemLineDetail": detail}]
+
+
+def _create_credit_memo(
+    client: Client,
+    raw: msgspec.Raw,
+    key: str,
+    reason: str,
+    on: date | None,
+    number: str,
+    part: WaivedPart | None,
+) -> CreditMemo:
+    fields, fee = _decode(raw), _parse_invoice(raw)
+    lines = _credit_lines(fields, f"{reason or 'Waived'}: late fee {fee.doc_number}", part)
     tax = {name: fields[name] for name in ("GlobalTaxCalculation",) if name in fields}
     memo = {
         "CustomerRef": {"value": fee.customer_ref.value},
-        "DocNumber": credit_note_number(fee.doc_number or fee.id),
+        "DocNumber": number,
         "PrivateNote": f"{reason or 'Waived'}: late fee {fee.doc_number} (Id {fee.id})"[:4000],
         "Line": lines,
         **_date_fields(on),
@@ -99,9 +121,8 @@ def _create_credit_memo(client: Client, raw: msgspec.Raw, key: str, reason: str,
     return created
 
 
-def _find_credit_memo(client: Client, fee: Invoice) -> CreditMemo | None:
+def _find_credit_memo(client: Client, number: str) -> CreditMemo | None:
     """Return the credit memo of an earlier attempt, found by its number."""
-    number = credit_note_number(fee.doc_number or fee.id)
     body = client.query(queries.select("CreditMemo", queries.equals("DocNumber", number)))
     found = queries.decode_reply(body, QueryReply, CallKind.READ).query_response.credit_memo
     return next((memo for raw in found if (memo := _parse_credit_memo(raw)) is not None), None)

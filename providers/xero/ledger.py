@@ -19,6 +19,7 @@ from providers.ledger import (
     FeePostingOption,
     LateFeeInvoice,
     RecordKind,
+    WaivedPart,
 )
 from providers.xero import reply_schemas, waivers
 from providers.xero.fee_account import FeeAccount, choose_fee_account, list_fee_posting_options
@@ -215,9 +216,11 @@ class XeroLedger:
                 return DocumentRef(invoice.id, invoice.number)
         return None
 
-    def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> DocumentRef:
-        """Void the fee invoice, or credit it where it cannot be voided."""
-        return waivers.waive(self._client, invoice_id, _idempotency_key(key), reason, on)
+    def waive_late_fee(
+        self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None, part: WaivedPart | None = None
+    ) -> DocumentRef:
+        """Void the fee invoice, or credit it where it cannot be voided, or only a part of it is waived."""
+        return waivers.waive(self._client, invoice_id, _idempotency_key(key), reason, on, part)
 
     def get_payment_link(self, invoice_id: str) -> str | None:
         """Return the URL of Xero's online invoice with its payment buttons; drafts have none."""

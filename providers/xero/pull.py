@@ -4,10 +4,12 @@
   edit while we read can return a record twice but never lose it. If the item count of a query shrinks between two
   pages, the page before is read again, because the following records have moved up.
 * Contacts come last: the customer of every invoice read before exists by then, so it is in the same pull.
-* Without changes, a sync reads three pages: invoices, credit notes, contacts. Deleted payments, overpayments and
-  prepayments are read only when an invoice has changed since the last pull (paying, applying and undoing change one).
+* Without changes, a sync reads three pages: invoices, credit notes, contacts. Payments, overpayments and prepayments
+  are read only when an invoice has changed since the last pull (paying, applying and undoing change one).
   As the refund of a credit changes no invoice, once a day overpayments and prepayments are read instead of credit
   notes and contacts.
+* A payment is part of its invoice, but only the payments endpoint names its account: one to an account that is not
+  known to take money makes the pull read the chart of accounts (``write_offs.py``).
 * Nothing is filtered by status, or an invoice that was paid or voided would never be returned again.
 """
 
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -24,6 +26,7 @@ from providers.ledger import ChangePage
 from providers.xero.client import Client
 from providers.xero.mapping import PageSummary, read_page
 from providers.xero.schemas import Stream
+from providers.xero.write_offs import find_write_offs
 
 PAGE_SIZE: Final = 1000
 OVERLAP: Final = timedelta(minutes=5)
@@ -52,7 +55,7 @@ _QUERIES: Final[dict[Stream, tuple[str, dict[str, Any]]]] = {
     Stream.CREDIT_NOTES: ("get_credit_notes", {"order": "CreditNoteID", "where": 'Type=="ACCRECCREDIT"'}),
     Stream.OVERPAYMENTS: ("get_overpayments", {"order": "OverpaymentID"}),
     Stream.PREPAYMENTS: ("get_prepayments", {"order": "PrepaymentID"}),
-    Stream.PAYMENTS: ("get_payments", {"order": "PaymentID", "where": 'Status=="DELETED"'}),
+    Stream.PAYMENTS: ("get_payments", {"order": "PaymentID", "where": 'PaymentType=="ACCRECPAYMENT"'}),
     Stream.CONTACTS: ("get_contacts", {"order": "ContactID", "include_archived": "true"}),
 }
 
@@ -62,6 +65,7 @@ class Cursor(msgspec.Struct, omit_defaults=True):
 
     Attributes:
         watermarks: Per stream, from when on changes are still to be read.
+        money_accounts: The ids of the accounts that are known to take money.
         latest_invoice_at: The latest change of all invoices ever read: distinguishes a change from a repetition.
         previous_item_count: How many items the query had, according to the page before.
         records_read: The records of the streams that are completely read.
@@ -69,6 +73,7 @@ class Cursor(msgspec.Struct, omit_defaults=True):
 
     version: int = 1
     watermarks: dict[str, datetime] = {}
+    money_accounts: list[str] = []
     latest_invoice_at: datetime | None = None
     # only set in the middle of a pull
     started_at: datetime | None = None
@@ -98,7 +103,10 @@ def pull(client: Client, stored_cursor: str | None, now: datetime) -> Iterator[C
         cursor.started_at = now.astimezone(UTC).replace(microsecond=0)
     while True:
         page = ChangePage(cursor="")
-        summary = read_stream(client, cursor.stream, cursor.page, page, cursor.watermarks.get(cursor.stream))
+        reply = read_stream(client, cursor.stream, cursor.page, page, cursor.watermarks.get(cursor.stream))
+        summary = reply.summary
+        if cursor.stream == Stream.PAYMENTS:
+            page.write_offs, cursor.money_accounts = find_write_offs(client, reply.body, cursor.money_accounts)
         item_count = summary.item_count if summary.item_count is not None else summary.record_count
         page.expected_count = cursor.records_read + item_count
         page.is_last = _advance(cursor, summary)
@@ -108,20 +116,31 @@ def pull(client: Client, stored_cursor: str | None, now: datetime) -> Iterator[C
             return
 
 
+class StreamReply(NamedTuple):
+    """One page of a stream, as Xero sent it, and its summary."""
+
+    body: bytes
+    summary: PageSummary
+
+
 def read_stream(
     client: Client, stream: Stream, page_number: int, page: ChangePage, since: datetime | None
-) -> PageSummary:
+) -> StreamReply:
     """Read one page of what changed in a stream since then (of everything for None) into ``page``."""
     operation, query = _QUERIES[stream]
     changed = {} if since is None else {"if_modified_since": since.strftime("%Y-%m-%dT%H:%M:%SZ")}
-    return read_into(page, client, stream, operation, page=page_number, page_size=PAGE_SIZE, **query, **changed)
+    return _read(page, client, stream, operation, page=page_number, page_size=PAGE_SIZE, **query, **changed)
 
 
 def read_into(target: ChangePage, client: Client, stream: Stream, operation: str, **params: Any) -> PageSummary:
     """Read the records of one reply into ``target``."""
+    return _read(target, client, stream, operation, **params).summary
+
+
+def _read(target: ChangePage, client: Client, stream: Stream, operation: str, **params: Any) -> StreamReply:
     body = client.read(operation, **params)
     try:
-        return read_page(stream, body, target)
+        return StreamReply(body, read_page(stream, body, target))
     except msgspec.DecodeError:
         raise client.unexpected_reply_error(CallKind.READ) from None
 

@@ -33,10 +33,19 @@ class Organisation(
 
 class Account(
     Struct,
-    rename={"code": "Code", "name": "Name", "type": "Type", "status": "Status", "group": "Class", "tax": "TaxType"},
+    rename={
+        "id": "AccountID",
+        "code": "Code",
+        "name": "Name",
+        "type": "Type",
+        "status": "Status",
+        "group": "Class",
+        "tax": "TaxType",
+    },
 ):
     """An account of the chart of accounts."""
 
+    id: str | None = None
     code: str | None = None
     name: str | None = None
     type: str | None = None

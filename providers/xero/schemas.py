@@ -203,11 +203,24 @@ class Prepayment(Credit, kw_only=True):
 
 
 class Payment(Struct, rename={"id": "PaymentID", "status": "Status", "updated": "UpdatedDateUTC"}):
-    """A payment of the payments endpoint, which is read only to find deleted ones."""
+    """A payment of the payments endpoint, which is read to find deleted ones, and where the others were paid to."""
 
     id: str
     updated: str
     status: str | None = None
+
+
+class PaymentAccount(Struct, rename={"id": "AccountID"}):
+    """The account that a payment was paid to."""
+
+    id: str | None = None
+
+
+class PaidPayment(Struct, rename={"id": "PaymentID", "account": "Account"}):
+    """A payment with its account."""
+
+    id: str
+    account: PaymentAccount | None = None
 
 
 class ContactPerson(

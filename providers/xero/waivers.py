@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from providers.calls import CallKind
 from providers.errors import PermanentError
-from providers.ledger import DocumentRef, credit_note_number
+from providers.ledger import DocumentRef, WaivedPart, credit_note_number
 from providers.xero.client import Client
 from providers.xero.reply_schemas import FullInvoice, FullInvoices
 
@@ -68,19 +69,36 @@ class _Credits(Struct, rename={"notes": "CreditNotes"}):
     notes: list[_Credit] = []
 
 
-def waive(client: Client, invoice_id: str, key: str, reason: str, on: date | None) -> DocumentRef:
+def waive(
+    client: Client, invoice_id: str, key: str, reason: str, on: date | None, part: WaivedPart | None = None
+) -> DocumentRef:
     """Void the fee invoice; where Xero rejects that, credit it to the same accounts, so that income is as before."""
+    if part is not None:
+        fee = _get_fee(client, invoice_id)
+        if fee.status not in LIVE_STATUSES:
+            return DocumentRef(fee.id, fee.number or "")
+        if not _can_credit(fee):
+            raise client.unexpected_reply_error(CallKind.READ)
+        return _credit(client, fee, key, reason, on, part)
     body = {"Invoices": [{"InvoiceID": invoice_id, "Status": "VOIDED"}]}
     try:
         return _parse_document_ref(client, client.write("update_invoice", invoice_id, body, idempotency_key=key))
-    except PermanentError as error:
+    except PermanentError:
         fee = _get_fee(client, invoice_id)
         if fee.status not in LIVE_STATUSES:  # it is void already
             return DocumentRef(fee.id, fee.number or "")
-        if not (fee.contact and fee.lines and fee.number):
+        if not _can_credit(fee):
             raise
-        void_error = error
-    note = _find_or_create_credit_note(client, fee, key, reason, on, void_error)
+    return _credit(client, fee, key, reason, on, None)
+
+
+def _can_credit(fee: _Fee) -> bool:
+    return bool(fee.contact and fee.lines and fee.number)
+
+
+def _credit(client: Client, fee: _Fee, key: str, reason: str, on: date | None, part: WaivedPart | None) -> DocumentRef:
+    """Credit the fee, or a part of it, and apply the credit to what is due on it; the rest stays the customer's."""
+    note = _find_or_create_credit_note(client, fee, key, reason, on, part)
     amount = min(fee.due, note.remaining)
     if amount > 0:
         dated = {"Date": on.isoformat()} if on else {}
@@ -90,19 +108,20 @@ def waive(client: Client, invoice_id: str, key: str, reason: str, on: date | Non
 
 
 def _find_or_create_credit_note(
-    client: Client, fee: _Fee, key: str, reason: str, on: date | None, void_error: PermanentError
+    client: Client, fee: _Fee, key: str, reason: str, on: date | None, part: WaivedPart | None
 ) -> _Credit:
     """Return the credit note of an earlier attempt, found by its number, or create it."""
-    number = credit_note_number(fee.number or "")
+    number = credit_note_number(fee.number or "", part)
     found = client.read("get_credit_notes", where=f'CreditNoteNumber=="{number}"', page=1)
     existing = [note for note in client.decode(_Credits, found, CallKind.READ).notes if note.number == number]
     if existing:
         return existing[0]
-    body = {"CreditNotes": [_build_credit_note(fee, number, reason, on)]}
+    lines = fee.lines if part is None else [structs.replace(fee.lines[0], amount=part.amount)]
+    body = {"CreditNotes": [_build_credit_note(fee, lines, number, reason, on)]}
     created = client.write("create_credit_notes", body, idempotency_key=_derive_key(key, "credit"))
     notes = client.decode(_Credits, created, CallKind.WRITE).notes
     if not notes:
-        raise void_error
+        raise client.unexpected_reply_error(CallKind.WRITE)
     return notes[0]
 
 
@@ -111,7 +130,9 @@ def _derive_key(key: str, step: str) -> str:
     return hashlib.sha256(f"{key}:{step}".encode()).hexdigest()
 
 
-def _build_credit_note(fee: _Fee, number: str, reason: str, on: date | None) -> dict[str, Any]:
+def _build_credit_note(
+    fee: _Fee, fee_lines: Sequence[_Line], number: str, reason: str, on: date | None
+) -> dict[str, Any]:
     lines = [
         {
             "Description": f"{reason or 'Waived'}: late fee {fee.number}"[:4000],
@@ -120,7 +141,7 @@ def _build_credit_note(fee: _Fee, number: str, reason: str, on: date | None) -> 
             **({"AccountCode": line.account} if line.account else {}),
             **({"TaxType": line.tax} if line.tax else {}),
         }
-        for line in fee.lines
+        for line in fee_lines
     ]
     return {
         "Type": "ACCRECCREDIT",

@@ -86,13 +86,20 @@ class Bookkeeper:
 
     # Payments and credits
 
-    def pay(self, invoice: str, amount: Money | None = None, *, on: date | None = None) -> JsonObject:
-        """Receive a payment of an invoice: of its balance, or of ``amount``."""
+    def add_account(self, name: str, kind: str) -> str:
+        """Add an account of a type like ``Other Current Asset``; returns its id."""
+        with self._lock:
+            return str(writes.create(self._get_ledger(), "Account", {"Name": name, "AccountType": kind}).number)
+
+    def pay(
+        self, invoice: str, amount: Money | None = None, *, on: date | None = None, deposit_to: str = ""
+    ) -> JsonObject:
+        """Receive a payment of an invoice: of its balance, or of ``amount``, to an account other than the usual one."""
         with self._lock:
             entry = self._invoice(invoice)
             paid = entry.body["Balance"] if amount is None else figure("amount", amount)
             lines = [application_line("Invoice", entry.number, paid)]
-            return self._receive_payment(entry.body["CustomerRef"], paid, lines, on)
+            return self._receive_payment(entry.body["CustomerRef"], paid, lines, on, deposit_to)
 
     def receive(
         self,
@@ -304,9 +311,11 @@ class Bookkeeper:
         return entry
 
     def _receive_payment(
-        self, customer: JsonObject, total: Decimal, lines: list[JsonObject], on: date | None
+        self, customer: JsonObject, total: Decimal, lines: list[JsonObject], on: date | None, deposit_to: str = ""
     ) -> JsonObject:
         asked: JsonObject = {"CustomerRef": customer, "TotalAmt": total, "Line": lines}
+        if deposit_to:
+            asked["DepositToAccountRef"] = {"value": deposit_to}
         if on:
             asked["TxnDate"] = on.isoformat()
         return dict(writes.create(self._get_ledger(), "Payment", asked).body)

@@ -110,11 +110,14 @@ class Bookkeeper:
             found = (tenant.organisation.invoices.get(invoice_id) for tenant in self._tenants.values())
             return next((invoice for invoice in found if invoice is not None), None)
 
-    def pay(self, invoice: str, amount: Money = "", on: str = "", organisation: str = "") -> Payment:
-        """Enter a payment of the amount due, or of ``amount``."""
+    def pay(
+        self, invoice: str, amount: Money = "", on: str = "", organisation: str = "", *, account: str = "090"
+    ) -> Payment:
+        """Enter a payment of the amount due, or of ``amount``, to an account: one of bad debts is a write-off."""
         with self._core.lock:
             org, found = self.organisation(organisation), self.find(invoice, organisation)
-            return org.pay(found, Decimal(amount) if amount else found.amount_due, _parse_date(on, org))
+            paid = Decimal(amount) if amount else found.amount_due
+            return org.pay(found, paid, _parse_date(on, org), account=account)
 
     def delete_payment(self, payment: str, organisation: str = "") -> Payment:
         """Delete a payment by its id."""

@@ -35,6 +35,8 @@ _ACCOUNTS = (
     ("270", "Interest Income", "OTHERINCOME", "REVENUE", "NONE", "ACTIVE", ""),
     ("299", "Old Sales", "REVENUE", "REVENUE", "OUTPUT2", "ARCHIVED", ""),
     ("429", "General Expenses", "EXPENSE", "EXPENSE", "INPUT2", "ACTIVE", ""),
+    ("404", "Bank Fees", "EXPENSE", "EXPENSE", "NONE", "ACTIVE", ""),
+    ("431", "Bad Debts", "EXPENSE", "EXPENSE", "INPUT2", "ACTIVE", ""),
     ("610", "Accounts Receivable", "CURRENT", "ASSET", "NONE", "ACTIVE", "DEBTORS"),
     ("800", "Accounts Payable", "CURRLIAB", "LIABILITY", "NONE", "ACTIVE", "CREDITORS"),
 )

@@ -79,6 +79,7 @@ class Payment(Document):
     on: date
     status: str = "AUTHORISED"
     reference: str = ""
+    account: str = "090"  # the code of where it was paid to
 
 
 class Allocation(NamedTuple):

@@ -145,10 +145,27 @@ class Organisation:
 
     # Payments and credits
 
-    def pay(self, invoice: Invoice, amount: Decimal, on: date, *, payment_id: str = "", reference: str = "") -> Payment:
-        """Enter a payment of an invoice. Raises ``ValidationFailed`` if it exceeds the amount due."""
+    def pay(
+        self,
+        invoice: Invoice,
+        amount: Decimal,
+        on: date,
+        *,
+        payment_id: str = "",
+        reference: str = "",
+        account: str = "090",
+    ) -> Payment:
+        """Enter a payment of an invoice to an account. Raises ``ValidationFailed`` if it exceeds the amount due."""
         self._check_amount_due(invoice, amount, "Payment")
-        payment = Payment(payment_id or self.new_id("payment"), self.now(), invoice, amount, on, reference=reference)
+        payment = Payment(
+            payment_id or self.new_id("payment"),
+            self.now(),
+            invoice,
+            amount,
+            on,
+            reference=reference,
+            account=account,
+        )
         self.payments.put(payment, self.now())
         invoice.payments.append(payment)
         self.record_change(invoice)

@@ -221,7 +221,7 @@ def payment_json(payment: Payment, *, lines: bool = True) -> bytes:  # noqa: ARG
             "UpdatedDateUTC": format_instant(payment.updated_at),
             "HasAccount": True,
             "IsReconciled": True,
-            "Account": {"AccountID": stable_uuid("account", "090"), "Code": "090"},
+            "Account": {"AccountID": stable_uuid("account", payment.account), "Code": payment.account},
             "Invoice": {
                 "Type": invoice.type,
                 "InvoiceID": invoice.id,

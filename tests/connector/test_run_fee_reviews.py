@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 
 from connector.arrangements import tasks
 from connector.db.engine import reading
+from connector.outbox.approvals import OutboxError
 from connector.services import fees
 from connector.services.fees import FeeItem
 from tests.connector.scenario import Scenario, days
@@ -20,24 +22,32 @@ def list_fees(scenario: Scenario) -> list[FeeItem]:
         return fees.find_fees(session)
 
 
-def fee_tasks(scenario: Scenario) -> list[tuple[str, str]]:
+def open_tasks(scenario: Scenario) -> list[tuple[str, str]]:
     with reading(scenario.app.engine) as session:
-        found = [(task.code, task.text) for task in tasks.find_tasks(session, scenario.connection)]
-    return [each for each in found if each[0] in {"propose_waiver", "unpaid_fee"}]
+        return [(task.code, task.text) for task in tasks.find_tasks(session, scenario.connection)]
+
+
+def fee_tasks(scenario: Scenario) -> list[tuple[str, str]]:
+    return [each for each in open_tasks(scenario) if each[0] in {"propose_waiver", "unpaid_fee"}]
 
 
 @pytest.fixture
 def charged(late_customer: Scenario) -> Scenario:
     """An overdue invoice with a late fee that was posted some days ago."""
-    late_customer.set_policy(AUTOMATIC)
+    return charge(late_customer, AUTOMATIC)
+
+
+def charge(scenario: Scenario, policy: str) -> Scenario:
+    """Let the fee on the overdue invoice be posted, and two days pass."""
+    scenario.set_policy(policy)
     for _day in range(40):
-        late_customer.run()
-        if any(fee.state == "posted" for fee in list_fees(late_customer)):
-            late_customer.pass_days(2)
-            late_customer.run()
-            return late_customer
-        late_customer.pass_days(1)
-    raise AssertionError(list_fees(late_customer))
+        scenario.run()
+        if any(fee.state == "posted" for fee in list_fees(scenario)):
+            scenario.pass_days(2)
+            scenario.run()
+            return scenario
+        scenario.pass_days(1)
+    raise AssertionError(list_fees(scenario))
 
 
 def pay_dated(scenario: Scenario, on: date) -> None:
@@ -142,3 +152,79 @@ def test_a_fee_on_an_invoice_that_is_still_open_needs_nobody(charged: Scenario) 
     charged.company.pay(charged.number, "500.00", on=charged.today - timedelta(days=1))
     charged.run_for_days(20, every=4)
     assert fee_tasks(charged) == []
+
+
+PERCENT = f'{AUTOMATIC}kind = "percent"\nrate = 1\nmax_annual_percent = 100\n'
+MONTHLY = f'{AUTOMATIC}kind = "percent_per_month"\nrate = 1\n'
+
+
+def test_of_a_fee_that_a_payment_in_part_makes_too_high_the_difference_is_waived(late_customer: Scenario) -> None:
+    charge(late_customer, PERCENT)
+    assert list(late_customer.company.fees().values()) == [Decimal("12.00")]
+    late_customer.company.pay(late_customer.number, "400.00", on=days(-8))
+    late_customer.run()
+    [(code, text)] = fee_tasks(late_customer)
+    assert code == "propose_waiver"
+    assert text.startswith("Waive GBP 4.00 of the late fee LF-")
+    assert f"a balance of invoice {late_customer.number} of GBP 800.00 on" in text
+    [fee] = list_fees(late_customer)
+    fees.waive(late_customer.app, [fee.id], by="Ann", reason="paid in part", amount=Decimal("4.00"))
+    late_customer.run_for_days(3)
+    assert list(late_customer.company.fees().values()) == [Decimal("8.00")]
+    [fee] = list_fees(late_customer)
+    assert (fee.state, fee.waived) == ("posted", "4.00")
+    assert fee_tasks(late_customer) == []
+    late_customer.company.pay(late_customer.number, "200.00", on=days(-7))
+    late_customer.run()
+    assert [text[:17] for _code, text in fee_tasks(late_customer)] == ["Waive GBP 2.00 of"]
+    fees.waive(late_customer.app, [fee.id], by="Ann")
+    late_customer.run_for_days(2)
+    assert set(late_customer.company.fees().values()) == {Decimal(0)}
+    assert [fee.state for fee in list_fees(late_customer)] == ["waived"]
+
+
+def test_interest_is_calculated_again_for_its_days_and_at_its_rate(late_customer: Scenario) -> None:
+    charge(late_customer, MONTHLY)
+    late_customer.set_policy(MONTHLY.replace("rate = 1", "rate = 5"))
+    late_customer.company.pay(late_customer.number, "600.00", on=days(9))  # the middle of the month
+    late_customer.run()
+    [(code, text)] = fee_tasks(late_customer)
+    assert code == "propose_waiver"
+    assert text.startswith("Waive GBP 3.00 of the late fee")
+
+
+def test_a_fee_that_was_paid_and_turns_out_too_high_is_to_be_given_back(late_customer: Scenario) -> None:
+    charge(late_customer, PERCENT)
+    [number] = late_customer.company.fees()
+    late_customer.company.pay(number)
+    late_customer.run()
+    assert fee_tasks(late_customer) == []
+    late_customer.company.pay(late_customer.number, "400.00", on=days(-8))
+    late_customer.run()
+    [(code, text)] = fee_tasks(late_customer)
+    assert code == "propose_waiver"
+    assert text.startswith("Waive GBP 4.00 of the late fee")
+    assert text.endswith("It is paid: what is waived becomes credit of the customer, to be refunded.")
+    [fee] = list_fees(late_customer)
+    fees.waive(late_customer.app, [fee.id], by="Ann", amount=Decimal("4.00"))
+    late_customer.run_for_days(2)
+    assert fee_tasks(late_customer) == []
+    tasks_now = [text for _code, text in open_tasks(late_customer)]
+    assert any("GBP 4.00 of unapplied credit" in text for text in tasks_now), tasks_now
+
+
+def test_a_payment_dated_after_the_days_of_the_fee_changes_nothing(late_customer: Scenario) -> None:
+    charge(late_customer, PERCENT)
+    late_customer.company.pay(late_customer.number, "400.00", on=late_customer.today - timedelta(days=2))
+    late_customer.run_for_days(3)
+    assert fee_tasks(late_customer) == []
+
+
+@pytest.mark.parametrize("amount", ["0", "13", "x"])
+def test_no_more_than_what_stands_of_a_fee_is_waived(late_customer: Scenario, amount: str) -> None:
+    if late_customer.company.provider == "quickbooks":
+        pytest.skip("the ledger plays no part in it")
+    charge(late_customer, PERCENT)
+    [fee] = list_fees(late_customer)
+    with pytest.raises(OutboxError):
+        fees.waive(late_customer.app, [fee.id], by="Ann", amount=fees.parse_waived_amount(amount))

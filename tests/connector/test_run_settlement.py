@@ -267,3 +267,47 @@ def test_a_returned_cheque_moved_to_another_invoice_is_noticed(quickbooks: Scena
     quickbooks.pass_days(1)
     quickbooks.run()
     assert [code for code, _ in open_tasks(quickbooks)] == ["payment_returned"]
+
+
+def pay_to(scenario: Scenario, account: str, amount: str = "") -> None:
+    """Book a payment to an account by its name: bad debts, or what a payment service keeps."""
+    company = scenario.company
+    if company.provider == "xero":
+        code = {"Bad Debts": "431", "Bank Fees": "404"}[account]
+        company.simulator.pay(scenario.number, amount, "", account=code, **company.company_filter)
+        return
+    kind = "Other Current Asset" if account == "Bad Debts" else "Expense"
+    company.simulator.pay(scenario.number, amount or None, deposit_to=company.simulator.add_account(account, kind))
+
+
+def test_a_payment_to_an_account_of_bad_debts_is_a_write_off(customer: Scenario) -> None:
+    pay_to(customer, "Bad Debts")
+    customer.run_for_days(3)
+    assert texts(customer) == []
+    assert "no payment was received for it" in reason(customer)
+
+
+def test_what_is_written_off_beside_a_payment_is_not_thanked_for(customer: Scenario) -> None:
+    customer.company.pay(customer.number, "1000.00")
+    customer.run()
+    pay_to(customer, "Bad Debts")
+    customer.run()
+    [text] = texts(customer)
+    assert "£1,000.00" in text
+    assert "£1,200.00" not in text
+
+
+def test_what_a_payment_service_kept_was_paid_all_the_same(customer: Scenario) -> None:
+    customer.company.pay(customer.number, "1180.00")
+    pay_to(customer, "Bank Fees")
+    customer.run()
+    [text] = texts(customer)
+    assert "received your payment of £1,200.00" in text
+
+
+def test_accounts_are_read_only_when_a_payment_names_a_new_one(customer: Scenario) -> None:
+    for amount in ("100.00", "200.00", "300.00"):
+        customer.company.pay(customer.number, amount)
+        customer.run()
+    requests = customer.sandbox.requests.filter_by(customer.company.provider)
+    assert len([each for each in requests if "Account" in each.path + each.query]) == 1

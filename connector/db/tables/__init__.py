@@ -46,10 +46,12 @@ from connector.db.tables.ledger import (
     ApplicationRow,
     CreditRow,
     CustomerRow,
+    FormerApplications,
     InvoiceRow,
     MalformedRow,
     PaymentRow,
     UnseenRow,
+    WriteOff,
 )
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "EmailTemplate",
     "ErasedCustomer",
     "ExceptionRow",
+    "FormerApplications",
     "Grant",
     "Instant",
     "InvoiceDecisionRow",
@@ -96,4 +99,5 @@ __all__ = [
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookEvent",
+    "WriteOff",
 ]

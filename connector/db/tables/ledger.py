@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import Index, LargeBinary, text
+from sqlalchemy import JSON, Column, Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
 from connector.db.tables.columns import enum_column, instant_column, money_column, text_column
@@ -143,6 +143,29 @@ class ApplicationRow(SQLModel, table=True):
     credited_e4: int = money_column(0)
     adjusted_e4: int = money_column(0)
     __table_args__ = (Index("ix_application_invoice", "connection_id", "invoice_id"),)
+
+
+class WriteOff(SQLModel, table=True):
+    """A payment that brought no money: it was booked to an account of expenses, such as bad debts."""
+
+    __tablename__: ClassVar[Any] = "write_off"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    payment_id: str = Field(primary_key=True)
+
+
+class FormerApplications(SQLModel, table=True):
+    """What was applied to an invoice until some of it was deleted or changed: on those days it counted as settled.
+
+    ``applied`` is a list of [date, amount in ten-thousandths].
+    """
+
+    __tablename__: ClassVar[Any] = "former_applications"
+    id: int | None = Field(default=None, primary_key=True)
+    connection_id: int = Field(foreign_key="connection.id")
+    invoice_id: str
+    until_at: datetime = instant_column(nullable=False)
+    applied: list[tuple[str, int]] = Field(default=None, sa_column=Column(JSON, nullable=False))
+    __table_args__ = (Index("ix_former_applications_invoice", "connection_id", "invoice_id"),)
 
 
 class MalformedRow(SQLModel, table=True):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from datetime import datetime
 from functools import lru_cache
 
 from sqlalchemy import Connection as Database
 from sqlmodel import SQLModel
 
+from connector.sync.mirror import former_applications, write_offs
 from connector.sync.mirror.upserts import STORAGE, SqlRow, Storage, build_rows, upsert_text
 from policies.receivables import CreditKind
 from providers.ledger import ChangePage, MalformedRecord, RecordKind
@@ -22,28 +24,41 @@ _PLACEHOLDER = {"sqlite": "?", "postgresql": "%s"}
 
 
 def replace_applications(
-    database: Database, connection_id: int, page: ChangePage, outdated: Collection[tuple[str, str]]
+    database: Database,
+    connection_id: int,
+    page: ChangePage,
+    outdated: Collection[tuple[str, str]],
+    at: datetime,
 ) -> int:
     """Replace the applications of a page's invoices and sources by the page's, and return how many changed.
 
     They are compared first, so that the many that are unchanged cost no write. ``outdated`` documents (kind, id), of
-    which the mirror has newer versions, are ignored.
+    which the mirror has newer versions, are ignored. ``at`` is when the page was read.
     """
     if outdated:
         page = _without_outdated(page, outdated)
-    wanted = _wanted(database, connection_id, page)
+    wanted = write_offs.mark(database, connection_id, _wanted(database, connection_id, page))
     known = {_key(row): row for row in _known(database, connection_id, page)}
     removed = [(connection_id, *key) for key in known if key not in wanted]
     new = [row for key, row in wanted.items() if known.get(key) != row]
     dialect = database.dialect.name
+    undone = {key[2] for key, row in known.items() if _is_undone(row, wanted.get(key))}
+    if undone:
+        former_applications.keep(database, connection_id, undone, at)
     if removed:
         database.exec_driver_sql(_delete_text(dialect), removed)
     changed = database.exec_driver_sql(upsert_text("application", dialect), new).rowcount if new else 0
     return len(removed) + changed
 
 
-def delete_of_source(database: Database, connection_id: int, kind: str, external_id: str) -> None:
-    """Delete the applications of a payment or credit that was deleted."""
+def _is_undone(known: SqlRow, wanted: SqlRow | None) -> bool:
+    """Return whether an application was deleted, made later or made smaller: ``row[4:6]`` are its date and amount."""
+    return wanted is None or wanted[4] > known[4] or wanted[5] < known[5]
+
+
+def delete_of_source(database: Database, connection_id: int, kind: str, external_id: str, at: datetime) -> None:
+    """Delete the applications of a payment or credit that was deleted, which is known since ``at``."""
+    former_applications.keep_of_source(database, connection_id, kind, external_id, at)
     company = _TABLE.delete().where(_TABLE.c.connection_id == connection_id)
     database.execute(company.where(_TABLE.c.source_kind == kind, _TABLE.c.source_id == external_id))
 

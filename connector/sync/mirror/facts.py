@@ -10,12 +10,15 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+import msgspec
 from sqlalchemy import Row
 
 from connector.db.money import from_e4
 from connector.db.tables import ApplicationRow, Connection
+from connector.outbox.payloads import FeeCharge
 from connector.vocabulary import OutboxKind, OutboxState, TaskState
 from connector.vocabulary.tasks import UNREACHABLE_CODES
+from policies.currencies import split_in_proportion
 from policies.receivables import (
     BalanceChange,
     Company,
@@ -273,21 +276,40 @@ def build_unapplied_payment(row: SqlRow) -> Credit:
     return Credit(row.external_id, CreditKind.PAYMENT, row.customer_id, row.currency, unapplied, row.paid_on)
 
 
-class ChargedFee(NamedTuple):
-    """The amounts of a late fee by invoice and period, its outcome, ``None`` while it is open, and its invoice's id."""
+class FeeWaivers(NamedTuple):
+    """What was waived of a late fee: all of it, or parts."""
 
-    amounts: Mapping[tuple[str, str], str]
+    is_whole: bool = False
+    amount: Decimal = Decimal(0)
+
+
+class ChargedFee(NamedTuple):
+    """The charges of a late fee by invoice and period, its outcome, ``None`` while it is open, and its invoice's id.
+
+    ``waived`` is the part of each charge that was waived: the waived total, shared in proportion.
+    """
+
+    charges: Mapping[tuple[str, str], FeeCharge]
     outcome: FeeOutcome | None
     invoice_id: str = ""
+    waived: Mapping[tuple[str, str], Decimal] = {}
+    ended_at: datetime | None = None
 
 
-def build_charged_fee(row: Any) -> ChargedFee:
-    """Return a fee; ``row.waiver_state`` is the state of its waiver, ``row.status`` that of its invoice."""
-    charges = row.payload.get("charges", ())
-    amounts = {(charge["invoice_id"], charge["period"]): charge["amount"] for charge in charges}
-    if row.waiver_state != OutboxState.REJECTED or row.status in _GONE_STATUSES:
-        return ChargedFee(amounts, FeeOutcome.WAIVED, row.reference)
-    return ChargedFee(amounts, FeeOutcome.PAID if row.status == InvoiceStatus.PAID else None, row.reference)
+def build_charged_fee(row: Any, waivers: FeeWaivers) -> ChargedFee:
+    """Return a fee with what was waived of it; ``row.status`` is that of its invoice."""
+    charges = msgspec.convert(row.payload.get("charges", ()), tuple[FeeCharge, ...])
+    by_period = {(charge.invoice_id, charge.period): charge for charge in charges}
+    shares = split_in_proportion(waivers.amount, [each.amount for each in by_period.values()], row.currency)
+    waived = dict(zip(by_period, shares, strict=True))
+    outcome = FeeOutcome.PAID if row.status == InvoiceStatus.PAID else None
+    if waivers.is_whole or row.status in _GONE_STATUSES or (charges and not waivers.amount < _total(charges)):
+        outcome = FeeOutcome.WAIVED
+    return ChargedFee(by_period, outcome, row.reference, waived, row.ended_at)
+
+
+def _total(charges: Sequence[FeeCharge]) -> Decimal:
+    return sum((charge.amount for charge in charges), Decimal(0))
 
 
 _GONE_STATUSES = {InvoiceStatus.VOIDED, InvoiceStatus.DELETED}
@@ -298,6 +320,7 @@ def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction
     """Return a completed step; ``row.kind``, ``key`` and ``state`` are of its outbox entry, or it has a task."""
     fee = fees.get(row.outbox_id or 0, NO_FEE) if row.step == Step.LATE_FEE.value else None
     charged = (row.invoice_id, row.recurrence_key)
+    charge, waived = (fee.charges.get(charged), fee.waived.get(charged, Decimal(0))) if fee else (None, Decimal(0))
     return PastAction(
         step=Step(row.step),
         invoice_id=row.invoice_id,
@@ -308,7 +331,9 @@ def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction
         unconfirmed=row.state in _UNCONFIRMED_STATES,
         undone=row.task_code in UNREACHABLE_CODES and row.task_state != TaskState.DONE,
         recurrence_key=row.recurrence_key,
-        fee_amount=Decimal(fee.amounts[charged]) if fee and charged in fee.amounts else None,
+        fee_amount=charge.amount - waived if charge else None,
+        fee_waived=waived,
+        fee_basis=charge.basis if charge else None,
         fee_outcome=fee.outcome if fee else None,
         fee_invoice_id=fee.invoice_id if fee else "",
         acknowledged=None if row.acknowledged_e4 is None else from_e4(row.acknowledged_e4),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Select, or_, select, text
@@ -21,10 +22,11 @@ from connector.sync.mirror.facts import (
     build_payment_plan,
     build_unapplied_payment,
 )
+from connector.sync.mirror.former_applications import build_former_history
 from connector.sync.mirror.past_actions import ChargedFees
 from connector.sync.mirror.portfolio_stats import InvoicePercentiles
 from connector.vocabulary import AgreementKind, AgreementState
-from policies.receivables import BalanceChange, Credit, Invoice, PastAction, PaymentPlan
+from policies.receivables import BalanceChange, Credit, DateSpan, FormerHistory, Invoice, PastAction, PaymentPlan
 
 _INVOICE = TABLES["invoice"]
 _TOTAL = INVOICE_COLUMNS.index("total_e4")
@@ -43,25 +45,57 @@ def load_invoices(
     setting = TABLES["invoice_setting"]
     overrides = batch.one_per_key(select(setting).where(batch.with_ids(setting, "invoice_id", ids)), "invoice_id")
     changes, plans = _balance_changes(batch, ids), _payment_plans(batch, ids)
-    known = _known_dates(batch, past_actions, zone)
+    known, spans, former = _known_dates(batch, past_actions, zone), _spans(batch, ids, zone), _former(batch, ids, zone)
     query = select(*(_INVOICE.c[name] for name in INVOICE_COLUMNS), _INVOICE.c.reference).where(batch.on_statement())
     query = query.order_by(_INVOICE.c.due_on, _INVOICE.c.number, _INVOICE.c.external_id)
     found: defaultdict[str, list[Invoice]] = defaultdict(list)
     for *row, reference in batch.session.execute(query).all():
         external_id, number, customer_id, currency = row[:4]
         own = percentiles.get(currency)
-        found[customer_id].append(
-            build_invoice(
-                row,
-                overrides.get(external_id, NO_OVERRIDES),
-                tuple(changes.get(external_id, ())),
-                own.percentile(row[_TOTAL]) if own else 0,
-                fee_of=fees.find_original(batch, external_id, number, reference, customer_id),
-                unreadable=external_id in unreadable,
-                payment_plan=plans.get(external_id),
-                known=known.get(external_id, NEVER_CHANGED),
-            )
+        invoice = build_invoice(
+            row,
+            overrides.get(external_id, NO_OVERRIDES),
+            tuple(changes.get(external_id, ())),
+            own.percentile(row[_TOTAL]) if own else 0,
+            fee_of=fees.find_original(batch, external_id, number, reference, customer_id),
+            unreadable=external_id in unreadable,
+            payment_plan=plans.get(external_id),
+            known=known.get(external_id, NEVER_CHANGED),
         )
+        past = spans.get(external_id)
+        if past is not None or external_id in former:
+            disputes, plan_spans = past or ((), ())
+            histories = former.get(external_id, ())
+            invoice = replace(invoice, disputes=disputes, plan_spans=plan_spans, former_histories=histories)
+        found[customer_id].append(invoice)
+    return found
+
+
+def _spans(
+    batch: CustomerBatch, ids: Select[tuple[str]], zone: ZoneInfo
+) -> dict[str, tuple[tuple[DateSpan, ...], tuple[DateSpan, ...]]]:
+    """Return the days of the disputes and of the payment plans of each invoice, those that are over included."""
+    agreement = TABLES["agreement"]
+    query = select(agreement.c.invoice_id, agreement.c.kind, agreement.c.since_on, agreement.c.ended_at).where(
+        batch.with_ids(agreement, "invoice_id", ids),
+        agreement.c.kind.in_([AgreementKind.DISPUTE, AgreementKind.PAYMENT_PLAN]),
+    )
+    found: dict[str, tuple[tuple[DateSpan, ...], tuple[DateSpan, ...]]] = {}
+    for row in batch.session.execute(query.order_by(agreement.c.id)):
+        span = DateSpan(row.since_on, row.ended_at.astimezone(zone).date() if row.ended_at else None)
+        disputes, plans = found.get(row.invoice_id, ((), ()))
+        is_dispute = row.kind == AgreementKind.DISPUTE
+        found[row.invoice_id] = ((*disputes, span), plans) if is_dispute else (disputes, (*plans, span))
+    return found
+
+
+def _former(batch: CustomerBatch, ids: Select[tuple[str]], zone: ZoneInfo) -> dict[str, tuple[FormerHistory, ...]]:
+    """Return what the ledger said of each invoice until some of its payments were deleted or changed."""
+    former = TABLES["former_applications"]
+    query = select(former).where(batch.with_ids(former, "invoice_id", ids)).order_by(former.c.id)
+    found: defaultdict[str, tuple[FormerHistory, ...]] = defaultdict(tuple)
+    for row in batch.session.execute(query):
+        found[row.invoice_id] += (build_former_history(row, row.until_at.astimezone(zone).date()),)
     return found
 
 

@@ -43,7 +43,7 @@ from connector.db.tables import (
     InvoiceRow,
     PaymentRow,
 )
-from connector.sync.mirror import applications, erased, merges, missing_currencies, sweep
+from connector.sync.mirror import applications, erased, merges, missing_currencies, sweep, write_offs
 from connector.sync.mirror.statements import load_statements
 from connector.sync.mirror.upserts import STORAGE, DatedRecord, SqlRow, build_malformed_row, build_rows, upsert_text
 from policies.receivables import InvoiceStatus
@@ -91,12 +91,13 @@ def store_page(session: Session, connection_id: int, page: ChangePage, *, at: da
     database = session.connection()
     if page.full_resync:
         sweep.start_sweep(database, connection_id)
-    writer = _PageWriter(database, connection_id, page)
+    writer = _PageWriter(database, connection_id, page, stored_at)
     customers = writer.records("customer", page.customers)
     writer.date_balances(at or datetime.now(UTC))
     invoices = writer.records("invoice", _with_entry_times(session, connection_id, page.invoices))
     payments = writer.records("payment", page.payments)
     credit_notes = writer.records("credit", page.credits)
+    write_offs.store(database, connection_id, page.write_offs)
     deleted = sum(map(writer.delete, [*page.deleted, *sweep.mark_seen(database, connection_id, page)]))
     counts = PageCounts(
         customers=customers + merges.apply_merges(session, connection_id, page, new_merges, stored_at),
@@ -129,8 +130,9 @@ def _with_entry_times(session: Session, connection_id: int, records: list[Invoic
 class _PageWriter:
     """Writes one page."""
 
-    def __init__(self, database: Database, connection_id: int, page: ChangePage) -> None:
+    def __init__(self, database: Database, connection_id: int, page: ChangePage, at: datetime) -> None:
         self._database = database
+        self._at = at
         self._dialect = database.dialect.name
         self._storage = STORAGE[self._dialect]
         self._connection_id = connection_id
@@ -176,7 +178,7 @@ class _PageWriter:
         page = self._page
         if not (page.applications or page.replaced_invoice_ids or page.replaced_sources):
             return 0
-        return applications.replace_applications(self._database, self._connection_id, page, self._outdated)
+        return applications.replace_applications(self._database, self._connection_id, page, self._outdated, self._at)
 
     def delete(self, deleted: DeletedRecord) -> int:
         """Delete what the ledger deleted, unless the mirror has a newer version. Invoices and customers are marked."""
@@ -192,7 +194,9 @@ class _PageWriter:
         if changed and deleted.kind == RecordKind.INVOICE:
             applications.delete_of_invoice(self._database, self._connection_id, deleted.external_id)
         elif changed and deleted.kind != RecordKind.CUSTOMER:
-            applications.delete_of_source(self._database, self._connection_id, deleted.kind, deleted.external_id)
+            applications.delete_of_source(
+                self._database, self._connection_id, deleted.kind, deleted.external_id, self._at
+            )
         return changed
 
     def malformed(self, seen_at: datetime) -> int:

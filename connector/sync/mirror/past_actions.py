@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from connector.outbox.drafts import FEE_NUMBER_PREFIX
 from connector.sync.mirror.customer_batch import TABLES, CustomerBatch
-from connector.sync.mirror.facts import ChargedFee, build_charged_fee, build_past_action, build_refused_actions
+from connector.sync.mirror.facts import (
+    ChargedFee,
+    FeeWaivers,
+    build_charged_fee,
+    build_past_action,
+    build_refused_actions,
+)
 from connector.vocabulary import OutboxKind, OutboxState
-from policies.receivables import PastAction
+from policies.receivables import FeeOutcome, PastAction
 
 _INVOICE = TABLES["invoice"]
 _OUTBOX = TABLES["outbox"]
@@ -28,7 +36,14 @@ class ChargedFees:
     def list_standing_originals(self) -> list[str]:
         """List the invoices whose late fee is neither paid nor waived: they stay on the statement with it."""
         standing = (fee for fee in self.fees_by_entry.values() if fee.invoice_id and fee.outcome is None)
-        return sorted({invoice_id for fee in standing for invoice_id, _period in fee.amounts})
+        return sorted({invoice_id for fee in standing for invoice_id, _period in fee.charges})
+
+    def list_paid(self, since_at: datetime) -> list[str]:
+        """List the invoices of fees that were posted since and paid: a corrected payment can make them wrong."""
+        fees = (fee for fee in self.fees_by_entry.values() if fee.outcome is FeeOutcome.PAID)
+        paid = [fee for fee in fees if fee.ended_at is not None and fee.ended_at >= since_at]
+        ids = {invoice_id for fee in paid for invoice_id, _period in fee.charges}
+        return sorted(ids | {fee.invoice_id for fee in paid})
 
     def find_original(
         self, batch: CustomerBatch, invoice_id: str, number: str, reference: str, customer_id: str
@@ -51,29 +66,37 @@ class ChargedFees:
 
 def load_charged_fees(session: Session, connection_id: int) -> ChargedFees:
     """Return our late fees: their invoices in the ledger, their amounts, and whether they still stand."""
-    waiver = _OUTBOX.alias("waiver")
     same_invoice = and_(
         _INVOICE.c.connection_id == _OUTBOX.c.connection_id, _INVOICE.c.external_id == _OUTBOX.c.reference
     )
+    columns = (_OUTBOX.c[name] for name in ("id", "reference", "invoice_id", "currency", "payload", "ended_at"))
     query = (
-        select(
-            _OUTBOX.c.id,
-            _OUTBOX.c.reference,
-            _OUTBOX.c.invoice_id,
-            _OUTBOX.c.payload,
-            _INVOICE.c.status,
-            func.coalesce(waiver.c.state, OutboxState.REJECTED).label("waiver_state"),
-        )
+        select(*columns, _INVOICE.c.status)
         .join_from(_OUTBOX, _INVOICE, same_invoice, isouter=True)
-        .join(waiver, and_(waiver.c.parent_id == _OUTBOX.c.id, waiver.c.kind == OutboxKind.FEE_WAIVER), isouter=True)
         .where(_OUTBOX.c.connection_id == connection_id, _OUTBOX.c.kind == OutboxKind.LATE_FEE)
     )
+    waivers = _load_waivers(session, connection_id)
     fees = ChargedFees()
     for row in session.execute(query):
         if row.reference:
             fees.original_ids[row.reference] = row.invoice_id
-        fees.fees_by_entry[row.id] = build_charged_fee(row)
+        fees.fees_by_entry[row.id] = build_charged_fee(row, waivers.get(row.id, FeeWaivers()))
     return fees
+
+
+def _load_waivers(session: Session, connection_id: int) -> dict[int, FeeWaivers]:
+    """Return what was waived of each fee, or is about to be, by the id of its entry."""
+    query = select(_OUTBOX.c.parent_id, _OUTBOX.c.payload).where(
+        _OUTBOX.c.connection_id == connection_id,
+        _OUTBOX.c.kind == OutboxKind.FEE_WAIVER,
+        _OUTBOX.c.state != OutboxState.REJECTED,
+    )
+    found: dict[int, FeeWaivers] = {}
+    for row in session.execute(query):
+        known, amount = found.get(row.parent_id, FeeWaivers()), Decimal(row.payload["amount"])
+        is_part = bool(row.payload.get("part"))
+        found[row.parent_id] = known._replace(amount=known.amount + amount) if is_part else FeeWaivers(is_whole=True)
+    return found
 
 
 def load_past_actions(batch: CustomerBatch, fees: ChargedFees, zone: ZoneInfo) -> dict[str, list[PastAction]]:

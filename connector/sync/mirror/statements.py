@@ -49,6 +49,7 @@ from policies.unapplied_credit import Group, share_credit
 from providers.ledger import RecordKind
 
 CLOSED_DAYS = 45  # so long a closed invoice stays on a statement, for the thank-you email and for late payments
+_PAID_FEE_AGE = timedelta(days=180)  # so long after it was posted a fee that was paid can turn out to be wrong
 WHOLE_HISTORY_DAYS = 3660  # ten years: whatever a ledger has
 _BATCH_SIZE = 300
 _IDS_PER_QUERY = 5000  # both databases accept as many
@@ -103,6 +104,7 @@ class _StatementReader:
         self._session = session
         self._connection_id: int = connection.id
         self._connection = connection
+        self._now = now
         self._zone = ZoneInfo(connection.time_zone)
         self._today = now.astimezone(self._zone).date()
         self._closed_since_on = self._today - timedelta(days=closed_days)
@@ -154,14 +156,17 @@ class _StatementReader:
             )
         open_customers = select(_INVOICE.c.customer_id).where(*wanted, _INVOICE.c.is_open)
         closed_customers = select(_INVOICE.c.customer_id).where(*wanted, _INVOICE.c.closed_on >= self._closed_since_on)
-        owners = self._session.execute(union(open_customers, closed_customers)).scalars().all()
-        return sorted(self._families.payers(owners))
+        owners = set(self._session.execute(union(open_customers, closed_customers)).scalars())
+        payers_of_kept = self._families.payers(self._kept_ids)
+        if customer_ids is not None:
+            payers_of_kept &= self._families.payers(customer_ids)
+        return sorted(self._families.payers(owners) | payers_of_kept)
 
     @cached_property
     def _kept_ids(self) -> Mapping[str, list[str]]:
-        """The invoices whose late fee still stands, by the customer who has them now: they stay on the statement."""
+        """The invoices whose late fee still stands, or was paid of late: they stay on their customer's statement."""
         found: defaultdict[str, list[str]] = defaultdict(list)
-        ids = self._fees.list_standing_originals()
+        ids = self._fees.list_standing_originals() + self._fees.list_paid(self._now - _PAID_FEE_AGE)
         for start in range(0, len(ids), _IDS_PER_QUERY):
             query = select(_INVOICE.c.customer_id, _INVOICE.c.external_id).where(
                 _INVOICE.c.connection_id == self._connection_id,
@@ -286,7 +291,15 @@ class _StatementReader:
         root = relatives[0]
         if root not in loaded.shared_credit:
             loaded.shared_credit[root] = self._share_credit(relatives, loaded)
-        return loaded.shared_credit[root][customer_id]
+        found = loaded.shared_credit[root][customer_id]
+        if len(relatives) == 1:
+            return found
+        return [self._with_holder(each, loaded) if each.customer_id != customer_id else each for each in found]
+
+    def _with_holder(self, credit: Credit, loaded: CustomerData) -> Credit:
+        """Name the relative whose credit it is: there it has to be looked for."""
+        row = loaded.customers.get(credit.customer_id)
+        return replace(credit, holder=row.name) if row is not None else credit
 
     def _share_credit(self, relatives: list[str], loaded: CustomerData) -> dict[str, list[Credit]]:
         credits: dict[str, list[Credit]] = {}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import select
+from sqlmodel import col
 
 from connector.arrangements import agreements
 from connector.arrangements.agreements import Attribution
@@ -15,6 +17,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import InvoiceRow
 from connector.services import fees
 from connector.services.fees import FeeItem
+from policies.receivables import Instalment
 from tests.connector.scenario import LEDGERS, Scenario, ScenarioFactory
 
 MONTHLY = """
@@ -139,3 +142,54 @@ def test_a_dispute_that_is_lost_costs_its_months_and_one_that_is_won_does_not(wa
         agreements.resolve_dispute(session, invoice, Attribution("ann@example.com", warned.app.now()))
     warned.run()
     assert [fee.amount for fee in list_fees(warned)] == (["12.00", "12.00"] if is_lost else [])
+
+
+def find_invoice(scenario: Scenario) -> InvoiceRow:
+    with reading(scenario.app.engine) as session:
+        return session.scalars(select(InvoiceRow).where(col(InvoiceRow.number) == scenario.number)).one()
+
+
+def by_ann(scenario: Scenario) -> Attribution:
+    return Attribution("ann@example.com", scenario.app.now())
+
+
+def test_a_dispute_won_in_part_is_charged_as_if_that_part_had_never_been_due(warned: Scenario) -> None:
+    with writing(warned.app.engine) as session:
+        agreements.record_dispute(session, find_invoice(warned), by_ann(warned), reason="price")
+    warned.run_for_days(60, every=6)
+    warned.company.credit_invoice(warned.number, "300.00")
+    warned.run()
+    with writing(warned.app.engine) as session:
+        agreements.resolve_dispute(session, find_invoice(warned), by_ann(warned))
+    warned.run()
+    assert [fee.amount for fee in list_fees(warned)] == ["9.00", "9.00"]
+
+
+def test_days_under_a_payment_plan_are_never_charged(warned: Scenario) -> None:
+    instalments = [Instalment(warned.today + timedelta(days=days), Decimal(600)) for days in (45, 90)]
+    with writing(warned.app.engine) as session:
+        agreements.set_payment_plan(session, find_invoice(warned), by_ann(warned), instalments=instalments)
+    warned.run_for_days(40, every=5)
+    with writing(warned.app.engine) as session:
+        agreements.set_payment_plan(session, find_invoice(warned), by_ann(warned), instalments=None)
+    warned.run_for_days(20, every=5)
+    # 4 June to 4 July: 6 days before the plan; 4 July to 4 August: 15 days after it
+    assert [fee.amount for fee in list_fees(warned)] == ["2.40", "5.81"]
+
+
+def test_days_on_which_the_ledger_said_paid_are_never_charged(warned: Scenario) -> None:
+    warned.company.pay(warned.number)
+    warned.run_for_days(40, every=5)
+    warned.company.delete_payment(warned.number)
+    warned.run_for_days(30, every=5)
+    assert [fee.amount for fee in list_fees(warned) if fee.state == "posted"] == ["2.40", "5.81"]
+
+
+def test_a_payment_that_is_entered_again_is_counted_once(warned: Scenario) -> None:
+    paid_on = warned.today
+    warned.company.pay(warned.number, "600.00")
+    warned.run()
+    warned.company.delete_payment(warned.number)
+    warned.company.pay(warned.number, "600.00", on=paid_on)
+    warned.run_for_days(30, every=5)
+    assert [fee.amount for fee in list_fees(warned)] == ["7.20"]  # 1,200 for 6 days, 600 for 24

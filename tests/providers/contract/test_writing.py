@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError
-from providers.ledger import Ledger
+from providers.ledger import Ledger, WaivedPart
 from sandbox.faults import Rule
 from tests.providers.contract.companies import TODAY, Company, InvoiceKey, LocalCopy
 
@@ -87,6 +87,20 @@ def test_fee_that_cannot_be_voided_is_credited_to_the_cent(company: Company, inv
     assert sum(company.amounts_due().values()) == before
     assert company.unapplied() == expected_credit, "the customer gets back what was paid on the fee as a credit"
     assert company.ledger().waive_late_fee(posted.external_id, "waive-1", on=on) == credit
+
+
+@pytest.mark.needs("credits")
+@pytest.mark.parametrize("paid", ["", "12.50"])
+def test_parts_of_a_fee_are_credited_one_after_the_other(company: Company, invoice: InvoiceKey, paid: str) -> None:
+    posted = company.ledger().post_late_fee(company.build_fee(invoice), "fee-1")
+    if paid:
+        company.pay(posted.number, paid)
+    for part in (WaivedPart(Decimal("2.50"), 1), WaivedPart(Decimal("4.00"), 2)):
+        for _again in range(2):
+            credit = company.ledger().waive_late_fee(posted.external_id, f"waive-{part.ordinal}", on=TODAY, part=part)
+            assert credit.number == f"{posted.number.replace('LF-', 'CR-')}.{part.ordinal}"
+    assert company.amounts_due().get(posted.number, Decimal(0)) == (Decimal(0) if paid else Decimal("6.00"))
+    assert company.unapplied() == (Decimal("6.50") if paid else Decimal(0))
 
 
 @pytest.mark.needs("locked periods")

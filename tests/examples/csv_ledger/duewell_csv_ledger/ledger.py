@@ -22,6 +22,7 @@ from providers.ledger import (
     MalformedRecord,
     PaymentRecord,
     RecordKind,
+    WaivedPart,
 )
 
 from . import files
@@ -101,8 +102,12 @@ class CsvLedger:
             (DocumentRef(number, number) for row in rows if row["number"] == number and row["status"] != "void"), None
         )
 
-    def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> DocumentRef:
-        """Void the fee. These files have no credit notes, so one with payments must be waived manually."""
+    def waive_late_fee(
+        self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None, part: WaivedPart | None = None
+    ) -> DocumentRef:
+        """Void the fee. These files have no credit notes, so a part, or one with payments, must be waived manually."""
+        if part is not None:
+            raise PermanentError("these files have no credit notes: reduce the fee manually")
         if any(row["invoice"] == invoice_id for row in files.read(self._folder, "payments")):
             raise PermanentError("this fee has payments, and these files have no credit notes: waive it manually")
         rows = files.read(self._folder, "invoices")
