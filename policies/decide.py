@@ -17,7 +17,7 @@ from policies.policy import ReminderPolicy
 from policies.receivables import Customer, Invoice, PastAction, Statement, Step
 from policies.returned_payments import ReturnedPayment
 from policies.schedule import early_step_due, next_level, notify_owner_due, payable_on, task_step_due
-from policies.schedule_adjustments import adjust_schedule
+from policies.schedule_adjustments import adjust_schedule, without_plan_offer
 from policies.segments import segment_of, size_of
 from policies.statement_context import Hold, StatementContext
 
@@ -132,8 +132,10 @@ def _assess_invoice(context: StatementContext, invoice: Invoice, day: _DayContex
     schedule = context.policy.schedules[context.segment, size_of(invoice, context.policy.sizes)]
     if context.statement.customer.payment_behaviour is not None:
         schedule = adjust_schedule(schedule, context.statement.customer.payment_behaviour)
+    if invoice.due < context.policy.plan_offer_minimum.for_currency(invoice.currency):
+        schedule = without_plan_offer(schedule)
     completed = day.past_actions.completed_steps(invoice.id)
-    assessment = InvoiceAssessment(context, invoice, schedule, completed)
+    assessment = InvoiceAssessment(context, invoice, schedule, completed, day.past_actions)
     assessment.returned = returned_payments.find_returned_payment(context, invoice, day.past_actions)
     assessment.fee_review = review = fee_reviews.review_fee(context, invoice, day.past_actions)
     found = holds.first_hold(context, invoice, chase_fee=review is not None and review.task is None)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import date
 
 from policies.decisions import ChargeLateFee
+from policies.fee_outlook import find_expected_fee
 from policies.fee_reviews import FeeReview
 from policies.formatting import format_amount, format_date, format_days
 from policies.invoice_names import invoice_name
+from policies.past_actions import PastActions
 from policies.receivables import Invoice, Step
 from policies.returned_payments import ReturnedPayment
 from policies.schedule import SEVERITY, CompletionDates, Schedule, UpcomingStep, payable_on, starts_on, upcoming_step
@@ -30,6 +32,7 @@ class InvoiceAssessment:
     invoice: Invoice
     schedule: Schedule
     completed: CompletionDates
+    past_actions: PastActions
     hold_code: str = ""
     hold: Hold | None = None
     email_blocked: bool = False
@@ -76,10 +79,21 @@ class InvoiceAssessment:
         return (-SEVERITY[step], self.started_on, self.invoice.id)
 
     def next_step(self, done_step: Step | None = None, done_on: date | None = None) -> UpcomingStep | None:
-        """Return what comes next, given that ``done_step`` is completed today or on another day."""
+        """Return what comes next, given that ``done_step`` is completed today or on another day.
+
+        A late fee comes on the day on which it can be charged, which is never before the schedule's.
+        """
         today, fees_enabled = self.context.today, self.context.policy.late_fees.enabled
         completed = {**self.completed, done_step: done_on or today} if done_step else self.completed
-        return upcoming_step(self.schedule, self.invoice, completed, today, fees_enabled=fees_enabled)
+        first = upcoming_step(self.schedule, self.invoice, completed, today, fees_enabled=fees_enabled)
+        if first is None or first.step is not Step.LATE_FEE:
+            return first
+        others = upcoming_step(self.schedule, self.invoice, completed, today, fees_enabled=False)
+        expected = find_expected_fee(self.context, self.invoice, self.schedule, self.past_actions)
+        if expected is None or expected.on <= today:
+            return others
+        fee = UpcomingStep(Step.LATE_FEE, expected.on)
+        return fee if others is None or fee.on <= others.on else others
 
     def describe_balance(self) -> str:
         """Return how much is due and since when, as part of a sentence."""

@@ -73,6 +73,7 @@ class ReminderPolicy:
     segments: sections.Segments
     sizes: sections.Sizes
     minimum_balance: sections.PerCurrency[Decimal]
+    plan_offer_minimum: sections.PerCurrency[Decimal]
     data_freshness: sections.DataFreshness
     exceptions: sections.Exceptions
     thank_you: sections.ThankYou
@@ -166,6 +167,7 @@ def _build_policy(own: Table, problems: ProblemCollector, added_rates: AddedRate
         segments=read.segments,
         sizes=read.sizes,
         minimum_balance=read.minimum_balance,
+        plan_offer_minimum=read.plan_offer_minimum,
         data_freshness=read.data_freshness,
         exceptions=read.exceptions,
         thank_you=read.thank_you,

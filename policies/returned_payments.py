@@ -85,10 +85,10 @@ def hold_for(context: StatementContext, invoice: Invoice, returned: ReturnedPaym
 
 
 def returned_payment_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:
-    """Yield one task for each payment that came back."""
+    """Yield one task for each payment that came back, and again until the customer is told: the amounts may change."""
     for each in assessments:
         returned, context = each.returned, each.context
-        if returned is None or returned.task_on is not None or each.hold_code in _NO_TASK_CODES:
+        if returned is None or returned.notified_on is not None or each.hold_code in _NO_TASK_CODES:
             continue
         due = format_amount(each.invoice.due, each.invoice.currency)
         text = (

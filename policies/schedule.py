@@ -73,7 +73,7 @@ class Schedule:
     def from_days(cls, days: Mapping[Step, int | None], by_call: frozenset[Step]) -> Schedule:
         """Compile the days of one segment and size."""
         levels = tuple(DunningLevel(step, day) for step in DUNNING_LEVELS if (day := days[step]) is not None)
-        tasks = tuple(_build_task_day(step, day, levels) for step in TASK_STEPS if (day := days[step]) is not None)
+        tasks = tuple(build_task_day(step, day, levels) for step in TASK_STEPS if (day := days[step]) is not None)
         early = {step.value: days[step] for step in EARLY_STEPS}
         return cls(
             **early,
@@ -85,7 +85,8 @@ class Schedule:
         )
 
 
-def _build_task_day(step: Step, day: int, levels: tuple[DunningLevel, ...]) -> TaskDay:
+def build_task_day(step: Step, day: int, levels: tuple[DunningLevel, ...]) -> TaskDay:
+    """Return the day of a task, with the email after which it comes."""
     before = [level for level in levels if level.day <= day]
     return TaskDay(step, day, before[-1].step, day - before[-1].day) if before else TaskDay(step, day, None, 0)
 

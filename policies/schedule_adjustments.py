@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from policies.payment_behaviour import CHRONICALLY_LATE_DAYS, ON_TIME_STREAK, STEADY_SPREAD_DAYS
 from policies.receivables import PaymentBehaviour, Step
-from policies.schedule import DunningLevel, Schedule, TaskDay
+from policies.schedule import DunningLevel, Schedule, TaskDay, build_task_day
 from policies.schedule_rules import MIN_GAP_DAYS
 
 _CALL_SOONER_DAYS = 2
@@ -19,6 +19,14 @@ def adjust_schedule(schedule: Schedule, behaviour: PaymentBehaviour) -> Schedule
     is_late_payer = behaviour.closed_invoices >= _MIN_HISTORY and behaviour.median_days_late > CHRONICALLY_LATE_DAYS
     is_prompt = behaviour.on_time_streak >= ON_TIME_STREAK
     return _adjust(schedule, is_late_payer or behaviour.broke_promise, _usual_pay_day(behaviour), is_prompt)
+
+
+@lru_cache(maxsize=1024)
+def without_plan_offer(schedule: Schedule) -> Schedule:
+    """Return the schedule without the offer of a payment plan, for a balance that is too small for one."""
+    levels = tuple(level for level in schedule.levels if level.step is not Step.PLAN_OFFER)
+    tasks = tuple(build_task_day(task.step, task.day, levels) for task in schedule.tasks)
+    return schedule if len(levels) == len(schedule.levels) else replace(schedule, levels=levels, tasks=tasks)
 
 
 def _usual_pay_day(behaviour: PaymentBehaviour) -> int:

@@ -317,6 +317,7 @@ class Sections(Section):
     segments: Segments
     sizes: Sizes
     minimum_balance: Annotated[PerCurrency[Decimal], Reads(_per_currency(number(10**9)))]
+    plan_offer_minimum: Annotated[PerCurrency[Decimal], Reads(_per_currency(number(10**9)))]
     data_freshness: DataFreshness
     exceptions: Exceptions
     thank_you: ThankYou

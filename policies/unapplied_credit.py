@@ -31,7 +31,7 @@ _CREDIT_NAMES = {
 _MONEY = frozenset({CreditKind.PAYMENT, CreditKind.OVERPAYMENT, CreditKind.PREPAYMENT})
 _APPLIED_UNDER = frozenset({HoldCode.UNAPPLIED_CREDIT, HoldCode.PAYMENT_PLAN})
 _NOT_ON_INVOICES = (
-    "a deposit or journal entry: the customer's balance in the accounting system is that much below the open invoices"
+    "a deposit or journal entry: {whose} balance in the accounting system is that much below the open invoices"
 )
 
 
@@ -161,8 +161,8 @@ def covered_hold(context: StatementContext, invoice: Invoice) -> Hold | None:
         return None
     part = "all of this invoice" if rest <= 0 else f"{format_amount(covered, invoice.currency)} of it"
     total = format_amount(_total(context.statement.credits), invoice.currency)
-    is_not_on_invoices = any(each.kind is CreditKind.LEDGER_BALANCE for each in context.statement.credits)
-    source = f" ({_NOT_ON_INVOICES})" if is_not_on_invoices else ""
+    booked = next((each for each in context.statement.credits if each.kind is CreditKind.LEDGER_BALANCE), None)
+    source = f" ({_describe_credit(booked)})" if booked is not None else ""
     return Hold(f"{total} of unapplied credit{source} covers {part}: apply the credit first.")
 
 
@@ -220,8 +220,9 @@ def _task_text(group: Sequence[InvoiceAssessment], credits: Sequence[Credit]) ->
 
 def _describe_credit(credit: Credit) -> str:
     if credit.kind is CreditKind.LEDGER_BALANCE:
-        return _NOT_ON_INVOICES
-    return f"{_CREDIT_NAMES[credit.kind]} of {format_date(credit.dated_on)}"
+        return _NOT_ON_INVOICES.format(whose=f"{credit.holder}'s" if credit.holder else "the customer's")
+    where = f", on {credit.holder}" if credit.holder else ""
+    return f"{_CREDIT_NAMES[credit.kind]} of {format_date(credit.dated_on)}{where}"
 
 
 def _describe_cover(assessment: InvoiceAssessment) -> str:

@@ -37,6 +37,9 @@ _CANCELLED_OUTCOMES = {
     TaskCode.UNREADABLE_DATA: set_aside_records.READABLE_AGAIN,
 }
 
+# The tasks whose text follows what is known now
+_UPDATED_CODES = {*_CANCELLED_OUTCOMES, TaskCode.PAYMENT_RETURNED}
+
 
 @dataclass(slots=True)
 class DecisionBatch:
@@ -118,7 +121,7 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
         if known is not None:
             if known.code in _CANCELLED_OUTCOMES and known.state == TaskState.CANCELLED:  # it is right again
                 known.state, known.outcome, known.ended_at = TaskState.OPEN, "", None
-            if known.code == TaskCode.PROPOSE_WAIVER and known.state == TaskState.OPEN:
+            if known.code in _UPDATED_CODES and known.state == TaskState.OPEN:
                 known.reason = task.reason
             continue
         row = Task(

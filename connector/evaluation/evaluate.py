@@ -65,6 +65,8 @@ def decide_again(ctx: RunContext, session: Session, customer_ids: Collection[str
     """Decide about a few customers whose invoices have just been read again, in the caller's transaction."""
     connection = ctx.connection(session)
     ctx.last_seen_log_id |= dict.fromkeys(customer_ids, sync_log.newest_entry_id(session))
+    families = load_families(session, ctx.connection_id)
+    ctx.billed_to |= {each: families.billed_to(each) for each in customer_ids}
     policies = policy_store.get_active_policy(session, ctx.connection_id)
     batch = _decide(ctx, session, connection, policies, customer_ids)
     apply_decisions(ctx, session, connection, batch, policies.version, customer_ids)
@@ -80,10 +82,9 @@ def refresh_entry(ctx: RunContext, session: Session, entry_id: int) -> OutboxEnt
         return entry
     customer = entry.customer_id
     last_seen = ctx.last_seen_log_id.get(customer, 0)
-    billed = load_families(session, ctx.connection_id).billed_to(customer)
     if not any(
         sync_log.logged_since(session, last_seen, connection_id=ctx.connection_id, run_id=ctx.run_id, customer_id=each)
-        for each in billed
+        for each in ctx.billed_to.get(customer, [customer])
     ):
         return entry
     decide_again(ctx, session, [customer])

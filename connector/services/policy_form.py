@@ -69,6 +69,7 @@ GROUPS = (
         "Holds",
         (
             Field("minimum_balance", "Minimum balance, by currency", "amounts"),
+            Field("plan_offer_minimum", "Smallest balance for a payment plan offer, by currency", "amounts"),
             Field("data_freshness.stale_after_hours", "Accounting data is stale after (hours)"),
             Field(
                 "data_freshness.payments_stale_after_days",

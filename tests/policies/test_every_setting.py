@@ -180,6 +180,7 @@ def applies_to(who: str) -> str:
 
 
 _OVERDUE = decided(overdue_invoice(8))
+_OFFERED = decided(overdue_invoice(35), past_actions=(sent_email(Step.SECOND_NOTICE, MONDAY - timedelta(days=10)),))
 _LARGE_TOP = decided(overdue_invoice(3, size=Size.LARGE), customer=TOP_CUSTOMER)
 _DISPUTE = decided(
     overdue_invoice(20, disputed_on=DISPUTED_ON),
@@ -225,6 +226,7 @@ CHANGES: dict[str, tuple[str, str, Case]] = {
     "sizes.medium_percentile": ("", "[sizes]\nmedium_percentile = 51", decided(overdue_invoice(5, size=Size.MEDIUM))),
     "sizes.floors": ("", "[sizes.floors]\nEUR = { large = 100, medium = 10 }", decided(overdue_invoice(3))),
     "minimum_balance": ("", "[minimum_balance]\nEUR = 101", _OVERDUE),
+    "plan_offer_minimum": ("", "[plan_offer_minimum]\nEUR = 101", _OFFERED),
     "data_freshness.stale_after_hours": ("", "[data_freshness]\nstale_after_hours = 23", read_hours_ago(24)),
     "data_freshness.payments_stale_after_days": (
         "",
