@@ -40,6 +40,7 @@ _ACCOUNTS = (
     ("610", "Accounts Receivable", "CURRENT", "ASSET", "NONE", "ACTIVE", "DEBTORS"),
     ("800", "Accounts Payable", "CURRLIAB", "LIABILITY", "NONE", "ACTIVE", "CREDITORS"),
 )
+_PAID_TO = frozenset({"090", "404", "431"})
 _TAX_RATES = (
     ("20% (VAT on Income)", "OUTPUT2", "OUTPUT"),
     ("Zero Rated Income", "ZERORATEDOUTPUT", "OUTPUT"),
@@ -80,7 +81,7 @@ def _account(code: str, name: str, kind: str, group: str, tax_type: str, status:
         "Type": kind,
         "TaxType": tax_type,
         "Class": group,
-        "EnablePaymentsToAccount": kind == "BANK",
+        "EnablePaymentsToAccount": code in _PAID_TO,
         "ShowInExpenseClaims": False,
         "HasAttachments": False,
         "UpdatedDateUTC": "/Date(1577836800000+0000)/",
