@@ -30,7 +30,7 @@ def nothing_owed(context: StatementContext, invoice: Invoice) -> Hold | None:
         return Hold(f"{invoice.status.value.capitalize()} in the accounting system.")
     if invoice.status is InvoiceStatus.OPEN:
         return Hold("Nothing is due on it.")
-    return Hold(describe_settlement(invoice))
+    return Hold(describe_settlement(invoice, context.today))
 
 
 def erased(context: StatementContext, invoice: Invoice) -> Hold | None:

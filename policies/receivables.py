@@ -303,6 +303,11 @@ class Invoice:
         """The money received for it. Credits, write-offs and deductions close an invoice, too, but are no payment."""
         return self.settled_by(SettlementKind.PAYMENT)
 
+    def paid_by(self, on: date) -> Decimal:
+        """Return the money received for it by a day: a post-dated cheque has not come yet, though it is entered."""
+        later = (each.amount for each in self.balance_changes if each.kind is SettlementKind.PAYMENT and each.on > on)
+        return self.paid + sum(later, Decimal(0))
+
     @property
     def last_paid_on(self) -> date | None:
         """The date of the last payment."""

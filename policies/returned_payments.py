@@ -98,7 +98,7 @@ def returned_payment_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable
         )
         yield CreateTask(
             customer_id=context.statement.customer.id,
-            step=Step.PAYMENT_RETURNED,
+            step=Step.PAYMENT_RETURNED if returned.task_on is None else None,
             code=TASK_CODE,
             invoice_ids=(each.invoice.id,),
             due_on=context.today,

@@ -20,8 +20,10 @@ _IN_PART = {
 }
 
 
-def describe_settlement(invoice: Invoice) -> str:
+def describe_settlement(invoice: Invoice, today: date) -> str:
     """Return how a closed invoice was settled, as a sentence: only money that came is called a payment."""
+    if invoice.closed_on is not None and invoice.closed_on > today:
+        return f"Settled by what is dated {format_date(invoice.closed_on)}: nobody is thanked before."
     on = f" on {format_date(invoice.closed_on)}" if invoice.closed_on else ""
     if invoice.total <= 0:
         return f"Its total is {format_amount(invoice.total, invoice.currency)}: nothing is owed."

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from connector.outbox.payloads import EmailPayload, FeeCharge, LateFeePayload, Payload, dump_payload, plain
@@ -63,7 +63,9 @@ def fee_number(original: str, period: str) -> str:
     return FEE_NUMBER_PREFIX + "-".join(part for part in (short_key(original)[:8], suffix) if part)
 
 
-def build_drafts(ledger_key: str, decision: CustomerDecision, statements: Sequence[Statement]) -> list[Draft]:
+def build_drafts(
+    ledger_key: str, decision: CustomerDecision, statements: Sequence[Statement], today: date
+) -> list[Draft]:
     """Draft the emails and late fees of one customer; ``ledger_key`` is the company's ``provider:external id``."""
     invoices = {invoice.id: invoice for statement in statements for invoice in statement.invoices}
     due = {each.id: plain(each.due - covered) for each, covered in _with_coverage(statements)}
@@ -74,7 +76,7 @@ def build_drafts(ledger_key: str, decision: CustomerDecision, statements: Sequen
         if isinstance(action, SendReminder):
             covered_invoices = [invoices[invoice_id] for invoice_id, _step in action.completed]
             recipients = recipients_of(customer, covered_invoices)
-            paid = {each.id: plain(each.paid) for each in covered_invoices if each.paid > 0}
+            paid = {each.id: plain(each.paid_by(today)) for each in covered_invoices if each.paid_by(today) > 0}
             drafts.append(_reminder_draft(ledger_key, action, recipients, due, paid, refused))
         elif isinstance(action, ChargeLateFee) and not action.invoice_month:
             drafts.append(_late_fee_draft(ledger_key, action, invoices[action.invoice_id]))

@@ -160,7 +160,8 @@ def _simulate(
             if not actions:
                 customer.idle_until = _next_possible_date(decision)
                 continue
-            drafts = build_drafts(f"{row.provider}:{row.external_id}", decision, statements)
+            ledger_key, today = f"{row.provider}:{row.external_id}", now.astimezone(zone).date()
+            drafts = build_drafts(ledger_key, decision, statements, today)
             mailboxes.take(statements[0].customer, drafts)
             yield from (_as_item(row, statements, action, now, zone) for action in actions)
             past_actions = tuple(past for action in actions for past in _past_actions(action, now, zone))

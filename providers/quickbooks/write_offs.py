@@ -1,4 +1,4 @@
-"""Tells payments that brought no money: they were deposited to an account of bad debts."""
+"""Payments that brought no money: they were deposited to an account of bad debts."""
 
 from __future__ import annotations
 

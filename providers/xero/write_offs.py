@@ -1,4 +1,4 @@
-"""Tells payments that brought no money: they were booked to an account of expenses, such as bad debts."""
+"""Payments that brought no money: they were booked to an account of expenses, such as bad debts."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def charged(late_customer: Scenario) -> Scenario:
 
 
 def charge(scenario: Scenario, policy: str) -> Scenario:
-    """Let the fee on the overdue invoice be posted, and two days pass."""
+    """Run until two days after the fee on the overdue invoice was posted."""
     scenario.set_policy(policy)
     for _day in range(40):
         scenario.run()

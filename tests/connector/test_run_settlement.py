@@ -314,3 +314,23 @@ def test_accounts_are_read_only_when_a_payment_names_a_new_one(customer: Scenari
         customer.company.pay(customer.number, amount)
         customer.run()
     assert [each.path.endswith(reads) for each in customer.sandbox.requests[before:]].count(True) == 1
+
+
+def test_a_post_dated_cheque_is_thanked_for_on_its_date(customer: Scenario) -> None:
+    customer.company.pay(customer.number, on=days(5))
+    customer.run()
+    assert reason(customer) == "Settled by what is dated 15 Jun 2026: nobody is thanked before."
+    customer.run_for_days(5)
+    assert texts(customer) == []
+    customer.run()
+    assert len(texts(customer)) == 1
+
+
+def test_no_part_payment_is_claimed_before_the_date_of_a_post_dated_cheque(scenario: Scenario) -> None:
+    scenario.company.customer("Ashdown Ltd")
+    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
+    scenario.company.pay(scenario.number, "700.00", on=days(20))
+    scenario.go_live().run()
+    [text] = texts(scenario)
+    assert "£500.00" in text
+    assert "part payment" not in text

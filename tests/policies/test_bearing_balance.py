@@ -66,7 +66,7 @@ def test_a_plan_that_is_still_open_bears_nothing_up_to_today() -> None:
     assert balances(invoice(1000, plan_spans=(DateSpan(day(30)),)), 29, 30, 100) == [1000, 0, 0]
 
 
-def test_days_on_which_a_payment_that_is_gone_was_in_the_ledger_bear_what_it_left() -> None:
+def test_days_on_which_a_payment_that_is_gone_was_in_the_ledger_bear_the_rest() -> None:
     gone = FormerHistory(day(60), (payment(20, 400), payment(30, 600)))
     assert balances(invoice(1000, former_histories=(gone,)), 19, 20, 30, 59, 60) == [1000, 600, 0, 0, 1000]
 

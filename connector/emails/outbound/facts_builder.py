@@ -122,7 +122,7 @@ def build_invoice_line(
         days_late=_count_days_late(invoice, today),
         pay_link=pay_link,
         disputed=invoice.disputed_on is not None,
-        paid=invoice.paid + min(covered, money),
+        paid=invoice.paid_by(today) + min(covered, money),
         covered=covered,
         shares_number=invoice.shares_number,
     )
