@@ -95,7 +95,9 @@ def _propose_waiver(
     right = sum((mistakes[i].amount if i in mistakes else amount for i, amount in enumerate(charged)), Decimal(0))
     # What was waived is credited on the fee's invoice, unless that was paid; a user may have credited it there, too.
     credited = fee.settled_by(SettlementKind.CREDIT) + fee.settled_by(SettlementKind.ADJUSTMENT)
-    standing = sum(charged, Decimal(0)) - max(sum((each.fee_waived for each in charges), Decimal(0)), credited)
+    lowered = max(sum(charged, Decimal(0)) - fee.total, Decimal(0))  # by a user, in the accounting system
+    waived = max(sum((each.fee_waived for each in charges), Decimal(0)), credited) + lowered
+    standing = sum(charged, Decimal(0)) - waived
     reasons = "; ".join(dict.fromkeys(each.reason for each in mistakes.values()))
     paid = " It is paid: what is waived becomes credit of the customer, to be refunded." if fee.due <= 0 else ""
     if right <= 0 and (standing > 0 or (fee.due > 0 and not any(charged))):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -186,18 +187,7 @@ def _create_waiver(
     what = f"{format_amount(amount, fee.currency)} of the late fee" if part else "the late fee"
     suffix = f": {reason}" if reason else ""
     text, note = f"{attribution.by} waived {what} {payload.number}{suffix}.", f"{attribution.by} waived it{suffix}"
-    shares = split_in_proportion(amount, list(payload.amounts.values()), fee.currency)
-    waiver = dump_payload(
-        FeeWaiverPayload(
-            fee_id=fee.reference,
-            reason=note,
-            number=payload.number,
-            amount=plain(amount),
-            amounts={invoice_id: plain(each) for invoice_id, each in zip(payload.amounts, shares, strict=True)},
-            part=part,
-            completed=payload.completed,
-        )
-    )
+    waiver = _build_waiver(fee, payload, amount, part, note)
     known = next((each for each in waivers if each.key == key), None)
     if known is not None:  # it was rejected, and is asked for again: the ledger may accept it now
         known.state, known.ended_at, known.reason, known.payload = OutboxState.PLANNED, None, text, waiver
@@ -229,6 +219,22 @@ def _create_waiver(
         customer_id=fee.customer_id,
         invoice_id=fee.invoice_id,
         facts={"fee": fee.id},
+    )
+
+
+def _build_waiver(fee: OutboxEntry, payload: LateFeePayload, amount: Decimal, part: int, note: str) -> dict[str, Any]:
+    """Return the payload of a waiver; its amount is shared by the overdue invoices in proportion to their fees."""
+    shares = split_in_proportion(amount, list(payload.amounts.values()), fee.currency)
+    return dump_payload(
+        FeeWaiverPayload(
+            fee_id=fee.reference,
+            reason=note,
+            number=payload.number,
+            amount=plain(amount),
+            amounts={invoice_id: plain(each) for invoice_id, each in zip(payload.amounts, shares, strict=True)},
+            part=part,
+            completed=payload.completed,
+        )
     )
 
 

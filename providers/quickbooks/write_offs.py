@@ -27,7 +27,8 @@ def find_write_offs(client: Client, payments: Iterable[Payment], known: dict[str
     }
     new = sorted(set(deposited_to.values()) - known.keys())
     if new:
-        known.update(dict.fromkeys(new, False) | _look_up(client, new))
+        known.update(dict.fromkeys(new, False))
+        known.update(_look_up(client, new))
     return [payment for payment, account in deposited_to.items() if known[account]]
 
 

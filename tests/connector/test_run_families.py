@@ -183,6 +183,21 @@ def test_money_on_the_parent_covers_what_a_sub_customer_owes(quickbooks: Scenari
     assert len(apply_tasks(quickbooks)) == 1
 
 
+@pytest.mark.parametrize("is_booked_past", [False, True])
+def test_the_task_to_apply_credit_names_the_relative_whose_credit_it_is(
+    quickbooks: Scenario, is_booked_past: bool
+) -> None:
+    add_group(quickbooks, "Harbor East", billed=False)
+    quickbooks.company.invoice("Harbor East", "300.00", due_on=quickbooks.days_ago(6))
+    if is_booked_past:
+        quickbooks.company.simulator.book_on_no_invoice("Harbor Group", "300.00")
+    else:
+        quickbooks.company.simulator.pay_unapplied("Harbor Group", "300.00")
+    quickbooks.go_live().run()
+    [text] = apply_tasks(quickbooks)
+    assert ("Harbor Group's balance in the accounting system" if is_booked_past else ", on Harbor Group") in text
+
+
 def test_money_of_one_sub_customer_covers_what_another_owes_once(quickbooks: Scenario) -> None:
     add_group(quickbooks, "Harbor East", "Harbor West", "Harbor North", billed=False)
     books = quickbooks.company.simulator

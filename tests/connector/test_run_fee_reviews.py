@@ -228,3 +228,14 @@ def test_no_more_than_what_stands_of_a_fee_is_waived(late_customer: Scenario, am
     [fee] = list_fees(late_customer)
     with pytest.raises(OutboxError):
         fees.waive(late_customer.app, [fee.id], by="Ann", amount=fees.parse_waived_amount(amount))
+
+
+def test_a_fee_that_a_user_has_lowered_in_the_ledger_is_not_too_high(late_customer: Scenario) -> None:
+    charge(late_customer, PERCENT)
+    [number] = late_customer.company.fees()
+    late_customer.company.pay(late_customer.number, "400.00", on=days(-8))
+    late_customer.run()
+    assert [text[:17] for _code, text in fee_tasks(late_customer)] == ["Waive GBP 4.00 of"]
+    late_customer.company.credit_invoice(number, "4.00")
+    late_customer.run_for_days(2)
+    assert fee_tasks(late_customer) == []

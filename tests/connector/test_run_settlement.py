@@ -334,3 +334,19 @@ def test_no_part_payment_is_claimed_before_the_date_of_a_post_dated_cheque(scena
     [text] = texts(scenario)
     assert "£500.00" in text
     assert "part payment" not in text
+
+
+def test_the_task_about_a_returned_payment_follows_its_amounts(late_customer: Scenario) -> None:
+    late_customer.run()
+    late_customer.pass_days(5)
+    late_customer.company.pay(late_customer.number)
+    late_customer.run()
+    late_customer.pass_days(14)
+    late_customer.company.delete_payment(late_customer.number)
+    late_customer.run()
+    late_customer.company.pay(late_customer.number, "700.00")
+    late_customer.run()
+    [(code, text)] = open_tasks(late_customer)
+    assert code == "payment_returned"
+    assert "The payment of GBP 500.00 that the customer was thanked for" in text
+    assert "GBP 500.00 is open" in text

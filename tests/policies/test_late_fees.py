@@ -434,3 +434,26 @@ def test_an_email_says_on_which_invoices_it_announces_a_fee() -> None:
     off = reminder_in(decide_at(statement(small, large)))
     assert off is not None
     assert off.announces_fee_on == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "customer", "expected"),
+    [
+        ((), {}, ("late_fee", 21)),
+        (("grace_days = 23",), {}, ("late_fee", 24)),
+        (("grace_days = 60",), {}, ("plan_offer", 27)),
+        ((), {"no_fees": True}, ("plan_offer", 27)),
+        (('kind = "percent_per_month"', "rate = 1"), {}, ("plan_offer", 27)),
+    ],
+)
+def test_the_next_step_names_the_day_on_which_a_fee_can_come(
+    lines: tuple[str, ...], customer: dict[str, Any], expected: tuple[str, int]
+) -> None:
+    days = {Step.PAST_DUE: 7, Step.SECOND_NOTICE: 17}
+    past = tuple(sent_email(step, MONDAY - timedelta(days=20 - day)) for step, day in days.items())
+    about = statement(
+        overdue_invoice(20, total="1000.00"), customer=replace(KNOWN_CUSTOMER, **customer), past_actions=past
+    )
+    policy = fee_policy(*(lines or ("rate = 1",)))
+    found = decide_at(about, policy=policy).invoice_decisions[0]
+    assert (found.next_step, found.next_on) == (expected[0], MONDAY + timedelta(days=expected[1] - 20))

@@ -255,7 +255,7 @@ def test_customer_without_an_address_gets_emails_at_the_invoices_address(small_c
 def test_recheck_sees_recent_payments_deletions_and_unapplied_credits(small_company: SandboxCompany) -> None:
     paid, gone, open_ = (small_company.bookkeeper.add_invoice("Ada", amount)["Id"] for amount in (10, 20, 30))
     customer = small_company.bookkeeper.customer("Ada")["Id"]
-    small_company.bookkeeper.pay_unapplied("Ada", 1)  # names the account to which payments are deposited
+    small_company.bookkeeper.pay(small_company.bookkeeper.add_invoice("Ada", 1)["Id"])  # names the account of payments
     small_company.pull()
     small_company.sandbox.clock.advance(timedelta(minutes=1))
     small_company.bookkeeper.pay(paid)
