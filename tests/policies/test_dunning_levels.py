@@ -238,3 +238,11 @@ def test_a_moved_due_date_moves_what_comes_next() -> None:
     moved = invoice(20)
     outcome = first_decision(statement(moved, past_actions=(sent_email(Step.PAST_DUE, MONDAY - timedelta(days=5)),)))
     assert (outcome.code, outcome.next_on) == ("not_due_yet", MONDAY + timedelta(days=13))
+
+
+@pytest.mark.parametrize(("total", "expected"), [("50.00", Step.PLAN_OFFER), ("49.99", Step.FINAL_NOTICE)])
+def test_no_payment_plan_is_offered_for_a_small_balance_and_the_ladder_goes_on(total: str, expected: Step) -> None:
+    past = (sent_email(Step.SECOND_NOTICE, MONDAY - timedelta(days=40)),)
+    reminder = reminder_in(decide_at(statement(overdue_invoice(60, total=total), past_actions=past)))
+    assert reminder is not None
+    assert reminder.step is expected
