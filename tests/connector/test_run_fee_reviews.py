@@ -169,7 +169,7 @@ def test_of_a_fee_that_a_payment_in_part_makes_too_high_the_difference_is_waived
     assert f"a balance of invoice {late_customer.number} of GBP 800.00 on" in text
     [fee] = list_fees(late_customer)
     fees.waive(late_customer.app, [fee.id], by="Ann", reason="paid in part", amount=Decimal("4.00"))
-    late_customer.run_for_days(3)
+    late_customer.run_for_days(4)
     assert list(late_customer.company.fees().values()) == [Decimal("8.00")]
     [fee] = list_fees(late_customer)
     assert (fee.state, fee.waived) == ("posted", "4.00")
@@ -178,7 +178,7 @@ def test_of_a_fee_that_a_payment_in_part_makes_too_high_the_difference_is_waived
     late_customer.run()
     assert [text[:17] for _code, text in fee_tasks(late_customer)] == ["Waive GBP 2.00 of"]
     fees.waive(late_customer.app, [fee.id], by="Ann")
-    late_customer.run_for_days(2)
+    late_customer.run_for_days(4)
     assert set(late_customer.company.fees().values()) == {Decimal(0)}
     assert [fee.state for fee in list_fees(late_customer)] == ["waived"]
 
@@ -207,7 +207,7 @@ def test_a_fee_that_was_paid_and_turns_out_too_high_is_to_be_given_back(late_cus
     assert text.endswith("It is paid: what is waived becomes credit of the customer, to be refunded.")
     [fee] = list_fees(late_customer)
     fees.waive(late_customer.app, [fee.id], by="Ann", amount=Decimal("4.00"))
-    late_customer.run_for_days(2)
+    late_customer.run_for_days(4)
     assert fee_tasks(late_customer) == []
     tasks_now = [text for _code, text in open_tasks(late_customer)]
     assert any("GBP 4.00 of unapplied credit" in text for text in tasks_now), tasks_now
@@ -216,7 +216,7 @@ def test_a_fee_that_was_paid_and_turns_out_too_high_is_to_be_given_back(late_cus
 def test_a_payment_dated_after_the_days_of_the_fee_changes_nothing(late_customer: Scenario) -> None:
     charge(late_customer, PERCENT)
     late_customer.company.pay(late_customer.number, "400.00", on=late_customer.today - timedelta(days=2))
-    late_customer.run_for_days(3)
+    late_customer.run_for_days(4)
     assert fee_tasks(late_customer) == []
 
 
@@ -237,5 +237,5 @@ def test_a_fee_that_a_user_has_lowered_in_the_ledger_is_not_too_high(late_custom
     late_customer.run()
     assert [text[:17] for _code, text in fee_tasks(late_customer)] == ["Waive GBP 4.00 of"]
     late_customer.company.credit_invoice(number, "4.00")
-    late_customer.run_for_days(2)
+    late_customer.run_for_days(4)
     assert fee_tasks(late_customer) == []
