@@ -16,7 +16,7 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations sandbox benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit faults faults-long contract ninety bench screenshots sbom lock outdated format clean
+.PHONY: help demo test lint types unit faults faults-long contract ninety bench screenshots audit sbom lock outdated format clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -60,6 +60,9 @@ bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured 
 
 screenshots: $(READY) ## Retake the screenshots of the README and the docs from the demo (needs Chromium)
 	$(BIN)/python docs/pictures/take.py
+
+audit: ## Look up known vulnerabilities of the pinned packages (needs pip-audit and the internet)
+	pip-audit --require-hashes --disable-pip -r requirements.lock
 
 sbom: $(READY) ## List everything that is installed with duewell, as CycloneDX JSON, in build/sbom.json
 	@mkdir -p build

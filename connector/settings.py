@@ -37,6 +37,7 @@ QUICKBOOKS_API_URLS = {
 _DATABASES = ("sqlite", "postgresql")
 _KEY_BYTES = 32
 _POSIX = sys.platform != "win32"
+_ENCRYPTED_MODES = frozenset({"require", "verify-ca", "verify-full"})
 log = logging.getLogger("duewell.settings")
 
 
@@ -211,6 +212,7 @@ class Settings(BaseSettings):
     oidc_client_id: SingleLine = ""
     oidc_client_secret: SingleLine = Field(default="", repr=False)
     oidc_hosts: Annotated[str, AfterValidator(_host_names)] = ""
+    oidc_acr_values: SingleLine = ""
 
     mail_from: EmailAddress = ""
     mail_from_name: SingleLine = ""
@@ -261,11 +263,23 @@ def load_settings(**overrides: object) -> Settings:
         settings = Settings(**values)
     except ValidationError as error:
         raise SettingsError("; ".join(_describe(error))) from None  # the cause would show the value
-    for message in filter(None, map(_describe_exposure, files)):
+    for message in filter(None, [*map(_describe_exposure, files), _describe_database_line(settings)]):
         if settings.duewell_strict == "1":
             raise SettingsError(message)
         log.warning(message)
     return settings
+
+
+def _describe_database_line(settings: Settings) -> str:
+    """Return what is wrong with the line to a database server; "" if nothing is."""
+    url = make_url(settings.duewell_database_url)
+    sockets = not url.host or url.host.startswith("/")
+    if url.get_backend_name() == "sqlite" or sockets or is_loopback_host(url.host or ""):
+        return ""
+    mode = str(url.query.get("sslmode", "") or os.environ.get("PGSSLMODE", ""))
+    if mode in _ENCRYPTED_MODES:
+        return ""
+    return "the line to the database may be unencrypted; add ?sslmode=verify-full to DUEWELL_DATABASE_URL"
 
 
 def _trusted_users() -> set[int]:

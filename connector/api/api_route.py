@@ -56,6 +56,8 @@ class ApiRoute(APIRoute):
             app: AppContext = request.app.state.app
             program = await run_in_threadpool(_authenticate, app, request)
             body = await _read_body(request)
+            if "\x00" in request.url.path or "%00" in request.url.query or b"\\u0000" in body:
+                raise ApiError(problems.INVALID, "A text must not contain NUL: no database stores it.")
             request.state.call = Call(app, program)
             again = _request_with_body(request, body)
             key = request.headers.get("idempotency-key", "")

@@ -41,7 +41,7 @@ def list_outbox(
         )
 
 
-@router.get("/outbox/{entry}", tags=["outbox"], response_model=EntryItem)
+@router.get("/outbox/{entry:int}", tags=["outbox"], response_model=EntryItem)
 def get_entry(call: ReadCall, entry: Id) -> Response:
     """Get an outbox entry."""
     with reading(call.app.engine) as session:

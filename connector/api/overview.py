@@ -126,7 +126,7 @@ def list_log(
     call: ReadCall,
     page_query: PageParam,
     connection: ConnectionParam = "",
-    run: Annotated[int | None, Query(description="Only entries of this run.")] = None,
+    run: Annotated[Id | None, Query(description="Only entries of this run.")] = None,
     kind: Annotated[str, Query(max_length=50)] = "",
     customer: Annotated[str, Query(max_length=200, description="A customer's id, or part of their name.")] = "",
     invoice: Annotated[str, Query(max_length=200, description="An invoice's id or number.")] = "",

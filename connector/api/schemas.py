@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Annotated, Generic, Literal, TypeVar
 
 from annotated_types import Interval
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from connector.api.iso_dates import IsoDate
 from connector.db.ids import ID_MAX
@@ -21,6 +21,11 @@ from policies.receivables import Segment
 T = TypeVar("T")
 OutboxState = Literal["planned", "awaiting_approval", "sending", "done", "rejected", "unconfirmed"]
 Mode = Literal["observe", "approve", "live"]
+
+
+def _decimal_schema(pattern: str, limits: dict[str, int]) -> WithJsonSchema:
+    """Return how an exact decimal is documented: text; a number is taken as well."""
+    return WithJsonSchema({"anyOf": [{"type": "string", "pattern": pattern}, {"type": "number", **limits}]})
 
 
 Id = Annotated[int, Interval(ge=0, le=ID_MAX)]
@@ -217,7 +222,14 @@ class CustomerSettingsRequest(RequestModel):
     owner: Annotated[str, Field(max_length=300)] | None = None
     sales_rep: Annotated[str, Field(max_length=300)] | None = None
     tags: Annotated[list[str], Field(max_length=50)] | None = None
-    withholding_percent: Annotated[Decimal, Field(ge=0, le=50, decimal_places=4)] | None = None
+    withholding_percent: (
+        Annotated[
+            Decimal,
+            Field(ge=0, le=50, decimal_places=4),
+            _decimal_schema(r"^([0-4]?[0-9](\.[0-9]{1,4})?|50)$", {"minimum": 0, "maximum": 50}),
+        ]
+        | None
+    ) = None
 
 
 class DisputeRequest(RequestModel):
@@ -243,7 +255,11 @@ class InstalmentRequest(RequestModel):
     """An instalment of a payment plan."""
 
     due_on: IsoDate
-    amount: Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=4)]
+    amount: Annotated[
+        Decimal,
+        Field(gt=0, max_digits=18, decimal_places=4),
+        _decimal_schema(r"^([1-9][0-9]{0,13}(\.[0-9]{1,4})?|0\.[0-9]{0,3}[1-9])$", {"exclusiveMinimum": 0}),
+    ]
 
 
 class PaymentPlanRequest(RequestModel):

@@ -16,7 +16,7 @@ from connector.db import invoice_names
 from connector.db.paging import matches_keys
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
 from connector.results import Result
-from connector.vocabulary import RunOutcome
+from connector.vocabulary import LogKind, RunOutcome
 
 T = TypeVar("T", SyncLogEntry, SyncRun)
 
@@ -206,8 +206,8 @@ def _entries_query(session: Session, log_filter: LogFilter) -> Select[SyncLogEnt
 def _entry_conditions(log_filter: LogFilter) -> list[ColumnElement[bool]]:
     conditions: list[tuple[bool, Callable[[], ColumnElement[bool]]]] = [
         (log_filter.run_id is not None, lambda: col(SyncLogEntry.run_id) == log_filter.run_id),
-        (bool(log_filter.kind), lambda: col(SyncLogEntry.kind) == log_filter.kind),
-        (bool(log_filter.kinds), lambda: col(SyncLogEntry.kind).in_(list(log_filter.kinds))),
+        (bool(log_filter.kind), lambda: col(SyncLogEntry.kind).in_(_known_kinds([log_filter.kind]))),
+        (bool(log_filter.kinds), lambda: col(SyncLogEntry.kind).in_(_known_kinds(log_filter.kinds))),
         (bool(log_filter.text), lambda: col(SyncLogEntry.text).icontains(log_filter.text, autoescape=True)),
         (log_filter.since_at is not None, lambda: col(SyncLogEntry.at) >= log_filter.since_at),
         (log_filter.until_at is not None, lambda: col(SyncLogEntry.at) < log_filter.until_at),
@@ -249,3 +249,8 @@ def _fetch_page(session: Session, query: Select[Any], table: type[T], log_filter
     has_more, rows = len(rows) > size, rows[:size]
     newer_id = rows[0].id if rows and log_filter.before_id is not None else None
     return LogPage(rows, older_id=rows[-1].id if has_more else None, newer_id=newer_id)
+
+
+def _known_kinds(names: Collection[str]) -> list[LogKind]:
+    """Return the kinds of these names; one that does not exist matches no entry."""
+    return [LogKind(name) for name in names if name in set(LogKind)]

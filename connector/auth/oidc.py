@@ -88,8 +88,13 @@ def begin_sign_in(app: AppContext, next_page: str, current_user: CurrentUser | N
         scope="openid email",
         code_challenge_method="S256",
     )
+    strength = {"acr_values": settings.oidc_acr_values} if settings.oidc_acr_values else {}
     url, _state = session.create_authorization_url(
-        found.authorization_endpoint, state=pending.state, nonce=pending.nonce, code_verifier=pending.verifier
+        found.authorization_endpoint,
+        state=pending.state,
+        nonce=pending.nonce,
+        code_verifier=pending.verifier,
+        **strength,
     )
     sealed = app.keyring.encrypt(json.dumps(pending).encode(), _ASSOCIATED_DATA)
     return SignInRequest(str(url), base64.urlsafe_b64encode(sealed).decode())
@@ -217,6 +222,9 @@ def _verify_id_token(
     if token.claims.get("azp", "" if several else settings.oidc_client_id) != settings.oidc_client_id:
         message = "the ID token was issued for another app"
         raise ValueError(message)
+    if settings.oidc_acr_values and token.claims.get("acr") not in settings.oidc_acr_values.split():
+        message = f"{SERVICE_NAME} did not confirm the kind of sign-in that this installation asks for."
+        raise OidcError(message)
     return dict(token.claims)
 
 

@@ -233,7 +233,8 @@ def _read_back(file: Path, result: RestoreResult) -> RestoreResult:
     engine = open_engine(f"sqlite:///{file}")
     try:
         with reading(engine) as session:
-            still_live = session.scalars(select(col(Connection.id)).where(col(Connection.mode) == ConnectionMode.LIVE))
+            quiet = [ConnectionMode.OBSERVE, ConnectionMode.APPROVE]
+            still_live = session.scalars(select(col(Connection.id)).where(col(Connection.mode).not_in(quiet)))
             unapproved = (
                 col(OutboxEntry.kind).in_(APPROVED_KINDS),
                 col(OutboxEntry.state) == OutboxState.PLANNED,

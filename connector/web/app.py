@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from connector.api.allowed_methods import allowed_methods
 from connector.api.app import PREFIX, build_api
+from connector.api.problems import NOT_FOUND, problem_response
 from connector.app_context import AppContext
 from connector.db.engine import reading
 from connector.web import (
@@ -142,6 +143,8 @@ def _is_database_reachable(app: AppContext) -> bool:
 
 async def _render_http_error(request: Request, error: Exception) -> Response:
     status_code = error.status_code if isinstance(error, HTTPException) else 500
+    if request.url.path.startswith(f"{PREFIX}/"):  # an address with a line break, which no mount matches
+        return problem_response(NOT_FOUND, "Not found.")
     headers = {"Allow": allowed_methods(request)} if status_code == 405 else None
     title = "Not found" if status_code == 404 else "Not possible"
     lines = ["There is nothing at this address."]

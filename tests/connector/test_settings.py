@@ -152,6 +152,21 @@ def test_settings_of_another_user_are_not_taken_silently(
     assert "belongs to another user" in caplog.text
 
 
+def test_an_unencrypted_line_to_a_database_server_gives_a_warning_and_is_refused_on_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for safe in ("db.example/d?sslmode=verify-full", "db.example/d?sslmode=require", "localhost/d", "/d?host=/run/pg"):
+        load_settings(duewell_database_url=f"postgresql+psycopg://u:pw@{safe}", duewell_strict="1")
+    assert caplog.records == []
+    for unsafe in ("db.example/d", "10.0.0.7/d?sslmode=prefer"):
+        caplog.clear()
+        url = f"postgresql+psycopg://u:pw@{unsafe}"
+        load_settings(duewell_database_url=url)
+        assert ("sslmode=verify-full" in caplog.text, "pw" in caplog.text) == (True, False)
+        with pytest.raises(SettingsError, match="unencrypted"):
+            load_settings(duewell_database_url=url, duewell_strict="1")
+
+
 def test_the_example_has_every_setting_with_a_comment() -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
     named = {line.partition("=")[0]: number for number, line in enumerate(lines) if line and not line.startswith("#")}

@@ -189,7 +189,9 @@ def test_odd_keys_and_tokens_of_the_identity_provider_are_a_message_and_no_error
     site: Site, idp: IdentityProvider
 ) -> None:
     site.add_user("bookkeeper")
-    odd = [{"jwks": keys} for keys in ODD_KEYS] + [{"id_token": text} for text in ("a.b.c", "..", "5", "é")]
+    odd: list[dict[str, Any]] = [{"jwks": keys} for keys in ODD_KEYS] + [
+        {"id_token": text} for text in ("a.b.c", "..", "5", "é")
+    ]
     browser = site.browser()
     for each in odd:
         idp.nonce, idp.jwks, idp.id_token = "", each.get("jwks"), each.get("id_token", "")
@@ -202,6 +204,19 @@ ELSEWHERE = [
     "https://named.example:8443/token", "http://named.example/token", "https://named.example@evil.example/", "https://[",
     "https://named.example\\.evil.example/", "https://below.named.example/token", "",
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("acr", "status"), [("mfa", 200), ("password", 401), (None, 401)])
+def test_a_demanded_kind_of_sign_in_is_asked_for_and_checked(
+    site: Site, idp: IdentityProvider, acr: str | None, status: int
+) -> None:
+    site.add_user("bookkeeper")
+    object.__setattr__(site.app, "settings", site.app.settings.model_copy(update={"oidc_acr_values": "mfa phr"}))
+    browser = site.browser()
+    asked = start_sign_in(site, idp, browser)
+    assert asked["acr_values"] == "mfa phr"
+    idp.claims = {"acr": acr} if acr else {}
+    assert return_from_idp(browser, asked).status_code == status
 
 
 def test_endpoints_stay_at_the_issuer_or_at_hosts_that_were_named(idp: IdentityProvider) -> None:
