@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from connector.app_context import AppContext, open_app
+from connector.connections.pacing import Pacer
 from connector.db.engine import writing
 from connector.db.tables import Connection, SyncRun
 from connector.runtime import lease
@@ -54,7 +55,7 @@ def load(target: tuple[AppContext, Ledger], on_progress: Callable[[int], None]) 
         with writing(app.engine) as session:
             calls = CallBudget(session, 1, app.now)
             session.add(SyncRun(id=1, connection_id=1, started_at=app.now()))
-        ctx = RunContext(app, held, 1, 1, "bench:1", ledger, None, calls, app.now())
+        ctx = RunContext(app, held, 1, 1, "bench:1", ledger, None, calls, app.now(), Pacer(app, 1, "xero"))
         ctx.on_records_read = lambda _records, _expected: on_progress(ctx.tally["invoices"])
         pull.pull_changes(ctx)
 

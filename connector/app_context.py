@@ -33,6 +33,7 @@ class AppContext:
     """What every part of one running duewell shares.
 
     ``stop`` is set when the program is asked to stop: the call in progress is completed, no new one is made.
+    ``sleep`` is how a simulated clock waits.
     """
 
     settings: Settings
@@ -41,10 +42,15 @@ class AppContext:
     now: Callable[[], datetime]
     providers: dict[str, Provider]
     stop: threading.Event = field(default_factory=threading.Event)
+    sleep: Callable[[float], object] | None = None
 
     def is_stopping(self) -> bool:
         """Return whether the program was asked to stop."""
         return self.stop.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait so many seconds, or until the program is asked to stop."""
+        (self.sleep or self.stop.wait)(max(seconds, 0.0))
 
     def mailer(self, calls: CallObserver | None = None) -> Mailer | None:
         """Build the mailer of the settings (SendGrid, else SMTP, else a folder of .eml files); None without one."""
@@ -61,7 +67,9 @@ class AppContext:
         self.engine.dispose()
 
 
-def open_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> AppContext:
+def open_app(
+    settings: Settings, *, now: Callable[[], datetime] = utc_now, sleep: Callable[[float], object] | None = None
+) -> AppContext:
     """Open the database and the keys. SQLite is upgraded automatically, PostgreSQL by `duewell db upgrade`."""
     engine = open_engine(settings.duewell_database_url)
     if engine.dialect.name == "sqlite":
@@ -70,7 +78,7 @@ def open_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Ap
         message = "the database needs an upgrade first: duewell db upgrade"
         raise DatabaseError(message)
     ledgers = {name: providers.get_ledger_provider(name) for name in providers.list_ledger_names()}
-    return AppContext(settings, engine, Keyring.from_settings(settings), now, ledgers)
+    return AppContext(settings, engine, Keyring.from_settings(settings), now, ledgers, sleep=sleep)
 
 
 def mailer_name(settings: Settings) -> str:

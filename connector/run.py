@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 
 from connector.app_context import AppContext
 from connector.audit import run_summary
+from connector.connections.pacing import Pacer
 from connector.connections.registry import end_expired_pause, open_ledger
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, SyncRun
@@ -145,7 +146,9 @@ def _start_run(app: AppContext, held: lease.Lease, *, dry_run: bool, on_progress
     with reading(app.engine) as session:
         budget = _load_budget(session, app, held)
         gap = restore_gap(session)
-    ledger, mailer = open_ledger(app, held.connection_id, budget), app.mailer(budget)
+        provider = session.get_one(Connection, held.connection_id).provider
+    pacer = Pacer(app, held.connection_id, provider)
+    ledger, mailer = open_ledger(app, held.connection_id, budget, pacer), app.mailer(budget)
     with writing(app.engine) as session:
         connection = session.get_one(Connection, held.connection_id)
         _close_interrupted_runs(session, held.connection_id, now)
@@ -164,11 +167,12 @@ def _start_run(app: AppContext, held: lease.Lease, *, dry_run: bool, on_progress
             mailer=mailer,
             budget=budget,
             started_at=now,
+            pacer=pacer,
             restore_gap=gap,
             dry_run=dry_run,
             on_progress=on_progress,
         )
-        budget.authorize_call = ctx.authorize_call
+        budget.authorize_call, budget.report_rejection = ctx.authorize_call, ctx.report_rejection
         paused = f", paused ({connection.pause_reason}): nothing is sent" if connection.pause_reason else ""
         text = f"Sync of {connection.name} started in {connection.mode} mode{paused}."
         ctx.log(session, LogKind.RUN_STARTED, text)

@@ -1,4 +1,4 @@
-"""What a ledger provider may offer beyond the port: webhooks that report changes, and reads limited by the month.
+"""What a ledger provider may offer beyond the port: webhooks, reads limited by the month, limits to pace calls by.
 
 A provider offers one by having its methods; nothing else needs to be declared.
 """
@@ -6,6 +6,7 @@ A provider offers one by having its methods; nothing else needs to be declared.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 Settings_contra = TypeVar("Settings_contra", contravariant=True)
@@ -52,4 +53,21 @@ class MeteredProvider(Protocol[Settings_contra]):
 
     def monthly_read_limit(self, settings: Settings_contra) -> int:
         """Return how many reads all companies of the app together may make in a month."""
+        ...
+
+
+class CallLimit(NamedTuple):
+    """How many calls may start within a time: to one company's ledger or, with ``of_app``, to all of an app's."""
+
+    calls: int
+    within: timedelta
+    of_app: bool = False
+
+
+@runtime_checkable
+class PacedProvider(Protocol):
+    """A provider whose limits are known, so that they need not be found by hitting them."""
+
+    def call_limits(self) -> tuple[CallLimit, ...]:
+        """Return the limits of its calls."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -88,6 +89,9 @@ class Mailer(Protocol):
         """Find an earlier send of ``key``; None means that none was found, never that none was sent."""
         ...
 
-    def find_suppression(self, address: str) -> Suppression | None:
-        """Return why this address gets no email (bounced, invalid, unsubscribed …); None if it does."""
+    def find_suppressions(self, addresses: Sequence[str]) -> dict[str, Suppression]:
+        """Return those of these addresses that get no email (bounced, invalid, unsubscribed …), each with the reason.
+
+        Asked for all addresses of a batch at once, so that it takes a few calls and not some for each.
+        """
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 
@@ -41,6 +42,15 @@ class SandboxClock:
             else:
                 self._frozen_at += delta
             return self.now()
+
+    def sleep(self, seconds: float) -> None:
+        """Let this much time pass: a frozen clock jumps."""
+        with self._lock:
+            frozen = self._frozen_at is not None
+        if frozen:
+            self.advance(timedelta(seconds=seconds))
+        else:
+            time.sleep(seconds)
 
     def run(self) -> None:
         """Unfreeze the clock: it continues from its current time."""

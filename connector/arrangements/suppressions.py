@@ -6,7 +6,7 @@ If the check fails, the log says so and the email is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
@@ -60,31 +60,34 @@ def release(session: Session, address: str, reason: str) -> bool:
 
 
 def check_addresses(ctx: RunContext, mailer: Mailer, addresses: Iterable[str]) -> dict[str, Suppression]:
-    """Ask the mailer about addresses; return those that are suppressed, now stored as such.
+    """Ask the mailer about addresses, all at once; return those that are suppressed, now stored as such.
 
     An address is checked at most once a day; after a failed check a run checks no more.
     """
     with ctx.reading() as session:
-        unchecked = [address for address in addresses if not _is_fresh(session, address, ctx.now())]
-    answers = {address: _query_mailer(ctx, mailer, address) for address in unchecked}
-    known = {address: answer for address, answer in answers.items() if answer is not None}
-    if not known:
+        distinct = {address.strip().lower(): address for address in addresses}
+        unchecked = [address for address in distinct.values() if not _is_fresh(session, address, ctx.now())]
+    if not unchecked:
+        return {}
+    suppressed = _query_mailer(ctx, mailer, unchecked)
+    if suppressed is None:
         return {}
     with ctx.writing() as session:
-        for address, (reason, _refused_at) in known.items():
+        for address in unchecked:
+            reason = suppressed[address].reason if address in suppressed else ""
             checked = KeyValue(connection_id=0, name=_cache_key(address), value=reason, stored_at=ctx.now())
             session.merge(checked)
             if reason and suppress(session, address, reason, ctx.now()):
                 ctx.log(session, LogKind.SUPPRESSED, f"{address} receives no more emails: {reason}.")
-    return {address: answer for address, answer in known.items() if answer.reason}
+    return suppressed
 
 
-def _query_mailer(ctx: RunContext, mailer: Mailer, address: str) -> Suppression | None:
-    """Return the mailer's answer, with the reason "" for an address that gets email; None without an answer."""
+def _query_mailer(ctx: RunContext, mailer: Mailer, addresses: Sequence[str]) -> dict[str, Suppression] | None:
+    """Return which of the addresses are suppressed; None without an answer."""
     if ctx.tally[_CHECK_FAILED]:
         return None
     try:
-        return mailer.find_suppression(address) or Suppression("")
+        return mailer.find_suppressions(addresses)
     except ProviderError as error:
         ctx.tally[_CHECK_FAILED] = 1
         text = f"{mailer.name} could not check for suppressed addresses; emails are sent without the check. {error}"

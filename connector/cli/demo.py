@@ -112,7 +112,7 @@ def open_demo_app(sandbox: Sandbox, sandbox_url: str, home: Path, port: int) -> 
     values = {name.lower(): value for name, value in sandbox.settings(sandbox_url).items()}
     values |= {"duewell_home": str(home), "duewell_database_url": f"sqlite:///{home}/duewell.db"}
     values |= {"duewell_base_url": f"http://localhost:{port}", "duewell_secret_keys": ""}
-    app = open_app(load_settings(**values), now=sandbox.clock.now)
+    app = open_app(load_settings(**values), now=sandbox.clock.now, sleep=sandbox.clock.sleep)
     try:
         with writing(app.engine) as session:
             policy_store.set_policy(session, POLICY, by="the demo", at=app.now())

@@ -10,6 +10,7 @@ from sqlmodel import Session, col
 from connector.app_context import AppContext, UncountedCalls
 from connector.audit import sync_log
 from connector.connections.consent import ConsentError, begin_consent, consent_outcome, finish_consent
+from connector.connections.pacing import VISITOR_PATIENCE, PacedCalls, Pacer
 from connector.connections.tokens import fresh_token, list_grant_connections, reconnect_hint, token_source
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, Grant
@@ -112,15 +113,18 @@ def as_item(row: Connection) -> ConnectionItem:
     return ConnectionItem.model_validate(row)
 
 
-def open_ledger(app: AppContext, connection_id: int, calls: CallObserver) -> Ledger:
-    """Open a company's ledger. Nothing is called yet: an expired authorisation shows at the first call."""
+def open_ledger(app: AppContext, connection_id: int, calls: CallObserver, pacer: Pacer | None = None) -> Ledger:
+    """Open a company's ledger. Nothing is called yet: an expired authorisation shows at the first call.
+
+    ``pacer`` lets each call wait for its turn; without one, somebody waits for a page, which a call holds up little.
+    """
     with reading(app.engine) as session:
         row = session.get_one(Connection, connection_id)
     return app.providers[row.provider].open_ledger(
         app.settings,
         _company_ref(row),
         token_source(app, row.grant_id or 0, calls),
-        app.stop_aware(calls),
+        PacedCalls(app.stop_aware(calls), pacer or Pacer(app, connection_id, row.provider, VISITOR_PATIENCE)),
     )
 
 

@@ -5,7 +5,7 @@ Where SendGrid's events are not received, its suppression lists are the only pla
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -22,18 +22,25 @@ from providers.mailer import Mailer, RefusalCause, Suppression
 from providers.sendgrid.webhook import DeliveryEvent
 
 
+def check_batch(ctx: RunContext, mailer: Mailer, entry_ids: Sequence[int]) -> bool:
+    """Check all addresses of these emails and fees at once; return whether a bad one changed what is decided."""
+    with ctx.reading() as session:
+        rows = [entry for entry_id in entry_ids if (entry := session.get(OutboxEntry, entry_id)) is not None]
+        addresses = {row.id: _addresses(session, row) for row in rows}
+    suppressed = suppressions.check_addresses(ctx, mailer, [each for some in addresses.values() for each in some])
+    if not suppressed:
+        return False
+    receive_events(ctx.app, _bounces(suppressed))
+    affected = {row.customer_id for row in rows if not suppressed.keys().isdisjoint(addresses[row.id])}
+    with ctx.writing() as session:
+        decide_again(ctx, session, sorted(affected))
+    return True
+
+
 def is_reachable(ctx: RunContext, mailer: Mailer, entry_id: int) -> bool:
     """Return whether an email or a fee is still sent; not where an address that is bad changes the decision."""
-    with ctx.reading() as session:
-        entry = session.get(OutboxEntry, entry_id)
-        addresses = _addresses(session, entry) if entry is not None else []
-    suppressed = suppressions.check_addresses(ctx, mailer, addresses)
-    if not suppressed:
+    if not check_batch(ctx, mailer, [entry_id]):
         return True
-    receive_events(ctx.app, _bounces(suppressed))
-    with ctx.writing() as session:
-        entry = session.get_one(OutboxEntry, entry_id)
-        decide_again(ctx, session, [entry.customer_id])
     with ctx.reading() as session:
         remaining = session.get(OutboxEntry, entry_id)
         return remaining is not None and entries.is_dispatchable(ctx.connection(session), remaining, ctx.now())

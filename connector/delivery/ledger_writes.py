@@ -160,7 +160,7 @@ def _call_with_retry(ctx: RunContext, call: LedgerCall) -> DocumentRef:
         if pause is None or pause > MAX_INLINE_WAIT:
             raise
         ctx.on_progress("waiting for the rate limit to reset")
-        ctx.app.stop.wait(max(pause.total_seconds(), 0.0))
+        ctx.app.wait(pause.total_seconds())
         return call()
 
 

@@ -29,6 +29,7 @@ CALLS_PER_RUN = READS_PER_RUN + 2  # … and writes a note or two
 MONTHLY_RESERVE_SHARE = 0.01  # of a month's reads, for those of sign-ins and checks, which are not counted here
 MAX_BLOCK = timedelta(days=31)
 _DAY = timedelta(days=1)
+_TOO_MANY_REQUESTS = 429
 _REMAINING_HEADERS = {"x-daylimit-remaining": LimitWindow.DAY}  # Xero; the transport waits out the minute's limit
 _APP_WIDE_LIMITS = (LimitWindow.APP, LimitWindow.MONTH)  # shared by all companies of an app
 
@@ -72,6 +73,7 @@ class CallBudget:
         self.now = now
         self.calls_made: Counter[CallKind] = Counter()
         self.authorize_call: Callable[[], None] = _allow  # called before every write and email; raises to stop it
+        self.report_rejection: Callable[[CallKind], None] = _ignore  # called where a service rejects a call for a limit
         self._interval = interval
         self._monthly_read_limit = monthly_read_limit
         self._limits = {
@@ -107,6 +109,8 @@ class CallBudget:
     def after(self, kind: CallKind, status: int, headers: Mapping[str, str]) -> None:
         """Count the call, and record the remaining calls that its response reports."""
         self.calls_made[kind] += 1
+        if status == _TOO_MANY_REQUESTS:
+            self.report_rejection(kind)
         for name, value in headers.items():
             limit = _REMAINING_HEADERS.get(name.lower())
             if limit and value.strip().isdigit():
@@ -232,6 +236,10 @@ def count_month_reads(session: Session, now: datetime) -> dict[str, int]:
 
 def _allow() -> None:
     """Allow any call."""
+
+
+def _ignore(_kind: CallKind) -> None:
+    """Report nothing."""
 
 
 def _next_month_start(now: datetime) -> datetime:

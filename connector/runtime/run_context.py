@@ -14,6 +14,7 @@ from sqlmodel import Session
 
 from connector.app_context import AppContext
 from connector.audit import sync_log
+from connector.connections.pacing import Pacer
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, OutboxEntry
 from connector.outbox import entries
@@ -21,6 +22,7 @@ from connector.restore.restore_gap import RestoreGap
 from connector.runtime.budget import CallBudget
 from connector.runtime.lease import Lease
 from connector.vocabulary import LogKind
+from providers.calls import CallKind
 from providers.errors import TransientError
 from providers.ledger import Ledger
 from providers.mailer import Mailer
@@ -43,6 +45,7 @@ class RunContext:
     mailer: Mailer | None
     budget: CallBudget
     started_at: datetime
+    pacer: Pacer
     dry_run: bool = False
     on_progress: Callable[[str], None] = ignore_progress
     on_records_read: Callable[[int, int | None], None] | None = None
@@ -93,6 +96,20 @@ class RunContext:
             if entry is not None and not entries.is_permitted(self.connection(session), entry):
                 message = "The company was paused or its mode changed just before this was sent; nothing was sent"
                 raise TransientError(message)
+
+    def report_rejection(self, kind: CallKind) -> None:
+        """Log, once in a run, that a service rejected a call for a limit: calls are paced so that none does."""
+        self.tally["limit_rejections"] += 1
+        if self.tally["limit_rejections"] > 1:
+            return
+        of_emails = kind in {CallKind.EMAIL, CallKind.EMAIL_READ}
+        service = "The email service" if of_emails else "The accounting system"
+        text = (
+            f"{service} rejected a call because a limit of its calls was reached, although duewell keeps below it."
+            " Does another program, or a second duewell, use the same app or key? The call is made again later."
+        )
+        with self.writing() as session:
+            self.log(session, LogKind.WARNING, text)
 
     @contextmanager
     def dispatching(self, entry_id: int) -> Iterator[None]:

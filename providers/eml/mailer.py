@@ -52,9 +52,9 @@ class EmlMailer:
         path = self._path(key)
         return SendReceipt(path.name) if path.exists() else None
 
-    def find_suppression(self, address: str) -> Suppression | None:
-        """Return None: a folder has no suppression list."""
-        return None
+    def find_suppressions(self, addresses: Sequence[str]) -> dict[str, Suppression]:
+        """Return none: a folder has no suppression list."""
+        return {}
 
     def _path(self, key: str) -> Path:
         plain = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in key)[:80].strip("-")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 from providers.calls import CallObserver
-from providers.capabilities import ChangeNotification
+from providers.capabilities import CallLimit, ChangeNotification
 from providers.ledger import AccessToken, CompanyRef, Consent, ConsentRequest, JsonObject, Ledger, LedgerProvider
 
 if TYPE_CHECKING:
     from providers.quickbooks.oauth import QuickBooksSettings
+
+# developer.intuit.com/app/developer/qbo/docs/learn/rest-api-features: limits and throttles
+CALL_LIMITS: Final = (CallLimit(10, timedelta(seconds=1)), CallLimit(500, timedelta(minutes=1)))
 
 
 class _QuickBooks:
@@ -27,6 +31,10 @@ class _QuickBooks:
     def monthly_read_limit(self, settings: QuickBooksSettings) -> int:
         """Return what Intuit's tier allows the app for all its companies; beyond it, Intuit takes the app offline."""
         return settings.quickbooks_reads_a_month
+
+    def call_limits(self) -> tuple[CallLimit, ...]:
+        """Return Intuit's limits for one company."""
+        return CALL_LIMITS
 
     def webhook_key_setting(self) -> str:
         """Return the setting that holds the signing key of the webhook."""

@@ -6,8 +6,9 @@ SendGrid has no idempotency key: an email whose reply is lost is never sent agai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -25,14 +26,8 @@ SEARCH_AFTER: Final = timedelta(days=1)
 SEARCH_MAX: Final = 100
 READ_TIMEOUT_S: Final = 30
 _MESSAGE_LENGTH_MAX = 300
-_SUPPRESSION_LISTS: Final = {
-    "suppression/bounces": "email to it bounced",
-    "suppression/invalid_emails": "SendGrid considers it invalid",
-    "suppression/spam_reports": "the recipient reported an email as spam",
-    "asm/suppressions/global": "the recipient unsubscribed from all emails",
-}
-
-_REFUSAL_LISTS: Final = {"suppression/bounces", "suppression/invalid_emails"}  # of addresses that are no good
+LIST_PAGE_SIZE: Final = 500  # the maximum of a suppression list
+_NOT_READABLE: Final = frozenset({403, 404})  # not listed; or the API key may only send, which is good practice
 
 T = TypeVar("T")
 
@@ -59,9 +54,37 @@ class _Detail(Struct):
 
 
 class _Suppression(Struct):
+    email: str = ""
     reason: str | None = None
     recipient_email: str | None = None
     created: int = 0
+
+
+class _SuppressionList(NamedTuple):
+    """A list of addresses: where all and one of them are read, and what it means to be on it."""
+
+    path: str
+    path_of_one: str
+    reason: str
+    is_refusal: bool = False  # an email came back: the address is no good
+
+    def describe(self, entry: _Suppression) -> Suppression:
+        """Return why the address of an entry gets no email."""
+        text = f"{self.reason} ({entry.reason[:_MESSAGE_LENGTH_MAX]})" if entry.reason else self.reason
+        came_back = self.is_refusal and entry.created
+        return Suppression(text, datetime.fromtimestamp(entry.created, UTC) if came_back else None)
+
+
+_SUPPRESSION_LISTS: Final = (
+    _SuppressionList("suppression/bounces", "suppression/bounces", "email to it bounced", is_refusal=True),
+    _SuppressionList(
+        "suppression/invalid_emails", "suppression/invalid_emails", "SendGrid considers it invalid", is_refusal=True
+    ),
+    _SuppressionList("suppression/spam_reports", "suppression/spam_reports", "the recipient reported an email as spam"),
+    _SuppressionList(
+        "suppression/unsubscribes", "asm/suppressions/global", "the recipient unsubscribed from all emails"
+    ),
+)
 
 
 class SendGridMailer:
@@ -110,18 +133,39 @@ class SendGridMailer:
                     return SendReceipt(message_id)
         return None
 
-    def find_suppression(self, address: str) -> Suppression | None:
-        """Return why SendGrid drops email to this address, although it replies 202; None if it does not."""
-        for path, reason in _SUPPRESSION_LISTS.items():
-            response = self._session.get(f"{self._api}/{path}/{quote(address, safe='')}")
-            if response.status_code in {requests.codes.forbidden, requests.codes.not_found}:
-                continue  # not listed; or the API key may only send, which is good practice
-            entry = self._list_entry(response)
+    def find_suppressions(self, addresses: Sequence[str]) -> dict[str, Suppression]:
+        """Return why SendGrid drops email to some of these addresses, although it replies 202."""
+        found: dict[str, Suppression] = {}
+        for suppression_list in _SUPPRESSION_LISTS:
+            for address, entry in self._find_listed(suppression_list, addresses).items():
+                found.setdefault(address, suppression_list.describe(entry))
+        return found
+
+    def _find_listed(self, suppressions: _SuppressionList, addresses: Sequence[str]) -> dict[str, _Suppression]:
+        """Read a list from its newest page on; one with more pages than there are addresses is asked for each."""
+        by_low = {address.strip().lower(): address for address in addresses}
+        found: dict[str, _Suppression] = {}
+        for page in range(max(1, len(addresses))):
+            params = {"limit": LIST_PAGE_SIZE, "offset": page * LIST_PAGE_SIZE}
+            response = self._session.get(f"{self._api}/{suppressions.path}", params=params)
+            if response.status_code in _NOT_READABLE:
+                return {}
+            entries = self._decode(response, list[_Suppression])
+            listed = ((by_low.get(entry.email.strip().lower()), entry) for entry in entries)
+            found |= {address: entry for address, entry in listed if address is not None}
+            if len(entries) < LIST_PAGE_SIZE:
+                return found
+        for address in addresses:
+            entry = self._find_entry(suppressions, address)
             if entry is not None:
-                text = f"{reason} ({entry.reason[:_MESSAGE_LENGTH_MAX]})" if entry.reason else reason
-                came_back = path in _REFUSAL_LISTS and entry.created
-                return Suppression(text, datetime.fromtimestamp(entry.created, UTC) if came_back else None)
-        return None
+                found[address] = entry
+        return found
+
+    def _find_entry(self, suppressions: _SuppressionList, address: str) -> _Suppression | None:
+        response = self._session.get(f"{self._api}/{suppressions.path_of_one}/{quote(address, safe='')}")
+        if response.status_code in _NOT_READABLE:
+            return None
+        return self._list_entry(response)
 
     def _find_message_ids(self, address: str, since_at: datetime) -> list[str]:
         first, last = since_at - SEARCH_BEFORE, since_at + SEARCH_AFTER

@@ -59,9 +59,9 @@ class SmtpMailer:
         """Return None: SMTP keeps no log."""
         return None
 
-    def find_suppression(self, address: str) -> Suppression | None:
-        """Return None: SMTP has no lists; bounces arrive as emails to the sender."""
-        return None
+    def find_suppressions(self, addresses: Sequence[str]) -> dict[str, Suppression]:
+        """Return none: SMTP has no lists; bounces arrive as emails to the sender."""
+        return {}
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[smtplib.SMTP]:

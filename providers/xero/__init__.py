@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+
+from providers.capabilities import CallLimit
 
 if TYPE_CHECKING:
     from providers.calls import CallObserver
@@ -19,6 +22,11 @@ if TYPE_CHECKING:
     )
     from providers.xero.oauth import XeroSettings
 
+_MINUTE: Final = timedelta(minutes=1)
+# developer.xero.com/documentation/guides/oauth2/limits; a company's fifth call at once is never made: a sync makes one
+# after the other
+CALL_LIMITS: Final = (CallLimit(60, _MINUTE), CallLimit(10_000, _MINUTE, of_app=True))
+
 
 class Xero:
     """The provider. Its modules are imported when they are used: the SDK alone takes half a second."""
@@ -29,6 +37,10 @@ class Xero:
     def missing_settings(self, settings: XeroSettings) -> list[str]:
         """Return the client id's setting if it is missing; without a secret, PKCE alone is used."""
         return [] if settings.xero_client_id else ["XERO_CLIENT_ID"]
+
+    def call_limits(self) -> tuple[CallLimit, ...]:
+        """Return Xero's limits by the minute; what is left of the day, each reply tells."""
+        return CALL_LIMITS
 
     def webhook_key_setting(self) -> str:
         """Return the setting that holds the signing key of the webhook."""

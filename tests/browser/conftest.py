@@ -61,7 +61,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_home: Callable[[Pa
     with sandbox.serve() as url:
         own = {name.lower(): value for name, value in sandbox.settings(url).items()}
         own |= {"duewell_home": str(new_home(tmp_path / "home")), "duewell_base_url": f"http://localhost:{port}"}
-        app = open_app(load_settings(**own), now=sandbox.clock.now)
+        app = open_app(load_settings(**own), now=sandbox.clock.now, sleep=sandbox.clock.sleep)
         config = uvicorn.Config(make_app(app, HealthyScheduler()), host="127.0.0.1", port=port, log_level="critical")
         server = uvicorn.Server(config)
         with socket.create_server(("127.0.0.1", port)) as listening:  # listens before the first page is asked for

@@ -82,7 +82,7 @@ def either_app(services: SandboxServices, tmp_path: Path, database_url: str) -> 
 def _open_app(services: SandboxServices, home: Path, database_url: str) -> Iterator[AppContext]:
     own = {name.lower(): value for name, value in services.sandbox.settings(services.url).items()}
     settings = load_settings(**own, duewell_home=home, duewell_database_url=database_url)
-    app = open_app(settings, now=services.sandbox.clock.now)
+    app = open_app(settings, now=services.sandbox.clock.now, sleep=services.sandbox.clock.sleep)
     yield app
     app.close()
 

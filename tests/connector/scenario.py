@@ -219,7 +219,7 @@ class ScenarioFactory(Protocol):
 def make_scenario(sandbox: Sandbox, url: str, home: Path, provider: str, database_url: str = "") -> Scenario:
     own = {name.lower(): value for name, value in sandbox.settings(url).items()}
     own |= {"duewell_home": str(home), "duewell_database_url": database_url or f"sqlite:///{home}/duewell.db"}
-    app = open_app(load_settings(**own), now=sandbox.clock.now)
+    app = open_app(load_settings(**own), now=sandbox.clock.now, sleep=sandbox.clock.sleep)
     return Scenario(sandbox, url, app, SandboxCompany(sandbox, provider))
 
 

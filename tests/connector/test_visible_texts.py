@@ -87,7 +87,7 @@ def synced(
     services.sandbox.xero.limits.minute = 0  # with a stopped clock, a minute would never end
     own = {name.lower(): value for name, value in services.sandbox.settings(services.url).items()}
     settings = load_settings(**own, duewell_home=new_home(tmp_path / "home"), duewell_base_url=base)
-    app = open_app(settings, now=services.sandbox.clock.now)
+    app = open_app(settings, now=services.sandbox.clock.now, sleep=services.sandbox.clock.sleep)
     with writing(app.engine) as session:
         policy_store.set_policy(session, POLICY, by="Ann", at=app.now())
     ids = [give_consent(app, ledger)[0].id or 0 for ledger in ("xero", "quickbooks")]

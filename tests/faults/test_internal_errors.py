@@ -210,6 +210,7 @@ def test_an_invoice_that_changes_its_customer_keeps_one_decision(scenario: Scena
             mailer=None,
             budget=Mock(),
             started_at=scenario.sandbox.clock.now(),
+            pacer=Mock(),
         )
         decide_again(ctx, session, [other.customer_id])
         decisions = {row.invoice_id: row.customer_id for row in session.scalars(select(InvoiceDecisionRow))}

@@ -39,7 +39,7 @@ def restore_in_place(scenario: Scenario, backup: Path) -> None:
     settings = scenario.app.settings
     scenario.app.close()
     restore_backup(settings.duewell_database_url, backup, scenario.app.keyring, at=scenario.sandbox.clock.now())
-    scenario.app = open_app(settings, now=scenario.sandbox.clock.now)
+    scenario.app = open_app(settings, now=scenario.sandbox.clock.now, sleep=scenario.sandbox.clock.sleep)
     scenario.connect()  # the tokens of the backup have been used since
     set_mode(scenario.app, scenario.connection, ConnectionMode.LIVE)
 
@@ -159,7 +159,7 @@ def test_a_database_copied_back_by_hand_is_detected_and_nothing_is_sent_twice(
     assert before.email_keys
     scenario.app.close()
     shutil.copy(tmp_path / "by-hand.db", database)
-    scenario.app = open_app(settings, now=scenario.sandbox.clock.now)
+    scenario.app = open_app(settings, now=scenario.sandbox.clock.now, sleep=scenario.sandbox.clock.sleep)
     scenario.connect()
     scenario.run()
     with reading(scenario.app.engine) as session:
@@ -193,7 +193,7 @@ def test_log_entries_written_after_copying_back_by_hand_hide_nothing_that_was_se
     scenario.sandbox.clock.advance(timedelta(hours=1))
     scenario.app.close()
     shutil.copy(tmp_path / "by-hand.db", database)
-    scenario.app = open_app(settings, now=scenario.sandbox.clock.now)
+    scenario.app = open_app(settings, now=scenario.sandbox.clock.now, sleep=scenario.sandbox.clock.sleep)
     scenario.connect()  # which is logged later than all that was sent
     scenario.run()
     set_mode(scenario.app, scenario.connection, ConnectionMode.LIVE)

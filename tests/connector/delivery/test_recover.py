@@ -41,7 +41,7 @@ def run_and_kill(scenario: Scenario, rule: Rule) -> bool:
     child = os.fork()
     if child == 0:
         try:
-            app = open_app(scenario.app.settings, now=scenario.sandbox.clock.now)
+            app = open_app(scenario.app.settings, now=scenario.sandbox.clock.now, sleep=scenario.sandbox.clock.sleep)
             run_connection(app, scenario.connection)
         finally:
             os._exit(0)

@@ -32,7 +32,7 @@ def test_example_provider_is_connected_and_its_company_is_chased(
     company.add_customer("Ann")
     number = company.add_invoice("Ann", "100").number
     settings = load_settings(duewell_home=str(home), eml_folder=str(email_folder), mail_from="billing@duewell.example")
-    app = open_app(settings, now=sandbox.clock.now)
+    app = open_app(settings, now=sandbox.clock.now, sleep=sandbox.clock.sleep)
     try:
         consent_request = begin_consent(app, "csv")
         [connection] = finish_consent(app, "csv", consent_request.url)

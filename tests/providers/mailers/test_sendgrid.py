@@ -254,18 +254,33 @@ def test_suppressed_addresses_are_read_with_their_reasons(
     sandbox_mailer: SendGridMailer, sandbox: Sandbox, name: str, reason: str
 ) -> None:
     sandbox.sendgrid.suppress("ada@example.com", name)
-    found = sandbox_mailer.find_suppression("ada@example.com")
-    assert found is not None
+    suppressed = sandbox_mailer.find_suppressions(["bo@example.com", "Ada@example.com"])
+    assert list(suppressed) == ["Ada@example.com"]
+    found = suppressed["Ada@example.com"]
     assert reason in found.reason
     assert (found.refused_at is not None) == (name in {"bounces", "invalid_emails"})
-    assert sandbox_mailer.find_suppression("bo@example.com") is None
+
+
+@pytest.mark.parametrize(
+    ("listed", "asked_about", "calls_at_most"), [(3, 40, 4), (1200, 40, 6), (1200, 1, 5), (30_000, 2, 7)]
+)
+def test_suppression_lists_are_read_in_bulk_unless_they_are_longer_than_the_batch(
+    sandbox_mailer: SendGridMailer, sandbox: Sandbox, listed: int, asked_about: int, calls_at_most: int
+) -> None:
+    for n in range(listed):
+        sandbox.sendgrid.suppress(f"gone{n}@example.com")
+    last = f"gone{listed - 1}@example.com"
+    before = len(sandbox.requests)
+    found = sandbox_mailer.find_suppressions([*(f"well{n}@example.com" for n in range(asked_about - 1)), last])
+    assert list(found) == [last]
+    assert len(sandbox.requests) - before <= calls_at_most
 
 
 def test_api_key_limited_to_sending_can_send(sandbox: Sandbox, calls: CallCounter, email: Email) -> None:
     sandbox.sendgrid.keys["SG.small"] = frozenset({"mail"})
     with sandbox.serve() as url:
         small = SendGridMailer(url, "SG.small", calls, limits())
-        assert small.find_suppression("ada@example.com") is None
+        assert small.find_suppressions(["ada@example.com"]) == {}
         assert small.send(email).message_id
         with pytest.raises(AuthorizationExpired):
             small.find_sent(email.key, email.to, NOW)

@@ -170,4 +170,4 @@ def test_invalid_address_is_rejected(send: Callable[..., object], email: Email, 
 def test_sent_email_cannot_be_searched_for(email: Email, calls: CallCounter) -> None:
     mailer = SmtpMailer("smtp://127.0.0.1", calls)
     assert not mailer.can_find_sent
-    assert mailer.find_suppression("ada@example.com") is None
+    assert mailer.find_suppressions(["ada@example.com"]) == {}
