@@ -17,7 +17,7 @@ from connector.connections.pacing import Pacer
 from connector.connections.registry import end_expired_pause, open_ledger
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, SyncRun
-from connector.delivery import recover
+from connector.delivery import documents_ahead, recover
 from connector.delivery.deliver import deliver_follow_ups, deliver_outbox, deliver_owner_emails
 from connector.emails.outbound import reconnect_email
 from connector.evaluation import evaluate, exceptions
@@ -93,6 +93,7 @@ def _run_steps(ctx: RunContext) -> None:
         evaluate.decide_all(ctx)  # one decision per invoice; unsent entries are planned anew
         deliver_outbox(ctx)  # recheck, mark as sending, call, mark as done
         exceptions.scan(ctx)  # records in the ledger that somebody should check
+        documents_ahead.fetch_ahead(ctx)  # what the next emails will need, in a minute that has calls left
     except AuthorizationExpired as expired:
         ctx.action_required.append(str(expired))
         _try_after_failure(ctx, _alert_account_owners)

@@ -31,7 +31,8 @@ def check_batch(ctx: RunContext, mailer: Mailer, entry_ids: Sequence[int]) -> bo
     if not suppressed:
         return False
     receive_events(ctx.app, _bounces(suppressed))
-    affected = {row.customer_id for row in rows if not suppressed.keys().isdisjoint(addresses[row.id])}
+    bad = {address.strip().lower() for address in suppressed}
+    affected = {row.customer_id for row in rows if any(each.strip().lower() in bad for each in addresses[row.id])}
     with ctx.writing() as session:
         decide_again(ctx, session, sorted(affected))
     return True

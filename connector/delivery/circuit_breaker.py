@@ -7,7 +7,7 @@ hold up the run for hours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypedDict
 
@@ -89,13 +89,21 @@ def record_unconfirmed(ctx: RunContext, entry_id: int, detail: str) -> None:
 
 def defer(ctx: RunContext, entry_id: int, kind: str, error: AuthorizationExpired | TransientError) -> None:
     """Plan an entry again of which nothing was sent, and open the circuit where the others would fare no better."""
+    defer_all(ctx, [entry_id], kind, error)
+
+
+def defer_all(
+    ctx: RunContext, entry_ids: Sequence[int], kind: str, error: AuthorizationExpired | TransientError
+) -> None:
+    """Plan entries again that one call was to send together, and count it as one failure."""
     retry_at = error.retry_at if isinstance(error, TransientError) else None
     send_after = min(retry_at, ctx.now() + MAX_DEFERRAL) if retry_at is not None else None
 
     def change(session: Session, entry: OutboxEntry) -> None:
         entries.mark_planned(session, entry, detail=str(error), send_after=send_after)
 
-    update_entry(ctx, entry_id, change)
+    for entry_id in entry_ids:
+        update_entry(ctx, entry_id, change)
     record_deferral(ctx, kind, error)
 
 

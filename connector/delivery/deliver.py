@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from connector.db.tables import OutboxEntry
-from connector.delivery import address_checks, after_restore, ledger_writes
+from connector.delivery import address_checks, after_restore, documents_ahead, ledger_writes, note_batches
 from connector.delivery.circuit_breaker import (
     CONSECUTIVE_FAILURES_MAX,
     CircuitOpen,
@@ -37,8 +37,9 @@ from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentErro
 from providers.mailer import Email, Mailer
 
 RECHECKED_KINDS = frozenset({OutboxKind.EMAIL, OutboxKind.LATE_FEE})  # sent only after their customer is read again
-RECHECK_BATCH_SIZE = 25  # customers read again at once …
-RECHECK_VALID_FOR = timedelta(seconds=60)  # … and trusted for a minute
+RECHECK_BATCH_SIZE = 40  # customers read again at once: as many ids as Xero takes in one call …
+RECHECK_VALID_FOR = timedelta(seconds=60)  # … and trusted for a minute since the reading began
+RECHECK_CALLS = 5  # of a reading at Xero, and one more for every forty invoices
 ORGANISATION_VALID_FOR = timedelta(days=1)
 log = logging.getLogger("duewell.deliver")
 
@@ -60,8 +61,9 @@ def deliver_follow_ups(ctx: RunContext) -> None:
     """
     if ctx.dry_run:
         return
-    for kind in (OutboxKind.FEE_WAIVER, OutboxKind.NOTE):
-        _deliver_batches(ctx, {kind}, _single_batches(ctx, kind), set())
+    _deliver_batches(ctx, {OutboxKind.FEE_WAIVER}, _single_batches(ctx, OutboxKind.FEE_WAIVER), set())
+    if note_batches.deliver_notes_together(ctx):
+        _deliver_batches(ctx, {OutboxKind.NOTE}, _single_batches(ctx, OutboxKind.NOTE), set())
 
 
 def deliver_owner_emails(ctx: RunContext) -> None:
@@ -106,26 +108,38 @@ def _rechecked_batches(ctx: RunContext, halted: set[str]) -> Iterator[list[int]]
         pull.read_organisation(ctx)
     customers = list(by_customer)
     for start in range(0, len(customers), RECHECK_BATCH_SIZE):
-        for rechecked in _recheck_together(ctx, customers[start : start + RECHECK_BATCH_SIZE], by_customer):
-            checked_at = ctx.now()
-            for customer in rechecked:
-                if _is_recent(ctx, checked_at) or _recheck_one(ctx, customer, by_customer[customer]):
-                    yield _still_ready(ctx, customer, RECHECKED_KINDS - halted)
+        batch = {customer: by_customer[customer] for customer in customers[start : start + RECHECK_BATCH_SIZE]}
+        entry_ids = [entry_id for some in batch.values() for entry_id in some]
+        documents_ahead.fetch_for(ctx, entry_ids)  # first, as it may take a while
+        if ctx.mailer is not None:
+            address_checks.check_batch(ctx, ctx.mailer, entry_ids)
+        for customer in _rechecked_customers(ctx, batch):
+            yield _still_ready(ctx, customer, RECHECKED_KINDS - halted)
+            if halted >= RECHECKED_KINDS:
+                return
 
 
-def _recheck_together(
-    ctx: RunContext, customer_ids: Sequence[str], entry_ids: Mapping[str, list[int]]
-) -> Iterator[Sequence[str]]:
-    """Recheck customers together, or one by one where the ledger rejects that because of one of them."""
-    try:
-        _recheck(ctx, customer_ids, [entry_id for customer in customer_ids for entry_id in entry_ids[customer]])
-    except PermanentError as error:
-        if len(customer_ids) == 1:
-            _log_recheck_failure(ctx, customer_ids[0], error)
-            return
-        yield from ([customer] for customer in customer_ids if _recheck_one(ctx, customer, entry_ids[customer]))
-        return
-    yield customer_ids
+def _rechecked_customers(ctx: RunContext, entry_ids: Mapping[str, list[int]]) -> Iterator[str]:
+    """Yield customers that were rechecked less than a minute ago: together, and what is left by then once more.
+
+    Where the ledger rejects that because of one of them, and where it is slow, they are rechecked in smaller parts.
+    """
+    waiting, size = list(entry_ids), len(entry_ids)
+    while waiting:
+        together, started_at = waiting[:size], ctx.now()
+        try:
+            _recheck(ctx, together, [entry_id for customer in together for entry_id in entry_ids[customer]])
+        except PermanentError as error:
+            if size == 1:
+                _log_recheck_failure(ctx, waiting.pop(0), error)
+            size = max(1, size // 2)
+            continue
+        if ctx.now() - started_at > RECHECK_VALID_FOR / 2:
+            size = max(1, size // 2)
+        for n in range(len(together)):
+            if n and not _is_recent(ctx, started_at):
+                break
+            yield waiting.pop(0)
 
 
 def _recheck_one(ctx: RunContext, customer_id: str, entry_ids: Sequence[int]) -> bool:
@@ -157,6 +171,7 @@ def _recheck(ctx: RunContext, customer_ids: Sequence[str], entry_ids: Sequence[i
         ids = sorted({invoice_id for row in rows if row is not None for invoice_id in _mentioned_invoices(row)})
         families = load_families(session, ctx.connection_id)
     relatives = sorted(families.with_relatives(customer_ids))  # their money counts, too
+    ctx.pacer.wait_for_room(RECHECK_CALLS + (len(ids) + len(relatives)) // 40)  # not in the middle of it
     pull.store_recheck(ctx, ctx.ledger.reload_documents(ids, relatives, ctx.now()))
     with ctx.writing() as session:
         decide_again(ctx, session, customer_ids)

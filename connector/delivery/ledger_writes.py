@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -55,6 +56,7 @@ REPEAT_AFTER = timedelta(
 MAX_INLINE_WAIT = timedelta(seconds=65)  # a minute's limit is waited out; anything longer is left to another run
 
 LedgerCall = Callable[[], DocumentRef]
+T = TypeVar("T")
 
 
 def write_entry(ctx: RunContext, entry_id: int) -> None:
@@ -75,7 +77,7 @@ def write_entry(ctx: RunContext, entry_id: int) -> None:
     try:
         if was_attempted and _find_earlier_write(ctx, entry_id):
             return
-        _attempt(ctx, entry_id, kind, call)
+        attempt(ctx, entry_id, kind, call)
     except PermanentError as error:  # of the look: the invoice is gone
         record_rejection(ctx, entry_id, str(error))
     except (AuthorizationExpired, TransientError) as error:
@@ -108,7 +110,7 @@ def retry_entry(ctx: RunContext, entry_id: int) -> None:
     elif may_call:
         update_entry(ctx, entry_id, lambda session, entry: _mark_retry(ctx, session, entry))
         try:
-            _attempt(ctx, entry_id, kind, call)
+            attempt(ctx, entry_id, kind, call)
         except (AuthorizationExpired, TransientError) as error:  # the first call may have arrived: it stays ``sending``
             record_deferral(ctx, kind, error)
 
@@ -118,19 +120,20 @@ def _mark_retry(ctx: RunContext, session: Session, entry: OutboxEntry) -> None:
     ctx.log(session, LogKind.SENDING, f"Retrying under the same key: {entry.reason}", **log_fields(entry))
 
 
-def _attempt(ctx: RunContext, entry_id: int, kind: str, call: LedgerCall) -> None:
+def attempt(ctx: RunContext, entry_id: int, kind: str, call: LedgerCall) -> None:
+    """Make the call of an entry that is marked as sending, and record how it ended."""
     try:
         with ctx.dispatching(entry_id):
-            posted = _call_with_retry(ctx, call)
+            posted = call_with_retry(ctx, call)
     except PermanentError as error:
         record_rejection(ctx, entry_id, str(error))
     except OutcomeUnknown as error:
-        _look_once(ctx, entry_id, kind, error)
+        look_once(ctx, entry_id, kind, error)
     else:
         record_done(ctx, entry_id, posted.external_id, f"Posted as {posted.number or posted.external_id}")
 
 
-def _look_once(ctx: RunContext, entry_id: int, kind: str, error: OutcomeUnknown) -> None:
+def look_once(ctx: RunContext, entry_id: int, kind: str, error: OutcomeUnknown) -> None:
     """Search for a write whose reply was lost; if not found, it stays ``sending`` and the next run searches again."""
     ctx.on_progress("no response; checking whether it was posted")
     try:
@@ -151,7 +154,7 @@ def _find_earlier_write(ctx: RunContext, entry_id: int) -> bool:
     return existing is not None
 
 
-def _call_with_retry(ctx: RunContext, call: LedgerCall) -> DocumentRef:
+def call_with_retry(ctx: RunContext, call: Callable[[], T]) -> T:
     """Make a call, and wait out a minute's limit once: what was rejected for a limit was not carried out."""
     try:
         return call()

@@ -23,7 +23,9 @@ from connector.json_format import json_default
 from connector.privacy.personal_data import RULES, Subject, find_log_lines, find_owner_digests, find_rows, find_subject
 from connector.vocabulary import LogKind
 
-_HIDDEN = {"token", "token_hash", "salt", "digest", "hash", "previous_hash", "snapshot"}  # secrets, the log's chain
+_HIDDEN = {"token", "token_hash", "salt", "digest", "hash", "previous_hash", "snapshot"} | {  # secrets, the log's chain
+    "content"  # of PDFs, which the ledger prints again
+}
 
 
 def build_document(app: AppContext, connection_id: int, customer_id: str, *, by: str) -> dict[str, Any]:

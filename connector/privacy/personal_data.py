@@ -51,6 +51,7 @@ RULES: dict[str, TableRule] = {
     "erased_customer": TableRule("customer_id"),
     "invoice": TableRule("customer_id", {"lines": "[]"} | dict.fromkeys(("emails", "cc_emails", "bcc_emails"), "")),
     "invoice_setting": TableRule("invoice_id", {"dispute_reason": ""}),
+    "invoice_pdf": TableRule("invoice_id", delete_row=True),
     "agreement": TableRule("customer_id", {"reason": "", "outcome": ""}),
     "payment": TableRule("customer_id"),
     "credit": TableRule("customer_id"),

@@ -668,6 +668,15 @@ Table(
     Column("seen_at", _INSTANT, nullable=False),
 )
 Table(
+    "invoice_pdf",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("invoice_id", String, primary_key=True),
+    Column("version", String, nullable=False),
+    Column("content", LargeBinary),
+    Column("stored_at", _INSTANT, nullable=False),
+)
+Table(
     "unseen_record",
     _tables,
     Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),

@@ -52,9 +52,9 @@ class Client:
         self._sdk.service = service
         self._realm_id = realm_id
 
-    def query(self, statement: str) -> bytes:
+    def query(self, statement: str, params: dict[str, str] | None = None) -> bytes:
         """Run a statement of Intuit's query language and return the reply."""
-        return cast("bytes", self._sdk.query(statement.encode()))
+        return cast("bytes", self._sdk.query(statement.encode(), params or {}))
 
     def changes(self, entities: Sequence[str], since: str) -> bytes:
         """Return the changes since then, by change data capture; ``since`` is ISO text with an offset."""
@@ -67,6 +67,11 @@ class Client:
     def create(self, entity: str, body: bytes, request_id: str) -> bytes:
         """Create an object and return it, once per ``request_id`` as far as Intuit honours it."""
         return cast("bytes", self._sdk.create_object(entity, body, request_id=request_id))
+
+    def batch(self, body: bytes, request_id: str) -> bytes:
+        """Carry out up to 30 operations; each has its result, or a fault of its own, in the reply."""
+        url = f"{self._sdk.api_url}/company/{self._realm_id}/batch"
+        return cast("bytes", self._sdk.post(url, body, request_id=request_id))
 
     def void(self, entity: str, body: bytes, request_id: str) -> bytes:
         """Void a transaction, named in ``body`` by Id and SyncToken, and return it."""

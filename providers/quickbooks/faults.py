@@ -98,7 +98,12 @@ def _first_error(found: FaultErrors) -> Fault:
 def raise_inner_fault(found: FaultErrors | None) -> None:
     """Raise the error of a fault inside one entity of a reply with status 200: that entity was not read."""
     if found is not None:
-        raise _classify(_first_error(found), requests.codes.ok, "", CallKind.READ)
+        raise inner_fault_error(found, CallKind.READ)
+
+
+def inner_fault_error(found: FaultErrors, kind: CallKind) -> ProviderError:
+    """Return the error for a fault of one part of a reply."""
+    return _classify(_first_error(found), requests.codes.ok, "", kind)
 
 
 def is_definite(body: bytes) -> bool:

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from policies.receivables import Company
 from providers.calls import CallKind
-from providers.errors import PermanentError
+from providers.errors import PermanentError, ProviderError
 from providers.geo import country_code, currency_of, time_zone
 from providers.http import ambiguous_reply_error
 from providers.ledger import (
@@ -18,6 +18,7 @@ from providers.ledger import (
     DocumentRef,
     FeePostingOption,
     LateFeeInvoice,
+    NewNote,
     RecordKind,
     WaivedPart,
 )
@@ -38,11 +39,15 @@ from providers.quickbooks.schemas import (
 from providers.quickbooks.writes import LedgerWriter
 
 _RELOADED = ("Customer", "Payment", "CreditMemo")
+LINKS_PER_QUERY = 30  # Intuit makes the links one by one: longer lists have timed out
+LINKS_COMPARED = 3  # invoices asked for one by one where a query tells no link
 RELOAD_WINDOW = timedelta(days=2)  # where this run has not pulled: no mirror that may be acted on is older
 
 
 class QuickBooksLedger:
     """The ledger of one company. What a pull learns (terms, payment dates, addresses) is used until the run ends."""
+
+    notes_per_batch = 30  # what Intuit recommends at most
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -51,6 +56,8 @@ class QuickBooksLedger:
         self._reader: RecordMapper | None = None
         self._country = ""
         self._pulled_since = ""
+        self._compared = 0
+        self._queries_have_links: bool | None = None  # some have seen queries without them; None: not known yet
 
     def get_company_details(self) -> CompanyDetails:
         """Read company and preferences: two calls."""
@@ -101,6 +108,10 @@ class QuickBooksLedger:
         """Write a note on an invoice."""
         return self._writer.add_note(invoice_id, text, key)
 
+    def add_notes(self, notes: Sequence[NewNote]) -> list[DocumentRef | ProviderError]:
+        """Write several notes in one call."""
+        return self._writer.add_notes(notes)
+
     def find_note(self, invoice_id: str, short_key: str) -> DocumentRef | None:
         """Find a note by the short key that its text holds."""
         return self._writer.find_note(invoice_id, short_key)
@@ -130,8 +141,43 @@ class QuickBooksLedger:
         except PermanentError:
             return None
         invoice = queries.decode_reply(body, SingleReply, CallKind.READ).invoice
-        link = queries.decode_reply(bytes(invoice), InvoiceWithLink, CallKind.READ).invoice_link
-        return link if link and link.startswith(("https://", "http://")) else None
+        return _web_link(queries.decode_reply(bytes(invoice), InvoiceWithLink, CallKind.READ).invoice_link)
+
+    def get_payment_links(self, invoice_ids: Sequence[str]) -> dict[str, str | None]:
+        """Return the payment pages of many invoices by a query, one by one where that does not tell them."""
+        links: dict[str, str | None] = {}
+        for chunk in queries.chunks(invoice_ids, LINKS_PER_QUERY):
+            found = self._query_payment_links(chunk) if self._queries_have_links is not False else {}
+            for invoice_id in chunk:
+                if self._queries_have_links:
+                    links[invoice_id] = found.get(invoice_id)
+                    continue
+                links[invoice_id] = self.get_payment_link(invoice_id)
+                if self._queries_have_links is None:
+                    self._compare_with_query(links[invoice_id])
+        return links
+
+    def _compare_with_query(self, link: str | None) -> None:
+        """Note whether an invoice has a link that no query has told; a few without one are taken for what they are."""
+        self._compared += 1
+        if link:
+            self._queries_have_links = False
+        elif self._compared >= LINKS_COMPARED:
+            self._queries_have_links = True
+
+    def _query_payment_links(self, invoice_ids: Sequence[str]) -> dict[str, str]:
+        statement = queries.select("Invoice", queries.is_in("Id", invoice_ids))
+        try:
+            body = self._client.query(statement, {"include": "invoiceLink"})
+        except PermanentError:  # a record spoils the reply
+            self._queries_have_links = False
+            return {}
+        raw = queries.decode_reply(body, QueryReply, CallKind.READ).query_response.invoice
+        found = [queries.decode_reply(bytes(each), InvoiceWithLink, CallKind.READ) for each in raw]
+        links = {one.id: link for one in found if (link := _web_link(one.invoice_link))}
+        if links:
+            self._queries_have_links = True
+        return links
 
     def get_invoice_pdf(self, invoice_id: str) -> bytes | None:
         """Return the invoice as QuickBooks prints it."""
@@ -178,6 +224,10 @@ class QuickBooksLedger:
             if read.positions < queries.PAGE_SIZE:
                 return
             start += queries.PAGE_SIZE
+
+
+def _web_link(link: str | None) -> str | None:
+    return link if link and link.startswith(("https://", "http://")) else None
 
 
 def _filter_by_customer(page: ChangePage, customer_ids: set[str], *, with_address: bool) -> None:

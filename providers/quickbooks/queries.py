@@ -51,10 +51,10 @@ def is_in(field: str, values: Iterable[str]) -> str:
     return f"{field} IN ({', '.join(map(_quoted, values))})"
 
 
-def chunks(ids: Iterable[str]) -> list[Sequence[str]]:
+def chunks(ids: Iterable[str], size: int = IDS_PER_QUERY) -> list[Sequence[str]]:
     """Return the distinct ids in lists that are short enough for one statement."""
     distinct = list(dict.fromkeys(ids))
-    return [distinct[start : start + IDS_PER_QUERY] for start in range(0, len(distinct), IDS_PER_QUERY)]
+    return [distinct[start : start + size] for start in range(0, len(distinct), size)]
 
 
 def decode_reply(body: bytes, envelope: type[E], kind: CallKind) -> E:

@@ -300,8 +300,9 @@ class CdcReply(Struct, rename={"cdc_response": "CDCResponse"}):
 
 
 class InvoiceWithLink(Struct, rename="pascal", gc=False):
-    """A single invoice with the page on which its customer pays it."""
+    """An invoice with the page on which its customer pays it."""
 
+    id: str = ""
     invoice_link: str | None = None
 
 
@@ -313,3 +314,17 @@ class SingleReply(Struct, rename="pascal"):
     attachable: Attachable | None = None
     item: ItemOrAccount | None = None
     account: ItemOrAccount | None = None
+
+
+class BatchItemReply(Struct, rename="pascal"):
+    """How one operation of a batch ended."""
+
+    id: str = field(name="bId", default="")
+    attachable: Attachable | None = None
+    fault: FaultErrors | None = None
+
+
+class BatchReply(Struct, rename="pascal"):
+    """The envelope of a batch's reply."""
+
+    batch_item_response: list[BatchItemReply]

@@ -7,19 +7,26 @@ so the connector searches (``find_note``, ``find_invoice``) before it repeats an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from providers.calls import CallKind
-from providers.errors import PermanentError
+from providers.errors import PermanentError, ProviderError, TransientError
 from providers.http import ambiguous_reply_error
-from providers.ledger import DocumentRef, FeePostingOption, LateFeeInvoice
+from providers.ledger import DocumentRef, FeePostingOption, LateFeeInvoice, NewNote
 from providers.quickbooks import faults, mapping, queries
 from providers.quickbooks.client import Client
-from providers.quickbooks.schemas import Invoice, ItemOrAccount, QueryReply, SingleReply
+from providers.quickbooks.schemas import (
+    BatchItemReply,
+    BatchReply,
+    Invoice,
+    ItemOrAccount,
+    QueryReply,
+    SingleReply,
+)
 
 FEE_ACCOUNT: Final = "Late fee income"  # QuickBooks' own name for it
 NUMBER_MAX: Final = 21
@@ -46,6 +53,24 @@ class LedgerWriter:
         target = {"EntityRef": {"type": "Invoice", "value": invoice_id}}
         body = self._client.create("Attachable", _encode({"AttachableRef": [target], "Note": text}), request_id(key))
         return DocumentRef(_require_created(queries.decode_reply(body, SingleReply, CallKind.WRITE).attachable).id)
+
+    def add_notes(self, notes: Sequence[NewNote]) -> list[DocumentRef | ProviderError]:
+        """Attach notes to invoices in one batch, whose operations succeed and fail apart."""
+        items = [
+            {
+                "bId": str(n),
+                "operation": "create",
+                "Attachable": {
+                    "AttachableRef": [{"EntityRef": {"type": "Invoice", "value": note.invoice_id}}],
+                    "Note": note.text,
+                },
+            }
+            for n, note in enumerate(notes)
+        ]
+        key = request_id("|".join(note.key for note in notes))
+        body = self._client.batch(_encode({"BatchItemRequest": items}), key)
+        replies = {one.id: one for one in queries.decode_reply(body, BatchReply, CallKind.WRITE).batch_item_response}
+        return [_note_result(replies.get(str(n))) for n in range(len(notes))]
 
     def find_note(self, invoice_id: str, short_key: str) -> DocumentRef | None:
         """Find a note by the short key that its text holds."""
@@ -174,6 +199,18 @@ class LedgerWriter:
         found = queries.decode_reply(body, QueryReply, CallKind.READ).query_response
         named = found.item if entity == "Item" else found.account
         return named[0] if named else None
+
+
+def _note_result(reply: BatchItemReply | None) -> DocumentRef | ProviderError:
+    """Return how one note of a batch ended. One without a reply may have been written."""
+    if reply is not None and reply.fault is not None:
+        error = faults.inner_fault_error(reply.fault, CallKind.WRITE)
+        if isinstance(error, PermanentError) and error.code == faults.STALE_OBJECT:
+            return TransientError(str(error))  # somebody wrote to the invoice in the same moment
+        return error
+    if reply is None or reply.attachable is None:
+        return ambiguous_reply_error(CallKind.WRITE, "QuickBooks' reply does not name the note")
+    return DocumentRef(reply.attachable.id)
 
 
 def request_id(key: str) -> str:

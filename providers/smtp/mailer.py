@@ -10,7 +10,7 @@ import contextlib
 import re
 import smtplib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Final

@@ -81,7 +81,7 @@ def _route(ledger: CompanyLedger, call: Call) -> Reply:
         return _get(ledger, call)
     match call.path:
         case ("query",):
-            return _query(ledger, call.body.decode("utf-8", "replace"))
+            return _query(ledger, call, call.body.decode("utf-8", "replace"))
         case ("batch",):
             return _json(ledger, {"BatchItemResponse": _batch(ledger, decode(call.body))})
         case ("invoice", external_id, "send"):
@@ -95,7 +95,7 @@ def _route(ledger: CompanyLedger, call: Call) -> Reply:
 def _get(ledger: CompanyLedger, call: Call) -> Reply:
     match call.path:
         case ("query",):
-            return _query(ledger, call.query.get("query", ""))
+            return _query(ledger, call, call.query.get("query", ""))
         case ("cdc",):
             requested, since = (call.query.get(name, "") for name in ("entities", "changedSince"))
             if not requested or not since:
@@ -113,10 +113,18 @@ def _get(ledger: CompanyLedger, call: Call) -> Reply:
     raise unsupported(f"GET {'/'.join(call.path)}")
 
 
-def _query(ledger: CompanyLedger, statement: str) -> Reply:
+def _query(ledger: CompanyLedger, call: Call, statement: str) -> Reply:
     if not statement.strip():
         raise missing("query")
-    return _json(ledger, {"QueryResponse": run_query(ledger, statement)})
+    found = run_query(ledger, statement)
+    if "invoiceLink" in call.query.get("include", "") and ledger.links_in_queries and "Invoice" in found:
+        found = {**found, "Invoice": [_with_link(ledger, body, call.base) for body in found["Invoice"]]}
+    return _json(ledger, {"QueryResponse": found})
+
+
+def _with_link(ledger: CompanyLedger, body: JsonObject, base: str) -> JsonObject:
+    link = pay_link(ledger, ledger.get("Invoice", body["Id"]), base)
+    return {**body, "InvoiceLink": link} if link else body
 
 
 def _entity(name: str) -> str:
@@ -132,8 +140,7 @@ def _read(ledger: CompanyLedger, call: Call, entity: str, external_id: str) -> R
         raise invalid_email(status)
     body = entry.body
     if entity == "Invoice" and "invoiceLink" in call.query.get("include", ""):
-        link = pay_link(ledger, entry, call.base)
-        body = {**body, "InvoiceLink": link} if link else body
+        body = _with_link(ledger, body, call.base)
     return _json(ledger, {entity: body})
 
 

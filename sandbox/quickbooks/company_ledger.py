@@ -55,6 +55,7 @@ class CompanyLedger:
         self.faults_inside_cdc = False  # on: such a record makes its entity a fault inside a CDC reply with status 200
         self.merges: dict[int, tuple[int, datetime]] = {}  # into whom a customer was merged, and when
         self.index_lag = timedelta()  # how long queries do not find a new note yet
+        self.links_in_queries = True  # off: queries leave pay links out whatever they are asked, as some have reported
         self.clock = now
         self._fixed_time: datetime | None = None
         self._ids: dict[str, int] = {}

@@ -68,7 +68,7 @@ class _Gateway:
             return error_reply(now, unauthenticated())
         if ledger is None or grant.realm != realm or ACCOUNTING not in grant.scopes:
             return error_reply(now, unauthorized())
-        if not service.throttle.allow(realm, now):
+        if not service.throttle.allow(realm, now, is_batch=call.path == ("batch",)):
             return error_reply(now, throttled(), xml=service.xml_throttle)
         return respond(ledger, call, replay_requests=service.replays_requests)
 

@@ -141,10 +141,11 @@ def test_a_run_that_was_killed_is_marked_as_failed_by_the_next(late_customer: Sc
     with writing(late_customer.app.engine) as session:
         started_at = late_customer.app.now() - timedelta(hours=2)
         session.add(SyncRun(connection_id=late_customer.connection, started_at=started_at))
+    run_at = late_customer.app.now()
     late_customer.run()
     with reading(late_customer.app.engine) as session:
         [killed] = session.scalars(select(SyncRun).where(col(SyncRun.started_at) == started_at))
-        assert (killed.outcome, killed.ended_at) == (RunOutcome.FAILED, late_customer.app.now())
+        assert (killed.outcome, killed.ended_at) == (RunOutcome.FAILED, run_at)
         assert session.scalars(select(SyncRun).where(col(SyncRun.ended_at).is_(None))).all() == []
 
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Unpack
-from urllib.parse import unquote
 
 import pytest
 from sqlalchemy import select
@@ -16,13 +15,16 @@ from connector.arrangements import agreements
 from connector.arrangements.customer_settings import SettingChanges, find_customer, update_settings
 from connector.connections.registry import disconnect, pause, resume, set_mode
 from connector.db.engine import reading, writing
-from connector.db.tables import InvoiceDecisionRow, InvoiceRow
+from connector.db.tables import InvoiceDecisionRow, InvoiceRow, OutboxEntry
+from connector.delivery import address_checks
+from connector.emails.outbound import compose
 from connector.evaluation import evaluate
 from connector.run import RunResult
+from connector.runtime.run_context import RunContext
 from connector.vocabulary import ConnectionMode, OutboxKind, RunOutcome
 from policies.decide import decide
 from policies.decisions import CustomerDecision
-from sandbox.faults import RequestRecord
+from providers.mailer import Email, Mailer
 from tests.connector.scenario import Scenario
 from tests.faults.campaign.recovery import INTERNAL_ERROR
 from tests.faults.conftest import FastScenarioFactory
@@ -146,25 +148,31 @@ def test_nothing_is_sent_that_is_no_longer_right(fast_scenario_at: FastScenarioF
             scenario.sandbox.clock.advance(timedelta(minutes=20))
 
 
-def test_what_is_recorded_between_the_recheck_and_the_email_counts(fast_scenario_at: FastScenarioFactory) -> None:
-    """All are rechecked together; each change comes when the email service is asked about the customer's address."""
+def test_what_is_recorded_between_the_recheck_and_the_email_counts(
+    fast_scenario_at: FastScenarioFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are rechecked together; each change comes when the email to that customer is about to be composed."""
     with fast_scenario_at(START, "quickbooks") as scenario:
         scenario.go_live()
         changes = {f"accounts@said{place}.example": change for place, change in enumerate(RECORDED_CHANGES.values())}
         numbers = {address: add_late_invoice(scenario, f"Said{place} Ltd") for place, address in enumerate(changes)}
         asked: list[str] = []
 
-        def change(request: RequestRecord) -> None:
-            address = unquote(request.path.rpartition("/")[2])
-            if address not in asked:
+        is_reachable = address_checks.is_reachable
+
+        def change(ctx: RunContext, mailer: Mailer, entry_id: int) -> bool:
+            with ctx.reading() as session:
+                address = session.get_one(OutboxEntry, entry_id).payload["to"][0]
+            if address in changes:
                 asked.append(address)
                 changes[address](scenario, numbers[address], f"{address[9:].partition('.')[0].title()} Ltd")
+            return is_reachable(ctx, mailer, entry_id)
 
-        scenario.sandbox.faults.call(change, service="sendgrid", method="GET", path="suppression/")
-        result = scenario.run()
+        with monkeypatch.context() as patched:
+            patched.setattr(address_checks, "is_reachable", change)
+            result = scenario.run()
         assert (result.outcome, sorted(asked)) == (RunOutcome.OK, sorted(changes))
         assert [to[0] for to, _subject in scenario.customer_emails()] == list(changes)[-2:]
-        scenario.sandbox.faults.clear()
         scenario.run()
         assert len(scenario.customer_emails()) == 2
 
@@ -187,22 +195,23 @@ def test_a_customer_who_paid_a_part_is_reminded_of_the_rest(
 
 
 def test_a_machine_that_slept_while_an_email_was_composed_reads_the_ledger_again(
-    fast_scenario_at: FastScenarioFactory,
+    fast_scenario_at: FastScenarioFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Found by the campaign: the recheck of weeks ago reaches further back than QuickBooks keeps changes."""
     with fast_scenario_at(START, "quickbooks") as scenario:
         scenario.go_live()
-        faults = scenario.sandbox.faults
+        faults, compose_entry = scenario.sandbox.faults, compose.compose_entry
 
         def run_asleep(duration: timedelta, status_after: int = 0) -> RunResult:
-            def wake(_request: object) -> None:
+            def sleep(*arguments: Any) -> Email:
                 scenario.sandbox.clock.advance(duration)
                 if status_after:
                     faults.refuse(status_after, times=99, service="quickbooks", path="/(cdc|query)$")
+                return compose_entry(*arguments)
 
-            rule = faults.call(wake, times=1, service="quickbooks", path="/pdf$")
-            result = scenario.run()
-            assert rule.fired == 1
+            with monkeypatch.context() as patched:
+                patched.setattr(compose, "compose_entry", sleep)
+                result = scenario.run()
             faults.clear()
             return result
 

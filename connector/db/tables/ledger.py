@@ -180,6 +180,17 @@ class MalformedRow(SQLModel, table=True):
     seen_at: datetime = instant_column(nullable=False)
 
 
+class InvoicePdf(SQLModel, table=True):
+    """An invoice as the ledger prints it, kept for as long as that stays the same; None where it prints none."""
+
+    __tablename__: ClassVar[Any] = "invoice_pdf"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    invoice_id: str = Field(primary_key=True)
+    version: str  # of the invoice and its customer
+    content: bytes | None = Field(default=None, sa_type=LargeBinary)
+    stored_at: datetime = instant_column(nullable=False)
+
+
 class UnseenRow(SQLModel, table=True):
     """During a full resync: what the mirror holds and the ledger has not sent again yet. Otherwise empty."""
 

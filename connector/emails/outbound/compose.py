@@ -37,7 +37,7 @@ from policies.payable_dates import with_payable_dates
 from policies.receivables import Invoice, Statement, Step
 from providers.mailer import Attachment, Email
 
-_WITHOUT_INVOICE = frozenset({Step.THANK_YOU, Step.WITHHOLDING_CERTIFICATE})
+WITHOUT_INVOICE = frozenset({Step.THANK_YOU, Step.WITHHOLDING_CERTIFICATE})
 STATEMENT_STEPS = frozenset({Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE})
 
 
@@ -119,7 +119,7 @@ def _gather_facts(composing: Composing, documents: Documents, entry_id: int) -> 
     facts = _with_customer_links(composing, facts, statement.customer.id)
     return replace(
         facts,
-        attachments=documents.invoice_pdfs(planned.about) if facts.step not in _WITHOUT_INVOICE else (),
+        attachments=documents.invoice_pdfs(planned.about) if facts.step not in WITHOUT_INVOICE else (),
         statement=_draw_full_statement(facts, statement, today) if facts.step in STATEMENT_STEPS else None,
     )
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from sqlmodel import Session
+from sqlalchemy import delete, or_, select
+from sqlmodel import Session, col
 
 from connector.app_context import AppContext
 from connector.db.engine import reading
-from connector.db.tables import KeyValue
+from connector.db.tables import CustomerRow, InvoicePdf, InvoiceRow, KeyValue
 from policies.invoice_names import invoice_title
 from policies.receivables import Invoice
 from providers.errors import AuthorizationExpired, ProviderError, RateLimited
-from providers.ledger import Ledger
+from providers.ledger import Ledger, PaymentLinksInBulk
 from providers.mailer import Attachment
 
 PDFS_MAX = 5  # invoices attached to one email
 PDFS_BYTES_MAX = 10 * 2**20
+PDF_KEPT_FOR = timedelta(days=30)  # a new logo, say, is no change of the invoice
+PDF_KEPT_BYTES_MAX = 2 * 2**20  # of one invoice; a longer one is got each time
+NO_LINK_VALID_FOR = timedelta(days=7)
 
 
 class Documents(Protocol):
@@ -50,9 +55,9 @@ class KnownDocuments:
 
 
 class LedgerDocuments:
-    """Pay links and PDFs from the ledger. Links are kept: they stay the same for the life of an invoice.
+    """Pay links and PDFs from the ledger, each got once and kept: a PDF until its invoice or its customer changes.
 
-    ``writing`` opens the transaction in which a link is kept; a sync's own holds its lease. What the ledger could not
+    ``writing`` opens the transaction in which they are kept; a sync's own holds its lease. What the ledger could not
     deliver goes to ``on_progress``: an email without a link or a PDF is better than no email.
     """
 
@@ -70,7 +75,7 @@ class LedgerDocuments:
     def pay_link(self, invoice_id: str) -> str:
         """Return the pay link, asking the ledger once per invoice."""
         with reading(self._app.engine) as session:
-            known = find_known_pay_link(session, self._connection_id, invoice_id)
+            known = self._find_pay_link(session, invoice_id)
         if known is not None:
             return known
         try:
@@ -80,24 +85,16 @@ class LedgerDocuments:
         except ProviderError as error:
             self._on_progress(f"no pay link: {error}")
             return ""
-        with self._writing() as session:
-            session.merge(
-                KeyValue(
-                    connection_id=self._connection_id,
-                    name=_pay_link_key(invoice_id),
-                    value=link,
-                    stored_at=self._app.now(),
-                )
-            )
+        self._keep_pay_links({invoice_id: link})
         return link
 
     def invoice_pdfs(self, invoices: Sequence[Invoice]) -> tuple[Attachment, ...]:
-        """Fetch the PDFs, up to ``PDFS_MAX`` and ``PDFS_BYTES_MAX``."""
+        """Return the PDFs, up to ``PDFS_MAX`` and ``PDFS_BYTES_MAX``, asking the ledger once per version of each."""
         attached: list[Attachment] = []
         size = 0
         for invoice in invoices[:PDFS_MAX]:
             try:
-                content = self._ledger.get_invoice_pdf(invoice.id)
+                content = self._pdf(invoice.id)
             except (RateLimited, AuthorizationExpired):
                 raise
             except ProviderError as error:
@@ -107,6 +104,87 @@ class LedgerDocuments:
                 size += len(content)
                 attached.append(Attachment(f"{_filename(invoice, attached)}.pdf", "application/pdf", content))
         return tuple(attached)
+
+    def list_unknown(self, link_ids: Iterable[str], pdf_ids: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Return of which invoices the pay link and the PDF would have to be got from the ledger."""
+        with reading(self._app.engine) as session:
+            links = [each for each in link_ids if self._find_pay_link(session, each) is None]
+            return links, [each for each in pdf_ids if self._find_pdf(session, each) is None]
+
+    def fetch(self, link_ids: Sequence[str], pdf_ids: Sequence[str]) -> None:
+        """Get these links and PDFs in as few calls as the ledger allows, and keep them; raise what the ledger does."""
+        if link_ids and isinstance(self._ledger, PaymentLinksInBulk):
+            found = self._ledger.get_payment_links(link_ids)
+            self._keep_pay_links({each: found.get(each) or "" for each in link_ids})
+        else:
+            for invoice_id in link_ids:
+                self._keep_pay_links({invoice_id: self._ledger.get_payment_link(invoice_id) or ""})
+        for invoice_id in pdf_ids:
+            self._pdf(invoice_id)
+
+    def _find_pay_link(self, session: Session, invoice_id: str) -> str | None:
+        """Return a link that is known; that there is none is believed for a while, as payments may be switched on."""
+        stored = session.get(KeyValue, (self._connection_id, _pay_link_key(invoice_id)))
+        if stored is None or not (stored.value or self._app.now() - stored.stored_at < NO_LINK_VALID_FOR):
+            return None
+        return str(stored.value)
+
+    def _keep_pay_links(self, links: Mapping[str, str]) -> None:
+        with self._writing() as session:
+            for invoice_id, link in links.items():
+                name = _pay_link_key(invoice_id)
+                session.merge(
+                    KeyValue(connection_id=self._connection_id, name=name, value=link, stored_at=self._app.now())
+                )
+
+    def _pdf(self, invoice_id: str) -> bytes | None:
+        with reading(self._app.engine) as session:
+            version = self._version(session, invoice_id)
+            kept = self._find_pdf(session, invoice_id)
+        if kept is not None:
+            return kept.content
+        content = self._ledger.get_invoice_pdf(invoice_id)
+        if version and len(content or b"") <= PDF_KEPT_BYTES_MAX:
+            with self._writing() as session:
+                session.merge(
+                    InvoicePdf(
+                        connection_id=self._connection_id,
+                        invoice_id=invoice_id,
+                        version=version,
+                        content=content,
+                        stored_at=self._app.now(),
+                    )
+                )
+        return content
+
+    def _find_pdf(self, session: Session, invoice_id: str) -> InvoicePdf | None:
+        """Return the PDF that is kept, if it would be printed the same today."""
+        kept = session.get(InvoicePdf, (self._connection_id, invoice_id))
+        if kept is None or kept.version != self._version(session, invoice_id):
+            return None
+        return kept if self._app.now() - kept.stored_at < PDF_KEPT_FOR else None
+
+    def _version(self, session: Session, invoice_id: str) -> str:
+        """Return what changes whenever the invoice would be printed otherwise; "" for an invoice that is not known."""
+        invoice = session.get(InvoiceRow, (self._connection_id, invoice_id))
+        if invoice is None:
+            return ""
+        customer = session.get(CustomerRow, (self._connection_id, invoice.customer_id))
+        parts = (invoice.version, invoice.updated_at, invoice.due_e4, customer.updated_at if customer else "")
+        return "|".join(map(str, parts))
+
+
+def delete_outdated_pdfs(session: Session, connection_id: int, now: datetime) -> None:
+    """Delete the PDFs that were kept long, and those of invoices that are no longer open."""
+    is_open = select(col(InvoiceRow.external_id)).where(
+        col(InvoiceRow.connection_id) == connection_id, col(InvoiceRow.is_open)
+    )
+    session.execute(
+        delete(InvoicePdf).where(
+            col(InvoicePdf.connection_id) == connection_id,
+            or_(col(InvoicePdf.stored_at) < now - PDF_KEPT_FOR, col(InvoicePdf.invoice_id).not_in(is_open)),
+        )
+    )
 
 
 def find_known_pay_link(session: Session, connection_id: int, invoice_id: str) -> str | None:
