@@ -49,13 +49,15 @@ contract: $(READY) ## schemathesis against the served API, where it is installed
 	SCHEMATHESIS=$${SCHEMATHESIS:-schemathesis} $(BIN)/python -m pytest tests/connector/api/test_contract.py $(PYTEST_ARGS)
 
 ninety: $(READY) ## Ninety simulated days synced daily, hourly and every five minutes, on both ledgers: over an hour
-	HOURLY_DAYS=90 FIVE_MINUTES_DAYS=90 $(BIN)/python -m pytest -n $(WORKERS) tests/connector/test_run_cadence.py
+	HOURLY_DAYS=90 FIVE_MINUTES_DAYS=90 LIMIT_DAYS=90 $(BIN)/python -m pytest -n $(WORKERS) \
+		tests/connector/test_run_cadence.py tests/benchmarks/test_calls.py
 
 bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured in the same run
 	$(BIN)/python -m benchmarks.first_load
 	$(BIN)/python -m benchmarks.pages
 	$(BIN)/python -m benchmarks.webhooks
 	$(BIN)/python -m benchmarks.decisions
+	$(BIN)/python -m benchmarks.calls
 	$(BIN)/python -m benchmarks.forecast $(FORECAST_FILE)
 
 screenshots: $(READY) ## Retake the screenshots of the README and the docs from the demo (needs Chromium)

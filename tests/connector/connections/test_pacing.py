@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import select
@@ -172,7 +172,12 @@ def test_a_database_that_fails_keeps_no_call_from_being_made(app: AppContext) ->
 
 def test_a_rejection_for_a_limit_is_one_line_in_the_log(late_customer: Scenario) -> None:
     scenario = late_customer
-    rule = {"service": scenario.company.provider, "method": "GET", "status": 429, "headers": {"Retry-After": "0"}}
+    rule: dict[str, Any] = {
+        "service": scenario.company.provider,
+        "method": "GET",
+        "status": 429,
+        "headers": {"Retry-After": "0"},
+    }
     scenario.sandbox.faults.add(Rule(action="refuse", times=2, **rule))
     scenario.run()
     with reading(scenario.app.engine) as session:

@@ -1,14 +1,15 @@
-"""The notes of a run go out together where the ledger takes several in a call, and each is written once all the same."""
+"""The notes of a run go out together where the ledger takes several in a call, and each is still written once."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from connector.db.engine import writing
 from connector.delivery import note_batches
 from connector.run import RunResult
 from connector.vocabulary import OutboxKind, OutboxState, RunOutcome
@@ -21,11 +22,11 @@ AFTER_A_LOST_REPLY = timedelta(minutes=6)
 
 
 @pytest.fixture
-def notes_due(scenario: Scenario, request: pytest.FixtureRequest) -> Iterator[Scenario]:
+def notes_due(scenario: Scenario) -> Scenario:
     """A live company whose next sync emails five customers about an invoice each."""
     for n in range(CUSTOMERS):
         scenario.company.invoice(scenario.company.customer(f"Customer{n} Ltd"), f"{100 + n}.00", due_on=days(-6))
-    yield scenario.go_live()
+    return scenario.go_live()
 
 
 on_quickbooks = pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
@@ -74,7 +75,7 @@ def test_what_exceeds_a_runs_batches_is_written_one_by_one(
     assert_each_invoice_has_one_note(notes_due)
 
 
-BATCH = {"service": "quickbooks", "path": "/batch$"}
+BATCH: dict[str, Any] = {"service": "quickbooks", "path": "/batch$"}
 FAULTS: dict[str, dict[str, Any]] = {
     "the reply is lost": {"action": "drop_after"},
     "the call is lost": {"action": "drop_before"},
@@ -103,7 +104,7 @@ def test_each_note_is_written_once_whatever_becomes_of_the_batch(notes_due: Scen
 
 
 @on_quickbooks
-def test_a_note_that_is_rejected_touches_no_other(notes_due: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_note_that_is_rejected_touches_no_other(notes_due: Scenario) -> None:
     def delete_invoice(_request: RequestRecord) -> None:
         notes_due.company.simulator.delete(notes_due.company.numbers[2])
 
@@ -116,7 +117,7 @@ def test_a_note_that_is_rejected_touches_no_other(notes_due: Scenario, monkeypat
 
 
 @on_quickbooks
-def test_two_writes_to_an_invoice_at_once_are_tried_again(notes_due: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_writes_to_an_invoice_at_once_are_tried_again(notes_due: Scenario) -> None:
     """Intuit answers 5010, also where both are notes: nothing was written."""
     stale = '{"Fault":{"Error":[{"code":"5010","Message":"Stale Object Error"}],"type":"ValidationFault"},"bId":"0"}'
     notes_due.sandbox.faults.add(
@@ -151,22 +152,20 @@ def test_each_note_is_written_once_wherever_the_process_is_killed(
         raise Killed
 
     def counted(run: Callable[..., Any]) -> Callable[..., Any]:
-        def writing(*arguments: Any, **options: Any) -> Any:
+        def begin(*arguments: Any, **options: Any) -> Any:
             seen[0] += 1
             if seen[0] == nth:
                 raise Killed
             return run(*arguments, **options)
 
-        return writing
+        return begin
 
     def deliver_counted(ctx: Any, *arguments: Any) -> Any:
         if where == "transaction":
-            patched.setattr("connector.runtime.run_context.writing", counted(real_writing))
+            patched.setattr("connector.runtime.run_context.writing", counted(writing))
         return deliver(ctx, *arguments)
 
     with monkeypatch.context() as patched:
-        from connector.runtime.run_context import writing as real_writing  # noqa: PLC0415 - replaced below
-
         patched.setattr(note_batches, "_deliver_batch", deliver_counted)
         if where != "transaction":
             patched.setattr(QuickBooksLedger, "add_notes", killed_at_call)
