@@ -22,6 +22,7 @@ from sandbox.faults import RequestRecord, Rule
 from tests.connector.scenario import Scenario, make_scenario
 
 EVENING = datetime(2026, 6, 9, 19, 30, tzinfo=UTC)  # a Tuesday; in London it is 20:30
+MIDNIGHT = datetime(2026, 6, 9, 23, 0, tzinfo=UTC)
 MORNING_SYNC = datetime(2026, 6, 10, 7, 30, tzinfo=UTC)
 CALL_TAKES = timedelta(seconds=0.2)
 TOO_MANY_REQUESTS = 429

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.calls import MORNING_SYNC, describe, late_company
+from benchmarks.calls import MIDNIGHT, MORNING_SYNC, describe, late_company
 from connector.vocabulary import OutboxKind
 
 EMAILS = 40
@@ -21,6 +21,7 @@ DAYS = int(os.environ.get("LIMIT_DAYS", "1"))  # `make ninety` simulates ninety
 def test_a_mornings_emails_take_few_calls_and_are_not_held_up(provider: str, tmp_path: Path) -> None:
     with late_company(provider, EMAILS, 1, tmp_path / "home") as company:
         company.scenario.go_live()
+        company.scenario.sandbox.clock.set(MIDNIGHT)  # from now on the day's emails are planned
         night = company.sync_hourly_until(MORNING_SYNC, syncs_max=2)
         morning = company.sync()
         notes = [entry for entry in company.scenario.outbox("done") if entry.kind == OutboxKind.NOTE]
