@@ -44,7 +44,7 @@ class SandboxClock:
             return self.now()
 
     def sleep(self, seconds: float) -> None:
-        """Let this much time pass: a frozen clock jumps."""
+        """Wait this long: a frozen clock jumps instead."""
         with self._lock:
             frozen = self._frozen_at is not None
         if frozen:

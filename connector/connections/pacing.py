@@ -90,7 +90,7 @@ class _Rule:
 
 
 class Pacer:
-    """Lets the calls to one company's ledger start only when its limits allow."""
+    """Starts the calls to one company's ledger only when its limits allow."""
 
     def __init__(self, app: AppContext, connection_id: int, provider: str, patience: timedelta = PATIENCE) -> None:
         """Find the limits of the provider; one that names none is not paced.

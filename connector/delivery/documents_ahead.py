@@ -21,7 +21,7 @@ from connector.vocabulary import OutboxKind
 from policies.receivables import Step
 from providers.errors import ProviderError
 
-CALLS_AHEAD_MAX = 40  # of a run: they leave some of a minute of Xero to those who visit the customer portal
+CALLS_AHEAD_MAX = 40  # of a run: the rest of a minute at Xero is for those who visit the customer portal
 EMAILS_AHEAD_MAX = 500  # looked through for what is missing
 
 
