@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from policies.control_group import build_group, compare_groups
+import pytest
+
+from policies.control_group import PaymentGroup, PolicyEffect, build_group, compare_groups
 from policies.receivables import Invoice
 from tests.policies.builders import MONDAY, invoice, overdue_invoice, paid_invoice
 
@@ -49,3 +51,38 @@ def test_an_open_invoice_counts_as_late_as_it_is_today() -> None:
     owned = [overdue_invoice(30), overdue_invoice(70, id="before the change"), invoice(5, id="not yet due")]
     group = build_group([owned], SINCE_ON, MONDAY)
     assert (group.days_late, group.invoices, group.still_open) == ((30.0,), 1, 1)
+
+
+def group(*days_late: float) -> PaymentGroup:
+    return PaymentGroup(days_late, len(days_late), 0)
+
+
+def test_the_interval_is_welchs_at_95_percent() -> None:
+    found = compare_groups(group(*range(8)), group(*range(4, 24, 2)))
+    assert found.difference == pytest.approx(-9.5)
+    error = (6 / 8 + (110 / 3) / 10) ** 0.5  # the variances of both, worked out by hand
+    assert found.low == pytest.approx(-9.5 - 1.96 * error)
+    assert found.high == pytest.approx(-9.5 + 1.96 * error)
+
+
+@pytest.mark.parametrize(
+    ("difference", "low", "high", "words"),
+    [
+        (-0.4, -0.6, -0.1, "Paid 0.4 days sooner"),
+        (0.4, 0.1, 0.6, "Paid 0.4 days later"),
+        (-1.0, -2.0, 0.0, "may be due to chance"),
+        (1.0, 0.0, 2.0, "may be due to chance"),
+    ],
+)
+def test_an_interval_that_reaches_zero_may_be_due_to_chance(
+    difference: float, low: float, high: float, words: str
+) -> None:
+    summary = PolicyEffect(group(), group(), difference, low, high).summary()
+    assert words in summary
+    assert ("chance" in summary) is ("chance" in words)
+
+
+def test_an_invoice_counts_from_the_day_of_the_change_and_not_before_it_is_late() -> None:
+    days = (MONDAY - SINCE_ON).days
+    owned = [invoice(-days, id="that day"), invoice(-days - 1, id="before"), invoice(0, id="due today")]
+    assert build_group([owned], SINCE_ON, MONDAY).invoices == 1

@@ -110,3 +110,8 @@ def test_the_control_group_has_the_requested_share_and_is_always_the_same() -> N
     assert 400 < drawn[True] < 600
     assert is_in_control_group("c1", 10, "salt") is is_in_control_group("c1", 10, "salt")
     assert not any(is_in_control_group(f"c{count}", 0, "salt") for count in range(100))
+
+
+def test_nobody_changes_groups_while_a_comparison_runs() -> None:
+    drawn = [count for count in range(60) if is_in_control_group(f"c{count}", 10, "salt")]
+    assert drawn == [2, 9, 20, 25, 37, 45, 54, 57, 58]
