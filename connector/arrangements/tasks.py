@@ -18,7 +18,7 @@ from connector.arrangements.customer_settings import SettingChanges, apply_setti
 from connector.audit import sync_log
 from connector.connections import account_owners
 from connector.db.engine import writing
-from connector.db.invoice_names import names_of
+from connector.db.invoice_names import labels_of
 from connector.db.paging import Page, paginate
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, InvoiceSetting, Task
 from connector.results import Result
@@ -262,11 +262,8 @@ def _open_due_dates(session: Session, connection_id: int, ids: Collection[str]) 
 
 
 def _invoice_names(session: Session, tasks: Sequence[Task]) -> dict[tuple[int, str], str]:
-    found: dict[tuple[int, str], str] = {}
-    for connection_id in {task.connection_id for task in tasks}:
-        ids = {each for task in tasks if task.connection_id == connection_id for each in task.invoice_ids}
-        found |= {(connection_id, each): name for each, name in names_of(session, connection_id, ids).items()}
-    return found
+    keys = {(task.connection_id, each) for task in tasks for each in task.invoice_ids}
+    return {key: label.name for key, label in labels_of(session, keys).items()}
 
 
 def _as_item(task: Task, short_name: str, customer: str, names: dict[tuple[int, str], str]) -> TaskItem:

@@ -155,15 +155,10 @@ def find_running(session: Session, companies: Sequence[Connection], now: datetim
 def names_of(session: Session, rows: Sequence[SyncLogEntry]) -> dict[int, tuple[str, str]]:
     """Return the customer's and the invoice's name of log entries, by entry id; "" where there is none."""
     customers = {(row.connection_id, row.customer_id) for row in rows if row.customer_id}
-    invoices = {(row.connection_id, row.invoice_id) for row in rows if row.invoice_id}
+    invoices = {(row.connection_id, row.invoice_id) for row in rows if row.invoice_id and row.connection_id is not None}
     names = _labels_by_key(session, CustomerRow, CustomerRow.name, customers)
-    numbers: dict[tuple[int | None, str], str] = {
-        (company, each): name
-        for company in {company for company, _id in invoices if company is not None}
-        for each, name in invoice_names.names_of(
-            session, company, {key[1] for key in invoices if key[0] == company}
-        ).items()
-    }
+    labels = invoice_names.labels_of(session, invoices)
+    numbers: dict[tuple[int | None, str], str] = {key: label.name for key, label in labels.items()}
     return {
         row.id or 0: (
             names.get((row.connection_id, row.customer_id), ""),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session, aliased
 from sqlmodel import col
 
+from connector.db.paging import matches_keys
 from connector.db.tables import InvoiceRow
 from policies.invoice_names import invoice_name, invoice_title
 
-_IDS_PER_QUERY = 500
+_KEYS_PER_QUERY = 500
 
 
 def name_of(session: Session, invoice: InvoiceRow) -> str:
@@ -25,16 +26,39 @@ def title_of(session: Session, invoice: InvoiceRow) -> str:
     return invoice_title(invoice.number, invoice.issued_on, is_shared=_shares_number(session, invoice))
 
 
+class InvoiceLabel(NamedTuple):
+    """What an invoice is called in a list ("1042") and as part of a sentence ("invoice 1042")."""
+
+    name: str
+    title: str
+
+
 def names_of(session: Session, connection_id: int, ids: Collection[str]) -> dict[str, str]:
     """Return the names of some invoices of a company, by id."""
-    wanted, found = list(ids), {}
+    labels = labels_of(session, [(connection_id, each) for each in ids])
+    return {external_id: label.name for (_company, external_id), label in labels.items()}
+
+
+def titles_of(session: Session, connection_id: int, ids: Collection[str]) -> dict[str, str]:
+    """Return the names of some invoices of a company as parts of sentences, by id."""
+    labels = labels_of(session, [(connection_id, each) for each in ids])
+    return {external_id: label.title for (_company, external_id), label in labels.items()}
+
+
+def labels_of(session: Session, keys: Collection[tuple[int, str]]) -> dict[tuple[int, str], InvoiceLabel]:
+    """Return the names and titles of invoices of any companies, by company and id, in one query for 500 of them."""
+    wanted, found = list(keys), {}
+    company, external_id = col(InvoiceRow.connection_id), col(InvoiceRow.external_id)
     query = select(
-        col(InvoiceRow.external_id), col(InvoiceRow.number), col(InvoiceRow.issued_on), number_is_shared(InvoiceRow)
-    ).where(col(InvoiceRow.connection_id) == connection_id)
-    for start in range(0, len(wanted), _IDS_PER_QUERY):
-        some = query.where(col(InvoiceRow.external_id).in_(wanted[start : start + _IDS_PER_QUERY]))
-        for external_id, number, issued_on, is_shared in session.execute(some):
-            found[external_id] = invoice_name(number, issued_on, is_shared=is_shared)
+        company, external_id, col(InvoiceRow.number), col(InvoiceRow.issued_on), number_is_shared(InvoiceRow)
+    )
+    for start in range(0, len(wanted), _KEYS_PER_QUERY):
+        some = query.where(matches_keys(company, external_id, wanted[start : start + _KEYS_PER_QUERY]))
+        for of_company, invoice_id, number, issued_on, is_shared in session.execute(some):
+            found[of_company, invoice_id] = InvoiceLabel(
+                invoice_name(number, issued_on, is_shared=is_shared),
+                invoice_title(number, issued_on, is_shared=is_shared),
+            )
     return found
 
 

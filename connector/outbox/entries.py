@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
-from connector.db.invoice_names import title_of
+from connector.db.invoice_names import title_of, titles_of
 from connector.db.money import to_e4
 from connector.db.tables import CompletedStep, Connection, InvoiceRow, OutboxEntry, Task
 from connector.outbox.drafts import Draft, note_key
@@ -198,7 +198,7 @@ def mark_done(session: Session, entry: OutboxEntry, *, at: datetime, reference: 
     if entry.kind not in _NOTED_KINDS:
         return
     ids = invoice_ids(load_payload(entry).completed)
-    titles = _invoice_titles(session, entry.connection_id, ids)
+    titles = titles_of(session, entry.connection_id, ids)
     keys = {note_key(entry.key, invoice_id): invoice_id for invoice_id in ids}
     known = {row.key for row in _find_by_keys(session, list(keys))}
     for key, invoice_id in keys.items():
@@ -293,13 +293,6 @@ def _find_by_keys(session: Session, keys: Sequence[str]) -> Iterable[OutboxEntry
     for start in range(0, len(keys), _KEYS_PER_QUERY):
         some = keys[start : start + _KEYS_PER_QUERY]
         yield from session.scalars(select(OutboxEntry).where(col(OutboxEntry.key).in_(some)))
-
-
-def _invoice_titles(session: Session, connection_id: int, ids: Collection[str]) -> dict[str, str]:
-    rows = session.scalars(
-        select(InvoiceRow).where(col(InvoiceRow.connection_id) == connection_id, col(InvoiceRow.external_id).in_(ids))
-    )
-    return {row.external_id: title_of(session, row) for row in rows}
 
 
 def _build_note(entry: OutboxEntry, key: str, invoice_id: str, title: str, at: datetime) -> OutboxEntry:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlmodel import Session, col
 
 from connector.arrangements.agreements import format_agreement
-from connector.db.invoice_names import names_of, title_of
+from connector.db.invoice_names import names_of, titles_of
 from connector.db.money import from_e4
 from connector.db.tables import (
     Agreement,
@@ -92,9 +92,11 @@ def _invoices(session: Session, customer: CustomerRow, _zone: ZoneInfo, limit: i
         .order_by(col(InvoiceRow.issued_on).desc())
         .limit(limit)
     )
-    for row in session.scalars(query):
+    rows = list(session.scalars(query))
+    titles = titles_of(session, customer.connection_id, [row.external_id for row in rows])
+    for row in rows:
         due = f", due on {format_date(row.due_on)}" if row.due_on else ""
-        title = title_of(session, row)
+        title = titles[row.external_id]
         text = f"{title[:1].upper()}{title[1:]} for {format_amount(from_e4(row.total_e4), row.currency)}{due}"
         target = Target("invoice", row.external_id)
         yield CustomerEvent(on=row.issued_on, at=None, kind=TimelineKind.ISSUED, text=text, target=target)
@@ -177,18 +179,11 @@ def _sent_entries(session: Session, customer: CustomerRow, zone: ZoneInfo, limit
 
 
 def _agreements(session: Session, customer: CustomerRow, zone: ZoneInfo, limit: int) -> Iterator[CustomerEvent]:
-    same_invoice = (col(InvoiceRow.connection_id) == col(Agreement.connection_id)) & (
-        col(InvoiceRow.external_id) == col(Agreement.invoice_id)
-    )
-    query = (
-        select(Agreement, InvoiceRow)
-        .outerjoin(InvoiceRow, same_invoice)
-        .where(*_of_customer(Agreement, customer))
-        .order_by(col(Agreement.id).desc())
-        .limit(limit)
-    )
-    for row, invoice in session.execute(query):
-        title = title_of(session, invoice) if invoice is not None else f"invoice {row.invoice_id}"
+    query = select(Agreement).where(*_of_customer(Agreement, customer)).order_by(col(Agreement.id).desc()).limit(limit)
+    rows = session.scalars(query).all()
+    titles = titles_of(session, customer.connection_id, {row.invoice_id for row in rows})
+    for row in rows:
+        title = titles.get(row.invoice_id, f"invoice {row.invoice_id}")
         name, target = f"{title[:1].upper()}{title[1:]}", Target("invoice", row.invoice_id)
         text = f"{name}: {in_sentence(format_agreement(row))}"
         yield _event_at(row.recorded_at, zone, TimelineKind.AGREEMENT, text, target)

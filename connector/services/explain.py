@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -40,7 +41,7 @@ from connector.vocabulary import LogKind, OutboxKind, OutboxState
 from policies.currencies import plain_amount
 from policies.decide import decide
 from policies.decisions import DecisionKind
-from policies.receivables import CreditKind, InvoiceStatus, SettlementKind, Step
+from policies.receivables import CreditKind, InvoiceStatus, SettlementKind, Statement, Step
 
 _LOG_ENTRIES_MAX = 30
 _UPCOMING_DAYS = 60
@@ -185,8 +186,9 @@ def explain(app: AppContext, invoice_number: str, connection: str | None) -> Inv
 
 def explain_invoice(app: AppContext, session: Session, invoice: InvoiceRow) -> InvoiceExplanation:
     """Explain an invoice."""
-    row = session.get_one(Connection, invoice.connection_id)
+    row, now = session.get_one(Connection, invoice.connection_id), app.now()
     key = (invoice.connection_id, invoice.external_id)
+    found = list(load_statements(session, row, now=now, customer_ids=[invoice.customer_id]))
     return InvoiceExplanation(
         id=invoice.external_id,
         invoice=_facts(invoice),
@@ -196,14 +198,14 @@ def explain_invoice(app: AppContext, session: Session, invoice: InvoiceRow) -> I
         applied=_applied(session, invoice),
         unapplied=_unapplied(session, invoice),
         timeline=invoice_timeline(session, invoice),
-        upcoming=_upcoming(app, session, row, invoice),
+        upcoming=_upcoming(session, row, invoice, found, now),
         decision_audit=[
             DecisionAudit.model_validate(each, from_attributes=True)
             for each in decision_records.audit_invoice(session, invoice)
         ],
         agreements=agreements.list_agreements(session, invoice),
         decision=_last_decision(session, invoice),
-        current_decision=_current_decision(app, session, row, invoice),
+        current_decision=_current_decision(session, invoice, found, now),
         completed_steps=_completed_steps(session, invoice),
         outbox=[InvoiceEntry.model_validate(entry) for entry in find_invoice_entries(session, invoice)],
         log=_log_entries(session, invoice),
@@ -280,11 +282,12 @@ def _last_decision(session: Session, invoice: InvoiceRow) -> DecisionItem | None
     return None if row is None else DecisionItem.model_validate(row)
 
 
-def _current_decision(app: AppContext, session: Session, row: Connection, invoice: InvoiceRow) -> DecisionItem | None:
+def _current_decision(
+    session: Session, invoice: InvoiceRow, found: Sequence[tuple[Statement, ...]], now: datetime
+) -> DecisionItem | None:
     """Apply the policy to the facts the mirror has now; None where the invoice is in no statement."""
     policy, version = policy_store.get_active_policy(session, invoice.connection_id).for_customer(invoice.customer_id)
-    now = app.now()
-    for statements in load_statements(session, row, now=now, customer_ids=[invoice.customer_id]):
+    for statements in found:
         for each in decide(statements, policy, now, HolidayCalendar()).invoice_decisions:
             if each.invoice_id == invoice.external_id:
                 return DecisionItem(
@@ -298,8 +301,10 @@ def _current_decision(app: AppContext, session: Session, row: Connection, invoic
     return None
 
 
-def _upcoming(app: AppContext, session: Session, row: Connection, invoice: InvoiceRow) -> list[UpcomingAction]:
-    items = list_customer_upcoming(session, row, invoice.customer_id, app.now(), _UPCOMING_DAYS)
+def _upcoming(
+    session: Session, row: Connection, invoice: InvoiceRow, found: Sequence[tuple[Statement, ...]], now: datetime
+) -> list[UpcomingAction]:
+    items = list_customer_upcoming(session, row, invoice.customer_id, now, _UPCOMING_DAYS, found)
     return [item for item in items if invoice.external_id in item.invoice_ids]
 
 

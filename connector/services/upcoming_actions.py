@@ -83,11 +83,26 @@ def list_upcoming(
 
 
 def list_customer_upcoming(
-    session: Session, row: Connection, customer_id: str, now: datetime, days: int
+    session: Session,
+    row: Connection,
+    customer_id: str,
+    now: datetime,
+    days: int,
+    statements: Sequence[tuple[Statement, ...]] | None = None,
 ) -> list[UpcomingAction]:
-    """List what would be done for one customer under the active policy, today and in the next ``days``."""
+    """List what would be done for one customer under the active policy, today and in the next ``days``.
+
+    Args:
+        session: The database.
+        row: The company.
+        customer_id: The customer's id in the ledger.
+        now: The instant from which it counts.
+        days: How many days it looks ahead.
+        statements: The customer's statements as of ``now``, where they have been loaded already.
+
+    """
     active, peers = policy_store.get_active_policy(session, row.id or 0), load_peers(session, row)
-    found = list(load_statements(session, row, now=now, customer_ids=[customer_id]))
+    found = list(statements or load_statements(session, row, now=now, customer_ids=[customer_id]))
     shown = {statements[0].customer.id for statements in found}
     others = _sharing_with(shown, peers) - shown
     found += load_statements(session, row, now=now, customer_ids=others) if others else ()
