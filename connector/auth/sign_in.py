@@ -24,8 +24,10 @@ from connector.auth.users import CurrentUser, add_user, end_access, has_users
 from connector.client_place import place_of
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, Passkey, SignInAttempt, SignInLink, User
+from connector.quiet_log import QuietLog
 from connector.vocabulary import LogKind, Role
 
+_refusals = QuietLog(logging.getLogger("duewell.auth.limits"))
 log = logging.getLogger("duewell.auth")
 LINK_LIFETIME = timedelta(hours=24)
 PER_ADDRESS_MAX, PER_EMAIL_MAX, PER_SESSION_MAX = 20, 10, 10  # failed attempts per hour
@@ -263,7 +265,7 @@ def _check_limits(session: Session, source: _Source, now: datetime) -> None:
             failures(now - _HOUR, email=email) >= PER_EMAIL_MAX or failures(now - _DAY, email=email) >= PER_ACCOUNT_MAX
         )
     ):
-        log.warning("sign-in refused from %s: too many failed attempts", source.key or "this machine")
+        _refusals.note("sign-in refused", "too many failed attempts", source.key or "this machine")
         message = "Too many failed attempts. Wait an hour, use a passkey, or ask for a new link (duewell users reset)."
         raise TooManyAttemptsError(message)
 

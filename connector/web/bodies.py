@@ -1,14 +1,25 @@
-"""Request bodies, read up to a limit."""
+"""Request bodies, read up to a limit, and a note of those that are rejected."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator
 
 from starlette.requests import Request
 
+from connector.client_place import place_of
+from connector.quiet_log import QuietLog
+
+_rejections = QuietLog(logging.getLogger("duewell.web.rejections"))
+
 
 class BodyTooLarge(Exception):
     """A body larger than any that belongs at this address."""
+
+
+def note_rejection(request: Request, subject: str, reason: str) -> None:
+    """Log that a stranger's request was rejected: once a minute for a subject and reason, however many there are."""
+    _rejections.note(subject, reason, (place_of(request.client.host) if request.client else "") or "this machine")
 
 
 async def read_limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:

@@ -1,9 +1,8 @@
 """The door for customers' replies, which SendGrid posts unsigned: the reply address is all the proof there is.
 
-It is looked for first, in the raw bytes; without a known one nothing is decoded and the rest of the request is not
-read. What a known one brings is read in a process of its own, within seconds; what cannot be read there is kept as
-unreadable, because a refusal would only be repeated for three days. Nothing is answered with 2xx before it is
-committed.
+It is looked for first, in the raw bytes; without a known one nothing is decoded. What a known one brings is read in a
+process of its own, within seconds; what cannot be read there is kept as unreadable, because a refusal would only be
+repeated for three days. Nothing is answered with 2xx before it is committed.
 """
 
 from __future__ import annotations
@@ -24,11 +23,13 @@ from connector.emails.inbound import replies
 from connector.emails.inbound.posted_email import KeptBody, find_boundary, find_reply_tokens
 from connector.emails.inbound.reply_parsing import Reply, unreadable_reply
 from connector.rate_limit import RateLimiter
-from connector.web.bodies import BodyTooLarge, read_limited
+from connector.web.bodies import BodyTooLarge, note_rejection, read_limited
 
 log = logging.getLogger("duewell.web")
 BYTES_MAX = 32 * 2**20  # an email with its attachments: SendGrid accepts 30 MB
-UNPROVEN_BYTES_MAX = 4 * 2**20  # read before a known address was found
+UNMEASURED_BYTES_MAX = (
+    4 * 2**20
+)  # read of a body without a length, which may come in pieces, before an address is known
 READING_S = 5.0
 PER_TOKEN_MAX, PER_SENDER_MAX = 20, 60  # emails read per hour; a help desk writes for many customers
 _HOUR = timedelta(hours=1)
@@ -48,21 +49,22 @@ class _Door:
         if not domain:
             return _respond(404, _DOMAIN_MISSING)
         if not boundary:
-            log.warning("rejected at /webhooks/sendgrid-inbound: not a multipart form")
+            note_rejection(request, "rejected at /webhooks/sendgrid-inbound", "not a multipart form")
             return _respond(400, "not a multipart form")
-        body, tokens = KeptBody(), None
+        body, tokens, is_measured = KeptBody(), None, "content-length" in request.headers
         try:
             async for chunk in read_limited(request, BYTES_MAX):
                 body.add(chunk)
-                if tokens is None and body.size > UNPROVEN_BYTES_MAX:
+                if tokens is None and not is_measured and body.size > UNMEASURED_BYTES_MAX:
                     tokens = await self._known_tokens(body, domain)
-                    if not tokens:
-                        break
+                    if not tokens:  # one may stand in the envelope, which comes last: so it is not taken and dropped
+                        note_rejection(request, "rejected at /webhooks/sendgrid-inbound", "large and without a length")
+                        return _respond(413, "too large without a Content-Length")
         except (BodyTooLarge, ClientDisconnect):
             return _respond(413, "body too large")
         tokens = await self._known_tokens(body, domain) if tokens is None else tokens
         if not tokens:
-            log.info("an email to no reply address of ours was dropped")
+            note_rejection(request, "dropped an email", "to no reply address of ours")
             return _respond(200, "ok")
         try:
             await run_in_threadpool(self._receive, boundary, body.content(), tokens)

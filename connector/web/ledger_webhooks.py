@@ -6,8 +6,6 @@ with 401, which Xero tests before it sends any event ("intent to receive").
 
 from __future__ import annotations
 
-import logging
-
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -15,10 +13,9 @@ from starlette.responses import Response
 
 from connector.app_context import AppContext
 from connector.sync import webhook_inbox
-from connector.web.bodies import BodyTooLarge, read_whole
+from connector.web.bodies import BodyTooLarge, note_rejection, read_whole
 from providers.capabilities import InvalidWebhookSignature, WebhookProvider
 
-log = logging.getLogger("duewell.web")
 BYTES_MAX = 2 * 2**20
 
 
@@ -40,7 +37,7 @@ def _add_route(web_app: FastAPI, app: AppContext, provider_name: str, provider: 
         except (BodyTooLarge, ClientDisconnect):
             return Response(status_code=413)
         except InvalidWebhookSignature as error:
-            log.warning("rejected at /webhooks/%s: %s", provider_name, error)
+            note_rejection(request, f"rejected at /webhooks/{provider_name}", str(error))
             return Response(status_code=401)
         if events:
             await run_in_threadpool(webhook_inbox.receive_events, app, provider_name, events)

@@ -26,6 +26,7 @@ from connector.outbox.approvals import OutboxError
 from connector.vocabulary import Role
 from connector.vocabulary.labels import in_sentence, label
 from connector.web import reauthentication
+from connector.web.bodies import note_rejection
 from connector.web.page_request import PageRequest, derive_csrf_token
 from connector.web.rendering import render
 
@@ -121,7 +122,7 @@ def _handle(app: AppContext, route: Route, request: Request, body: bytes) -> Res
         expected = derive_csrf_token(token, request.url.path) if route.min_role is not PUBLIC else ""
         submitted = (form.get("csrf") or [""])[0].encode("utf-8", "replace")
         if not _is_same_origin(app, request) or not hmac.compare_digest(expected.encode(), submitted):
-            log.warning("rejected a form from another site or session at %s", route.path)
+            note_rejection(request, "rejected a form", f"from another site or session at {route.path}")
             return _render_error(
                 403, "Form not accepted", "This form has expired or was not sent from duewell. Reload the page."
             )

@@ -5,8 +5,6 @@ Nothing is answered with 2xx before it is committed: what is rejected or fails i
 
 from __future__ import annotations
 
-import logging
-
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -14,10 +12,9 @@ from starlette.responses import PlainTextResponse, Response
 
 from connector.app_context import AppContext
 from connector.emails.inbound import events as inbound_events
-from connector.web.bodies import BodyTooLarge, read_whole
+from connector.web.bodies import BodyTooLarge, note_rejection, read_whole
 from providers.sendgrid import webhook
 
-log = logging.getLogger("duewell.web")
 EVENTS_BYTES_MAX = 2 * 2**20  # SendGrid posts at most 768 kB
 
 
@@ -35,7 +32,7 @@ def add_sendgrid_webhooks(web_app: FastAPI, app: AppContext) -> None:
         except (BodyTooLarge, ClientDisconnect):
             return _text_response(413, "body too large")
         except webhook.WebhookError as problem:
-            log.warning("rejected at /webhooks/sendgrid: %s", problem)
+            note_rejection(request, "rejected at /webhooks/sendgrid", str(problem))
             return _text_response(401, str(problem))
         try:
             events = webhook.parse_events(body)

@@ -15,6 +15,7 @@ from connector.web.request_limits import BODY_BYTES_PER_S_MIN, BODY_GRACE_S, Req
 
 SCOPE: dict[str, Any] = {"type": "http", "method": "POST", "path": "/x", "headers": []}
 WHOLE: Message = {"type": "http.request", "body": b"", "more_body": False}
+ENDS_S = 5.0  # a request that is never given up fails its test instead of keeping it waiting
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 
 
@@ -36,7 +37,7 @@ def run(app: ASGIApp, *messages: Message, after: Callable[[], None] = lambda: No
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
-    asyncio.run(request())
+    asyncio.run(asyncio.wait_for(request(), ENDS_S))
     return sent
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from connector.auth.users import disable, find_user
 from connector.cli.main import cli
 from connector.db.engine import reading, writing
 from connector.db.tables import SyncLogEntry, User, WebSession
+from connector.quiet_log import QuietLog
+from connector.web import bodies
 
 Site = Any
 PASSWORD = "correct horse battery staple"  # gitleaks:allow
@@ -222,7 +225,10 @@ def test_signing_out_clears_the_browser(site: Site) -> None:
     assert not browser.http.cookies
 
 
-def test_sign_ins_failures_and_rejections_are_logged(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_sign_ins_failures_and_rejections_are_logged(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "_rejections", QuietLog(logging.getLogger("duewell.web.of_this_test")))
     caplog.set_level("INFO", logger="duewell")
     create_first_owner(site)
     forged = {"X-Forwarded-For": "203.0.113.9\x1b[31m INFO user 1 signed in by password", "Origin": site.base}
@@ -237,5 +243,5 @@ def test_sign_ins_failures_and_rejections_are_logged(site: Site, caplog: pytest.
         "sign-in failed, from unknown",
         "user 2 signed in by a link, from 127.0.0.1",
         "user 2 may not POST /companies/connect",
-        "rejected a form from another site or session at /sign-out",
+        "rejected a form: from another site or session at /sign-out, last from 127.0.0.1",
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -52,6 +53,23 @@ def test_attempts_are_counted_before_the_password_is_checked(site: Site, monkeyp
         sign_in.sign_in(site.app, OWNER, "guess", Browser("203.0.113.99"))
     assert checked == [1, 2, 3, 4]
     assert count_attempts(site) == 4  # a refused attempt does not prolong the limit
+
+
+def test_attempts_counted_while_one_waits_for_its_turn_count_against_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add_user("owner")
+    set_password(site)
+
+    @contextmanager
+    def others_come_first() -> Iterator[None]:
+        fail_often(site)
+        yield
+
+    monkeypatch.setattr(passwords, "hashing_turn", others_come_first)
+    monkeypatch.setattr(passwords, "verify_password", lambda *_: pytest.fail("an attempt beyond the limit was made"))
+    with pytest.raises(sign_in.TooManyAttemptsError):
+        sign_in.sign_in(site.app, OWNER, PASSWORD, Browser("203.0.113.9"))
 
 
 def test_a_right_password_takes_its_attempt_back(site: Site) -> None:

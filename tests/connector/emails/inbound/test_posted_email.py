@@ -136,6 +136,32 @@ def test_one_sender_who_writes_to_many_customers_is_limited(
     assert "More emails came within an hour" in task.reason
 
 
+def _large_raw_email(scenario: InboundScenario) -> bytes:
+    """Return a posted email of 5 MB whose own headers name another address: it came as a blind copy."""
+    raw = f"From: Ann <{ASHDOWN}>\r\nTo: post@ashdown.example\r\nSubject: Paid\r\n\r\nWe paid.\r\n"
+    envelope = json.dumps({"to": [scenario.email.reply_to], "from": ASHDOWN})
+    head = '--B\r\nContent-Disposition: form-data; name="{}"\r\n\r\n'
+    email = head.format("email").encode() + raw.encode() + b"> picture\r\n" * (5 * 2**20 // 11)
+    return email + b"\r\n" + head.format("envelope").encode() + envelope.encode() + b"\r\n--B--\r\n"
+
+
+def test_a_large_raw_email_is_found_by_its_envelope_which_comes_last(scenario: InboundScenario) -> None:
+    kind = {"Content-Type": "multipart/form-data; boundary=B"}
+    content = _large_raw_email(scenario)
+    assert scenario.client.post("/webhooks/sendgrid-inbound", data=content, headers=kind).status_code == 200
+    [task] = list_tasks(scenario, TaskCode.REPLY)
+    assert "We paid." in task.reason
+
+
+def test_a_large_email_in_pieces_that_names_no_address_yet_is_refused_not_dropped(scenario: InboundScenario) -> None:
+    kind = {"Content-Type": "multipart/form-data; boundary=B"}
+    content = _large_raw_email(scenario)
+    pieces = (content[start : start + 2**16] for start in range(0, len(content), 2**16))
+    reply = scenario.client.post("/webhooks/sendgrid-inbound", data=pieces, headers=kind)
+    assert reply.status_code == 413  # SendGrid keeps it and tries again; the log says why
+    assert list_tasks(scenario, TaskCode.REPLY) == []
+
+
 def test_of_a_large_email_the_beginning_and_the_end_are_kept() -> None:
     kept = KeptBody()
     for _ in range(40):
