@@ -36,7 +36,7 @@ def recalculate(invoice: Invoice, charge: PastAction) -> Recalculation | None:
         bearing = average_balance(invoice, basis.from_on, basis.to_on)
         days = f"{format_date(basis.from_on)} to {format_date(basis.to_on)}"
         average = format_amount(round_amount(bearing, invoice.currency), invoice.currency)
-        text = f"an average of {average} from {days}"
+        text = f"{average} on average from {days}"
         own = _of_days(invoice, basis, basis.from_on, basis.to_on) if bearing > 0 else Decimal(0)
     return Recalculation(_within_limits(basis, round_amount(own, invoice.currency)), text)
 

@@ -126,9 +126,9 @@ def _find_mistake(context: StatementContext, invoice: Invoice | None, charge: Pa
     if found is None or charge.fee_amount is None or found.amount >= charge.fee_amount + charge.fee_waived:
         return None
     title = invoice_title(invoice.number, invoice.issued_on, is_shared=invoice.shares_number)
-    right = format_amount(found.amount, invoice.currency)
-    on = format_date(charge.on)
-    reason = f"what was entered after the fee of {on} leaves a balance of {title} of {found.balance}, and {right} on it"
+    right, on = format_amount(found.amount, invoice.currency), format_date(charge.on)
+    fee = f"the fee on that is {right}" if found.amount > 0 else "there is no fee on that"
+    reason = f"with what was entered after the fee of {on}, the balance of {title} was {found.balance}, and {fee}"
     return _Mistake(found.amount, reason)
 
 
@@ -137,7 +137,7 @@ def _why_wrong(context: StatementContext, invoice: Invoice, charge: PastAction) 
     title = invoice_title(invoice.number, invoice.issued_on, is_shared=invoice.shares_number)
     if invoice.status in (InvoiceStatus.VOIDED, InvoiceStatus.DELETED):
         return f"{title} was {invoice.status.value}"
-    if invoice.status is InvoiceStatus.OPEN and _is_too_early(context, invoice, charge):
+    if _is_too_early(context, invoice, charge):
         due_on = format_date(payable_on(invoice))
         return f"the due date of {title} was moved to {due_on}, after the fee of {format_date(charge.on)}"
     if not invoice.balance_changes or balance_on(invoice, charge.on - timedelta(days=1)) > 0:
@@ -162,7 +162,9 @@ def _is_too_early(context: StatementContext, invoice: Invoice, charge: PastActio
     if (charge.on - payable_on(invoice)).days <= MIN_WARNING_DAYS:
         return True
     is_of_month = rules.kind in MONTHLY_KINDS and charge.recurrence_key not in ("", ONCE)
-    return is_of_month and find_period(charge.recurrence_key, rules, invoice, context.today) is None
+    # A month in which the invoice was settled is never over: nothing is charged for the rest of it.
+    on = min(context.today, invoice.closed_on or context.today)
+    return is_of_month and find_period(charge.recurrence_key, rules, invoice, on) is None
 
 
 def fee_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:

@@ -244,3 +244,22 @@ def test_after_a_due_date_is_moved_out_the_fee_for_the_old_one_is_to_be_waived(l
     assert f"the due date of invoice {late_customer.number} was moved to 9 Aug 2026, after the fee of" in reasons[0]
     late_customer.run_for_days(20)
     assert len(fee_amounts(late_customer)) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "day_count", "due_on"), [("percent", 10, days(40)), ("percent_per_month", 26, days(4))]
+)
+def test_a_fee_for_an_earlier_due_date_is_to_be_waived_although_the_invoice_is_paid(
+    late_customer: Scenario, kind: str, day_count: int, due_on: date
+) -> None:
+    late_customer.set_policy(f'{FEES}kind = "{kind}"\n')
+    late_customer.run_for_days(day_count, weekends=True)
+    late_customer.company.move_due(late_customer.number, due_on)
+    late_customer.run()
+    late_customer.pass_days(2)
+    late_customer.company.pay(late_customer.number)  # in time now, or before the month is over
+    late_customer.run()
+    late_customer.pass_days(40)
+    late_customer.run()
+    assert TaskCode.PROPOSE_WAIVER in open_tasks(late_customer)
+    assert TaskCode.UNPAID_FEE not in open_tasks(late_customer)
