@@ -166,7 +166,7 @@ def test_of_a_fee_that_a_payment_in_part_makes_too_high_the_difference_is_waived
     [(code, text)] = fee_tasks(late_customer)
     assert code == "propose_waiver"
     assert text.startswith("Waive GBP 4.00 of the late fee LF-")
-    assert f"a balance of invoice {late_customer.number} of GBP 800.00 on" in text
+    assert f"the balance of invoice {late_customer.number} was GBP 800.00 on" in text
     [fee] = list_fees(late_customer)
     fees.waive(late_customer.app, [fee.id], by="Ann", reason="paid in part", amount=Decimal("4.00"))
     late_customer.run_for_days(4)
