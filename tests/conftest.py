@@ -40,7 +40,7 @@ if os.environ.get("CI"):
 # small test. All SQLite engines of the tests are set up alike, so they share what is compiled.
 _COMPILED: LRUCache[Any, Any] = LRUCache(2000)
 SQLiteDialect_pysqlite.__eq__ = lambda one, other: type(one) is type(other)  # type: ignore[method-assign]
-SQLiteDialect_pysqlite.__hash__ = lambda dialect: hash(type(dialect))  # type: ignore[method-assign]
+SQLiteDialect_pysqlite.__hash__ = lambda dialect: hash(type(dialect))  # type: ignore[method-assign, assignment]
 
 
 @event.listens_for(Engine, "engine_connect")
