@@ -44,7 +44,10 @@ def rotate(
         for each in done.undecryptable:
             echo(f"Could not be decrypted: {each}.")
     if done.removed_keys:
-        echo_err("Tokens in older backups can no longer be decrypted, and the links in older digests no longer work.")
+        echo_err(
+            "Older backups now count as sealed with a foreign key, and tokens in them can no longer be decrypted: make"
+            " a backup now. The links in older digests no longer work."
+        )
     if done.unused_keys and not from_file:
         echo_err("Remove the unused keys from DUEWELL_SECRET_KEYS and restart duewell.")
     if done.undecryptable:
