@@ -40,5 +40,5 @@ def test_where_nothing_of_their_own_is_found_everything_is_kept(text: str) -> No
 
 
 def test_parsing_is_fast_for_a_text_of_any_shape() -> None:
-    lines = ["On " + "x" * 380, "From: a", "____", "> quoted", "wrote:"] * 2000
+    lines = ["On " + "x" * 380, "From: a", "____", "> quoted", "wrote:", "To: b", "<a@b>, " * 40 + "x"] * 2000
     assert own_text("\n".join(lines))
