@@ -14,6 +14,8 @@ _MOST_POPULOUS = {
     "AU": "NSW", "BR": "SP", "CA": "ON", "CH": "ZH", "DE": "NW", "ES": "MD", "GB": "ENG", "IN": "UP",
     "IT": "MI", "NZ": "AUK",
 }  # fmt: skip
+# … and where nearly everybody lives in it: a holiday of Scotland alone is none of an unknown British customer.
+_NEARLY_ONE = frozenset({"GB"})
 
 
 def today_in(zone: str, now: datetime) -> date:
@@ -34,12 +36,12 @@ class HolidayCalendar:
 
         ``place`` is a country or a region of it (``AU-VIC``). Without a region the most populous one counts, because
         national lists lack days that nearly everybody has off, like Easter Monday in England; with ``any_region``
-        every one of them.
+        every one of them, except in a country nearly all of which is one region.
         """
         country, _, region = place.partition("-")
         code = country_code(country) or country
         name = _holidays(code, region, on.year).get(on, "")
-        return name or (_regional_holidays(code, on.year).get(on, "") if any_region and not region else "")
+        return name or (_regional_holidays(code, on.year).get(on, "") if any_region and not region and code not in _NEARLY_ONE else "")
 
 
 @lru_cache(maxsize=512)

@@ -44,6 +44,7 @@ def common_business_day(on: date, places: Collection[str], calendar: Calendar) -
 def is_business_day(on: date, place: str, calendar: Calendar) -> bool:
     """Return whether a day is neither on a weekend nor a public holiday.
 
-    Where the region is unknown, a holiday of any region counts: a day of interest too few harms nobody.
+    Where the region is unknown, a holiday of any region counts (in Britain those of England): a day of interest too
+    few harms nobody.
     """
     return on.weekday() < _SATURDAY and not calendar.holiday_name(place, on, any_region=True)

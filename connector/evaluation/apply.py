@@ -90,9 +90,9 @@ def apply_decisions(
     decision_records.store_records(session, ctx.connection_id, ctx.run_id, ctx.now(), batch.records)
     if connection.mode != ConnectionMode.OBSERVE:
         _create_tasks(ctx, session, batch.tasks, today)
-        _cancel_unwanted(ctx, session, batch)
         agreement_outcomes.record_broken_from_tasks(ctx, session, batch.tasks, today)
         agreement_outcomes.record_broken_from_emails(ctx, session, batch.drafts, today)
+    _cancel_unwanted(ctx, session, batch)  # in observe mode as well, where unreadable data become a task too
     _log_plans(ctx, session, drafts, changes)
     for text in batch.failures:
         ctx.log(session, LogKind.ERROR, f"No decision was possible about {text}")

@@ -92,6 +92,21 @@ def test_a_region_has_its_own_holidays(place: str, on: date, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("place", "on", "is_holiday"),
+    [
+        ("GB", date(2026, 6, 15), False),  # a holiday of Scotland alone
+        ("GB-SCT", date(2026, 6, 15), True),
+        ("GB", date(2026, 8, 31), True),
+        ("DE", date(2026, 6, 4), True),  # Corpus Christi, in some of the states only
+    ],
+)
+def test_of_unknown_region_a_british_customer_has_the_holidays_of_england(
+    place: str, on: date, *, is_holiday: bool
+) -> None:
+    assert bool(HolidayCalendar().holiday_name(place, on, any_region=True)) == is_holiday
+
+
+@pytest.mark.parametrize(
     ("country", "region", "place"),
     [
         ("AU", "Victoria", "AU-VIC"),

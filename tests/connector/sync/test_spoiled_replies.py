@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
+from connector.connections.registry import set_mode
 from connector.db.engine import reading
 from connector.db.tables import SyncLogEntry, Task
-from connector.vocabulary import LogKind, RunOutcome, TaskCode, TaskState
+from connector.vocabulary import ConnectionMode, LogKind, RunOutcome, TaskCode, TaskState
 from tests.connector.scenario import Scenario
 
 pytestmark = pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
@@ -60,12 +61,16 @@ def test_what_is_readable_again_is_chased_again(spoiled: Scenario) -> None:
     assert recipients(spoiled) == ["accounts@ashdown.example", "accounts@birch.example"]
 
 
-def test_the_task_closes_when_the_record_can_be_read_and_opens_when_it_cannot_again(spoiled: Scenario) -> None:
+@pytest.mark.parametrize("mode", [ConnectionMode.LIVE, ConnectionMode.OBSERVE])
+def test_the_task_closes_when_the_record_can_be_read_and_opens_when_it_cannot_again(
+    spoiled: Scenario, mode: ConnectionMode
+) -> None:
     def states() -> list[str]:
         assert spoiled.run().outcome == RunOutcome.OK
         with reading(spoiled.app.engine) as session:
             return [one.state for one in session.scalars(select(Task)) if one.code == TaskCode.UNREADABLE_DATA]
 
+    set_mode(spoiled.app, spoiled.connection, mode)
     books = spoiled.company.simulator
     books.poison(spoiled.number)
     assert states() == [TaskState.OPEN]
