@@ -41,7 +41,9 @@ class HolidayCalendar:
         country, _, region = place.partition("-")
         code = country_code(country) or country
         name = _holidays(code, region, on.year).get(on, "")
-        return name or (_regional_holidays(code, on.year).get(on, "") if any_region and not region and code not in _NEARLY_ONE else "")
+        if name or region or not any_region or code in _NEARLY_ONE:
+            return name
+        return _regional_holidays(code, on.year).get(on, "")
 
 
 @lru_cache(maxsize=512)

@@ -29,8 +29,8 @@ _MOMENT_OR_ADDRESS = re.compile(r"\d{1,2}[:h.]\d{2}\b|\S@\S")
 _ATTRIBUTION_LINES_MAX = 3  # programs break it where a line gets long
 
 _HEADER = re.compile(
-    r"^\*?(?:(?P<sender>from|von|de)|(?P<other>sent|gesendet|envoyé|enviado(?: el)?|date|datum|fecha|to|an|à|para|cc|cci"
-    r"|bcc|cco|importance|wichtigkeit|priorität|importancia)"
+    r"^\*?(?:(?P<sender>from|von|de)|(?P<other>sent|gesendet|envoyé|enviado(?: el)?|date|datum|fecha|to|an|à|para|cc"
+    r"|cci|bcc|cco|importance|wichtigkeit|priorität|importancia)"
     r"|(?P<subject>subject|betreff|objet|asunto))\s?:\*?(?:\s|$)",
     re.IGNORECASE,
 )
