@@ -170,6 +170,7 @@ class ChangePage:
         full_resync: True on the first page of a pull that reads everything again, because the ledger no longer lists
             what was deleted since the cursor. What this pull does not bring no longer exists.
         write_offs: The ids of payments that brought no money: they were booked to an account of bad debts, say.
+        no_write_offs: The ids of payments that did, where the ledger lets a user correct the account of a payment.
     """
 
     cursor: str
@@ -186,6 +187,7 @@ class ChangePage:
     is_last: bool = False
     full_resync: bool = False
     write_offs: list[str] = field(default_factory=list)
+    no_write_offs: list[str] = field(default_factory=list)
 
     def is_empty(self) -> bool:
         """Return whether the page has no record of any kind; its cursor and marks may still count."""

@@ -91,7 +91,9 @@ class RecordMapper:
             _add_unmapped(page, record)
             if isinstance(record, DeletedRecord):
                 page.replaced_sources.append((CreditKind.PAYMENT, record.external_id))
-        page.write_offs += find_write_offs(self._client, found, self._write_off_accounts)
+        write_offs = find_write_offs(self._client, found, self._write_off_accounts)
+        page.write_offs += write_offs
+        page.no_write_offs += [each.id for each in found if each.id not in write_offs]
 
     def _invoices(self, page: ChangePage, raws: list[Raw]) -> None:
         records: list[Invoice] = []

@@ -160,6 +160,13 @@ class Bookkeeper:
             line = application_line("Invoice", self._invoice(invoice).number, entry.body["TotalAmt"])
             return dict(writes.update(self._get_ledger(), entry, {"sparse": True, "Line": [line]}).body)
 
+    def deposit_to(self, payment: str, account: str) -> JsonObject:
+        """Change the account that a payment was booked to."""
+        with self._lock:
+            entry = self._get_ledger().get("Payment", payment)
+            changed = {"sparse": True, "DepositToAccountRef": {"value": account}}
+            return dict(writes.update(self._get_ledger(), entry, changed).body)
+
     def delete_payment(self, payment: str) -> JsonObject:
         """Delete a payment: the invoices it paid are open again."""
         with self._lock:

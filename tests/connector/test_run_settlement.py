@@ -288,6 +288,18 @@ def test_a_payment_to_an_account_of_bad_debts_is_a_write_off(customer: Scenario)
     assert "no payment was received for it" in reason(customer)
 
 
+def test_a_payment_whose_account_is_corrected_is_a_payment(quickbooks: Scenario) -> None:
+    simulator = quickbooks.company.simulator
+    payment = simulator.pay(quickbooks.number, deposit_to=simulator.add_account("Bad Debts", "Other Current Asset"))
+    quickbooks.run()
+    assert "no payment was received for it" in reason(quickbooks)
+    quickbooks.pass_days(1)
+    simulator.deposit_to(payment["Id"], simulator.add_account("Undeposited Funds 2", "Other Current Asset"))
+    quickbooks.run()
+    [text] = texts(quickbooks)
+    assert "received your payment of £1,200.00" in text
+
+
 def test_what_is_written_off_beside_a_payment_is_not_thanked_for(customer: Scenario) -> None:
     customer.company.pay(customer.number, "1000.00")
     customer.run()

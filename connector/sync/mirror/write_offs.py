@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection as Database
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlmodel import SQLModel
 
 from connector.sync.mirror.upserts import SqlRow
@@ -16,9 +16,17 @@ _APPLICATION = SQLModel.metadata.tables["application"]
 _KIND, _SOURCE, _AMOUNT, _ADJUSTED = 1, 2, 5, 7  # positions in a row of the table of applications
 
 
-def store(database: Database, connection_id: int, payment_ids: Collection[str]) -> None:
-    """Store that payments brought no money, and correct what was applied of them."""
-    new = set(payment_ids) - _load(database, connection_id) if payment_ids else set()
+def store(database: Database, connection_id: int, payment_ids: Collection[str], other_ids: Collection[str]) -> None:
+    """Store that payments brought no money, and correct what was applied of them.
+
+    The payments ``other_ids`` did: the account of one may have been corrected.
+    """
+    known = _load(database, connection_id) if payment_ids or other_ids else set()
+    corrected = known.intersection(other_ids)
+    if corrected:
+        of_payments = _TABLE.c.connection_id == connection_id, _TABLE.c.payment_id.in_(corrected)
+        database.execute(delete(_TABLE).where(*of_payments))
+    new = set(payment_ids) - known
     if not new:
         return
     database.execute(insert(_TABLE), [{"connection_id": connection_id, "payment_id": each} for each in sorted(new)])
