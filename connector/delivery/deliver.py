@@ -166,6 +166,7 @@ def _is_recent(ctx: RunContext, checked_at: datetime) -> bool:
 def _recheck(ctx: RunContext, customer_ids: Sequence[str], entry_ids: Sequence[int]) -> None:
     """Read the customers' invoices again, and decide about them again."""
     ctx.on_progress(f"rechecking {len(customer_ids)} customers before anything is sent")
+    started_at = ctx.now()
     with ctx.reading() as session:
         rows = [session.get(OutboxEntry, entry_id) for entry_id in entry_ids]
         ids = sorted({invoice_id for row in rows if row is not None for invoice_id in _mentioned_invoices(row)})
@@ -175,6 +176,7 @@ def _recheck(ctx: RunContext, customer_ids: Sequence[str], entry_ids: Sequence[i
     pull.store_recheck(ctx, ctx.ledger.reload_documents(ids, relatives, ctx.now()))
     with ctx.writing() as session:
         decide_again(ctx, session, customer_ids)
+    ctx.rechecked_at |= dict.fromkeys(customer_ids, started_at)
 
 
 def _mentioned_invoices(entry: OutboxEntry) -> list[str]:
@@ -244,15 +246,15 @@ def _deliver_email(ctx: RunContext, entry_id: int, kind: str) -> None:
 
 
 def _compose_email(ctx: RunContext, entry_id: int, kind: str) -> Email | None:
-    """Compose the email; where fetching payment links and PDFs took long, its customer is rechecked once more."""
-    started_at = ctx.now()
+    """Compose the email; where its customer was read too long ago by then, they are rechecked once more."""
     try:
         documents = LedgerDocuments(ctx.app, ctx.connection_id, ctx.ledger, ctx.writing, ctx.on_progress)
         email = compose.compose_entry(ctx, documents, entry_id)
-        if kind == OutboxKind.OWNER_EMAIL or _is_recent(ctx, started_at):
-            return email
         with ctx.reading() as session:
             customer_id = session.get_one(OutboxEntry, entry_id).customer_id
+        read_at = ctx.rechecked_at.get(customer_id)
+        if kind == OutboxKind.OWNER_EMAIL or (read_at is not None and _is_recent(ctx, read_at)):
+            return email
         return email if _recheck_one(ctx, customer_id, [entry_id]) else None
     except compose.CannotCompose as error:
         record_rejection(ctx, entry_id, str(error))

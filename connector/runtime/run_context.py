@@ -56,6 +56,7 @@ class RunContext:
     consecutive_failures: Counter[str] = field(default_factory=Counter)  # of calls, by kind of outbox entry
     last_seen_log_id: dict[str, int] = field(default_factory=dict)  # by customer: the log head at the last decision
     billed_to: dict[str, list[str]] = field(default_factory=dict)  # whose invoices a customer was last decided about
+    rechecked_at: dict[str, datetime] = field(default_factory=dict)  # by customer: when their last reading began
     deferred: list[str] = field(default_factory=list)  # reasons why a provider made us wait
     action_required: list[str] = field(default_factory=list)  # what somebody has to fix
     failures: list[str] = field(default_factory=list)  # what failed in duewell

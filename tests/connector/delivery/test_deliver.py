@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -141,3 +142,31 @@ def test_customers_are_rechecked_in_batches_and_trusted_for_a_minute(
     scenario.run()
     assert [len(each) for each in rechecked] == [2, 2, 1]
     assert len(scenario.customer_emails()) == 5
+
+
+@pytest.mark.parametrize(
+    "slow", [{"service": "sendgrid"}, {"service": "sendgrid", "kind": "email"}, {"path": "pdf|Online"}]
+)
+def test_nobody_is_emailed_on_a_reading_older_than_a_minute(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch, slow: dict[str, Any]
+) -> None:
+    for number in range(4):
+        scenario.company.invoice(scenario.company.customer(f"C{number} Ltd"), "100.00", due_on=days(-6))
+    scenario.go_live()
+    clock, recheck, read_at, ages = scenario.sandbox.clock, deliver._recheck, dict[str, datetime](), list[timedelta]()
+
+    def record(ctx: RunContext, customer_ids: Sequence[str], entry_ids: Sequence[int]) -> None:
+        started_at = clock.now()
+        recheck(ctx, customer_ids, entry_ids)
+        read_at.update(dict.fromkeys(customer_ids, started_at))
+
+    def measure(_request: object) -> None:
+        [entry] = scenario.outbox("sending")
+        ages.append(clock.now() - read_at[entry.customer_id])
+
+    monkeypatch.setattr(deliver, "_recheck", record)
+    scenario.sandbox.faults.call(measure, service="sendgrid", kind="email", times=0)
+    scenario.sandbox.faults.call(lambda _request: clock.advance(timedelta(seconds=25)), times=0, **slow)
+    scenario.run()
+    assert len(scenario.customer_emails()) == len(ages) == 4
+    assert max(ages) <= timedelta(seconds=60)
