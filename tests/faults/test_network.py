@@ -88,7 +88,7 @@ CALLS: dict[str, dict[str, dict[str, Any]]] = {
         "recheck": {"service": "quickbooks", "path": "/cdc$", "nth": 2},
         "pay_link": {"service": "quickbooks", "query": "invoiceLink"},
         "pdf": {"service": "quickbooks", "path": "/pdf$"},
-        "note": {"service": "quickbooks", "method": "POST", "path": "/attachable$"},
+        "note": {"service": "quickbooks", "method": "POST", "path": "/(attachable|batch)$"},
         "fee": {"service": "quickbooks", "method": "POST", "path": "/invoice$"},
         **EMAIL_CALLS,
     },

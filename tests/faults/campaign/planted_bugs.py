@@ -28,7 +28,8 @@ from providers.sendgrid.mailer import SendGridMailer
 
 # The functions as they are before a bug replaces one of them.
 _SEND, _FEE = SendGridMailer.send, QuickBooksLedger.post_late_fee
-_QUICKBOOKS_NOTE, _MARK_DONE, _MARK_SENDING = QuickBooksLedger.add_note, entries.mark_done, entries.mark_sending
+_QUICKBOOKS_NOTE, _QUICKBOOKS_BATCH = QuickBooksLedger.add_note, QuickBooksLedger.add_notes
+_MARK_DONE, _MARK_SENDING = entries.mark_done, entries.mark_sending
 _LOG, _STORE_PAGE = RunContext.log, pull._store_page
 _attempts = count(1)
 
@@ -131,10 +132,15 @@ def _never(_ctx: RunContext, _entry_id: int, _kind: str) -> bool:
     return False
 
 
-def _note_with_another_key(self: QuickBooksLedger, invoice_id: str, text: str, key: str) -> Any:
+def _notes_with_other_keys(self: QuickBooksLedger, *note: Any) -> Any:
+    """Replace ``add_note``, which takes one note, and ``add_notes``, which takes a list."""
     with suppress(OutcomeUnknown):
-        return _QUICKBOOKS_NOTE(self, invoice_id, text, key)
-    return _QUICKBOOKS_NOTE(self, invoice_id, text, f"{key}{next(_attempts)}")
+        return _QUICKBOOKS_BATCH(self, *note) if len(note) == 1 else _QUICKBOOKS_NOTE(self, *note)
+    attempt = next(_attempts)
+    if len(note) == 1:
+        return _QUICKBOOKS_BATCH(self, [each._replace(key=f"{each.key}{attempt}") for each in note[0]])
+    invoice_id, text, key = note
+    return _QUICKBOOKS_NOTE(self, invoice_id, text, f"{key}{attempt}")
 
 
 def _unsaved(_app: Any, _stored: Any, token: Any, _requested_at: Any) -> Any:
@@ -192,8 +198,8 @@ PLANTED = (
     ),
     Bug(
         "a note is repeated under another key",
-        (Target(QuickBooksLedger, "add_note"),),
-        _note_with_another_key,
+        (Target(QuickBooksLedger, "add_note"), Target(QuickBooksLedger, "add_notes")),
+        _notes_with_other_keys,
         "quickbooks",
         groups="B",
     ),

@@ -23,7 +23,7 @@ from tests.faults.campaign.world import World
 
 MARK = re.compile(r"\[duewell (\w+)\]")
 _FEE_PATHS = re.compile(r"/api\.xro/2\.0/Invoices$|/company/[^/]+/invoice$")
-_NOTE_PATHS = re.compile(r"/History$|/attachable$")
+_NOTE_PATHS = re.compile(r"/History$|/attachable$|/batch$")
 _INVOICE_READS = re.compile(r"/Invoices$|/cdc$")  # reads of invoices, not of their links and PDFs
 _SET_UP = re.compile(r"/company/[^/]+/(item|account)$|/Accounts$")
 
@@ -97,7 +97,7 @@ class Witness:
             (self.world.connection,),
         ).fetchall()
         if _NOTE_PATHS.search(sent.path):
-            found = [row for row in rows if short_key(row["key"]) in body]
+            found = [row for row in rows if row["kind"] == "note" and short_key(row["key"]) in body]
             kind = "note"
         elif _FEE_PATHS.search(sent.path) and "operation=" not in sent.query:
             found = [row for row in rows if row["kind"] == "late_fee" and json.loads(row["payload"])["number"] in body]
@@ -105,10 +105,11 @@ class Witness:
         else:
             found = [row for row in rows if row["kind"] == "fee_waiver"]
             kind = "fee_waiver"
-        self.effects[kind] += 1
-        if not found:
+        written = len(MARK.findall(body)) if kind == "note" else 1
+        self.effects[kind] += written
+        if len(found) < written or not found:
             self.violations.append(f"I5: a {kind} was written without an outbox entry: {sent.method} {sent.path}")
-        for row in found[:1]:
+        for row in found if kind == "note" else found[:1]:  # a call holds several notes
             self._check_permitted(database, row)
 
     def _check_permitted(self, database: sqlite3.Connection, row: sqlite3.Row) -> None:
