@@ -72,7 +72,7 @@ def check_addresses(ctx: RunContext, mailer: Mailer, addresses: Iterable[str]) -
     suppressed = _query_mailer(ctx, mailer, unchecked)
     if suppressed is None:
         return {}
-    with ctx.writing() as session:
+    with ctx.writing(beyond_company=True) as session:
         for address in unchecked:
             reason = suppressed[address].reason if address in suppressed else ""
             checked = KeyValue(connection_id=0, name=_cache_key(address), value=reason, stored_at=ctx.now())

@@ -191,7 +191,8 @@ class Pacer:
 
     def _try_update(self, change: Callable[[dict[_Rule, _Window]], Any], rules: list[_Rule]) -> None:
         now = self._app.now()
-        with writing(self._app.engine, durable=False) as session:
+        # It reads only the rows that it locks, always in this order: no call waits for what others write meanwhile.
+        with writing(self._app.engine, durable=False, locks_its_rows=True) as session:
             rows = {rule: _load_row(session, rule, now) for rule in rules}
             windows = {rule: _window(rows[rule], rule) for rule in rules}
             for rule, window in windows.items():

@@ -19,6 +19,8 @@ from connector.secrets.private_files import private_file, private_folder
 
 _BUSY_TIMEOUT_MS = 30_000
 _WRITING, _DURABLE, _QUEUE = "duewell_writing", "duewell_durable", "duewell_write_queue"
+_COMPANY = "duewell_company"  # of a transaction that changes one company only
+_LOCKS_ROWS = "duewell_locks_rows"  # of a transaction that needs no turn
 _PRAGMAS = (
     "journal_mode=WAL",
     "foreign_keys=ON",
@@ -27,7 +29,10 @@ _PRAGMAS = (
     "cache_size=-16000",  # kilobytes
     "wal_autocheckpoint=8000",  # pages, 32 MB: a first load writes the same pages again and again
 )
-_UPGRADE_LOCK = 7_215_001  # PostgreSQL advisory lock: one upgrade at a time
+# PostgreSQL advisory locks: one upgrade at a time; one writer at a time, of everything or of one company
+_UPGRADE_LOCK = 7_215_001
+_WRITERS_LOCK = 7_215_003
+_COMPANY_LOCK_CLASS = 7_215_004
 
 
 class DatabaseError(Exception):
@@ -52,15 +57,20 @@ def sqlite_file(engine: Engine) -> Path | None:
 
 
 @contextmanager
-def writing(engine: Engine, *, durable: bool = True) -> Iterator[Session]:
+def writing(
+    engine: Engine, *, durable: bool = True, company_id: int | None = None, locks_its_rows: bool = False
+) -> Iterator[Session]:
     """Open a session in one transaction: committed durably at the end, rolled back on any error.
 
-    On SQLite it begins as a writer (BEGIN IMMEDIATE), so that writers wait for each other instead of failing half-way;
-    those of this process are served in order.
+    Writers take turns from their first statement on: what one has read stays true until it has written. On SQLite a
+    transaction begins as a writer (BEGIN IMMEDIATE), and those of this process are served in order. On PostgreSQL it
+    begins with a lock that ends with it: of everything, or only of the company whose rows alone it reads and changes
+    (``company_id``), so that the runs of many companies work side by side; a short transaction that reads nothing but
+    rows that it locks (``locks_its_rows``) waits for those alone.
     ``durable=False`` is for what can be read from a ledger again: a power cut may undo the last of these transactions,
     whole and in order; a crash of the program undoes none.
     """
-    options = {_WRITING: True, _DURABLE: durable}
+    options = {_WRITING: True, _DURABLE: durable, _COMPANY: company_id, _LOCKS_ROWS: locks_its_rows}
     queue = engine.get_execution_options().get(_QUEUE)
     turn: AbstractContextManager[None] = queue.turn() if queue is not None else nullcontext()
     with turn, Session(engine.execution_options(**options), expire_on_commit=False) as session, session.begin():
@@ -182,9 +192,38 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
         return
     connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options.get(_DURABLE, True) else 'NORMAL'}")
+    _begin_as_writer(connection)
+
+
+def _begin_as_writer(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _begin_postgresql(connection: Connection) -> None:
-    if connection.get_execution_options().get(_DURABLE) is False:
+    options = connection.get_execution_options()
+    if options.get(_DURABLE) is False:
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+    if _COMPANY in options:
+        _take_writers_turn(connection, options[_COMPANY], locks_its_rows=options[_LOCKS_ROWS])
+
+
+def _take_writers_turn(connection: Connection, company_id: int | None, *, locks_its_rows: bool) -> None:
+    """Wait until no other transaction writes what this one may read or write; fail after as long as SQLite would.
+
+    A lock on the rows read would not be enough: what two decisions contradict each other about may be a row that is
+    not there yet (an agreement, a task), or a count (of the owners who are left). One lock, always taken first, cannot
+    deadlock either. READ COMMITTED, whatever the server's default: each statement sees what was committed before the
+    turn came, where a snapshot taken with the first statement would be older.
+    """
+    if locks_its_rows:
+        locks = ""
+    elif company_id is None:
+        locks = f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})"
+    else:
+        locks = (
+            f"SELECT pg_advisory_xact_lock_shared({_WRITERS_LOCK});"
+            f"SELECT pg_advisory_xact_lock({_COMPANY_LOCK_CLASS}, {int(company_id)})"
+        )
+    connection.exec_driver_sql(
+        f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED;SET LOCAL lock_timeout = {_BUSY_TIMEOUT_MS};{locks}"
+    )

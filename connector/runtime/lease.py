@@ -131,7 +131,7 @@ def next_run_slot(app: AppContext, connection: Connection) -> datetime:
 def _claim(app: AppContext, connection_id: int) -> Lease:
     hostname = socket.gethostname()
     now = app.now()
-    with writing(app.engine) as session:
+    with writing(app.engine, company_id=connection_id) as session:
         row = session.execute(
             select(col(Connection.fence), col(Connection.lease_until_at), col(Connection.lease_owner))
             .where(col(Connection.id) == connection_id)
@@ -163,7 +163,7 @@ def _is_local(owner: str, hostname: str) -> bool:
 
 
 def _release(lease: Lease) -> None:
-    with writing(lease.app.engine) as session:
+    with writing(lease.app.engine, company_id=lease.connection_id) as session:
         session.execute(
             update(Connection)
             .where(col(Connection.id) == lease.connection_id, col(Connection.fence) == lease.fence)

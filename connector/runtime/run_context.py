@@ -66,12 +66,14 @@ class RunContext:
         return self.app.now()
 
     @contextmanager
-    def writing(self, *, durable: bool = True) -> Iterator[Session]:
+    def writing(self, *, durable: bool = True, beyond_company: bool = False) -> Iterator[Session]:
         """Open a transaction that commits only while we hold the lease.
 
-        What can be read from the ledger again does not have to be ``durable``.
+        What can be read from the ledger again does not have to be ``durable``. What other companies share, such as the
+        suppressed addresses, is ``beyond_company``.
         """
-        with writing(self.app.engine, durable=durable) as session:
+        company_id = None if beyond_company else self.connection_id
+        with writing(self.app.engine, durable=durable, company_id=company_id) as session:
             self.lease.renew(session)
             yield session
 

@@ -16,7 +16,7 @@ from sqlmodel import col
 from connector.app_context import AppContext
 from connector.connections.pacing import PacedCalls, Pacer
 from connector.db.engine import reading, writing
-from connector.db.tables import SyncLogEntry
+from connector.db.tables import KeyValue, SyncLogEntry
 from connector.vocabulary import LogKind
 from providers.calls import CallKind
 from providers.errors import RateLimited
@@ -162,6 +162,15 @@ def test_it_waits_before_it_asks_whether_the_call_may_be_made(machine: Machine) 
     PacedCalls(Asked(), pacer).before(CallKind.WRITE)
     assert seen[0] == NOON
     assert seen[1] - NOON >= timedelta(minutes=1)
+
+
+def test_no_call_waits_for_what_others_write(machine: Machine) -> None:
+    if machine.app.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    with writing(machine.app.engine):
+        machine.pacer().wait_turn()
+    with reading(machine.app.engine) as session:
+        assert session.get(KeyValue, (1, "calls")) is not None, "the call was made without its reservation"
 
 
 def test_a_database_that_fails_keeps_no_call_from_being_made(app: AppContext) -> None:
