@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from sqlmodel import Session
 from starlette.responses import Response
 
-from connector.api import schemas
+from connector.api import problems, schemas
 from connector.api.api_route import ApiRoute, ReadCall, WriteCall
 from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response
+from connector.api.etags import IfMatch, parse_if_match, with_etag
+from connector.api.problems import ApiError
 from connector.api.schemas import Id
 from connector.db.engine import reading, writing
 from connector.db.tables import OutboxEntry
@@ -46,7 +48,8 @@ def get_entry(call: ReadCall, entry: Id) -> Response:
     """Get an outbox entry."""
     with reading(call.app.engine) as session:
         found = _find_entry(call, session, entry)
-        return json_response(outbox_search.as_item(found.entry, found.company.short_name, found.customer))
+        item = outbox_search.as_item(found.entry, found.company.short_name, found.customer)
+        return with_etag(json_response(item), item.etag)
 
 
 @router.get("/outbox/{entry}/email", tags=["outbox"], response_model=schemas.EmailPreview)
@@ -60,38 +63,42 @@ def get_email(call: ReadCall, entry: Id) -> Response:
 
 
 @router.patch("/outbox/{entry}/email", tags=["outbox"], response_model=schemas.EmailPreview)
-def edit_email(call: WriteCall, entry: Id, body: schemas.EmailTextRequest) -> Response:
-    """Edit a planned email to a customer; it then awaits approval."""
+def edit_email(call: WriteCall, entry: Id, body: schemas.EmailTextRequest, if_match: IfMatch = "") -> Response:
+    """Edit a planned email to a customer; it then awaits approval. `If-Match`: only if it still is what you read."""
     with reading(call.app.engine) as session:
         _find_entry(call, session, entry)
     lines = {name: value for name, value in body.model_dump(exclude={"etag"}).items() if value is not None}
-    email_editing.edit_email(call.app, entry, lines, by=call.actor, etag=body.etag)
+    email_editing.edit_email(call.app, entry, lines, by=call.actor, etag=parse_if_match(if_match) or body.etag)
     with reading(call.app.engine) as session:
         return _email_preview(call, _find_entry(call, session, entry).entry)
 
 
 @router.post("/outbox/approve", tags=["outbox"], response_model=list[EntryStatus])
-def approve_entries(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
-    """Approve outbox entries: the next sync sends them."""
+def approve_entries(call: WriteCall, body: schemas.OutboxEntriesRequest, if_match: IfMatch = "") -> Response:
+    """Approve outbox entries: the next sync sends them. None is approved if one has changed since you read it."""
+    seen = _seen(body, if_match)
     with writing(call.app.engine) as session:
-        _check_entries(call, session, body.ids, body.etags)
-        return _entry_states(approvals.approve(session, body.ids, by=call.actor, at=call.now))
+        _check_entries(call, session, body.ids)
+        return _entry_states(approvals.approve(session, body.ids, by=call.actor, at=call.now, seen=seen))
 
 
 @router.post("/outbox/reject", tags=["outbox"], response_model=list[EntryStatus])
-def reject_entries(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
-    """Reject outbox entries: they are never sent."""
+def reject_entries(call: WriteCall, body: schemas.OutboxEntriesRequest, if_match: IfMatch = "") -> Response:
+    """Reject outbox entries: they are never sent. None is rejected if one has changed since you read it."""
+    seen = _seen(body, if_match)
     with writing(call.app.engine) as session:
-        _check_entries(call, session, body.ids, body.etags)
-        return _entry_states(approvals.reject(session, body.ids, by=call.actor, at=call.now, reason=body.reason))
+        _check_entries(call, session, body.ids)
+        rejected = approvals.reject(session, body.ids, by=call.actor, at=call.now, reason=body.reason, seen=seen)
+        return _entry_states(rejected)
 
 
 @router.post("/outbox/{entry}/resolve", tags=["outbox"], response_model=EntryStatus)
-def resolve_entry(call: WriteCall, entry: Id, body: schemas.DeliveryOutcomeRequest) -> Response:
-    """Record whether an unconfirmed outbox entry was sent."""
+def resolve_entry(call: WriteCall, entry: Id, body: schemas.DeliveryOutcomeRequest, if_match: IfMatch = "") -> Response:
+    """Record whether an unconfirmed outbox entry was sent. `If-Match`: only if it still is the attempt you read of."""
+    seen = parse_if_match(if_match)
     with writing(call.app.engine) as session:
         _check_entries(call, session, [entry])
-        row = approvals.resolve(session, entry, sent=body.sent, by=call.actor, at=call.now)
+        row = approvals.resolve(session, entry, sent=body.sent, by=call.actor, at=call.now, seen=seen)
         return json_response(entry_status(row))
 
 
@@ -104,19 +111,23 @@ def list_fees(call: ReadCall, page_query: PageParam, connection: ConnectionParam
 
 
 @router.post("/fees/approve", tags=["fees"], response_model=list[EntryStatus])
-def approve_fees(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
-    """Approve draft fees: the next sync posts them."""
+def approve_fees(call: WriteCall, body: schemas.OutboxEntriesRequest, if_match: IfMatch = "") -> Response:
+    """Approve draft fees: the next sync posts them. None is approved if one has changed since you read it."""
+    seen = _seen(body, if_match)
     with writing(call.app.engine) as session:
-        _check_entries(call, session, body.ids, body.etags)
-        return _entry_states(fees.approve(session, body.ids, by=call.actor, at=call.now))
+        _check_entries(call, session, body.ids)
+        return _entry_states(fees.approve(session, body.ids, by=call.actor, at=call.now, seen=seen))
 
 
 @router.post("/fees/waive", tags=["fees"], response_model=list[FeeItem])
-def waive_fees(call: WriteCall, body: schemas.WaiveFeesRequest) -> Response:
+def waive_fees(call: WriteCall, body: schemas.WaiveFeesRequest, if_match: IfMatch = "") -> Response:
     """Waive fees, or a part: the next sync voids a posted fee invoice, or credits it if (partly) paid or a part."""
     with reading(call.app.engine) as session:
-        _check_entries(call, session, body.ids, body.etags)
-    return json_response(fees.waive(call.app, body.ids, by=call.actor, reason=body.reason, amount=body.amount))
+        _check_entries(call, session, body.ids)
+    seen = _seen(body, if_match)
+    return json_response(
+        fees.waive(call.app, body.ids, by=call.actor, reason=body.reason, amount=body.amount, seen=seen)
+    )
 
 
 def _email_preview(call: Call, entry: OutboxEntry) -> Response:
@@ -131,14 +142,21 @@ def _find_entry(call: Call, session: Session, entry_id: int) -> outbox_search.En
     return found
 
 
-def _check_entries(call: Call, session: Session, ids: Sequence[int], etags: Mapping[str, str] | None = None) -> None:
-    """Check that the token may see every entry, and that none has changed, before any of them is changed."""
+def _check_entries(call: Call, session: Session, ids: Sequence[int]) -> None:
+    """Check that the token may see every entry before any of them is changed."""
     for entry_id in ids:
         row = session.get(OutboxEntry, entry_id)
         if row is None or not call.client.can_see(row.connection_id):
             raise NotFound(f"Outbox entry {entry_id} not found.")
-        if (etags or {}).get(str(entry_id)) not in {None, approvals.entry_etag(row)}:
-            raise approvals.OutboxError(f"Outbox entry {entry_id} has changed since you read it. Read it again.")
+
+
+def _seen(body: schemas.OutboxEntriesRequest, if_match: str) -> dict[int, str]:
+    """Return the versions that the caller read, by entry: those in the body, or of the only one in the header."""
+    seen = {entry_id: body.etags[str(entry_id)] for entry_id in body.ids if str(entry_id) in body.etags}
+    etag = parse_if_match(if_match)
+    if etag and len(body.ids) != 1:
+        raise ApiError(problems.INVALID, "If-Match is about one entry: name the versions of several in `etags`.")
+    return {body.ids[0]: etag} if etag else seen
 
 
 def _entry_states(rows: Sequence[OutboxEntry]) -> Response:

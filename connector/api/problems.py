@@ -21,7 +21,7 @@ from connector.auth.api_tokens import ApiTokenError
 from connector.connections.account_owners import InvalidMailboxError
 from connector.connections.registry import DisconnectedError, PauseInPastError, UnknownConnectionError
 from connector.errors import Busy, NotFound
-from connector.outbox.approvals import OutboxError
+from connector.outbox.approvals import EntryChanged, OutboxError
 from connector.services.email_preview import PreviewError
 from connector.services.invoices import UnknownInvoiceError
 from policies.policy import PolicyError
@@ -49,6 +49,9 @@ METHOD_NOT_ALLOWED = ProblemType(
     405, "Method not allowed", "Nothing was changed.", "See /api/v1/openapi.json for the operations."
 )
 CONFLICT = ProblemType(409, "Conflict", "Nothing was changed.", "Read it again; its current state does not allow this.")
+PRECONDITION_FAILED = ProblemType(
+    412, "Changed since it was read", "Nothing was changed.", "Read it again, and decide about what it says now."
+)
 TOO_LARGE = ProblemType(413, "Request too large", "Nothing was changed.", "Split the request into smaller ones.")
 INVALID = ProblemType(
     422, "Invalid request", "Nothing was changed.", "Correct the fields named here; see /api/v1/openapi.json."
@@ -70,6 +73,7 @@ _BY_EXCEPTION: Mapping[type[Exception], ProblemType] = {
     DisconnectedError: CONFLICT,
     PreviewError: CONFLICT,
     OutboxError: CONFLICT,
+    EntryChanged: PRECONDITION_FAILED,
     TaskError: CONFLICT,
     ApiTokenError: INVALID,
     InvalidSettingError: INVALID,

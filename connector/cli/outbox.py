@@ -23,7 +23,7 @@ from connector.cli.terminal import (
 from connector.db.ids import ID_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlmodel import Session
@@ -35,13 +35,21 @@ if TYPE_CHECKING:
     class Update(Protocol):
         """A change of outbox entries that was decided by a user."""
 
-        def __call__(self, session: Session, ids: Iterable[int], *, by: str, at: datetime) -> Sequence[OutboxEntry]:
-            """Change the entries and return them."""
+        def __call__(
+            self, session: Session, ids: Iterable[int], *, by: str, at: datetime, seen: Mapping[int, str]
+        ) -> Sequence[OutboxEntry]:
+            """Change the entries, if they are what the user has seen, and return them."""
             ...
 
 
 Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX)]
 EntryId = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="See: duewell outbox list")]
+Seen = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--seen", metavar="ETAG", help="The version you read (etag in the JSON list), one per ID: else nothing is done."
+    ),
+]
 outbox = build_group(ListGroup, "Show, approve and reject emails, notes and late fees.")
 fees = build_group(ListGroup, "Show, approve and waive late fees.")
 _STATES = ("planned", "awaiting_approval", "sending", "done", "rejected", "unconfirmed")
@@ -82,21 +90,24 @@ def list_outbox(
 
 
 @outbox.command("approve")
-def approve_entries(ids: Ids, as_json: JsonOption = False) -> None:
+def approve_entries(ids: Ids, seen: Seen = None, as_json: JsonOption = False) -> None:
     """Approve entries: the next sync sends them."""
     from connector.outbox.approvals import approve
 
-    _update_entries(ids, approve, "approved, sent with the next sync", as_json=as_json)
+    _update_entries(ids, seen, approve, "approved, sent with the next sync", as_json=as_json)
 
 
 @outbox.command("reject")
 def reject_entries(
-    ids: Ids, reason: Annotated[str, typer.Option(help="The reason, for the log.")] = "", as_json: JsonOption = False
+    ids: Ids,
+    reason: Annotated[str, typer.Option(help="The reason, for the log.")] = "",
+    seen: Seen = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Reject entries: they are never sent."""
     from connector.outbox.approvals import reject
 
-    _update_entries(ids, partial(reject, reason=reason), "rejected, never sent", as_json=as_json)
+    _update_entries(ids, seen, partial(reject, reason=reason), "rejected, never sent", as_json=as_json)
 
 
 @outbox.command("edit")
@@ -108,6 +119,7 @@ def edit_entry(
     opening: Annotated[str | None, typer.Option(help="The text above the invoices.")] = None,
     closing: Annotated[str | None, typer.Option(help="The text below the invoices.")] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Restore the original text.")] = False,
+    seen: Annotated[str, typer.Option("--seen", metavar="ETAG", help="The version you read.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Edit an email that awaits approval.
@@ -121,7 +133,7 @@ def edit_entry(
     if bool(lines) == reset:
         raise typer.BadParameter("Give the new text, such as --subject 'About your order', or use --reset.")
     with open_command_app() as app:
-        edit_email(app, entry_id, lines, by=os_user())
+        edit_email(app, entry_id, lines, by=os_user(), etag=seen)
     if as_json:
         echo_json({"id": entry_id, "edited": sorted(lines)})
     else:
@@ -182,11 +194,11 @@ def list_fees(connection: ConnectionOption = None, as_json: JsonOption = False) 
 
 
 @fees.command("approve")
-def approve_fees(ids: Ids, as_json: JsonOption = False) -> None:
+def approve_fees(ids: Ids, seen: Seen = None, as_json: JsonOption = False) -> None:
     """Approve draft fees: the next sync posts them."""
     from connector.services.fees import approve
 
-    _update_entries(ids, approve, "approved, posted with the next sync", as_json=as_json)
+    _update_entries(ids, seen, approve, "approved, posted with the next sync", as_json=as_json)
 
 
 @fees.command("waive")
@@ -214,12 +226,15 @@ def waive_fees(
             echo(f"{row.id}: waived" + ("" if done else "; the next sync voids or credits it in the accounting system"))
 
 
-def _update_entries(ids: list[int], update: Update, message: str, *, as_json: bool) -> None:
+def _update_entries(ids: list[int], seen: list[str] | None, update: Update, message: str, *, as_json: bool) -> None:
     from connector.db.engine import writing
     from connector.outbox.approvals import entry_status
 
+    if seen and len(seen) != len(ids):
+        raise typer.BadParameter("Give --seen once for each ID, in the same order, or not at all.")
+    versions = dict(zip(ids, seen or (), strict=False))
     with open_command_app() as app, writing(app.engine) as session:
-        rows = update(session, ids, by=os_user(), at=app.now())
+        rows = update(session, ids, by=os_user(), at=app.now(), seen=versions)
         statuses = [entry_status(row) for row in rows]
     if as_json:
         echo_json(statuses)

@@ -263,9 +263,9 @@ def _compose_email(ctx: RunContext, entry_id: int, kind: str) -> Email | None:
     return None
 
 
-def _email_source(entry: OutboxEntry) -> tuple[str, Any]:
-    """Return what an email is composed from: its facts and a user's own text."""
-    return entry.content_hash, entry.custom_text
+def _email_source(entry: OutboxEntry) -> tuple[str, Any, datetime | None]:
+    """Return what an email is composed from: its facts, a user's own text, and the last change, as of a template."""
+    return entry.content_hash, entry.custom_text, entry.changed_at
 
 
 def _send(ctx: RunContext, entry_id: int, kind: str, mailer: Mailer, email: Email) -> None:

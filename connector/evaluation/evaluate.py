@@ -114,7 +114,8 @@ def _decide(
         try:
             statements = mailboxes.mark_taken(statements)  # noqa: PLW2901 - the same facts, with who comes first
             decision = decide(statements, policy, now, calendar)
-            drafts = build_drafts(ctx.ledger_key, decision, statements, ctx.today(connection))
+            today = ctx.today(connection)
+            drafts = build_drafts(ctx.ledger_key, decision, statements, today, policy.policy_for(customer, today))
             mailboxes.take(customer, drafts)
         except Exception as error:  # noqa: BLE001 - one customer's unusual facts must not stop the others
             batch.failures.append(f"{customer.name}: {type(error).__name__}")  # the error's text may quote a record

@@ -8,16 +8,21 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
+import msgspec
+
+from connector.languages import ENGLISH, language_of
 from connector.outbox.payloads import EmailPayload, FeeCharge, LateFeePayload, Payload, dump_payload, plain
 from connector.vocabulary import OutboxKind
 from policies.decisions import ChargeLateFee, CreateTask, CustomerDecision, SendReminder
 from policies.invoice_names import after_invoice
+from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement, Step
 from policies.recipients import Recipients, recipients_of
+from policies.sections import Tone
 from policies.unapplied_credit import allocate_credit
 
 FEE_NUMBER_PREFIX = "LF-"
@@ -64,9 +69,16 @@ def fee_number(original: str, period: str) -> str:
 
 
 def build_drafts(
-    ledger_key: str, decision: CustomerDecision, statements: Sequence[Statement], today: date
+    ledger_key: str,
+    decision: CustomerDecision,
+    statements: Sequence[Statement],
+    today: date,
+    policy: ReminderPolicy | None = None,
 ) -> list[Draft]:
-    """Draft the emails and late fees of one customer; ``ledger_key`` is the company's ``provider:external id``."""
+    """Draft the emails and late fees of one customer; ``ledger_key`` is the company's ``provider:external id``.
+
+    ``policy`` is the one that applies to the customer and words the emails; None for the default.
+    """
     invoices = {invoice.id: invoice for statement in statements for invoice in statement.invoices}
     due = {each.id: plain(each.due - covered) for each, covered in _with_coverage(statements)}
     customer = statements[0].customer
@@ -77,10 +89,21 @@ def build_drafts(
             covered_invoices = [invoices[invoice_id] for invoice_id, _step in action.completed]
             recipients = recipients_of(customer, covered_invoices)
             paid = {each.id: plain(each.paid_by(today)) for each in covered_invoices if each.paid_by(today) > 0}
-            drafts.append(_reminder_draft(ledger_key, action, recipients, due, paid, refused))
+            draft = _reminder_draft(ledger_key, action, recipients, due, paid, refused)
+            drafts.append(_worded(draft, policy or ReminderPolicy.default(), customer.language))
         elif isinstance(action, ChargeLateFee) and not action.invoice_month:
             drafts.append(_late_fee_draft(ledger_key, action, invoices[action.invoice_id]))
     return drafts + _combined_fee_drafts(ledger_key, decision, invoices)
+
+
+def _worded(draft: Draft, policy: ReminderPolicy, language: str) -> Draft:
+    """Return the draft with what its words depend on; "" for the shipped words in English."""
+    instructions = policy.payment_instructions.for_currency(draft.currency)
+    if (policy.tone, instructions, language_of(language).code) == (Tone.STANDARD, "", ENGLISH.code):
+        return draft
+    words = json.dumps([policy.tone, instructions, language_of(language).code])
+    wording = hashlib.sha256(words.encode()).hexdigest()[:12]
+    return replace(draft, payload=msgspec.structs.replace(draft.payload, wording=wording))
 
 
 def _with_coverage(statements: Sequence[Statement]) -> Iterable[tuple[Invoice, Decimal]]:

@@ -108,7 +108,7 @@ def replan(
             row.run_id = run_id
             row.policy_version = (policy_versions or {}).get(draft.customer_id, policy_version)
             result.custom_text_lost += [key] if row.custom_text else []
-            row.approved_at, row.approved_by, row.custom_text = None, "", None
+            _withdraw_approval(row, at)
         _update_from_draft(row, draft, connection.mode)
     for key, row in rows.items():
         if key not in drafts_by_key and row.state in UNSENT_STATES:
@@ -265,6 +265,13 @@ def create_rejection_task(session: Session, entry: OutboxEntry, *, at: datetime,
             created_at=at,
         )
     )
+
+
+def _withdraw_approval(row: OutboxEntry, at: datetime) -> None:
+    """Forget what users decided and wrote about content that is about to change."""
+    row.approved_at, row.approved_by, row.custom_text = None, "", None
+    if row.content_hash:  # else it is new: nobody has read it yet
+        row.changed_at, row.changed_by = at, ""
 
 
 def _update_from_draft(row: OutboxEntry, draft: Draft, mode: str) -> None:

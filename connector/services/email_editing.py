@@ -9,7 +9,7 @@ from connector.app_context import AppContext
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, OutboxEntry
 from connector.emails.outbound.email_templates import LINE_NAMES
-from connector.outbox.approvals import OutboxError, entry_etag, find_entry, log_entry_event
+from connector.outbox.approvals import OutboxError, entry_etag, find_entry, log_entry_event, require_seen
 from connector.outbox.entries import UNSENT_STATES
 from connector.plain_text import one_line
 from connector.services import email_preview
@@ -28,7 +28,8 @@ def edit_email(app: AppContext, entry_id: int, lines: Mapping[str, str], *, by: 
     change before the email is sent, because it was written about others.
 
     Raises:
-        OutboxError: it is no unsent email to a customer, has changed meanwhile, or the text is empty or the same.
+        EntryChanged: the email is not what was read any more.
+        OutboxError: it is no unsent email to a customer, or the text is empty or the same.
 
     """
     with reading(app.engine) as session:
@@ -36,7 +37,7 @@ def edit_email(app: AppContext, entry_id: int, lines: Mapping[str, str], *, by: 
     if entry.kind != OutboxKind.EMAIL:
         message = f"Outbox entry {entry_id} is not an email to a customer; only those can be edited."
         raise OutboxError(message)
-    etag = etag or entry_etag(entry)
+    seen = {entry_id: etag or entry_etag(entry)}
     custom = {name: clean_text(name, lines[name]) for name in LINE_NAMES if name in lines}
     before = _current_texts(app, entry)
     changed = [name for name in custom if custom[name] != clean_text(name, before[name])]
@@ -45,9 +46,7 @@ def edit_email(app: AppContext, entry_id: int, lines: Mapping[str, str], *, by: 
         raise OutboxError(message)
     with writing(app.engine) as session:
         entry = find_entry(session, entry_id, UNSENT_STATES, "edited")
-        if entry_etag(entry) != etag:
-            message = "This email has changed in the meantime. Please review it again."
-            raise OutboxError(message)
+        require_seen(session, seen)
         _store_custom_text(entry, {**before, **custom} if custom else {}, by, app.now())
         session.get_one(Connection, entry.connection_id).decision_fingerprint = ""
         change = f"changed the {' and the '.join(changed)} of" if custom else "restored the template text of"
@@ -82,4 +81,5 @@ def _current_texts(app: AppContext, entry: OutboxEntry) -> dict[str, str]:
 def _store_custom_text(entry: OutboxEntry, lines: Mapping[str, str], by: str, at: datetime) -> None:
     entry.custom_text = {"lines": dict(lines), "by": by, "at": at.isoformat()} if lines else None
     entry.approved_at, entry.approved_by = None, ""
+    entry.changed_at, entry.changed_by = at, by
     entry.state = OutboxState.AWAITING_APPROVAL  # without custom text the next run plans it again where that is allowed

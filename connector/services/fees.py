@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -74,27 +74,38 @@ def find_fees(session: Session, connection_id: int | None = None, *, page: Page 
     return [_as_item(session, fee, waivers.get(fee.id, [])) for fee in fees]
 
 
-def approve(session: Session, ids: Iterable[int], *, by: str, at: datetime) -> list[OutboxEntry]:
-    """Approve draft fees: the next run posts them.
+def approve(
+    session: Session, ids: Iterable[int], *, by: str, at: datetime, seen: Mapping[int, str] | None = None
+) -> list[OutboxEntry]:
+    """Approve draft fees: the next run posts them. ``seen`` are the versions that the user read, by entry.
 
     Raises:
+        EntryChanged: a fee is not what was read any more; nothing is changed.
         OutboxError: an entry that is no draft fee; nothing is changed.
 
     """
     fee_ids = list(ids)
     for fee_id in fee_ids:
         _get_fee(session, fee_id)
-    return approvals.approve(session, fee_ids, by=by, at=at)
+    return approvals.approve(session, fee_ids, by=by, at=at, seen=seen)
 
 
 def waive(
-    app: AppContext, ids: Iterable[int], *, by: str, reason: str = "", amount: Decimal | None = None
+    app: AppContext,
+    ids: Iterable[int],
+    *,
+    by: str,
+    reason: str = "",
+    amount: Decimal | None = None,
+    seen: Mapping[int, str] | None = None,
 ) -> list[FeeItem]:
     """Waive fees: reject those not posted yet, and have the next run void or credit the posted ones.
 
-    With an ``amount``, only that much of a posted fee is waived, by a credit note.
+    With an ``amount``, only that much of a posted fee is waived, by a credit note. ``seen`` are the versions that the
+    user read, by entry.
 
     Raises:
+        EntryChanged: a fee is not what was read any more; nothing is changed.
         OutboxError: an entry that is no fee, or one that cannot be waived now, or an amount that does not stand of it;
             nothing is changed.
 
@@ -102,6 +113,7 @@ def waive(
     now = app.now()
     with writing(app.engine) as session:
         fees = [_get_fee(session, fee_id) for fee_id in ids]
+        approvals.require_seen(session, seen or {})
         for fee in fees:
             if fee.state in outbox_entries.UNSENT_STATES and amount is None:
                 approvals.reject(session, [fee.id or 0], by=by, at=now, reason=reason or "waived")

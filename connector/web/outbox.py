@@ -107,7 +107,10 @@ def show_email(request: PageRequest) -> Response:
 
 
 def resolve_selected(request: PageRequest) -> Response:
-    """Approve or reject the entries selected in the list, or approve all that it shows."""
+    """Approve or reject the entries selected in the list, or approve all that it shows.
+
+    What is not as the user saw it any more is left as it is, and listed.
+    """
     action = request.form_value("do")
     selected = request.form.get("all_ids" if action == "approve_all" else "id", ())
     if not selected:
@@ -115,11 +118,19 @@ def resolve_selected(request: PageRequest) -> Response:
     action = action.removesuffix("_all")
     if action not in {"approve", "reject"}:
         raise NotFound
+    left: list[str] = []
     with writing(request.app.engine) as session:
-        ids = [_get_unchanged_id(request, session, each) for each in selected]
-        notice = _approve_or_reject(request, session, ids, action)
+        ids = [each for each in dict.fromkeys(selected) if _is_as_seen(request, session, each, left)]
+        notice = _approve_or_reject(request, session, [_split(each)[0] for each in ids], action) if ids else ""
     company = request.form_value("company")
-    return request.redirect("/outbox", notice=notice, **({"company": company} if company.isdecimal() else {}))
+    query = {"company": company} if company.isdecimal() else {}
+    if not left:
+        return request.redirect("/outbox", notice=notice, **query)
+    done = f"{len(ids)} of {len(ids) + len(left)} {notice or 'changed'}. Left as they are:"
+    link = build_url("/outbox", **query)
+    title = "Some were changed meanwhile" if ids else "Not possible"
+    status = 200 if ids else 409
+    return request.render("message.html", status, title=title, lines=[done, *left], link=link, link_text="Review again")
 
 
 def resolve_entry(request: PageRequest) -> Response:
@@ -141,7 +152,7 @@ def resolve_entry(request: PageRequest) -> Response:
 
 def _approve_or_reject_entry(request: PageRequest, entry_id: int, action: str) -> str:
     with writing(request.app.engine) as session:
-        _get_unchanged_id(request, session, f"{entry_id}:{request.form_value('fingerprint')}")
+        _require_seen(request, session, entry_id)
         return _approve_or_reject(request, session, [entry_id], action)
 
 
@@ -149,7 +160,7 @@ def _edit_text(request: PageRequest, entry_id: int, action: str) -> str:
     lines = {name: request.form_value(name, 20_000) for name in LINE_NAMES if name in request.form}
     fingerprint = request.form_value("fingerprint")
     with reading(request.app.engine) as session:
-        _get_unchanged_id(request, session, f"{entry_id}:{fingerprint}")
+        _require_seen(request, session, entry_id)
     email_editing.edit_email(
         request.app, entry_id, lines if action == "edit_text" else {}, by=request.actor.email, etag=fingerprint
     )
@@ -158,7 +169,7 @@ def _edit_text(request: PageRequest, entry_id: int, action: str) -> str:
 
 def _resolve_unconfirmed(request: PageRequest, entry_id: int, action: str) -> str:
     with writing(request.app.engine) as session:
-        _get_entry(request, session, entry_id)
+        _require_seen(request, session, entry_id)
         approvals.resolve(session, entry_id, sent=action == "sent", by=request.actor.email, at=request.now)
     return action
 
@@ -166,8 +177,9 @@ def _resolve_unconfirmed(request: PageRequest, entry_id: int, action: str) -> st
 def _waive(request: PageRequest, entry_id: int, _action: str) -> str:
     with reading(request.app.engine) as session:
         _get_entry(request, session, entry_id)
+    seen, reason = {entry_id: request.form_value("fingerprint")}, request.form_value("reason")
     amount = late_fees.parse_waived_amount(request.form_value("amount"))
-    late_fees.waive(request.app, [entry_id], by=request.actor.email, reason=request.form_value("reason"), amount=amount)
+    late_fees.waive(request.app, [entry_id], by=request.actor.email, reason=reason, amount=amount, seen=seen)
     return "waived"
 
 
@@ -180,17 +192,32 @@ def _approve_or_reject(request: PageRequest, session: Session, ids: list[int], a
     return "rejected"
 
 
-def _get_unchanged_id(request: PageRequest, session: Session, selected: str) -> int:
-    """Return the id in ``id:fingerprint``; raises where the entry is not what the user saw any more."""
+def _require_seen(request: PageRequest, session: Session, entry_id: int) -> None:
+    """Check that an entry is what the form was about; raises ``EntryChanged`` where it is not any more."""
+    _get_entry(request, session, entry_id)
+    approvals.require_seen(session, {entry_id: request.form_value("fingerprint")})
+
+
+def _is_as_seen(request: PageRequest, session: Session, selected: str, left: list[str]) -> bool:
+    """Return whether a selected entry can be decided about as the user saw it; else adds to ``left`` why not."""
+    entry_id, fingerprint = _split(selected)
+    entry = _get_entry(request, session, entry_id).entry
+    if approvals.entry_etag(entry) != fingerprint:
+        left.append(approvals.describe_change(session, entry, name_it=True))
+    elif entry.state != OutboxState.AWAITING_APPROVAL:
+        left.append(approvals.describe_state(session, entry))
+    else:
+        return True
+    return False
+
+
+def _split(selected: str) -> tuple[int, str]:
+    """Return the id and the version in ``id:fingerprint``."""
     number, _, fingerprint = selected.partition(":")
     entry_id = parse_id(number)
     if entry_id is None:
         raise NotFound
-    view = _get_entry(request, session, entry_id)
-    if view.etag != fingerprint:
-        customer = view.customer or "this customer"
-        raise NotPossible(f"The plan for {customer} has changed since you opened it. Review it again.")
-    return entry_id
+    return entry_id, fingerprint
 
 
 def _get_entry(request: PageRequest, session: Session, entry_id: int) -> EntryView:

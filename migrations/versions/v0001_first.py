@@ -404,6 +404,8 @@ Table(
     Column("payload", JSON, nullable=False),
     Column("content_hash", String, nullable=False),
     Column("custom_text", JSON),
+    Column("changed_at", _INSTANT),
+    Column("changed_by", String, nullable=False),
     Column("reason", Text, nullable=False),
     Column("send_after", _INSTANT),
     Column("approved_at", _INSTANT),

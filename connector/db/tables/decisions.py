@@ -72,6 +72,8 @@ class OutboxEntry(SQLModel, table=True):
     custom_text: dict[str, Any] | None = Field(
         default=None, sa_column=Column(JSON)
     )  # of an email: the lines a user wrote
+    changed_at: datetime | None = instant_column()  # when its content or its text last changed since it was planned
+    changed_by: str = ""  # the user who changed it, "" for a sync
     reason: str = text_column()
     send_after: datetime | None = instant_column()
     approved_at: datetime | None = instant_column()

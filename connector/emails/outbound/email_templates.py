@@ -16,13 +16,16 @@ from typing import Literal
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from connector.db.tables import EmailTemplate
+from connector.db.tables import EmailTemplate, OutboxEntry
 from connector.emails.layout import load_texts
 from connector.emails.outbound import render
 from connector.emails.outbound.email_facts import EmailFacts, FeeKind, FeeWarning, InvoiceLine, PaidLine
 from connector.emails.outbound.template_values import BEFORE_DUE_STEPS
 from connector.languages import LANGUAGES, language_of
+from connector.outbox.approvals import record_change
+from connector.outbox.entries import UNSENT_STATES
 from connector.results import Result, optional
+from connector.vocabulary import OutboxKind
 from policies.receivables import Discount, Step
 
 LINE_NAMES = ("subject", "heading", "opening", "closing")
@@ -91,7 +94,10 @@ def list_steps(session: Session) -> list[TemplateItem]:
 def save_template(
     session: Session, document: str, *, step: Step, language: str, connection_id: int | None, by: str, at: datetime
 ) -> None:
-    """Activate a template document; "" restores the shipped text. Raises ``TemplateError``."""
+    """Activate a template document; "" restores the shipped text. Raises ``TemplateError``.
+
+    Unsent emails that it may word otherwise have changed: one that was approved awaits approval again.
+    """
     if language and language not in LANGUAGES:
         message = f"There are no texts in {language!r}; choose one of {', '.join(LANGUAGES)}."
         raise TemplateError(message)
@@ -103,6 +109,13 @@ def save_template(
         connection_id=connection_id, step=step.value, language=language, document=document, set_by=by, set_at=at
     )
     session.add(row)
+    worded_by_it = (col(OutboxEntry.kind) == OutboxKind.EMAIL, col(OutboxEntry.step) == step.value)
+    query = select(OutboxEntry).where(col(OutboxEntry.state).in_(UNSENT_STATES), *worded_by_it)
+    if connection_id is not None:
+        query = query.where(col(OutboxEntry.connection_id) == connection_id)
+    for entry in session.scalars(query.order_by(col(OutboxEntry.id))):
+        if not entry.custom_text:  # a user's own text replaces the template's
+            record_change(session, entry, by=by, at=at)
 
 
 def default_document(step: Step, language: str, tone: str) -> str:

@@ -104,13 +104,20 @@ def test_an_entry_that_changed_since_it_was_read_is_not_approved(scenario: Scena
     program, entry = scenario.client("write"), str(scenario.north.entries["awaiting_approval"])
     etag = program.get(f"/outbox/{entry}")["etag"]
     assert program.request("PATCH", f"/outbox/{entry}/email", {"subject": "Another one", "etag": etag}).ok
-    answer = program.request("POST", "/outbox/approve", {"ids": [int(entry)], "etags": {entry: etag}})
-    assert (answer.status_code, answer.json()["detail"]) == (
-        409,
-        f"Outbox entry {entry} has changed since you read it. Read it again.",
-    )
+    answers = [
+        program.request("POST", "/outbox/approve", {"ids": [int(entry)], "etags": {entry: etag}}),
+        program.request("POST", "/outbox/reject", {"ids": [int(entry)]}, headers={"If-Match": f'"{etag}"'}),
+        program.request("PATCH", f"/outbox/{entry}/email", {"subject": "My own"}, headers={"If-Match": f'"{etag}"'}),
+    ]
+    assert [(answer.status_code, answer.json()["type"]) for answer in answers] == [
+        (412, "urn:duewell:problem:changed-since-it-was-read")
+    ] * 3
+    assert {answer.json()["detail"] for answer in answers} == {
+        "This email was changed by the API token a test on 10 Jun 2026 at 11:00; read it again."
+    }
     now = program.get(f"/outbox/{entry}")
     assert (now["state"], now["edited_by"]) == ("awaiting_approval", "the API token a test")
+    assert program.request("GET", f"/outbox/{entry}").headers["ETag"] == f'"{now["etag"]}"'
     assert program.request("POST", "/outbox/approve", {"ids": [int(entry)], "etags": {entry: now["etag"]}}).ok
 
 

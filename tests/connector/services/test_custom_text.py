@@ -13,9 +13,11 @@ from sqlmodel import col
 from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
 from connector.db.tables import OutboxEntry, SyncLogEntry
+from connector.emails.outbound import email_templates
 from connector.outbox import approvals
 from connector.services.email_editing import edit_email
 from connector.vocabulary import LogKind, OutboxKind
+from policies.receivables import Step
 
 LINES = {"subject": "About {{ secret }} & co", "opening": "Dear Ms Ashdown,\n\nwe <b>spoke</b> {% if %} today."}
 
@@ -56,7 +58,9 @@ def edit_lines(scenario: Any) -> list[str]:
 def test_the_approved_text_is_the_text_that_is_sent(awaiting_approval: Any) -> None:
     before = approvals.entry_etag(only_email(awaiting_approval))
     edit_email(awaiting_approval.app, only_email(awaiting_approval).id or 0, LINES, by="Ann", etag=before)
-    with pytest.raises(approvals.OutboxError, match="changed in the meantime"):  # Ben read the previous version
+    with pytest.raises(
+        approvals.OutboxError, match=r"was changed by Ann on 10 Jun 2026 at 12:00; read it again"
+    ):  # Ben read the previous version
         edit_email(
             awaiting_approval.app, only_email(awaiting_approval).id or 0, {"subject": "Other"}, by="Ben", etag=before
         )
@@ -102,4 +106,34 @@ def test_an_edited_email_awaits_approval_in_a_live_company_until_it_is_reset(
     edit_email(awaiting_approval.app, entry, {}, by="Ann")
     awaiting_approval.run()
     assert [mail[1] for mail in awaiting_approval.customer_emails()] != [LINES["subject"]]
+    assert len(awaiting_approval.customer_emails()) == 1
+
+
+def _reword_by_template(scenario: Any) -> None:
+    with writing(scenario.app.engine) as session:
+        email_templates.save_template(
+            session, 'subject = "Pay now"\n', step=Step.PAST_DUE, language="", connection_id=None, by="Ann",
+            at=scenario.app.now(),
+        )  # fmt: skip
+
+
+def _reword_by_policy(scenario: Any) -> None:
+    scenario.set_policy('[payment_instructions]\ndefault = "To another account."\n')
+
+
+@pytest.mark.parametrize(("reword", "by"), [(_reword_by_template, "Ann"), (_reword_by_policy, "a sync")])
+def test_an_approved_email_that_is_worded_otherwise_awaits_approval_again(
+    awaiting_approval: Any, reword: Any, by: str
+) -> None:
+    read = approvals.entry_etag(only_email(awaiting_approval))
+    approve(awaiting_approval)
+    reword(awaiting_approval)
+    awaiting_approval.run()
+    entry = only_email(awaiting_approval)
+    assert (awaiting_approval.customer_emails(), entry.state) == ([], "awaiting_approval")
+    key = entry.id or 0
+    with writing(awaiting_approval.app.engine) as session, pytest.raises(approvals.EntryChanged, match=f"by {by} on"):
+        approvals.approve(session, [key], by="Ben", at=awaiting_approval.app.now(), seen={key: read})
+    approve(awaiting_approval)
+    awaiting_approval.run()
     assert len(awaiting_approval.customer_emails()) == 1

@@ -125,9 +125,14 @@ def test_an_entry_that_changed_since_it_was_seen_is_not_approved(site: Site, com
     with writing(site.app.engine) as session:
         session.get_one(OutboxEntry, other).content_hash = "changed"
     browser.submit("/outbox", {"do": "approve", "id": [f"{one}:abc", f"{other}:abc"]})
+    assert browser.page.status_code == 200
+    assert "1 of 2 approved. Left as they are:" in browser.text
+    assert f"The email to Miller <b>&</b> Sons ({other}) has changed since you read it" in browser.text
+    assert [get_entry(site, each).state for each in (one, other)] == ["planned", "awaiting_approval"]
+    browser.get("/outbox")
+    browser.submit("/outbox", {"do": "reject", "id": [f"{one}:abc", f"{other}:abc"]})
     assert browser.page.status_code == 409
-    assert "has changed since you opened it" in browser.text
-    assert [get_entry(site, each).state for each in (one, other)] == ["awaiting_approval", "awaiting_approval"]
+    assert f"({one}) is planned, approved by bookkeeper@example.com." in browser.text
 
 
 def test_an_edited_email_is_approved_only_with_the_text_that_was_seen(site: Site, company_with_invoice: int) -> None:
