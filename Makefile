@@ -16,7 +16,7 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations sandbox benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit faults faults-long contract ninety bench screenshots audit sbom lock outdated format clean
+.PHONY: help demo test lint types unit faults faults-long contract races ninety bench screenshots audit sbom lock outdated format clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -47,6 +47,9 @@ faults-long: $(READY) ## Every kill, every disturbance and every network fault o
 
 contract: $(READY) ## schemathesis against the served API, where it is installed (SCHEMATHESIS=/path/to/it, EXAMPLES=200)
 	SCHEMATHESIS=$${SCHEMATHESIS:-schemathesis} $(BIN)/python -m pytest tests/connector/api/test_contract.py $(PYTEST_ARGS)
+
+races: $(READY) ## Every two decisions at once, interleaved at every statement, on both databases: hours
+	$(BIN)/python -m tests.races.harness $(RACES_ARGS)
 
 ninety: $(READY) ## Ninety simulated days synced daily, hourly and every five minutes, on both ledgers: over an hour
 	HOURLY_DAYS=90 FIVE_MINUTES_DAYS=90 LIMIT_DAYS=90 $(BIN)/python -m pytest -n $(WORKERS) \

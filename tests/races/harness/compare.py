@@ -1,0 +1,72 @@
+"""What a database holds, without what differs from one attempt to the next: ids, random tokens, hashes of the log."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Engine, Table
+from sqlmodel import SQLModel
+
+from connector.db.engine import reading
+
+State = Counter[str]
+_RANDOM = {
+    "sync_log": {"id", "salt", "digest", "previous_hash", "hash", "facts"},
+    "web_session": {"token_hash"},
+    "sign_in_link": {"token_hash"},
+    "api_token": {"token_hash", "prefix"},
+    "app_user": {"password_hash"},
+    "contact_token": {"token", "token_hash"},
+    "webhook_delivery": {"log_id"},
+    "webhook_endpoint": {"last_seen_log_id"},
+    "email_template": {"id"},
+    "connection": {"lease_owner"},
+    "key_value": set(),
+}
+_IDS = {"id", "task_id", "outbox_id", "version"}
+_UNSTABLE_TABLES = {"alembic_version"}
+_NUMBERED = re.compile(r"\b(version|task) \d+")  # ids in sentences
+
+
+def read_state(engine: Engine) -> State:
+    """Return every row of every table, as often as it is there."""
+    found: State = Counter()
+    with reading(engine) as session:
+        for table in SQLModel.metadata.sorted_tables:
+            if table.name in _UNSTABLE_TABLES:
+                continue
+            for row in session.execute(table.select()).mappings():
+                found[_describe(table, dict(row))] += 1
+    return found
+
+
+def difference(state: State, expected: State) -> list[str]:
+    """Return what is there and should not be (+), and what is missing (-)."""
+    return [f"+ {row}" for row in (state - expected)] + [f"- {row}" for row in (expected - state)]
+
+
+def _describe(table: Table, row: dict[str, Any]) -> str:
+    left_out = _RANDOM.get(table.name, set()) | _generated(table)
+    if table.name == "key_value" and row["name"].startswith("log_head"):
+        left_out = left_out | {"value"}
+    kept = {name: value for name, value in row.items() if name not in left_out}
+    text = json.dumps(kept, default=_plain, sort_keys=True, ensure_ascii=False)
+    stable = _NUMBERED.sub(r"\1 N", text)
+    return f"{table.name} {stable}"
+
+
+def _generated(table: Table) -> set[str]:
+    """Return the columns with generated ids, and those that refer to them."""
+    own = {column.name for column in table.primary_key if column.autoincrement is True or column.name == "id"}
+    kept = {"connection", "outbox"}  # their rows are there from the start; new ones are known by their keys
+    return {name for name in own if table.name not in kept} | {"task_id"} & set(table.columns.keys())
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return repr(value)
