@@ -15,6 +15,8 @@ from connector.arrangements import agreements
 from connector.arrangements.customer_settings import find_customer
 from connector.audit import sync_log
 from connector.db.engine import open_engine, reading, upgrade, writing
+from connector.db.tables import OutboxEntry
+from connector.delivery import address_checks
 from connector.emails import portal_links
 from connector.portal import responses
 from connector.portal.responses import CustomerResponse, ResponseKind
@@ -22,9 +24,10 @@ from connector.privacy import retention
 from connector.privacy.erase import erase
 from connector.privacy.export import build_document
 from connector.runtime import lease
+from connector.runtime.run_context import RunContext
 from connector.services.invoices import find_invoice
 from connector.vocabulary import RunOutcome
-from sandbox.faults import RequestRecord
+from providers.mailer import Mailer
 from tests.connector.scenario import Scenario, ScenarioFactory
 
 
@@ -46,19 +49,27 @@ def shared_scenario(postgresql_url: URL, scenario_at: ScenarioFactory, noon: dat
     administration.dispose()
 
 
-def test_a_sync_runs_on_postgresql_as_it_does_on_sqlite(shared_scenario: Scenario) -> None:
+def test_a_sync_runs_on_postgresql_as_it_does_on_sqlite(
+    shared_scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shared_scenario.company.customer("Ashdown Ltd")
     number = shared_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=shared_scenario.days_ago(6))
     shared_scenario.company.customer("Birch & Co")
     disputed = shared_scenario.company.invoice("Birch & Co", "300.00", due_on=shared_scenario.days_ago(6))
     shared_scenario.go_live()
 
-    def dispute(_request: RequestRecord) -> None:  # after the recheck, when their address is looked up
-        with writing(shared_scenario.app.engine) as session:
-            by_ann = agreements.Attribution("Ann", shared_scenario.app.now())
-            agreements.record_dispute(session, find_invoice(session, disputed), by_ann, reason="wrong goods")
+    is_reachable = address_checks.is_reachable
 
-    shared_scenario.sandbox.faults.call(dispute, times=1, service="sendgrid", path="suppression/.*birch")
+    def dispute(ctx: RunContext, mailer: Mailer, entry_id: int) -> bool:  # after the recheck, before it is composed
+        with ctx.reading() as session:
+            recipients = session.get_one(OutboxEntry, entry_id).payload["to"]
+        if "accounts@birch.example" in recipients:
+            with writing(shared_scenario.app.engine) as session:
+                by_ann = agreements.Attribution("Ann", shared_scenario.app.now())
+                agreements.record_dispute(session, find_invoice(session, disputed), by_ann, reason="wrong goods")
+        return is_reachable(ctx, mailer, entry_id)
+
+    monkeypatch.setattr(address_checks, "is_reachable", dispute)
     for _run in range(2):
         assert shared_scenario.run().outcome is RunOutcome.OK
         shared_scenario.sandbox.clock.advance(timedelta(hours=1))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,6 +18,12 @@ SCOPE: dict[str, Any] = {"type": "http", "method": "POST", "path": "/x", "header
 WHOLE: Message = {"type": "http.request", "body": b"", "more_body": False}
 ENDS_S = 5.0  # a request that is never given up fails its test instead of keeping it waiting
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
+
+
+def run_alone(work: Coroutine[Any, Any, None]) -> None:
+    """Run it in a thread of its own, because browser tests leave an event loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
 
 
 def run(app: ASGIApp, *messages: Message, after: Callable[[], None] = lambda: None) -> list[Message]:
@@ -37,7 +44,7 @@ def run(app: ASGIApp, *messages: Message, after: Callable[[], None] = lambda: No
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
-    asyncio.run(asyncio.wait_for(request(), ENDS_S))
+    run_alone(asyncio.wait_for(request(), ENDS_S))
     return sent
 
 
@@ -110,7 +117,7 @@ def test_a_body_may_be_as_slow_as_a_bad_line_and_no_slower() -> None:
         assert body.is_late()
         waiting.cancel()
 
-    asyncio.run(check())
+    run_alone(check())
 
 
 def test_waiting_for_the_end_of_the_connection_is_no_slow_body() -> None:
@@ -130,4 +137,4 @@ def test_waiting_for_the_end_of_the_connection_is_no_slow_body() -> None:
         assert not body.is_late()
         waiting.cancel()
 
-    asyncio.run(check())
+    run_alone(check())
