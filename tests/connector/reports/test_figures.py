@@ -214,7 +214,7 @@ def test_reports_count_from_the_due_date_of_the_accounting_system_and_reminders_
     assert (row.not_due, row.days_1_30) == (Decimal(0), Decimal(900))
     decision = explain(scenario.app, number, None).decision
     assert decision is not None
-    assert decision.code == "before_due"
+    assert decision.code == "due_today"
 
 
 def test_the_cash_forecast_follows_payment_behaviour() -> None:
