@@ -126,7 +126,7 @@ def _rechecked_customers(ctx: RunContext, entry_ids: Mapping[str, list[int]]) ->
     """
     waiting, size = list(entry_ids), len(entry_ids)
     while waiting:
-        together, started_at = waiting[:size], ctx.now()
+        together = waiting[:size]
         try:
             _recheck(ctx, together, [entry_id for customer in together for entry_id in entry_ids[customer]])
         except PermanentError as error:
@@ -134,18 +134,25 @@ def _rechecked_customers(ctx: RunContext, entry_ids: Mapping[str, list[int]]) ->
                 _log_recheck_failure(ctx, waiting.pop(0), error)
             size = max(1, size // 2)
             continue
-        if ctx.now() - started_at > RECHECK_VALID_FOR / 2:
+        if not _is_recent(ctx, together[0], RECHECK_VALID_FOR / 2):
             size = max(1, size // 2)
-        for n in range(len(together)):
-            if n and not _is_recent(ctx, started_at):
+        for n, customer in enumerate(together):
+            if n and not _is_recent(ctx, customer):
                 break
             yield waiting.pop(0)
 
 
-def _recheck_one(ctx: RunContext, customer_id: str, entry_ids: Sequence[int]) -> bool:
-    """Recheck one customer; returns False, and logs it, where the ledger rejects that: they are sent nothing."""
+def _ensure_recent_reading(ctx: RunContext, entry_id: int) -> bool:
+    """Recheck an entry's customer once more if their reading is older than a minute; return whether it is recent now.
+
+    Where the ledger rejects that, it is logged, and they are sent nothing.
+    """
+    with ctx.reading() as session:
+        customer_id = session.get_one(OutboxEntry, entry_id).customer_id
+    if _is_recent(ctx, customer_id):
+        return True
     try:
-        _recheck(ctx, [customer_id], entry_ids)
+        _recheck(ctx, [customer_id], [entry_id])
     except PermanentError as error:
         _log_recheck_failure(ctx, customer_id, error)
         return False
@@ -159,20 +166,22 @@ def _log_recheck_failure(ctx: RunContext, customer_id: str, error: PermanentErro
     ctx.failures.append(f"The invoices of customer {customer_id} could not be read: {error}")
 
 
-def _is_recent(ctx: RunContext, checked_at: datetime) -> bool:
-    return timedelta(0) <= ctx.now() - checked_at <= RECHECK_VALID_FOR
+def _is_recent(ctx: RunContext, customer_id: str, within: timedelta = RECHECK_VALID_FOR) -> bool:
+    """Return whether the last reading of a customer in this run began so short a time ago."""
+    read_at = ctx.rechecked_at.get(customer_id)
+    return read_at is not None and timedelta(0) <= ctx.now() - read_at <= within
 
 
 def _recheck(ctx: RunContext, customer_ids: Sequence[str], entry_ids: Sequence[int]) -> None:
     """Read the customers' invoices again, and decide about them again."""
     ctx.on_progress(f"rechecking {len(customer_ids)} customers before anything is sent")
-    started_at = ctx.now()
     with ctx.reading() as session:
         rows = [session.get(OutboxEntry, entry_id) for entry_id in entry_ids]
         ids = sorted({invoice_id for row in rows if row is not None for invoice_id in _mentioned_invoices(row)})
         families = load_families(session, ctx.connection_id)
     relatives = sorted(families.with_relatives(customer_ids))  # their money counts, too
     ctx.pacer.wait_for_room(RECHECK_CALLS + (len(ids) + len(relatives)) // 40)  # not in the middle of it
+    started_at = ctx.now()
     pull.store_recheck(ctx, ctx.ledger.reload_documents(ids, relatives, ctx.now()))
     with ctx.writing() as session:
         decide_again(ctx, session, customer_ids)
@@ -203,9 +212,7 @@ def _deliver_entry(ctx: RunContext, entry_id: int, halted: set[str]) -> None:
             return
         if kind in EMAIL_KINDS:
             _deliver_email(ctx, entry_id, kind)
-        elif (
-            kind != OutboxKind.LATE_FEE or ctx.mailer is None or address_checks.is_reachable(ctx, ctx.mailer, entry_id)
-        ):
+        elif kind != OutboxKind.LATE_FEE or _may_be_charged(ctx, entry_id):
             ledger_writes.write_entry(ctx, entry_id)
     except CircuitOpen:
         halted.add(kind)
@@ -216,6 +223,17 @@ def _deliver_entry(ctx: RunContext, entry_id: int, halted: set[str]) -> None:
     except Exception as error:
         log.exception("outbox entry %s failed", entry_id)
         record_fault(ctx, entry_id, error)
+
+
+def _may_be_charged(ctx: RunContext, entry_id: int) -> bool:
+    """Return whether a fee's warnings have reached somebody, and its customer was read within the last minute."""
+    if ctx.mailer is not None and not address_checks.is_reachable(ctx, ctx.mailer, entry_id):
+        return False
+    try:
+        return _ensure_recent_reading(ctx, entry_id)
+    except (AuthorizationExpired, TransientError) as error:
+        record_deferral(ctx, OutboxKind.LATE_FEE, error)
+        return False
 
 
 def _deliver_email(ctx: RunContext, entry_id: int, kind: str) -> None:
@@ -250,12 +268,7 @@ def _compose_email(ctx: RunContext, entry_id: int, kind: str) -> Email | None:
     try:
         documents = LedgerDocuments(ctx.app, ctx.connection_id, ctx.ledger, ctx.writing, ctx.on_progress)
         email = compose.compose_entry(ctx, documents, entry_id)
-        with ctx.reading() as session:
-            customer_id = session.get_one(OutboxEntry, entry_id).customer_id
-        read_at = ctx.rechecked_at.get(customer_id)
-        if kind == OutboxKind.OWNER_EMAIL or (read_at is not None and _is_recent(ctx, read_at)):
-            return email
-        return email if _recheck_one(ctx, customer_id, [entry_id]) else None
+        return email if kind == OutboxKind.OWNER_EMAIL or _ensure_recent_reading(ctx, entry_id) else None
     except compose.CannotCompose as error:
         record_rejection(ctx, entry_id, str(error))
     except (AuthorizationExpired, TransientError) as error:

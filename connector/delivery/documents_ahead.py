@@ -66,7 +66,7 @@ def _fetch(ctx: RunContext, rows: Iterable[OutboxEntry], calls_max: int | None =
     try:
         documents.fetch(list(links), list(pdfs))
     except ProviderError as error:
-        ctx.on_progress(f"pay links and PDFs are got later: {error}")
+        ctx.on_progress(f"pay links and PDFs are fetched later: {error}")
 
 
 def _wanted(entry: OutboxEntry) -> tuple[list[str], list[str]]:

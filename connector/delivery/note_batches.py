@@ -89,8 +89,7 @@ def _deliver_batch(ctx: RunContext, ledger: NotesInBatches, entry_ids: Sequence[
         defer_all(ctx, list(notes), OutboxKind.NOTE, error)
         raise CircuitOpen(str(error)) from error  # they would all meet the same
     else:
-        for entry_id, result in zip(notes, results, strict=True):
-            _record_result(ctx, entry_id, result)
+        _record_results(ctx, dict(zip(notes, results, strict=True)))
 
 
 def _mark_sending(ctx: RunContext, entry_ids: Sequence[int]) -> Mapping[int, NewNote]:
@@ -120,6 +119,18 @@ def _write_alone(ctx: RunContext, entry_id: int, note: NewNote) -> None:
         ledger_writes.attempt(ctx, entry_id, OutboxKind.NOTE, lambda: ctx.ledger.add_note(*note))
     except (AuthorizationExpired, TransientError) as error:
         defer(ctx, entry_id, OutboxKind.NOTE, error)
+
+
+def _record_results(ctx: RunContext, results: Mapping[int, DocumentRef | ProviderError]) -> None:
+    """Record how each note of a batch ended, and only then that the others are not to be tried."""
+    opened: CircuitOpen | None = None
+    for entry_id, result in results.items():
+        try:
+            _record_result(ctx, entry_id, result)
+        except CircuitOpen as circuit:
+            opened = circuit
+    if opened is not None:
+        raise opened
 
 
 def _record_result(ctx: RunContext, entry_id: int, result: DocumentRef | ProviderError) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +13,8 @@ from connector.db.engine import writing
 from connector.delivery import note_batches
 from connector.run import RunResult
 from connector.vocabulary import OutboxKind, OutboxState, RunOutcome
+from providers.errors import ProviderError, TransientError
+from providers.ledger import DocumentRef, NewNote
 from providers.quickbooks.ledger import QuickBooksLedger
 from sandbox.faults import RequestRecord, Rule
 from tests.connector.scenario import Scenario, days
@@ -128,6 +130,21 @@ def test_two_writes_to_an_invoice_at_once_are_tried_again(notes_due: Scenario) -
         notes_due.sandbox.clock.advance(AFTER_A_LOST_REPLY)
         notes_due.run()
     assert_each_invoice_has_one_note(notes_due)
+
+
+@on_quickbooks
+def test_what_was_written_is_recorded_although_others_of_the_batch_have_to_wait(
+    notes_due: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_notes, waiting = QuickBooksLedger.add_notes, 3  # as many as stop further calls
+
+    def add_some(ledger: QuickBooksLedger, notes: Sequence[NewNote]) -> list[DocumentRef | ProviderError]:
+        return [*[TransientError("Stale Object Error")] * waiting, *add_notes(ledger, notes[waiting:])]
+
+    monkeypatch.setattr(QuickBooksLedger, "add_notes", add_some)
+    notes_due.run()
+    states = sorted(entry.state for entry in notes_due.outbox() if entry.kind == OutboxKind.NOTE)
+    assert states == [*[OutboxState.DONE] * (CUSTOMERS - waiting), *[OutboxState.PLANNED] * waiting]
 
 
 class Killed(BaseException):
