@@ -28,6 +28,7 @@ PATIENCE = timedelta(seconds=65)  # of a sync: a minute's limit is waited out; a
 VISITOR_PATIENCE = timedelta(seconds=5)  # of somebody who waits for a page
 BUCKETS_PER_WINDOW = 50  # calls are counted by fiftieths of a window
 _MINUTE_REMAINING = "x-minlimit-remaining"  # Xero
+_LIMIT_REACHED = "x-rate-limit-problem"  # Xero; only those of a minute or a day come with Retry-After
 _HOLD_MAX = timedelta(minutes=2)  # what a 429 asks for beyond that is the daily limit, which the budget keeps
 _PACED = frozenset({CallKind.READ, CallKind.WRITE})
 
@@ -140,6 +141,8 @@ class Pacer:
         longest = max(of_company, key=lambda rule: rule.length)
         now = self._app.now()
         if status == 429:
+            if _LIMIT_REACHED in lowered and "retry-after" not in lowered:
+                return  # too many calls at once: there is room again as soon as one of them ends
             until = parse_retry_after(lowered.get("retry-after"), now) or now + longest.limit.within
             if until <= now + _HOLD_MAX:
                 self._update(lambda windows: setattr(windows[longest], "held_until", _ms(until)), [longest])
@@ -175,7 +178,7 @@ class Pacer:
         if delay <= timedelta():
             return
         if delay > self.patience:
-            message = "this company's calls of the minute are used up; the next ones wait for their turn"
+            message = "this company's calls for this minute are used up; the next ones wait for their turn"
             raise RateLimited(message, limit=LimitWindow.MINUTE, retry_at=at)
         self.waited += delay
         self._app.wait(delay.total_seconds())

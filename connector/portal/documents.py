@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from threading import BoundedSemaphore
 
 from sqlalchemy import select
 from sqlmodel import col
 
 from connector.app_context import AppContext
+from connector.connections.pacing import VISITOR_PATIENCE
 from connector.connections.registry import open_ledger
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, InvoiceRow
@@ -23,6 +26,8 @@ from providers.errors import ProviderError
 from providers.mailer import Attachment
 
 DOCUMENTS_PER_DAY = 100  # calls to one company's ledger that its customers may cause
+CALLS_AT_ONCE = 3  # to one company's ledger: Xero takes five, of which a sync needs one and a page of settings another
+_turns: defaultdict[int, BoundedSemaphore] = defaultdict(lambda: BoundedSemaphore(CALLS_AT_ONCE))  # by connection
 
 
 class LedgerUnavailable(Exception):
@@ -72,10 +77,24 @@ def _ledger_documents(app: AppContext, visitor: PortalVisitor) -> Iterator[Ledge
     with reading(app.engine) as session:
         budget = CallBudget(session, visitor.connection_id, app.now)
     try:
-        ledger = open_ledger(app, visitor.connection_id, budget)
-        yield LedgerDocuments(app, visitor.connection_id, ledger, partial(writing, app.engine))
+        with _turn(visitor.connection_id):
+            ledger = open_ledger(app, visitor.connection_id, budget)
+            yield LedgerDocuments(app, visitor.connection_id, ledger, partial(writing, app.engine))
     except ProviderError as error:
         raise LedgerUnavailable(str(error)) from error
     finally:
         with writing(app.engine) as session:
             budget.save(session)
+
+
+@contextmanager
+def _turn(connection_id: int) -> Iterator[None]:
+    """Wait for one of a company's ``CALLS_AT_ONCE``. Raises ``LedgerUnavailable`` where that takes too long."""
+    turns = _turns[connection_id]
+    if not turns.acquire(timeout=VISITOR_PATIENCE.total_seconds()):
+        message = "too many of this company's customers are downloading documents at once"
+        raise LedgerUnavailable(message)
+    try:
+        yield
+    finally:
+        turns.release()

@@ -103,6 +103,14 @@ def test_a_rejection_for_a_limit_holds_the_calls_of_every_process(machine: Machi
     assert machine.clock[0] - NOON == timedelta(seconds=17)
 
 
+def test_too_many_calls_at_once_hold_nothing_for_a_minute(machine: Machine) -> None:
+    pacer = machine.pacer()
+    pacer.wait_turn()
+    pacer.record_reply(429, {"X-Rate-Limit-Problem": "concurrent"})  # without Retry-After
+    machine.pacer().wait_turn()
+    assert machine.clock[0] == NOON
+
+
 def test_the_end_of_a_daily_limit_is_not_waited_for_here(machine: Machine) -> None:
     pacer = machine.pacer()
     pacer.wait_turn()

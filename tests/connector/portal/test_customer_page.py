@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
+from datetime import timedelta
 
 import pytest
 
+from connector.portal import documents
 from tests.connector.portal.conftest import PortalScenario, find_row, stored_state, visible_text
 
 
@@ -47,3 +50,16 @@ def test_the_page_shows_one_customers_open_invoices_and_viewing_changes_nothing(
     pay_links = re.findall(r'class="button" href="([^"]+)"', scenario.client.get().text)
     assert len(pay_links) == 2
     assert stored_state(scenario) == before
+
+
+def test_customers_who_open_documents_at_once_leave_room_for_a_sync(
+    scenario: PortalScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "VISITOR_PATIENCE", timedelta(0))
+    path = f"/invoice/{find_row(scenario, scenario.overdue).external_id}.pdf"
+    with ExitStack() as others:
+        for _ in range(documents.CALLS_AT_ONCE):
+            others.enter_context(documents._turn(scenario.connection))
+        assert scenario.client.get(path).status_code == 503
+    for _ in range(documents.CALLS_AT_ONCE + 1):
+        assert scenario.client.get(path).status_code == 200
