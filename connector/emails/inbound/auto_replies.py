@@ -13,16 +13,20 @@ from difflib import SequenceMatcher
 
 from connector.plain_text import one_line
 
-# The whole subject, or the phrase before a colon and the subject it answers: "Automatic reply: Invoice INV-1042".
+# What programs alone write: the whole subject, or before a colon and the subject it answers ("Automatic reply: Re: …").
 _PHRASES = re.compile(
     r"^\s*(?:"
-    r"(?:automatic|auto)[ -]?(?:reply|response)|out of (?:the )?office(?: auto-?reply| reply)?"
-    r"|automatische (?:antwort|abwesenheitsnotiz)|abwesenheitsnotiz|abwesenheitsmeldung"
-    r"|réponse automatique|message d.absence|absen(?:t|ce) du bureau"
-    r"|respuesta automática|fuera de (?:la )?oficina"
+    r"(?:automatic|auto)[ -]?(?:reply|response)|out of (?:the )?office (?:auto-?)?reply"
+    r"|automatische (?:antwort|abwesenheitsnotiz)"
+    r"|réponse automatique|respuesta automática"
     r"|automatisch antwoord|risposta automatica|resposta automática|automatiskt svar|autosvar|automatyczna odpowiedź"
     r"|automated reply|vacation reply"
     r")\s*(?::.*)?$"
+    # What people write too ("Out of office: pallets never arrived"): only alone, or before a subject that it answers.
+    r"|^\s*(?:"
+    r"out of (?:the )?office|abwesenheitsnotiz|abwesenheitsmeldung|message d.absence|absen(?:t|ce) du bureau"
+    r"|fuera de (?:la )?oficina"
+    r")\s*(?::\s*(?:re|aw|antw|rép|rv)\s?:.*)?$"
     r"|^\s*(?:"
     r"undelivered mail returned to sender|mail delivery failed: returning message to sender|mail delivery failure"
     r"|delivery status notification \((?:failure|delay)\)|returned mail: see transcript for details|failure notice"

@@ -2,8 +2,8 @@
 
 Measured on ``tests/connector/emails/inbound/replies.toml``, 69 replies in the shapes of Gmail, Outlook, Apple Mail,
 Thunderbird, Yahoo, phones and ticket desks, in four languages: this gets all of them right, mail-parser-reply
-1.36 gets 35 right and email-reply-parser 0.5.12 gets 34. Nine more, added since,
-are not in the comparison. A line is kept unless it is certainly quoted.
+1.36 gets 35 right and email-reply-parser 0.5.12 gets 34. Those added since are not in the comparison. A line is kept
+unless it is certainly quoted.
 """
 
 from __future__ import annotations
@@ -18,15 +18,20 @@ _ATTRIBUTION = re.compile(
     r"|^am\b.{6,200}\bschrieb\b.{2,200}:$|^am\b.{6,400}\bgeschrieben:$|^op\b.{6,200}\bschreef\b.{2,200}:$",
     re.IGNORECASE,
 )
-# "On Monday at 10:30 I wrote:" is the writer's own; programs do not speak in the first person.
-_FIRST_PERSON = re.compile(
-    r"\b(?:i|we) wrote\s?:$|\bschrieb(?:en)? (?:ich|wir)\b|\b(?:habe ich|haben wir)\b.*geschrieben:$"
-    r"|\b(?:j.ai|je .{0,12}ai|nous .{0,12}avons) écrit\s?:$|\b(?:escribí|escribimos)\b",
-    re.IGNORECASE,
+# … after a full date, as every program gives it; people write "On Monday at 10:30 your driver wrote:".
+_DATED = re.compile(r"^\w+\b.{0,40}?(?:\b(?:19|20)\d\d\b|\b\d{1,2}[./-]\d{1,2}[./-]\d\d\b)")
+_MOMENT = re.compile(r"\d{1,2}[:h.]\d{2}\b")
+_ADDRESS = re.compile(r"\S+@\S+")
+# Programs name a sender; they speak neither of themselves nor of "your driver". Capitals count: "The Book People Ltd".
+_PERSONS_WORDS = re.compile(
+    r"\b(?:I|[Ww]e|my|our|your|me|us|you|he|she|they|his|her|their|the|back"
+    r"|[Ii]ch|[Ww]ir|mir|mich|uns|unser\w{0,2}|[Ii]hr\w{0,2}|Ihnen|[Ss]ie|er|mein\w{0,2}|eue?re?|der|die|das|eine?"
+    r"|[Jj]e|[Jj]['’]ai|nous|vous|m['’]a|[nv]otre|[nv]os|mon|ma|mes|ils?|elles?|son|ses|une?"
+    r"|yo|me|nos|les?|mis?|sus?|tus?|nuestr[oa]s?|vuestr[oa]s?|ella|una?|escribí|escribimos"
+    r"|(?<!de )(?<!a )(?:le|la|el))\b"
 )
-# … and it names a moment or an address, which "On Monday I wrote:" does not.
-_MOMENT_OR_ADDRESS = re.compile(r"\d{1,2}[:h.]\d{2}\b|\S@\S")
 _ATTRIBUTION_LINES_MAX = 3  # programs break it where a line gets long
+_SPACE_MAX = 3  # lines below it in which what it introduces begins
 
 _HEADER = re.compile(
     r"^\*?(?:(?P<sender>from|von|de)|(?P<other>sent|gesendet|envoyé|enviado(?: el)?|date|datum|fecha|to|an|à|para|cc"
@@ -103,12 +108,27 @@ def _own_lines(lines: Sequence[str]) -> Iterator[str]:
 def _attribution_at(lines: Sequence[str], at: int) -> int:
     """Return over how many lines an attribution goes that begins here, 0 where none does."""
     for count in range(1, _ATTRIBUTION_LINES_MAX + 1):
-        joined = " ".join(line.strip() for line in lines[at : at + count])
-        if _ATTRIBUTION.match(joined) and _MOMENT_OR_ADDRESS.search(joined):
-            return 0 if _FIRST_PERSON.search(joined) else count
-        if not lines[at + count - 1 : at + count] or not lines[at + count - 1].strip():
+        part = lines[at : at + count]
+        below = next((line for line in lines[at + count : at + count + _SPACE_MAX] if line.strip()), "")
+        if _is_attribution(part, below):
+            # A sentence that begins alike ("Le chauffeur est venu.") may stand right above it.
+            return 0 if any(_is_attribution(part[k:], below) for k in range(1, count)) else count
+        if len(part) < count or not part[-1].strip():
             return 0
     return 0
+
+
+def _is_attribution(part: Sequence[str], below: str) -> bool:
+    """Whether a program wrote these lines above a quoted email; ``below`` is what follows.
+
+    In doubt a person wrote them. A sender without an address is certain only above lines that are marked as quoted.
+    """
+    line = " ".join(each.strip() for each in part)
+    if not (_ATTRIBUTION.match(line) and _DATED.match(line)):
+        return False
+    _first, _, rest = _ADDRESS.sub("@", line).partition(" ")
+    is_marked = _MOMENT.search(rest) and below.lstrip().startswith(">")
+    return bool("@" in rest or is_marked) and not _PERSONS_WORDS.search(rest)
 
 
 def _is_quoted_head(lines: Sequence[str], at: int) -> bool:

@@ -21,6 +21,52 @@ def test_a_reply_keeps_exactly_what_its_writer_wrote(reply: dict[str, str]) -> N
     assert spaced(own_text(reply["text"])) == spaced(reply["own"])
 
 
+OWN_HEADINGS = {
+    "en": "On Monday at 10:30 your driver wrote:",
+    "en, dated": "On 8 June 2026 at 10:30 your driver Jo <jo@larkspur.example> wrote:",
+    "en, no name": "On 8 June 2026 at 10:30 the driver wrote:",
+    "en, no year": "On June 8th at 10:30 jo@larkspur.example wrote:",
+    "en, about an order": "On our order of 8 June 2026 (10:30) jo@larkspur.example wrote:",
+    "de": "Am Montag um 10:30 schrieb Ihr Fahrer:",
+    "de, dated": "Am 8. Juni 2026 um 10:30 schrieb mir Ihr Kollege jo@larkspur.example:",
+    "de, perfect": "Am 8.6.2026 um 10:30 hat uns Herr Vale <jo@larkspur.example> geschrieben:",
+    "fr": "Le lundi 8 juin à 10:30 votre chauffeur a écrit :",
+    "fr, dated": "Le 8 juin 2026 à 10:30 votre collègue jo@larkspur.example m'a écrit :",
+    "fr, no name": "Le 8 juin 2026 à 10:30, le chauffeur a écrit :",
+    "es": "El lunes a las 10:30 su conductor escribió:",
+    "es, dated": "El 8 de junio de 2026 a las 10:30 su colega jo@larkspur.example me escribió:",
+    "es, no name": "El 8/6/2026 a las 10:30 el conductor escribió:",
+}
+
+
+@pytest.mark.parametrize("heading", OWN_HEADINGS.values(), ids=OWN_HEADINGS)
+@pytest.mark.parametrize("greeting", ["", "Hello,\n", "Hello,\n\n"], ids=["bare", "greeting", "greeting and space"])
+def test_what_a_customer_tells_of_somebodys_words_is_their_own(heading: str, greeting: str) -> None:
+    own = f"{greeting}{heading}\n2 pallets missing"
+    assert own_text(own) == own
+    assert own_text(f"{own}\n\nOn Tue, 9 Jun 2026 at 10:12, Larkspur Ltd <a@larkspur.example> wrote:\n\n> Dear") == own
+
+
+@pytest.mark.parametrize(
+    ("sentence", "attribution"),
+    [
+        ("On the pallets: two are missing.", "On Tue, 9 Jun 2026 at 10:12, Larkspur Ltd <a@larkspur.example> wrote:"),
+        ("Am Montag bezahlt.", "Am Di., 9. Juni 2026 um 10:12 Uhr schrieb Larkspur Ltd <a@larkspur.example>:"),
+        ("Am Montag bezahlt.", "Am 09.06.26 um 10:12 schrieb Larkspur Ltd:"),
+        ("Le chauffeur est venu.", "Le mar. 9 juin 2026 à 10:12, Larkspur Ltd <a@larkspur.example> a écrit :"),
+        ("El pago salió ayer.", "El mar, 9 jun 2026 a las 10:12, Larkspur Ltd (<a@larkspur.example>) escribió:"),
+    ],
+)
+def test_a_sentence_right_above_the_attribution_is_kept(sentence: str, attribution: str) -> None:
+    assert own_text(f"Hello\n{sentence}\n{attribution}\n\n> Dear Ms Vale") == f"Hello\n{sentence}"
+
+
+@pytest.mark.parametrize("name", ["The Book People Ltd", "Your Move Ltd", "Les Halles de la Tour SARL"])
+def test_a_senders_name_may_be_such_a_word(name: str) -> None:
+    quoted = f"On Tuesday, 9 June 2026 at 10:12:33 BST, {name} <my@our.example> wrote:\n\nDear Ms Vale"
+    assert own_text(f"Paid on Friday.\n\n{quoted}") == "Paid on Friday."
+
+
 def test_there_are_enough_replies_in_each_language() -> None:
     assert len(REPLIES) >= 60
     for language in ("en", "de", "fr", "es"):
@@ -42,3 +88,4 @@ def test_where_nothing_of_their_own_is_found_everything_is_kept(text: str) -> No
 def test_parsing_is_fast_for_a_text_of_any_shape() -> None:
     lines = ["On " + "x" * 380, "From: a", "____", "> quoted", "wrote:", "To: b", "<a@b>, " * 40 + "x"] * 2000
     assert own_text("\n".join(lines))
+    assert own_text("Paid." + "\n" * 200_000) == "Paid."
