@@ -78,10 +78,14 @@ def drop_cause(reason: str) -> RefusalCause:
 
 
 def bounce_cause(kind: str, status: str, classification: str, reason: str) -> RefusalCause:
-    """Return what a ``bounce`` event is about; a permanent one that says nothing else is about the address.
+    """Return what a ``bounce`` event is about: the address where the event says so.
+
+    Type bounce says so unless a status or the server's words name another cause: then SendGrid has put the address on
+    its own list of bounces, and drops what is sent to it. An event without a type does not say so: if the address is
+    bad, the next email is dropped as "Bounced Address".
 
     Args:
-        kind: The event's ``type``: bounce, blocked or expired.
+        kind: The event's ``type``: bounce, blocked or expired; "" where it has none.
         status: Its ``status``, enhanced (5.1.1) or not (550); where it is "", the reason is searched for it.
         classification: Its ``bounce_classification``.
         reason: The server's own words.
@@ -100,12 +104,12 @@ def bounce_cause(kind: str, status: str, classification: str, reason: str) -> Re
             return _BOUNCES_BY_STATUS[one]
         if one != _DOES_NOT_ACCEPT and one[:4] in _BOUNCES_BY_SUBJECT:
             return _BOUNCES_BY_SUBJECT[one[:4]]
-    return _cause_in_words(reason)
+    return _cause_in_words(reason) or (RefusalCause.ADDRESS if kind == "bounce" else RefusalCause.RECIPIENT)
 
 
-def _cause_in_words(reason: str) -> RefusalCause:
+def _cause_in_words(reason: str) -> RefusalCause | None:
     if _MAILBOX_FULL.search(reason) or _NOT_NOW.search(reason):
         return RefusalCause.RECIPIENT
     if _ADDRESS_IS_BAD.search(reason):
         return RefusalCause.ADDRESS
-    return RefusalCause.SENDER if _SENDER_REFUSED.search(reason) else RefusalCause.ADDRESS
+    return RefusalCause.SENDER if _SENDER_REFUSED.search(reason) else None
