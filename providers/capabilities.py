@@ -1,13 +1,16 @@
-"""What a ledger provider may offer beyond the port: webhooks, reads limited by the month, limits to pace calls by.
+"""What a provider or its ledger may offer beyond the port: webhooks, known limits, many notes or links in one call.
 
-A provider offers one by having its methods; nothing else needs to be declared.
+They offer one by having its methods; nothing else needs to be declared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+
+from providers.errors import ProviderError
+from providers.ledger import DocumentRef, NewNote
 
 Settings_contra = TypeVar("Settings_contra", contravariant=True)
 
@@ -70,4 +73,27 @@ class PacedProvider(Protocol):
 
     def call_limits(self) -> tuple[CallLimit, ...]:
         """Return the limits of its calls."""
+        ...
+
+
+@runtime_checkable
+class NotesInBatches(Protocol):
+    """A ledger that takes up to ``notes_per_batch`` notes in one call."""
+
+    notes_per_batch: int
+
+    def add_notes(self, notes: Sequence[NewNote]) -> list[DocumentRef | ProviderError]:
+        """Write notes, on an invoice each; return how each of them ended, in their order.
+
+        Raises what ``add_note`` does where it concerns the call: ``OutcomeUnknown`` where any of them may be written.
+        """
+        ...
+
+
+@runtime_checkable
+class PaymentLinksInBulk(Protocol):
+    """A ledger that tells the payment pages of many invoices in one call."""
+
+    def get_payment_links(self, invoice_ids: Sequence[str]) -> dict[str, str | None]:
+        """Return what ``get_payment_link`` does, for each of these invoices."""
         ...

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from policies.receivables import Company, CreditKind, InvoiceStatus
 from providers.calls import CallObserver
-from providers.errors import ProviderError
 
 Settings_contra = TypeVar("Settings_contra", contravariant=True)
 GRANT_LIFETIME = "grant_lifetime_s"  # in a token: the seconds until only a new consent helps, if the provider tells
@@ -343,29 +342,6 @@ class Ledger(Protocol):
 
     def get_invoice_pdf(self, invoice_id: str) -> bytes | None:
         """Return the invoice as the ledger prints it, None where it does not."""
-        ...
-
-
-@runtime_checkable
-class NotesInBatches(Protocol):
-    """A ledger that takes up to ``notes_per_batch`` notes in one call."""
-
-    notes_per_batch: int
-
-    def add_notes(self, notes: Sequence[NewNote]) -> list[DocumentRef | ProviderError]:
-        """Write notes, on an invoice each; return how each of them ended, in their order.
-
-        Raises what ``add_note`` does where it concerns the call: ``OutcomeUnknown`` where any of them may be written.
-        """
-        ...
-
-
-@runtime_checkable
-class PaymentLinksInBulk(Protocol):
-    """A ledger that tells the payment pages of many invoices in one call."""
-
-    def get_payment_links(self, invoice_ids: Sequence[str]) -> dict[str, str | None]:
-        """Return what ``get_payment_link`` does, for each of these invoices."""
         ...
 
 

@@ -1,7 +1,7 @@
-"""Gets what emails need of the ledger, pay links and PDFs, before their invoices are read again right before sending.
+"""Fetches pay links and PDFs for emails, before their invoices are read again right before sending.
 
-So that reading is as fresh as it can be when the emails go out, and what is planned for tomorrow morning is got in a
-quiet hour: Xero gives links and PDFs one by one, and no more than sixty calls a minute.
+So that reading is as fresh as it can be when the emails go out, and what is planned for tomorrow morning is fetched in
+a quiet hour: Xero gives links and PDFs one by one, and no more than sixty calls a minute.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ EMAILS_AHEAD_MAX = 500  # looked through for what is missing
 
 
 def fetch_for(ctx: RunContext, entry_ids: Sequence[int]) -> None:
-    """Get what these emails need, waiting where the limits ask for it. What fails is met again by each email."""
+    """Fetch what these emails need, waiting where the limits ask for it. What fails is met again by each email."""
     with ctx.reading() as session:
         rows = [entry for entry_id in entry_ids if (entry := session.get(OutboxEntry, entry_id)) is not None]
     _fetch(ctx, rows)
 
 
 def fetch_ahead(ctx: RunContext) -> None:
-    """Get what some of the planned emails will need, as far as that is possible without waiting."""
+    """Fetch what some of the planned emails will need, as far as that is possible without waiting."""
     if ctx.dry_run or ctx.app.is_stopping():
         return
     with ctx.reading() as session:

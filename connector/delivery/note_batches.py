@@ -28,8 +28,9 @@ from connector.runtime.lease import LeaseLost
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import LogKind, OutboxKind
 from connector.vocabulary.labels import in_sentence, label
+from providers.capabilities import NotesInBatches
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, ProviderError, TransientError
-from providers.ledger import DocumentRef, NewNote, NotesInBatches
+from providers.ledger import DocumentRef, NewNote
 
 BATCHES_PER_RUN_MAX = 30  # QuickBooks takes 40 a minute; what is left goes with the next sync
 log = logging.getLogger("duewell.notes")
@@ -77,8 +78,7 @@ def _deliver_batch(ctx: RunContext, ledger: NotesInBatches, entry_ids: Sequence[
         return
     ctx.on_progress(f"adding {len(notes)} notes in the accounting system")
     try:
-        with ctx.dispatching(next(iter(notes))):
-            results = ledger_writes.call_with_retry(ctx, lambda: ledger.add_notes(list(notes.values())))
+        results = _call(ctx, ledger, notes)
     except PermanentError:  # it is about the batch and not about a note: they are written one by one
         for entry_id, note in notes.items():
             _write_alone(ctx, entry_id, note)
@@ -90,6 +90,21 @@ def _deliver_batch(ctx: RunContext, ledger: NotesInBatches, entry_ids: Sequence[
         raise CircuitOpen(str(error)) from error  # they would all meet the same
     else:
         _record_results(ctx, dict(zip(notes, results, strict=True)))
+
+
+def _call(
+    ctx: RunContext, ledger: NotesInBatches, notes: Mapping[int, NewNote]
+) -> Sequence[DocumentRef | ProviderError]:
+    """Make the call. After a fault of our own no more notes are written; the next run searches for these."""
+    try:
+        with ctx.dispatching(next(iter(notes))):
+            return ledger_writes.call_with_retry(ctx, lambda: ledger.add_notes(list(notes.values())))
+    except (ProviderError, LeaseLost, SQLAlchemyError):
+        raise
+    except Exception as error:
+        log.exception("a batch of %s notes failed", len(notes))
+        record_fault(ctx, next(iter(notes)), error)
+        raise CircuitOpen(str(error)) from error
 
 
 def _mark_sending(ctx: RunContext, entry_ids: Sequence[int]) -> Mapping[int, NewNote]:

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from providers.xero.oauth import XeroSettings
 
 _MINUTE: Final = timedelta(minutes=1)
-# developer.xero.com/documentation/guides/oauth2/limits; a company's fifth call at once is never made: a sync makes one
-# after the other
+# developer.xero.com/documentation/guides/oauth2/limits; the connector never makes more than five calls at once
 CALL_LIMITS: Final = (CallLimit(60, _MINUTE), CallLimit(10_000, _MINUTE, of_app=True))
 
 

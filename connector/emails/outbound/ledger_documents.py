@@ -15,14 +15,15 @@ from connector.db.engine import reading
 from connector.db.tables import CustomerRow, InvoicePdf, InvoiceRow, KeyValue
 from policies.invoice_names import invoice_title
 from policies.receivables import Invoice
+from providers.capabilities import PaymentLinksInBulk
 from providers.errors import AuthorizationExpired, ProviderError, RateLimited
-from providers.ledger import Ledger, PaymentLinksInBulk
+from providers.ledger import Ledger
 from providers.mailer import Attachment
 
 PDFS_MAX = 5  # invoices attached to one email
 PDFS_BYTES_MAX = 10 * 2**20
 PDF_KEPT_FOR = timedelta(days=30)  # a new logo, say, is no change of the invoice
-PDF_KEPT_BYTES_MAX = 2 * 2**20  # of one invoice; a longer one is got each time
+PDF_KEPT_BYTES_MAX = 2 * 2**20  # of one invoice; a longer one is fetched each time
 NO_LINK_VALID_FOR = timedelta(days=7)
 
 
@@ -55,7 +56,7 @@ class KnownDocuments:
 
 
 class LedgerDocuments:
-    """Pay links and PDFs from the ledger, each got once and kept: a PDF until its invoice or its customer changes.
+    """Pay links and PDFs from the ledger, each fetched once and kept: a PDF until its invoice or its customer changes.
 
     ``writing`` opens the transaction in which they are kept; a sync's own holds its lease. What the ledger could not
     deliver goes to ``on_progress``: an email without a link or a PDF is better than no email.
@@ -106,7 +107,7 @@ class LedgerDocuments:
         return tuple(attached)
 
     def list_unknown(self, link_ids: Iterable[str], pdf_ids: Iterable[str]) -> tuple[list[str], list[str]]:
-        """Return of which invoices the pay link and the PDF would have to be got from the ledger."""
+        """Return of which invoices the pay link and the PDF would have to be fetched from the ledger."""
         with reading(self._app.engine) as session:
             links = [each for each in link_ids if self._find_pay_link(session, each) is None]
             return links, [each for each in pdf_ids if self._find_pdf(session, each) is None]

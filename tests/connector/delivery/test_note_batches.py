@@ -147,6 +147,21 @@ def test_what_was_written_is_recorded_although_others_of_the_batch_have_to_wait(
     assert states == [*[OutboxState.DONE] * (CUSTOMERS - waiting), *[OutboxState.PLANNED] * waiting]
 
 
+@on_quickbooks
+def test_an_internal_error_in_a_batch_stops_nothing_else(notes_due: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_ledger: QuickBooksLedger, _notes: Sequence[NewNote]) -> list[DocumentRef | ProviderError]:
+        message = "an odd reply"
+        raise KeyError(message)
+
+    monkeypatch.setattr(QuickBooksLedger, "add_notes", fail)
+    result = notes_due.run()
+    assert "Internal error in duewell: KeyError at outbox entry" in result.reason
+    assert "(KeyError)" not in result.reason, "the steps after the notes were not taken"
+    notes_due.sandbox.clock.advance(AFTER_A_LOST_REPLY)
+    notes_due.run()
+    assert_each_invoice_has_one_note(notes_due)
+
+
 class Killed(BaseException):
     """The process ends here."""
 
