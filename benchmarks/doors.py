@@ -48,6 +48,9 @@ ANY = 0
 _SENDGRID_SIGNATURE = (f"{webhook.SIGNATURE}: MEUCIQ==", f"{webhook.TIMESTAMP}: 1")
 _HEADER = "x" * 30_000  # a request's head may have 64 KiB in all
 _LONG = "a" * 40_000
+_FORM = "Content-Type: application/x-www-form-urlencoded"
+_FIELDS = "&".join(f"f{n}={'x' * 110}" for n in range(2000)).encode()[: 256 * 1024]
+_COOKIES = "Cookie: " + "; ".join(f"c{n}=x" for n in range(4000))
 
 
 class Door(NamedTuple):
@@ -124,73 +127,78 @@ def public_routes(app: AppContext) -> set[str]:
 
 def list_doors(port: int) -> list[Door]:
     """Return every public door, with the dearest request that a stranger can make of it."""
+    return [*_service_doors(port), *_sign_in_doors(port), *_customer_doors(port), *_webhook_doors(port), *_others(port)]
 
-    def get(path: str, *headers: str) -> bytes:
-        return _request(port, "GET", path, b"", headers)
 
-    def post(path: str, body: bytes, *headers: str) -> bytes:
-        return _request(port, "POST", path, body, headers)
-
-    form = "Content-Type: application/x-www-form-urlencoded"
-    fields = "&".join(f"f{n}={'x' * 110}" for n in range(2000)).encode()[: 256 * 1024]
-    cookies = "Cookie: " + "; ".join(f"c{n}=x" for n in range(4000))
-    languages = "Accept-Language: " + ",".join(f"xx;q=0.{n % 10}" for n in range(4000))
-    portal = "/c/{token} /c/{token}/statement/{currency}.pdf /c/{token}/invoice/{invoice}.pdf /c/{token}/pay/{invoice}"
-    signed = b"x" * (2 * _MIB), "wrong signature under 2 MiB"
-    multipart = "Content-Type: multipart/form-data; boundary=b"
-    bearer = "Authorization: Bearer duewell_x"
+def _service_doors(port: int) -> list[Door]:
     return [
-        Door("/healthz", "a long head", 200, get("/healthz", f"X-Long: {_HEADER}", cookies[:20_000])),
-        Door("/readyz", "a query of the database", 200, get("/readyz")),
-        Door("/metrics", "counts of every table", 200, get("/metrics")),
+        Door("/healthz", "a long head", 200, _get(port, "/healthz", f"X-Long: {_HEADER}", _COOKIES[:20_000])),
+        Door("/readyz", "a query of the database", 200, _get(port, "/readyz")),
+        Door("/metrics", "counts of every table", 200, _get(port, "/metrics")),
         Door(
             "/static/style.css /static/passkeys.js /static/icon.svg",
             "a long head",
             200,
-            get("/static/style.css", cookies),
+            _get(port, "/static/style.css", _COOKIES),
         ),
-        Door("/callback/{provider_name}", "a query of 40 kB", 400, get(f"/callback/xero?code=1&state={_LONG}")),
-        Door("/sign-in", "many cookies, a long way back", 200, get(f"/sign-in?next=/{'x' * 20_000}", cookies)),
-        Door("/sign-in/passkey", "a form of 256 kB", 401, post("/sign-in/passkey", fields, form, _origin(port))),
-        Door("/sign-in/sso", "single sign-on that is not set up", 401, get("/sign-in/sso", cookies)),
-        Door("/sign-in/sso/callback", "a query of 40 kB", 401, get(f"/sign-in/sso/callback?state={_LONG}")),
+        Door("/callback/{provider_name}", "a query of 40 kB", 400, _get(port, f"/callback/xero?code=1&state={_LONG}")),
+    ]
+
+
+def _sign_in_doors(port: int) -> list[Door]:
+    return [
+        Door("/sign-in", "many cookies, a long way back", 200, _get(port, f"/sign-in?next=/{'x' * 20_000}", _COOKIES)),
+        Door("/sign-in/passkey", "a form of 256 kB", 401, _post_form(port, "/sign-in/passkey")),
+        Door("/sign-in/sso", "single sign-on that is not set up", 401, _get(port, "/sign-in/sso", _COOKIES)),
+        Door("/sign-in/sso/callback", "a query of 40 kB", 401, _get(port, f"/sign-in/sso/callback?state={_LONG}")),
         Door(
             "/welcome/{link}",
             "a form of 256 kB to a made-up link",
             404,
-            post(f"/welcome/{_LONG[:9000]}", fields, form, _origin(port)),
+            _post_form(port, f"/welcome/{_LONG[:9000]}"),
         ),
-        Door("/stop/{token}", "a made-up link, 4,000 languages", 404, post(f"/stop/{TOKEN}", b"", languages)),
-        Door("/stop-mail/{token}", "a made-up link of 9 kB", 404, post(f"/stop-mail/{_LONG[:9000]}", b"", languages)),
-        Door(
-            portal, "a form of 32 kB to a made-up link", 404, post(f"/c/{TOKEN}", fields[: 32 * 1024], form, languages)
+    ]
+
+
+def _customer_doors(port: int) -> list[Door]:
+    portal = "/c/{token} /c/{token}/statement/{currency}.pdf /c/{token}/invoice/{invoice}.pdf /c/{token}/pay/{invoice}"
+    languages = "Accept-Language: " + ",".join(f"xx;q=0.{n % 10}" for n in range(4000))
+    small_form = _post(port, f"/c/{TOKEN}", _FIELDS[: 32 * 1024], _FORM, languages)
+    long_link = _post(port, f"/stop-mail/{_LONG[:9000]}", b"", languages)
+    return [
+        Door("/stop/{token}", "a made-up link, 4,000 languages", 404, _post(port, f"/stop/{TOKEN}", b"", languages)),
+        Door("/stop-mail/{token}", "a made-up link of 9 kB", 404, long_link),
+        Door(portal, "a form of 32 kB to a made-up link", 404, small_form),
+    ]
+
+
+def _webhook_doors(port: int) -> list[Door]:
+    body, dearest = b"x" * (2 * _MIB), "wrong signature under 2 MiB"
+    signatures = {
+        "sendgrid": _SENDGRID_SIGNATURE,
+        "xero": ("x-xero-signature: x",),
+        "quickbooks": ("intuit-signature: x",),
+    }
+    inbound, multipart = "/webhooks/sendgrid-inbound", "Content-Type: multipart/form-data; boundary=b"
+    small, large = (_post(port, inbound, _email(size), multipart) for size in (8 * _MIB - 1000, 31 * _MIB))
+    return [
+        *(
+            Door(f"/webhooks/{name}", dearest, 401, _post(port, f"/webhooks/{name}", body, *signature))
+            for name, signature in signatures.items()
         ),
-        Door("/webhooks/sendgrid", signed[1], 401, post("/webhooks/sendgrid", signed[0], *_SENDGRID_SIGNATURE)),
-        Door("/webhooks/xero", signed[1], 401, post("/webhooks/xero", signed[0], "x-xero-signature: x")),
-        Door("/webhooks/quickbooks", signed[1], 401, post("/webhooks/quickbooks", signed[0], "intuit-signature: x")),
-        Door(
-            "/webhooks/sendgrid-inbound",
-            "8 MB to a made-up address",
-            200,
-            post("/webhooks/sendgrid-inbound", _email(8 * _MIB - 1000), multipart),
-        ),
-        Door(
-            "/webhooks/sendgrid-inbound",
-            "31 MB to a made-up address",
-            ANY,
-            post("/webhooks/sendgrid-inbound", _email(31 * _MIB), multipart),
-        ),
-        Door("/api/v1 /api/v1/openapi.json", "the document of the API", 200, get("/api/v1/openapi.json")),
-        Door(
-            "(an operation of the API)",
-            "1 MB with a made-up token",
-            401,
-            post("/api/v1/policy/check", b"x" * _MIB, bearer),
-        ),
-        Door(
-            "(a page)", "a form of 256 kB without a session", 401, post("/policy/document", fields, form, _origin(port))
-        ),
-        Door("(no such page)", "an address of 40 kB", 404, get("/" + _LONG)),
+        Door(inbound, "8 MB to a made-up address", 200, small),
+        Door(inbound, "31 MB to a made-up address", ANY, large),
+    ]
+
+
+def _others(port: int) -> list[Door]:
+    bearer = "Authorization: Bearer duewell_x"
+    operation = _post(port, "/api/v1/policy/check", b"x" * _MIB, bearer)
+    return [
+        Door("/api/v1 /api/v1/openapi.json", "the document of the API", 200, _get(port, "/api/v1/openapi.json")),
+        Door("(an operation of the API)", "1 MB with a made-up token", 401, operation),
+        Door("(a page)", "a form of 256 kB without a session", 401, _post_form(port, "/policy/document")),
+        Door("(no such page)", "an address of 40 kB", 404, _get(port, "/" + _LONG)),
         Door("(no HTTP)", "64 kB that are no request", 400, b"x" * 64_000 + b"\r\n\r\n"),
         Door("(any)", "a body in pieces of one byte", ANY, _in_small_pieces(port)),
     ]
@@ -198,10 +206,21 @@ def list_doors(port: int) -> list[Door]:
 
 def _password_door(port: int) -> Door:
     body = b"email=stranger@example.com&password=" + b"x" * 200
-    request = _request(
-        port, "POST", "/sign-in", body, ("Content-Type: application/x-www-form-urlencoded", _origin(port))
-    )
+    request = _post(port, "/sign-in", body, _FORM, _origin(port))
     return Door("/sign-in (POST)", "a password is checked", 401, request, times=8, source="127.0.0.99")
+
+
+def _get(port: int, path: str, *headers: str) -> bytes:
+    return _request(port, "GET", path, b"", headers)
+
+
+def _post(port: int, path: str, body: bytes, *headers: str) -> bytes:
+    return _request(port, "POST", path, body, headers)
+
+
+def _post_form(port: int, path: str) -> bytes:
+    """Return a request with the largest form that a page takes."""
+    return _post(port, path, _FIELDS, _FORM, _origin(port))
 
 
 def _request(port: int, method: str, path: str, body: bytes, headers: tuple[str, ...]) -> bytes:

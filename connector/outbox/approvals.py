@@ -121,7 +121,7 @@ def entry_status(entry: OutboxEntry) -> EntryStatus:
 def entry_etag(entry: OutboxEntry) -> str:
     """Return the version of an entry: of everything a user reads before deciding about it.
 
-    That are its facts and edited text; the last change, such as a new template; and of what was sent, the attempt.
+    Those are its facts and edited text, the last change (such as a new template) and, of what was sent, the attempt.
     """
     lines = entry.custom_text["lines"] if entry.custom_text else None
     changed_at = entry.changed_at.isoformat() if entry.changed_at else None
