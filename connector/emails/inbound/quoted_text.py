@@ -121,7 +121,7 @@ def _attribution_at(lines: Sequence[str], at: int) -> int:
 def _is_attribution(part: Sequence[str], below: str) -> bool:
     """Whether a program wrote these lines above a quoted email; ``below`` is what follows.
 
-    Unless that is clear, a person did. A sender without an address is certain only above lines that are marked as quoted.
+    Unless that is clear, a person did. A sender without an address is certain only above lines marked as quoted.
     """
     line = " ".join(each.strip() for each in part)
     if not (_ATTRIBUTION.match(line) and _DATED.match(line)):
