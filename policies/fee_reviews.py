@@ -139,7 +139,7 @@ def _why_wrong(context: StatementContext, invoice: Invoice, charge: PastAction) 
         return f"{title} was {invoice.status.value}"
     if _is_too_early(context, invoice, charge):
         due_on = format_date(payable_on(invoice))
-        return f"the due date of {title} was moved to {due_on}, after the fee of {format_date(charge.on)}"
+        return f"after the fee was charged on {format_date(charge.on)}, the due date of {title} was moved to {due_on}"
     if not invoice.balance_changes or balance_on(invoice, charge.on - timedelta(days=1)) > 0:
         is_credited = invoice.status is InvoiceStatus.PAID and bool(invoice.balance_changes) and invoice.paid <= 0
         return f"{title} was credited or written off in full" if is_credited else ""

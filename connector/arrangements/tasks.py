@@ -22,12 +22,14 @@ from connector.db.invoice_names import labels_of
 from connector.db.paging import Page, paginate
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, InvoiceSetting, Task
 from connector.results import Result
-from connector.vocabulary import LogKind, TaskState
+from connector.sync.mirror.past_actions import load_charged_fees
+from connector.vocabulary import LogKind, TaskCode, TaskState
 from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_date
 from policies.schedule import TASK_STEPS
 
 _IN_MAX = 500  # ids in one query
+_FEE_CODES = frozenset({TaskCode.PROPOSE_WAIVER, TaskCode.UNPAID_FEE})
 _NOT_LATE = "the due date was moved out"
 
 
@@ -166,7 +168,8 @@ def reassign(app: AppContext, ids: Iterable[int], owner: str, *, by: str) -> Non
 def cancel_obsolete(session: Session, connection_id: int, at: datetime) -> list[Task]:
     """Cancel the open tasks whose invoices are all closed or no longer late, and return them.
 
-    A task of the schedule whose due date was moved out is open again once that date is moved back.
+    A task of the schedule whose due date was moved out is open again once that date is moved back. A fee that is paid
+    can still be wrong: the proposal to waive it lasts until the fee is waived or its reason is gone.
     """
     query = select(Task).where(
         col(Task.connection_id) == connection_id,
@@ -177,9 +180,11 @@ def cancel_obsolete(session: Session, connection_id: int, at: datetime) -> list[
     )
     tasks = [task for task in session.scalars(query) if task.invoice_ids]
     due_dates = _open_due_dates(session, connection_id, [each for task in tasks for each in task.invoice_ids])
+    is_about_fees = any(task.code in _FEE_CODES for task in tasks)
+    waived_ids = load_charged_fees(session, connection_id).list_waived() if is_about_fees else set()
     cancelled: list[Task] = []
     for task in tasks:
-        outcome = _obsolete_outcome(task, due_dates)
+        outcome = _obsolete_outcome(task, due_dates, waived_ids)
         if not outcome and task.state == TaskState.CANCELLED:
             task.state, task.outcome, task.ended_at = TaskState.OPEN, "", None
         elif outcome and task.state == TaskState.OPEN:
@@ -188,8 +193,15 @@ def cancel_obsolete(session: Session, connection_id: int, at: datetime) -> list[
     return cancelled
 
 
-def _obsolete_outcome(task: Task, due_dates: Mapping[str, date | None]) -> str:
-    """Return why nothing is left to do about a task; "" where something is. ``due_dates`` are of open invoices."""
+def _obsolete_outcome(task: Task, due_dates: Mapping[str, date | None], waived_ids: Collection[str]) -> str:
+    """Return why nothing is left to do about a task; "" where something is.
+
+    ``due_dates`` are those of open invoices, ``waived_ids`` the invoices of waived late fees.
+    """
+    if task.code in _FEE_CODES and all(each in waived_ids for each in task.invoice_ids):
+        return "the fee was waived"
+    if task.code == TaskCode.PROPOSE_WAIVER:
+        return ""
     open_ids = [each for each in task.invoice_ids if each in due_dates]
     if not open_ids:
         return "no balance is due any more"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -21,17 +21,11 @@ from connector.outbox import approvals
 from connector.outbox import entries as outbox_entries
 from connector.outbox.payloads import FeeWaiverPayload, LateFeePayload, dump_payload, payload_as, plain
 from connector.results import Amount, Result
+from connector.services.fee_states import FeeStanding, load_standings
 from connector.vocabulary import FeeState, LogKind, OutboxKind, OutboxState
 from connector.vocabulary.labels import in_sentence, label
 from policies.currencies import plain_amount, round_amount, split_in_proportion
 from policies.formatting import format_amount
-
-_STATES = {
-    OutboxState.PLANNED: FeeState.APPROVED,
-    OutboxState.AWAITING_APPROVAL: FeeState.DRAFT,
-    OutboxState.DONE: FeeState.POSTED,
-}
-_WAIVER_STATES = {OutboxState.DONE, OutboxState.REJECTED}  # the ends of a waiver
 
 
 class FeeLineItem(Result):
@@ -70,8 +64,8 @@ def find_fees(session: Session, connection_id: int | None = None, *, page: Page 
     fees = list(
         session.scalars(paginate(query, page, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True))
     )
-    waivers = find_waivers(session, [fee.id for fee in fees])
-    return [_as_item(session, fee, waivers.get(fee.id, [])) for fee in fees]
+    standings = load_standings(session, fees)
+    return [_as_item(session, standings[fee.id]) for fee in fees]
 
 
 def approve(
@@ -118,9 +112,10 @@ def waive(
             if fee.state in outbox_entries.UNSENT_STATES and amount is None:
                 approvals.reject(session, [fee.id or 0], by=by, at=now, reason=reason or "waived")
             elif fee.state == OutboxState.DONE:
-                _create_waiver(session, fee, Attribution(by, now), reason=reason, amount=amount)
+                standing = load_standings(session, [fee])[fee.id]
+                _create_waiver(session, standing, Attribution(by, now), reason=reason, amount=amount)
             else:
-                state = in_sentence(label(fee_state(fee)))
+                state = in_sentence(label(FeeStanding(fee).state))
                 wanted = "a draft, approved or posted fee" if amount is None else "a posted fee, in part,"
                 message = f"Fee {fee.id} is {state}; only {wanted} can be waived."
                 raise approvals.OutboxError(message)
@@ -148,51 +143,19 @@ def parse_waived_amount(text: str) -> Decimal | None:
     return amount
 
 
-def fee_state(fee: OutboxEntry, waivers: Sequence[OutboxEntry] = ()) -> FeeState:
-    """Return where a fee stands, from its outbox entry and those of its waivers; in part it is not waived."""
-    state = OutboxState(fee.state)
-    if state is OutboxState.REJECTED and fee.resolved_by:
-        return FeeState.WAIVED
-    if not waivers:
-        return _STATES.get(state) or FeeState(state.value)
-    if any(each.state not in _WAIVER_STATES for each in waivers):
-        return FeeState.WAIVER_REQUESTED
-    is_waived = waived_amount(waivers) >= payload_as(LateFeePayload, fee).amount
-    return FeeState.WAIVED if is_waived else FeeState.POSTED
-
-
-def waived_amount(waivers: Iterable[OutboxEntry]) -> Decimal:
-    """Return how much of a fee was waived, or is about to be."""
-    standing = (each for each in waivers if each.state != OutboxState.REJECTED)
-    return sum((payload_as(FeeWaiverPayload, each).amount for each in standing), Decimal(0))
-
-
-def find_waivers(session: Session, fee_ids: Collection[int | None]) -> dict[int | None, list[OutboxEntry]]:
-    """Return the waivers of fees, oldest first, by the id of the fee's entry."""
-    found: dict[int | None, list[OutboxEntry]] = {}
-    if not fee_ids:
-        return found
-    query = select(OutboxEntry).where(
-        col(OutboxEntry.kind) == OutboxKind.FEE_WAIVER, col(OutboxEntry.parent_id).in_(list(fee_ids))
-    )
-    for row in session.scalars(query.order_by(col(OutboxEntry.id))):
-        found.setdefault(row.parent_id, []).append(row)
-    return found
-
-
 def _create_waiver(
-    session: Session, fee: OutboxEntry, attribution: Attribution, *, reason: str, amount: Decimal | None
+    session: Session, standing: FeeStanding, attribution: Attribution, *, reason: str, amount: Decimal | None
 ) -> None:
     """Plan a waiver; where a part of the fee was waived before, one of the rest is of a part as well."""
+    fee, waivers = standing.fee, standing.waivers
     payload = payload_as(LateFeePayload, fee)
-    waivers = find_waivers(session, [fee.id]).get(fee.id, [])
-    standing = payload.amount - waived_amount(waivers)
-    if standing <= 0:
+    rest = payload.amount - standing.waived
+    if rest <= 0:
         return
-    if amount is not None and not 0 < amount <= standing:
-        message = f"{format_amount(standing, fee.currency)} of fee {fee.id} stands: waive more than 0 and at most that."
+    if amount is not None and not 0 < amount <= rest:
+        message = f"{format_amount(rest, fee.currency)} of fee {fee.id} stands: waive more than 0 and at most that."
         raise approvals.OutboxError(message)
-    amount = standing if amount is None else round_amount(amount, fee.currency)
+    amount = rest if amount is None else round_amount(amount, fee.currency)
     valid_parts = [each for each in waivers if each.state != OutboxState.REJECTED]
     part = len(valid_parts) + 1 if valid_parts or amount < payload.amount else 0
     key = f"{fee.key}:waive" + (f":{part}" if part else "")
@@ -266,20 +229,16 @@ def original_names(session: Session, fee: OutboxEntry) -> list[str]:
     return [names[each] for each in ids if each in names] or list(payload.original_numbers)
 
 
-def _as_item(session: Session, fee: OutboxEntry, waivers: Sequence[OutboxEntry]) -> FeeItem:
+def _as_item(session: Session, standing: FeeStanding) -> FeeItem:
+    fee = standing.fee
     customer = session.get(CustomerRow, (fee.connection_id, fee.customer_id))
-    response = fee.response
-    if waivers:
-        last = waivers[-1]
-        rejected = last.state == OutboxState.REJECTED
-        response = f"It could not be waived: {last.response}" if rejected else last.response or response
     payload = payload_as(LateFeePayload, fee)
     return FeeItem(
         id=fee.id or 0,
-        state=fee_state(fee, waivers),
+        state=standing.state,
         invoice=", ".join(original_names(session, fee)),
         amount=plain_amount(payload.amount, fee.currency),
-        waived=plain_amount(waived_amount(waivers), fee.currency),
+        waived=plain_amount(standing.waived, fee.currency),
         currency=fee.currency,
         annual_rate=str(payload.annual_rate),
         number=payload.number,
@@ -289,5 +248,5 @@ def _as_item(session: Session, fee: OutboxEntry, waivers: Sequence[OutboxEntry])
         connection=session.get_one(Connection, fee.connection_id).short_name,
         customer=customer.name if customer is not None else "",
         reason=fee.reason,
-        response=response,
+        response=standing.response,
     )

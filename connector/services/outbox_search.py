@@ -26,7 +26,7 @@ from connector.outbox.payloads import (
     payload_as,
 )
 from connector.results import Amount, Result
-from connector.services.fees import fee_state, find_waivers, waived_amount
+from connector.services.fee_states import FeeStanding, load_standings
 from connector.vocabulary import OutboxKind, OutboxState
 from connector.vocabulary.labels import label
 from policies.currencies import plain_amount
@@ -70,12 +70,12 @@ class EntryItem(Result):
 
 @dataclass(frozen=True, slots=True)
 class EntryView:
-    """An outbox entry with the names that users know it by; ``waivers`` are the entries that waive a fee."""
+    """An outbox entry with the names that users know it by; ``standing`` is where a late fee stands."""
 
     entry: OutboxEntry
     company: Connection
     customer: str
-    waivers: Sequence[OutboxEntry] = ()
+    standing: FeeStanding | None = None
 
     @property
     def amounts(self) -> list[tuple[str, str]]:
@@ -94,8 +94,8 @@ class EntryView:
     @property
     def state_label(self) -> str:
         """The label of its state; that of a fee takes its waiver into account."""
-        if self.entry.kind == OutboxKind.LATE_FEE:
-            return label(fee_state(self.entry, self.waivers))
+        if self.standing is not None:
+            return label(self.standing.state)
         return label(self.entry.state, "outbox_state")
 
     @property
@@ -106,9 +106,9 @@ class EntryView:
     @property
     def can_waive(self) -> bool:
         """Whether a user may waive this fee."""
-        if self.entry.kind != OutboxKind.LATE_FEE or self.entry.state not in _WAIVABLE_STATES:
+        if self.standing is None or self.entry.state not in _WAIVABLE_STATES:
             return False
-        return waived_amount(self.waivers) < payload_as(LateFeePayload, self.entry).amount
+        return self.standing.waived < payload_as(LateFeePayload, self.entry).amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +140,20 @@ def find_entry_page(
     if before_id is not None:
         query = query.where(col(OutboxEntry.id) < before_id)
     rows = session.execute(query.order_by(col(OutboxEntry.id).desc()).limit(size + 1)).all()
-    fee_ids = [entry.id for entry, _company, _customer in rows[:size] if entry.kind == OutboxKind.LATE_FEE]
-    waivers = find_waivers(session, fee_ids)
-    views = [EntryView(entry, company, name or "", waivers.get(entry.id, ())) for entry, company, name in rows[:size]]
+    views = _as_views(session, rows[:size])
     return EntryPage(views, views[-1].entry.id if len(rows) > size else None)
 
 
 def get_entry(session: Session, entry_id: int) -> EntryView | None:
     """Return one entry, None where there is none."""
-    row = session.execute(_entries_query().where(col(OutboxEntry.id) == entry_id)).first()
-    return EntryView(row[0], row[1], row[2] or "", find_waivers(session, [entry_id]).get(entry_id, ())) if row else None
+    views = _as_views(session, session.execute(_entries_query().where(col(OutboxEntry.id) == entry_id)).all())
+    return views[0] if views else None
+
+
+def _as_views(session: Session, rows: Sequence[Any]) -> list[EntryView]:
+    fees = [entry for entry, _company, _customer in rows if entry.kind == OutboxKind.LATE_FEE]
+    standings = load_standings(session, fees)
+    return [EntryView(entry, company, name or "", standings.get(entry.id)) for entry, company, name in rows]
 
 
 def count_needing_attention(session: Session, company_ids: Collection[int]) -> dict[str, int]:

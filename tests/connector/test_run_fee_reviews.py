@@ -6,12 +6,17 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import select
+from sqlmodel import col
 
 from connector.arrangements import tasks
 from connector.db.engine import reading
+from connector.db.tables import SyncLogEntry
 from connector.outbox.approvals import OutboxError
 from connector.services import fees
 from connector.services.fees import FeeItem
+from connector.services.outbox_search import get_entry
+from connector.vocabulary import LogKind, TaskState
 from tests.connector.scenario import Scenario, days
 
 AUTOMATIC = '[late_fees]\nenabled = true\nterms_agreed_on = 2025-01-01\napproval = "automatic"\n'
@@ -211,6 +216,51 @@ def test_a_fee_that_was_paid_and_turns_out_too_high_is_to_be_given_back(late_cus
     assert fee_tasks(late_customer) == []
     tasks_now = [text for _code, text in open_tasks(late_customer)]
     assert any("GBP 4.00 of unapplied credit" in text for text in tasks_now), tasks_now
+
+
+def test_the_proposal_to_waive_a_paid_fee_lasts_until_the_fee_is_waived(late_customer: Scenario) -> None:
+    charge(late_customer, PERCENT)
+    [number] = late_customer.company.fees()
+    late_customer.company.pay(number)
+    pay_dated(late_customer, days(-8))
+    late_customer.run_for_days(3, weekends=True)
+    with reading(late_customer.app.engine) as session:
+        [proposal] = [task for task in tasks.find_tasks(session) if task.code == "propose_waiver"]
+        logged = session.scalars(select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == LogKind.TASK_OUTCOME))
+        assert not any(text.startswith(f"Task {proposal.id} ") for text in logged)  # it was not closed and opened again
+    [fee] = list_fees(late_customer)
+    fees.waive(late_customer.app, [fee.id], by="Ann")
+    late_customer.run_for_days(2, weekends=True)
+    with reading(late_customer.app.engine) as session:
+        closed = tasks.find_tasks(session, late_customer.connection, states=[TaskState.CANCELLED])
+    assert [task.outcome for task in closed if task.code == "propose_waiver"] == ["the fee was waived"]
+
+
+@pytest.mark.parametrize("how", ["voided", "credited"])
+def test_a_fee_that_a_user_voids_or_credits_in_the_ledger_is_listed_as_waived(charged: Scenario, how: str) -> None:
+    [(number, amount)] = charged.company.fees().items()
+    if how == "voided":
+        charged.company.void(number)
+    else:
+        charged.company.credit_invoice(number, f"{amount:f}")
+    charged.run()
+    [fee] = list_fees(charged)
+    assert (fee.state, fee.waived) == ("waived", fee.amount)
+    assert how in fee.response
+    with reading(charged.app.engine) as session:
+        entry = get_entry(session, fee.id)
+    assert entry is not None
+    assert (entry.state_label, entry.can_waive) == ("Waived", False)
+    pay_dated(charged, days(-8))
+    assert fee_tasks(charged) == []
+
+
+def test_a_paid_fee_is_still_posted(charged: Scenario) -> None:
+    [number] = charged.company.fees()
+    charged.company.pay(number)
+    charged.run()
+    [fee] = list_fees(charged)
+    assert (fee.state, fee.waived) == ("posted", "0.00")
 
 
 def test_a_payment_dated_after_the_days_of_the_fee_changes_nothing(late_customer: Scenario) -> None:

@@ -297,12 +297,17 @@ class ChargedFee(NamedTuple):
 
 
 def build_charged_fee(row: Any, waivers: FeeWaivers) -> ChargedFee:
-    """Return a fee with what was waived of it; ``row.status`` is that of its invoice."""
+    """Return a fee with what was waived of it; ``row.status`` is that of its invoice.
+
+    One that was credited or written off in full in the ledger is waived, like one that was voided there.
+    """
     charges = msgspec.convert(row.payload.get("charges", ()), tuple[FeeCharge, ...])
     by_period = {(charge.invoice_id, charge.period): charge for charge in charges}
     shares = split_in_proportion(waivers.amount, [each.amount for each in by_period.values()], row.currency)
     waived = dict(zip(by_period, shares, strict=True))
-    outcome = FeeOutcome.PAID if row.status == InvoiceStatus.PAID else None
+    outcome = None
+    if row.status == InvoiceStatus.PAID:
+        outcome = FeeOutcome.PAID if row.is_paid else FeeOutcome.WAIVED
     if waivers.is_whole or row.status in _GONE_STATUSES or (charges and not waivers.amount < _total(charges)):
         outcome = FeeOutcome.WAIVED
     return ChargedFee(by_period, outcome, row.reference, waived, row.ended_at)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from connector.outbox.drafts import FEE_NUMBER_PREFIX
 from connector.sync.mirror.customer_batch import TABLES, CustomerBatch
+from connector.sync.mirror.customer_behaviour import is_settled_by_money
 from connector.sync.mirror.facts import (
     ChargedFee,
     FeeWaivers,
@@ -45,6 +46,10 @@ class ChargedFees:
         ids = {invoice_id for fee in paid for invoice_id, _period in fee.charges}
         return sorted(ids | {fee.invoice_id for fee in paid})
 
+    def list_waived(self) -> set[str]:
+        """List the invoices of fees that were waived in full, or are about to be."""
+        return {fee.invoice_id for fee in self.fees_by_entry.values() if fee.outcome is FeeOutcome.WAIVED}
+
     def find_original(
         self, batch: CustomerBatch, invoice_id: str, number: str, reference: str, customer_id: str
     ) -> str | None:
@@ -71,7 +76,7 @@ def load_charged_fees(session: Session, connection_id: int) -> ChargedFees:
     )
     columns = (_OUTBOX.c[name] for name in ("id", "reference", "invoice_id", "currency", "payload", "ended_at"))
     query = (
-        select(*columns, _INVOICE.c.status)
+        select(*columns, _INVOICE.c.status, is_settled_by_money().label("is_paid"))
         .join_from(_OUTBOX, _INVOICE, same_invoice, isouter=True)
         .where(_OUTBOX.c.connection_id == connection_id, _OUTBOX.c.kind == OutboxKind.LATE_FEE)
     )

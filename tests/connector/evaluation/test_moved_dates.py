@@ -241,7 +241,7 @@ def test_after_a_due_date_is_moved_out_the_fee_for_the_old_one_is_to_be_waived(l
     with reading(late_customer.app.engine) as session:
         reasons = [task.reason for task in session.scalars(select(Task)) if task.code == TaskCode.PROPOSE_WAIVER]
     assert len(reasons) == 1
-    assert f"the due date of invoice {late_customer.number} was moved to 9 Aug 2026, after the fee of" in reasons[0]
+    assert f", the due date of invoice {late_customer.number} was moved to 9 Aug 2026." in reasons[0]
     late_customer.run_for_days(20)
     assert len(fee_amounts(late_customer)) == 1
 
