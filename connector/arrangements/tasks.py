@@ -22,7 +22,7 @@ from connector.db.invoice_names import labels_of
 from connector.db.paging import Page, paginate
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, InvoiceSetting, Task
 from connector.results import Result
-from connector.sync.mirror.past_actions import load_charged_fees
+from connector.sync.mirror.charged_fees import load_charged_fees
 from connector.vocabulary import LogKind, TaskCode, TaskState
 from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_date

@@ -10,15 +10,10 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-import msgspec
 from sqlalchemy import Row
 
 from connector.db.money import from_e4
 from connector.db.tables import ApplicationRow, Connection
-from connector.outbox.payloads import FeeCharge
-from connector.vocabulary import OutboxKind, OutboxState, TaskState
-from connector.vocabulary.tasks import UNREACHABLE_CODES
-from policies.currencies import split_in_proportion
 from policies.receivables import (
     BalanceChange,
     Company,
@@ -26,23 +21,17 @@ from policies.receivables import (
     CreditKind,
     Customer,
     Discount,
-    FeeOutcome,
     Instalment,
     Invoice,
-    InvoiceStatus,
-    PastAction,
     PaymentBehaviour,
     PaymentPlan,
     RevenueRank,
     SettlementKind,
-    Step,
 )
 from providers.addresses import parse_addresses
 from providers.geo import country_code, holiday_place, language_in, time_zone
-from providers.mailer import RefusalCause
 
 SqlRow = Row[Any]
-_UNCONFIRMED_STATES = {OutboxState.UNCONFIRMED, OutboxState.SENDING}
 
 
 def build_company(connection: Connection) -> Company:
@@ -274,91 +263,6 @@ def build_unapplied_payment(row: SqlRow) -> Credit:
     """Return the unapplied part of a payment."""
     unapplied = from_e4(row.unapplied_e4)
     return Credit(row.external_id, CreditKind.PAYMENT, row.customer_id, row.currency, unapplied, row.paid_on)
-
-
-class FeeWaivers(NamedTuple):
-    """What was waived of a late fee: all of it, or parts."""
-
-    is_whole: bool = False
-    amount: Decimal = Decimal(0)
-
-
-class ChargedFee(NamedTuple):
-    """The charges of a late fee by invoice and period, its outcome, ``None`` while it is open, and its invoice's id.
-
-    ``waived`` is the part of each charge that was waived: the waived total, shared in proportion.
-    """
-
-    charges: Mapping[tuple[str, str], FeeCharge]
-    outcome: FeeOutcome | None
-    invoice_id: str = ""
-    waived: Mapping[tuple[str, str], Decimal] = {}
-    ended_at: datetime | None = None
-
-
-def build_charged_fee(row: Any, waivers: FeeWaivers) -> ChargedFee:
-    """Return a fee with what was waived of it; ``row.status`` is that of its invoice.
-
-    One that was credited or written off in full in the ledger is waived, like one that was voided there.
-    """
-    charges = msgspec.convert(row.payload.get("charges", ()), tuple[FeeCharge, ...])
-    by_period = {(charge.invoice_id, charge.period): charge for charge in charges}
-    shares = split_in_proportion(waivers.amount, [each.amount for each in by_period.values()], row.currency)
-    waived = dict(zip(by_period, shares, strict=True))
-    outcome = None
-    if row.status == InvoiceStatus.PAID:
-        outcome = FeeOutcome.PAID if row.is_paid else FeeOutcome.WAIVED
-    if waivers.is_whole or row.status in _GONE_STATUSES or (charges and not waivers.amount < _total(charges)):
-        outcome = FeeOutcome.WAIVED
-    return ChargedFee(by_period, outcome, row.reference, waived, row.ended_at)
-
-
-def _total(charges: Sequence[FeeCharge]) -> Decimal:
-    return sum((charge.amount for charge in charges), Decimal(0))
-
-
-_GONE_STATUSES = {InvoiceStatus.VOIDED, InvoiceStatus.DELETED}
-NO_FEE = ChargedFee({}, FeeOutcome.WAIVED)  # of a completed step without an entry: a user waived the draft
-
-
-def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction:
-    """Return a completed step; ``row.kind``, ``key`` and ``state`` are of its outbox entry, or it has a task."""
-    fee = fees.get(row.outbox_id or 0, NO_FEE) if row.step == Step.LATE_FEE.value else None
-    charged = (row.invoice_id, row.recurrence_key)
-    charge, waived = (fee.charges.get(charged), fee.waived.get(charged, Decimal(0))) if fee else (None, Decimal(0))
-    return PastAction(
-        step=Step(row.step),
-        invoice_id=row.invoice_id,
-        at=row.completed_at,
-        on=row.completed_on,
-        email_key=row.key or "",
-        is_contact=row.kind == OutboxKind.EMAIL,
-        unconfirmed=row.state in _UNCONFIRMED_STATES,
-        undone=row.task_code in UNREACHABLE_CODES and row.task_state != TaskState.DONE,
-        recurrence_key=row.recurrence_key,
-        fee_amount=charge.amount - waived if charge else None,
-        fee_waived=waived,
-        fee_basis=charge.basis if charge else None,
-        fee_outcome=fee.outcome if fee else None,
-        fee_invoice_id=fee.invoice_id if fee else "",
-        acknowledged=None if row.acknowledged_e4 is None else from_e4(row.acknowledged_e4),
-        announced_fee=row.announced_fee,
-    )
-
-
-def build_refused_actions(row: SqlRow, zone: ZoneInfo) -> Iterator[PastAction]:
-    """Yield the steps of an email that reached nobody; it counts as a contact unless the address is to blame."""
-    at = row.dispatched_at or row.planned_at
-    for invoice_id, step in row.payload["completed"]:
-        yield PastAction(
-            step=Step(step),
-            invoice_id=invoice_id,
-            at=at,
-            on=at.astimezone(zone).date(),
-            email_key=row.key,
-            is_contact=row.refusal != RefusalCause.ADDRESS,
-            refused=True,
-        )
 
 
 def _first_non_empty(*texts: str | None) -> str:

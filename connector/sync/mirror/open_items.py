@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Select, or_, select, text
 
+from connector.sync.mirror.charged_fees import ChargedFees
 from connector.sync.mirror.customer_batch import TABLES, CustomerBatch
 from connector.sync.mirror.facts import (
     INVOICE_COLUMNS,
@@ -23,7 +24,6 @@ from connector.sync.mirror.facts import (
     build_unapplied_payment,
 )
 from connector.sync.mirror.former_applications import build_former_history
-from connector.sync.mirror.past_actions import ChargedFees
 from connector.sync.mirror.portfolio_stats import InvoicePercentiles
 from connector.vocabulary import AgreementKind, AgreementState
 from policies.receivables import BalanceChange, Credit, DateSpan, FormerHistory, Invoice, PastAction, PaymentPlan

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from connector.db.tables import Connection
 from connector.sync.mirror import customer_behaviour, mailboxes, merges, open_items
+from connector.sync.mirror.charged_fees import load_charged_fees
 from connector.sync.mirror.customer_batch import TABLES, CustomerBatch, SqlRow
 from connector.sync.mirror.facts import (
     build_company,
@@ -32,7 +33,7 @@ from connector.sync.mirror.facts import (
 )
 from connector.sync.mirror.families import load_families
 from connector.sync.mirror.ledger_balances import find_unexplained, find_unexplained_of_family
-from connector.sync.mirror.past_actions import load_charged_fees, load_past_actions
+from connector.sync.mirror.past_actions import load_past_actions
 from connector.sync.mirror.portfolio_stats import PortfolioStats, is_billed, load_portfolio_stats
 from policies.receivables import (
     Company,
