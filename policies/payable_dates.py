@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from policies.calendar import Calendar
 from policies.fee_rules import WeekendDueDate
 from policies.policy import ReminderPolicy
-from policies.receivables import Invoice, Statement
+from policies.receivables import Company, Invoice, Statement
 
 _SATURDAY = 5
 _SEARCH_DAYS = 30
@@ -23,10 +23,16 @@ def with_payable_dates(statement: Statement, policy: ReminderPolicy, calendar: C
     """Return a statement whose invoices say until when they can be paid in time, where that is not the due date."""
     fees, customer = policy.late_fees, statement.customer
     place = customer.holiday_place or customer.country or statement.company.country
-    is_elsewhere = fees.due_on_weekend_regions and fees.due_on_weekend_regions.isdisjoint({place, place[:2]})
+    regions = {place, place[:2], _likely_region(place, statement.company)}
+    is_elsewhere = fees.due_on_weekend_regions and fees.due_on_weekend_regions.isdisjoint(regions)
     if fees.due_on_weekend is WeekendDueDate.STAYS or is_elsewhere:
         return statement
     return replace(statement, invoices=tuple(_with_payable_date(each, place, calendar) for each in statement.invoices))
+
+
+def _likely_region(place: str, company: Company) -> str:
+    """Return the region that counts for a customer: the company's own, where only their common country is known."""
+    return company.holiday_place if company.holiday_place.partition("-")[0] == place else place
 
 
 def _with_payable_date(invoice: Invoice, place: str, calendar: Calendar) -> Invoice:

@@ -95,7 +95,8 @@ class Company:
     """The company that sends the invoices.
 
     ``time_zone`` is an IANA name, ``country`` an ISO 3166 alpha-2 code, ``lock_on`` the ledger's lock date (no entries
-    up to and including that day); ``ledger_reminders`` is true where the ledger sends invoice reminders of its own.
+    up to and including that day); ``ledger_reminders`` is true where the ledger sends invoice reminders of its own;
+    ``holiday_place`` is the region of its address like US-NY, or its country where that is unknown.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Company:
     time_zone: str
     lock_on: date | None = None
     ledger_reminders: bool = False
+    holiday_place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from policies.receivables import Company
 from providers.calls import CallKind
 from providers.errors import AuthorizationExpired, PermanentError, TransientError
+from providers.geo import holiday_place
 from providers.ledger import (
     ChangePage,
     CompanyDetails,
@@ -24,7 +25,7 @@ from providers.ledger import (
 from providers.xero import reply_schemas, waivers
 from providers.xero.fee_account import FeeAccount, choose_fee_account, list_fee_posting_options
 from providers.xero.pull import PAGE_SIZE, has_more, pull, read_into
-from providers.xero.schemas import Stream
+from providers.xero.schemas import Address, Stream
 from providers.xero.time_zones import time_zone
 from providers.xero.values import parse_optional_date
 
@@ -76,6 +77,7 @@ class XeroLedger:
             zone or "UTC",
             max((lock for lock in locks if lock), default=None),
             own_reminders,
+            holiday_place(organisation.country or "", _region(organisation.addresses or [])),
         )
         return CompanyDetails(company, organisation.subscription or "", tuple(warnings))
 
@@ -269,3 +271,9 @@ class XeroLedger:
 def _idempotency_key(key: str) -> str:
     """Return the key itself, or its hash where it is longer than Xero accepts."""
     return key if len(key) <= KEY_LENGTH_MAX else hashlib.sha256(key.encode()).hexdigest()
+
+
+def _region(addresses: Sequence[Address]) -> str:
+    """Return the region of an organisation's address; that of its premises comes first."""
+    regions = {each.type: each.region for each in addresses if each.region}
+    return regions.get("STREET") or next(iter(regions.values()), None) or ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from providers.xero.schemas import Address
+
 
 class Organisation(
     Struct,
@@ -17,6 +19,7 @@ class Organisation(
         "year_lock": "EndOfYearLockDate",
         "demo": "IsDemoCompany",
         "subscription": "Class",
+        "addresses": "Addresses",
     },
 ):
     """An organisation: the company itself."""
@@ -29,6 +32,7 @@ class Organisation(
     year_lock: str | None = None
     demo: bool | None = None
     subscription: str | None = None
+    addresses: list[Address] | None = None
 
 
 class Account(

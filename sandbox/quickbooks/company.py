@@ -21,6 +21,8 @@ def update_company_info(ledger: CompanyLedger) -> None:
 def _info(ledger: CompanyLedger) -> JsonObject:
     profile = ledger.profile
     address = {"Id": "1", "Line1": "12 Cannery Row", "City": "Portland", "Country": ISO3.get(profile.country, "")}
+    if profile.region:
+        address["CountrySubDivisionCode"] = profile.region
     slug = "".join(letter for letter in profile.name.lower() if letter.isalnum())
     facts = {
         "NeoEnabled": "true", "IsQbdtMigrated": "false", "SubscriptionStatus": "PAID",

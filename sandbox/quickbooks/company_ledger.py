@@ -38,6 +38,7 @@ class CompanyProfile:
     custom_numbers: bool = False
     books_closed_on: date | None = None
     rates: dict[str, Decimal] = field(default_factory=dict)
+    region: str = ""
 
 
 class CompanyLedger:

@@ -170,7 +170,7 @@ def organisation_details(organisation: Organisation) -> list[JsonObject]:
         "ShortCode": f"!{organisation.tenant_id[:5]}",
         "Class": "PREMIUM",
         "Edition": "BUSINESS",
-        "Addresses": [],
+        "Addresses": [{"AddressType": "STREET", "Region": organisation.region}] if organisation.region else [],
         "Phones": [],
         "ExternalLinks": [],
         "PaymentTerms": {"Sales": {"Day": 30, "Type": "DAYSAFTERBILLDATE"}},

@@ -28,6 +28,7 @@ class Organisation:
         self.name = name
         self.country = country
         self.currency = currency
+        self.region = ""
         self.time_zone = ZoneInfo("Europe/London")
         self.sends_reminders = False
         self.period_lock_on: date | None = None

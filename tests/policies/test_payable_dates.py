@@ -43,9 +43,11 @@ def payable_until(
     customer: Customer = GERMAN,
     calendar: Calendar | None = None,
     line: str = "",
+    company_place: str = "",
 ) -> date:
     """Return the last date on which an invoice due on a day is paid in time."""
     facts = statement(invoice(0, today=due_on), customer=customer)
+    facts = replace(facts, company=replace(facts.company, holiday_place=company_place))
     [rolled] = with_payable_dates(facts, preset_policy(preset, line), calendar or HolidayCalendar()).invoices
     return payable_on(rolled)
 
@@ -87,6 +89,25 @@ def test_in_the_united_states_a_due_date_moves_only_where_the_law_of_the_custome
     assert payable_until(SATURDAY, "us", customer=customer) == (date(2026, 6, 15) if moves else SATURDAY)
     everywhere = "due_on_weekend_regions = []"
     assert payable_until(SATURDAY, "us", customer=customer, line=everywhere) == date(2026, 6, 15)
+
+
+@pytest.mark.parametrize(
+    ("place", "company_place", "moves"),
+    [
+        ("US", "US-NY", True),  # their state is unknown
+        ("US", "US-TX", False),
+        ("US-TX", "US-NY", False),
+        ("US-NY", "US-TX", True),
+        ("CA", "US-NY", False),
+        ("US", "US", False),
+    ],
+)
+def test_where_the_customers_state_is_unknown_the_companys_own_counts(
+    place: str, company_place: str, moves: bool
+) -> None:
+    customer = replace(KNOWN_CUSTOMER, country=place[:2], holiday_place=place)
+    payable_on_monday = date(2026, 6, 15) if moves else SATURDAY
+    assert payable_until(SATURDAY, "us", customer=customer, company_place=company_place) == payable_on_monday
 
 
 def test_the_holidays_of_the_customers_country_count() -> None:

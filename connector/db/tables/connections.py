@@ -46,6 +46,7 @@ class Connection(SQLModel, table=True):
     health_reason: str = text_column()
     base_currency: str = ""
     country: str = ""
+    holiday_place: str = ""  # the region of its address like US-NY, else the country
     time_zone: str = "UTC"
     lock_on: date | None = None
     ledger_reminders: bool = False

@@ -43,6 +43,7 @@ def build_company(connection: Connection) -> Company:
         time_zone=connection.time_zone,
         lock_on=connection.lock_on,
         ledger_reminders=connection.ledger_reminders,
+        holiday_place=connection.holiday_place,
     )
 
 
