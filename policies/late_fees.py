@@ -1,8 +1,8 @@
-"""Late fees: the checks before a fee is charged, the periods it is charged for, and its amount with the calculation."""
+"""Late fees: the checks before a fee is charged, the periods it is charged for, and what is kept of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -10,20 +10,20 @@ from typing import NamedTuple
 
 from policies.bearing_balance import bearing_invoice
 from policies.currencies import round_amount
-from policies.decisions import ChargeLateFee, FeeLine
+from policies.decisions import ChargeLateFee
+from policies.fee_amounts import ChargedPeriods, fee_cap, fee_lines, limited_lines, prior_charges, total_of
 from policies.fee_basis import FeeBasis
 from policies.fee_periods import ONCE, FeePeriod, add_months, find_period, last_invoice_date, list_periods
 from policies.fee_rules import MONTHLY_KINDS, FeeInvoicing, FeeKind, LateFees
 from policies.formatting import format_amount, format_date, format_days, format_percent
-from policies.interest import DAYS_PER_YEAR, average_balance, interest_lines
+from policies.interest import DAYS_PER_YEAR, average_balance
 from policies.invoice_names import after_invoice
 from policies.past_actions import PastActions
-from policies.receivables import FeeOutcome, Invoice, PastAction, Step
+from policies.receivables import Invoice, PastAction, Step
 from policies.schedule import Schedule, starts_on
 from policies.schedule_rules import MIN_WARNING_DAYS
 from policies.statement_context import StatementContext
 
-COMPENSATION = "fixed compensation"
 _CENTS = Decimal("0.01")
 
 
@@ -166,9 +166,7 @@ def _agreement_dates(context: StatementContext) -> list[date]:
     return [on for on in dates if on is not None and on <= context.today]
 
 
-def _charged_periods(
-    rules: LateFees, invoice: Invoice, past_actions: PastActions
-) -> dict[str, tuple[FeePeriod | None, PastAction]]:
+def _charged_periods(rules: LateFees, invoice: Invoice, past_actions: PastActions) -> ChargedPeriods:
     """List the periods already charged, oldest first; an action without its period counts by its date."""
     charged: dict[str, tuple[FeePeriod | None, PastAction]] = {}
     for key, action in past_actions.fees.get(invoice.id, {}).items():
@@ -182,15 +180,15 @@ def _build_fee(
 ) -> ChargeLateFee | str:
     rules, currency = context.policy.late_fees, invoice.currency
     charged = _charged_periods(rules, invoice, past_actions)
-    charged_so_far, unpaid = _prior_charges(rules, invoice, charged, period)
-    own_lines = _fee_lines(rules, invoice, period, unpaid)
+    charged_so_far, unpaid = prior_charges(rules, invoice, charged, period)
+    own_lines = fee_lines(rules, invoice, period, unpaid)
     if own_lines is None:
         return f"No late fee: the policy has no flat fee in {currency}."
-    own_amount = _total(own_lines)
+    own_amount = total_of(own_lines)
     if own_amount <= 0:
         return ""
-    lines = _limited_lines(rules, invoice, own_lines, charged_so_far, is_first=not charged)
-    amount = _total(lines)
+    lines = limited_lines(rules, invoice, own_lines, charged_so_far, is_first=not charged)
+    amount = total_of(lines)
     if amount <= 0:
         return f"No late fee: the cap of {format_percent(rules.cap_percent)} of the invoice is reached."
     minimum = rules.minimum.get(currency, Decimal(0))
@@ -206,7 +204,7 @@ def _build_fee(
     unverified = _unverified_inputs(rules, invoice, period, with_compensation=with_compensation)
     warned_on = format_date(past_actions.warned_on[invoice.id])
     invoice_month = f"{last_invoice_date(context.today, rules.invoice_day):%Y-%m}" if rules.monthly_invoice else ""
-    limits = (max(_cap(rules, invoice) - charged_so_far, Decimal(0)), rules.maximum.get(currency))
+    limits = (max(fee_cap(rules, invoice) - charged_so_far, Decimal(0)), rules.maximum.get(currency))
     basis = _build_basis(
         rules,
         invoice,
@@ -315,92 +313,3 @@ def _month_note(period: FeePeriod) -> str:
 
 def _format_rate(annual_rate: Decimal) -> str:
     return format_percent(annual_rate.quantize(_CENTS, ROUND_HALF_UP))
-
-
-def _fee_lines(rules: LateFees, invoice: Invoice, period: FeePeriod, unpaid: Decimal) -> tuple[FeeLine, ...] | None:
-    """Calculate the fee of a period by its kind; ``None`` where the policy has no amount in the currency."""
-    currency = invoice.currency
-    if rules.kind is FeeKind.FLAT:
-        flat = rules.amounts.get(currency)
-        return None if flat is None else (FeeLine("flat fee", round_amount(flat, currency)),)
-    if rules.kind is FeeKind.ANNUAL:
-        late_on = starts_on(invoice) + timedelta(days=1)
-        return interest_lines(invoice, rules, late_on, period.from_on, period.to_on, unpaid)
-    if rules.kind is FeeKind.PERCENT:
-        balance, average = invoice.due, ""
-    else:
-        balance = average_balance(invoice, period.from_on, period.to_on) + (unpaid if rules.compound else 0)
-        average = f", the average balance from {format_date(period.from_on)} to {format_date(period.to_on)}"
-    text = f"{format_percent(rules.rate)} of {format_amount(balance, currency)}{average}"
-    return (FeeLine(text, round_amount(balance * rules.rate / 100, currency)),)
-
-
-def _calculate_lines(
-    rules: LateFees, invoice: Invoice, period: FeePeriod, charged_so_far: Decimal, unpaid: Decimal, *, is_first: bool
-) -> tuple[FeeLine, ...]:
-    """Calculate the fee of a period, with the fixed compensation if it is the first, within the limits.
-
-    ``charged_so_far`` is the total of the earlier fees, ``unpaid`` the part of it that bears interest if they compound.
-    """
-    lines = _fee_lines(rules, invoice, period, unpaid)
-    return (
-        _limited_lines(rules, invoice, lines, charged_so_far, is_first=is_first) if lines and _total(lines) > 0 else ()
-    )
-
-
-def _limited_lines(
-    rules: LateFees, invoice: Invoice, lines: tuple[FeeLine, ...], charged_so_far: Decimal, *, is_first: bool
-) -> tuple[FeeLine, ...]:
-    """Add the fixed compensation to the first fee, and keep within the limits."""
-    compensation = rules.compensation_for(invoice.total, invoice.currency)
-    if compensation and is_first:
-        lines = (*lines, FeeLine(COMPENSATION, compensation))
-    return _apply_limits(rules, invoice.currency, lines, _cap(rules, invoice) - charged_so_far)
-
-
-def _cap(rules: LateFees, invoice: Invoice) -> Decimal:
-    return round_amount(invoice.total * rules.cap_percent / 100, invoice.currency)
-
-
-def _total(lines: Iterable[FeeLine]) -> Decimal:
-    return sum((line.amount for line in lines), Decimal(0))
-
-
-def _apply_limits(rules: LateFees, currency: str, lines: tuple[FeeLine, ...], headroom: Decimal) -> tuple[FeeLine, ...]:
-    """Limit a fee to the largest single fee and to the cap, each with a line of its own."""
-    for text, limit in (
-        ("the largest single fee", rules.maximum.get(currency)),
-        (f"the cap of {format_percent(rules.cap_percent)} of the invoice", max(headroom, Decimal(0))),
-    ):
-        amount = _total(lines)
-        if limit is not None and amount > limit:
-            lines = (*lines, FeeLine(f"limited to {text}", limit - amount))
-    return lines
-
-
-def _prior_charges(
-    rules: LateFees, invoice: Invoice, charged: Mapping[str, tuple[FeePeriod | None, PastAction]], period: FeePeriod
-) -> tuple[Decimal, Decimal]:
-    """Return the total of the other fees, and the unpaid interest in it for the time before a period.
-
-    Waived fees count for nothing. An amount that was not kept is calculated again: the same history gives the same
-    result. The fixed compensation bears no interest.
-    """
-    total = unpaid = Decimal(0)
-    compensation = rules.compensation_for(invoice.total, invoice.currency)
-    for index, (key, (charged_period, action)) in enumerate(charged.items()):
-        if action.fee_outcome is FeeOutcome.WAIVED:
-            continue
-        amount = action.fee_amount
-        if amount is None:
-            is_first = index == 0
-            lines = (
-                _calculate_lines(rules, invoice, charged_period, total, unpaid, is_first=is_first)
-                if charged_period
-                else ()
-            )
-            amount = _total(lines)
-        total += amount
-        if action.fee_outcome is None and key < period.key:
-            unpaid += max(amount - compensation, Decimal(0)) if index == 0 else amount
-    return total, unpaid

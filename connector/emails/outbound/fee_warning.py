@@ -13,8 +13,8 @@ from connector.emails.outbound.email_facts import FeeKind, FeeWarning
 from connector.geo import HolidayCalendar
 from policies import fee_rules
 from policies.decisions import ChargeLateFee
+from policies.fee_amounts import COMPENSATION
 from policies.fee_outlook import ExpectedFee, find_expected_fee
-from policies.late_fees import COMPENSATION
 from policies.past_actions import PastActions
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement, Step
