@@ -13,6 +13,7 @@ from sqlmodel import Session, SQLModel, col
 from connector.audit import sync_log
 from connector.connections.registry import list_connected
 from connector.db.tables import Connection, PolicyVersion
+from connector.errors import NotPossible
 from connector.results import Result
 from connector.vocabulary import LogKind
 from policies.customer_policies import is_in_control_group
@@ -23,6 +24,10 @@ from policies.rate_tables import AddedRate, AddedRates, check_new_rates, format_
 OWN_DEFAULT = "# The default policy, with rates of the company's own.\n"
 ALL_COMPANIES = "all"  # stands for a short name where a version is general
 _VERSIONS = SQLModel.metadata.tables["policy_version"]
+
+
+class PolicyChanged(NotPossible):
+    """Another version applies than the one that the user read; the message says who saved it and when."""
 
 
 class PolicyVersionItem(Result):
@@ -109,8 +114,23 @@ def _store_version(
     return row.id
 
 
-def activate_policy(session: Session, document: str, *, by: str, at: datetime, connection_id: int | None = None) -> int:
-    """Set a document as ``set_policy`` does, and record it in the sync log."""
+def etag_of(version: int | None) -> str:
+    """Return what stands for a version, or for the default policy, where a program says which one it read."""
+    return "default" if version is None else str(version)
+
+
+def activate_policy(
+    session: Session, document: str, *, by: str, at: datetime, connection_id: int | None = None, seen: str = ""
+) -> int:
+    """Set a document as ``set_policy`` does, and record it in the sync log.
+
+    Raises:
+        PolicyError: the document breaks a rule.
+        PolicyChanged: another version applies than ``seen`` (``etag_of``), which the user read; "" is any.
+
+    """
+    if seen:
+        _check_unchanged(session, seen, connection_id)
     version = set_policy(session, document, by=by, at=at, connection_id=connection_id)
     text = f"{by} activated policy version {version}."
     if not document and connection_id is not None:
@@ -119,6 +139,17 @@ def activate_policy(session: Session, document: str, *, by: str, at: datetime, c
         session, at=at, kind=LogKind.POLICY_SET, text=text, connection_id=connection_id, facts={"version": version}
     )
     return version
+
+
+def _check_unchanged(session: Session, seen: str, connection_id: int | None) -> None:
+    _policy, version = get_policy(session, connection_id)
+    if seen == etag_of(version):
+        return
+    row = session.get(PolicyVersion, version) if version is not None else None
+    current = "the default policy applies"
+    if row is not None:
+        current = f"version {version} was saved by {row.set_by} on {format_date(row.set_at.date())}"
+    raise PolicyChanged(f"The policy has changed since you read it: {current}. Read it again.")
 
 
 def parse_policy(session: Session, document: str, connection_id: int | None) -> ReminderPolicy:

@@ -10,6 +10,7 @@ from connector.api import problems, schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall
 from connector.api.call import Call, ConnectionParam, PageParam, json_response, paginate
 from connector.api.dear_calls import one_at_a_time
+from connector.api.etags import IfMatch, parse_if_match, with_etag
 from connector.api.problems import ApiError
 from connector.api.schemas import Id
 from connector.bounded_work import CheckedPolicy, Work, WorkFailed
@@ -33,7 +34,9 @@ def get_policy(call: ReadCall, connection: ConnectionParam = "") -> Response:
     """Get the complete current policy: the connection's own, or else the general one."""
     with reading(call.app.engine) as session:
         policy, version = policy_store.get_policy(session, _connection_id(call, session, connection))
-        return json_response({"version": version, "document": policy.to_toml()})
+        return with_etag(
+            json_response({"version": version, "document": policy.to_toml()}), policy_store.etag_of(version)
+        )
 
 
 @router.get("/policy/versions", response_model=schemas.Page[policy_store.PolicyVersionItem])
@@ -93,16 +96,21 @@ def diff_policy(call: ReadCall, page_query: PageParam, body: schemas.PolicyReque
 
 
 @router.put("/policy", response_model=schemas.PolicyVersionResponse)
-def set_policy(call: AdminCall, body: schemas.PolicyRequest) -> Response:
-    """Activate a policy document from the next sync; an empty one returns a connection to the general policy."""
+def set_policy(call: AdminCall, body: schemas.PolicyRequest, if_match: IfMatch = "") -> Response:
+    """Activate a policy document from the next sync; an empty one returns a connection to the general policy.
+
+    `If-Match`: only if the policy still is the version you read.
+    """
+    seen = parse_if_match(if_match)
     with writing(call.app.engine) as session:
         own = _connection_id(call, session, body.connection)
         if own is None and call.client.companies is not None:
             raise ApiError(
                 problems.FORBIDDEN, "Only tokens for all companies may set the general policy. Name a connection."
             )
-        at = call.now
-        version = policy_store.activate_policy(session, body.document, by=call.actor, at=at, connection_id=own)
+        version = policy_store.activate_policy(
+            session, body.document, by=call.actor, at=call.now, connection_id=own, seen=seen
+        )
     return json_response({"version": version})
 
 

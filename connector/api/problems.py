@@ -22,6 +22,7 @@ from connector.connections.account_owners import InvalidMailboxError
 from connector.connections.registry import DisconnectedError, PauseInPastError, UnknownConnectionError
 from connector.errors import Busy, NotFound
 from connector.outbox.approvals import EntryChanged, OutboxError
+from connector.policy_store import PolicyChanged
 from connector.services.email_preview import PreviewError
 from connector.services.invoices import UnknownInvoiceError
 from policies.policy import PolicyError
@@ -74,6 +75,7 @@ _BY_EXCEPTION: Mapping[type[Exception], ProblemType] = {
     PreviewError: CONFLICT,
     OutboxError: CONFLICT,
     EntryChanged: PRECONDITION_FAILED,
+    PolicyChanged: PRECONDITION_FAILED,
     TaskError: CONFLICT,
     ApiTokenError: INVALID,
     InvalidSettingError: INVALID,

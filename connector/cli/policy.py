@@ -236,7 +236,14 @@ def report_hold_out(connection: OptionalConnectionArgument = None, as_json: Json
 
 
 @policy.command("set")
-def set_policy(file: FileArgument, connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
+def set_policy(
+    file: FileArgument,
+    connection: ConnectionOption = None,
+    seen: Annotated[
+        str, typer.Option("--seen", metavar="VERSION", help="The version you read: else nothing is done.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
     """Activate a policy document from the next sync."""
     from connector import policy_store
     from connector.db.engine import writing
@@ -247,7 +254,9 @@ def set_policy(file: FileArgument, connection: ConnectionOption = None, as_json:
         inside = find_connection_id(app, connection)
         with document_errors(file, PolicyError, _INVALID_POLICY), writing(app.engine) as session:
             at = app.now()
-            version = policy_store.activate_policy(session, document, by=os_user(), at=at, connection_id=inside)
+            version = policy_store.activate_policy(
+                session, document, by=os_user(), at=at, connection_id=inside, seen=seen
+            )
     if as_json:
         echo_json({"version": version})
     elif document:

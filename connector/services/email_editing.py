@@ -34,6 +34,7 @@ def edit_email(app: AppContext, entry_id: int, lines: Mapping[str, str], *, by: 
     """
     with reading(app.engine) as session:
         entry = find_entry(session, entry_id, UNSENT_STATES, "edited")
+        require_seen(session, {entry_id: etag} if etag else {})
     if entry.kind != OutboxKind.EMAIL:
         message = f"Outbox entry {entry_id} is not an email to a customer; only those can be edited."
         raise OutboxError(message)

@@ -121,6 +121,20 @@ def test_an_entry_that_changed_since_it_was_read_is_not_approved(scenario: Scena
     assert program.request("POST", "/outbox/approve", {"ids": [int(entry)], "etags": {entry: now["etag"]}}).ok
 
 
+def test_a_policy_that_somebody_saved_meanwhile_is_not_overwritten(scenario: Scenario) -> None:
+    program, path = scenario.client("admin"), "/policy?connection=north-ltd"
+    document = {"document": "[thank_you]\nenabled = false\n", "connection": "north-ltd"}
+    for _default_policy, own_policy in enumerate(("", "# mine\n")):
+        read = program.request("GET", path).headers["ETag"]
+        changed = {**document, "document": f"{own_policy}{document['document']}"}
+        assert program.request("PUT", "/policy", changed, headers={"If-Match": read}).ok
+        late = program.request("PUT", "/policy", document, headers={"If-Match": read})
+        assert (late.status_code, late.json()["type"]) == (412, "urn:duewell:problem:changed-since-it-was-read")
+        assert "was saved by the API token a test on 10 Jun 2026" in late.json()["detail"]
+        assert program.get("/policy", connection="north-ltd")["version"] != read.strip('"')
+    assert program.request("PUT", "/policy", document).ok  # for a program that does not ask
+
+
 def test_too_many_and_too_large_requests_are_rejected(scenario: Scenario) -> None:
     program, stranger = scenario.client("read"), scenario.anonymous_client()
     answers = [stranger.request("GET", "/status") for _ in range(121)]

@@ -317,6 +317,44 @@ def test_entries_are_approved_and_rejected_and_unconfirmed_ones_resolved(
     assert "Traceback" not in twice.err
 
 
+@pytest.mark.parametrize("command", [["outbox", "approve"], ["outbox", "reject"]])
+def test_entries_that_changed_since_they_were_read_are_left_alone(
+    command: list[str], duewell: Command, app: AppContext, pending_entries: list[int]
+) -> None:
+    first, second, _doubt = pending_entries
+    read = {item["id"]: item["etag"] for item in json.loads(duewell("outbox", "--json").out)}
+    with writing(app.engine) as session:
+        row = session.get_one(OutboxEntry, second)
+        row.changed_at, row.changed_by = NOW, "Ann"
+    both = [*command, str(first), str(second), "--seen", read[first], "--seen", read[second]]
+    refused = duewell(*both)
+    assert (refused.exit_code, refused.out) == (1, "")
+    assert "was changed by Ann" in refused.err
+    uneven = duewell(*command, str(first), str(second), "--seen", read[first])
+    assert (uneven.exit_code, uneven.out) == (2, "")
+    assert {item["id"]: item["state"] for item in json.loads(duewell("outbox", "--json").out)}[first] == (
+        "awaiting_approval"
+    )
+    assert duewell(*command, str(first), "--seen", read[first]).exit_code == 0
+
+
+def test_an_email_that_changed_since_it_was_read_is_not_edited(duewell: Command, pending_entries: list[int]) -> None:
+    said = duewell("outbox", "edit", str(pending_entries[0]), "--subject", "Other", "--seen", "another version")
+    assert (said.exit_code, said.out) == (1, "")
+    assert "has changed since you read it" in said.err
+
+
+def test_a_policy_that_somebody_saved_meanwhile_is_not_overwritten(duewell: Command, tmp_path: Path) -> None:
+    document = tmp_path / "policy.toml"
+    document.write_text("[thank_you]\nenabled = false\n")
+    assert duewell("policy", "set", str(document), "--seen", "default").exit_code == 0
+    late = duewell("policy", "set", str(document), "--seen", "default")
+    assert (late.exit_code, late.out) == (1, "")
+    assert "The policy has changed since you read it: version 1 was saved by" in late.err
+    version = json.loads(duewell("policy", "show", "--json").out)["version"]
+    assert duewell("policy", "set", str(document), "--seen", str(version)).exit_code == 0
+
+
 def test_several_entries_are_approved_all_or_none(duewell: Command, pending_entries: list[int]) -> None:
     first, _second, doubt = map(str, pending_entries)
     assert duewell("outbox", "approve", first, doubt).exit_code == 1
