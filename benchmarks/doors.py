@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.doors`` starts ``duewell serve`` with everything set up, knocks at each public door with the
 largest request it takes, none of which proves anything, and prints the server's processor time per request, in
-milliseconds. A password is dear to check by design: that door is measured like the others and judged by what it does to
-other pages, which are requested while 60 sign-ins wait. It exits with 1 where a door costs more than 50 ms, a page
+milliseconds. A password is costly to check by design: that door is measured like the others and judged by what it does
+to other pages, which are requested while 60 sign-ins wait. It exits with 1 where a door costs more than 50 ms, a page
 takes more than 300 ms meanwhile, or a public route has no row here.
 
 The requests are large and plain: they show what our own limits cost, and hurt no library.
@@ -362,8 +362,8 @@ def _report(
     )
     for path in sorted(missing):
         sys.stdout.write(f"no row for the public route {path}\n")
-    dear = any(cost > MAX_MS for _door, cost in costs)
-    return int(dear or max(taken) > MAX_PAGE_MS or bool(missing))
+    is_costly = any(cost > MAX_MS for _door, cost in costs)
+    return int(is_costly or max(taken) > MAX_PAGE_MS or bool(missing))
 
 
 def markdown_cells(door: Door) -> str:

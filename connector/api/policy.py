@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
+from sqlmodel import Session
 from starlette.responses import Response
 
 from connector import bounded_work, policy_store
 from connector.api import problems, schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall
 from connector.api.call import Call, ConnectionParam, PageParam, json_response, paginate
-from connector.api.dear_calls import one_at_a_time
+from connector.api.costly_calls import one_at_a_time
 from connector.api.etags import IfMatch, parse_if_match, with_etag
 from connector.api.problems import ApiError
 from connector.api.schemas import Id
@@ -138,8 +139,8 @@ def add_rate(call: AdminCall, body: schemas.RateRequest) -> Response:
     return json_response({"version": version})
 
 
-def _connection_id(call: Call, session: object, connection: str) -> int | None:
-    return call.find_connection(session, connection).id if connection else None  # type: ignore[arg-type]
+def _connection_id(call: Call, session: Session, connection: str) -> int | None:
+    return call.find_connection(session, connection).id if connection else None
 
 
 def _check_document(document: str) -> CheckedPolicy:

@@ -1,4 +1,4 @@
-"""Operations that cost much: cheap checks first, one at a time, and an end to the dear part."""
+"""Operations that cost much: cheap checks first, one at a time, and an end to the costly part."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from connector.api import policy
-from connector.api.dear_calls import one_at_a_time
+from connector.api.costly_calls import one_at_a_time
 from connector.auth import api_tokens
 from connector.auth.api_tokens import ApiClient
 from tests.connector.api_clients import Client
@@ -24,7 +24,7 @@ def client_of(program: Client) -> ApiClient:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_token_has_one_dear_operation_at_a_time(scenario: Scenario, path: str) -> None:
+def test_a_token_has_one_costly_operation_at_a_time(scenario: Scenario, path: str) -> None:
     program, other = scenario.client("read"), scenario.client("read")
     with one_at_a_time(client_of(program)):
         waiting = program.request("POST", path, DOCUMENT)
