@@ -18,6 +18,7 @@ from policies.decide import decide
 from policies.decisions import Action, ChargeLateFee, NotifyOwner, SendReminder
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, InvoiceStatus, PastAction, Statement, Step
+from policies.simulated_actions import as_past_actions
 
 DECISION_TIME = time(12, 0)  # in the company's time zone
 PAID_ANYWAY_DAYS = 3  # paid so soon after an email, an invoice would have been paid without it
@@ -90,7 +91,7 @@ def _replay_customer(
             send_after = action.send_after if isinstance(action, SendReminder) else None
             if send_after is not None and send_after.astimezone(time_zone).date() > on:
                 continue  # on another day, which decides again
-            past_actions += _past_actions(action, now, on)
+            past_actions += as_past_actions(action, now, on)
             _record(report, action, on, closed_on)
 
 
@@ -123,28 +124,6 @@ def as_of(invoice: Invoice, on: date) -> Invoice:
     if due > 0:
         return replace(invoice, status=InvoiceStatus.OPEN, due=due, closed_on=None, balance_changes=changes)
     return replace(invoice, status=InvoiceStatus.PAID, due=Decimal(0), balance_changes=changes)
-
-
-def _past_actions(action: Action, now: datetime, on: date) -> Iterator[PastAction]:
-    if isinstance(action, SendReminder | NotifyOwner):
-        announces_fee_on = action.announces_fee_on if isinstance(action, SendReminder) else ()
-        for invoice_id, step in action.completed:
-            yield PastAction(
-                step,
-                invoice_id,
-                now,
-                on,
-                email_key=on.isoformat(),
-                is_contact=isinstance(action, SendReminder),
-                announced_fee=invoice_id in announces_fee_on,
-            )
-    elif isinstance(action, ChargeLateFee):
-        key = action.period
-        yield PastAction(Step.LATE_FEE, action.invoice_id, now, on, is_contact=False, recurrence_key=key)
-    elif action.step is not None:
-        key = action.recurrence_key
-        for invoice_id in action.invoice_ids:
-            yield PastAction(action.step, invoice_id, now, on, is_contact=False, recurrence_key=key)
 
 
 def _record(report: BacktestReport, action: Action, on: date, closed_on: Mapping[str, date | None]) -> None:

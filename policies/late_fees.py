@@ -19,9 +19,10 @@ from policies.formatting import format_amount, format_date, format_days, format_
 from policies.interest import DAYS_PER_YEAR, average_balance
 from policies.invoice_names import after_invoice
 from policies.past_actions import PastActions
-from policies.receivables import Invoice, PastAction, Step
+from policies.receivables import Invoice, PastAction
 from policies.schedule import Schedule, starts_on
 from policies.schedule_rules import MIN_WARNING_DAYS
+from policies.simulated_actions import as_past_actions
 from policies.statement_context import StatementContext
 
 _CENTS = Decimal("0.01")
@@ -59,7 +60,8 @@ def assess_late_fees(
         fee = _assess_period(context, invoice, past_actions, period, first_day, is_invoiced=is_invoiced)
         if isinstance(fee, ChargeLateFee):
             fees.append(fee)
-            past_actions = past_actions.with_fee(invoice.id, _as_charged(fee, context))
+            (charged,) = as_past_actions(fee, context.now, context.today)
+            past_actions = past_actions.with_fee(invoice.id, charged)  # the fees for later months count it
         else:
             reason = fee or reason
     return LateFeeAssessment(tuple(fees), reason)
@@ -82,12 +84,6 @@ def _reason_apart_from_warning(
     warned = replace(past_actions, warned_on={**past_actions.warned_on, invoice.id: warned_on})
     found = assess_late_fees(context, invoice, schedule, warned)
     return None if found.fees else found.reason
-
-
-def _as_charged(fee: ChargeLateFee, context: StatementContext) -> PastAction:
-    """Return a fee as if it had been charged: the fees for later months count it."""
-    step, now, on = Step.LATE_FEE, context.now, context.today
-    return PastAction(step, fee.invoice_id, now, on, is_contact=False, recurrence_key=fee.period, fee_amount=fee.amount)
 
 
 def _assess_period(

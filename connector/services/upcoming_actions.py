@@ -32,6 +32,7 @@ from policies.decisions import Action, ChargeLateFee, CreateTask, CustomerDecisi
 from policies.invoice_names import invoice_name
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, PastAction, Statement, Step
+from policies.simulated_actions import as_past_actions
 
 _SIMULATED_TIME = time(10, 0)  # of the days ahead: within everybody's send window, in the company's own time zone
 _KINDS: dict[type[Action], UpcomingKind] = {
@@ -214,18 +215,7 @@ def _simulated_instants(now: datetime, zone: ZoneInfo, days: int) -> list[dateti
 def _past_actions(action: Action, now: datetime, zone: ZoneInfo) -> Iterator[PastAction]:
     """Yield what the mirror would hold if the action had been taken."""
     at = _sent_at(action, now)
-    on = at.astimezone(zone).date()
-    if isinstance(action, SendReminder | NotifyOwner):
-        is_contact, email_key = isinstance(action, SendReminder), f"{action.customer_id}:{at.isoformat()}"
-        for invoice_id, step in action.completed:
-            yield PastAction(step, invoice_id, at, on, email_key=email_key, is_contact=is_contact)
-    elif isinstance(action, CreateTask):
-        for invoice_id in action.invoice_ids if action.step else ():
-            step = action.step or Step.CALL
-            yield PastAction(step, invoice_id, at, on, is_contact=False, recurrence_key=action.recurrence_key)
-    else:
-        step, key = Step.LATE_FEE, action.period
-        yield PastAction(step, action.invoice_id, at, on, is_contact=False, recurrence_key=key)
+    return as_past_actions(action, at, at.astimezone(zone).date())
 
 
 def _as_item(
