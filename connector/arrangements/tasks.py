@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -31,6 +31,8 @@ from policies.schedule import TASK_STEPS
 _IN_MAX = 500  # ids in one query
 _FEE_CODES = frozenset({TaskCode.PROPOSE_WAIVER, TaskCode.UNPAID_FEE})
 _NOT_LATE = "the due date was moved out"
+_NOTHING_DUE = "no balance is due any more"
+_REOPENED_WITHIN = timedelta(days=180)
 
 
 class TaskError(Exception):
@@ -168,15 +170,18 @@ def reassign(app: AppContext, ids: Iterable[int], owner: str, *, by: str) -> Non
 def cancel_obsolete(session: Session, connection_id: int, at: datetime) -> list[Task]:
     """Cancel the open tasks whose invoices are all closed or no longer late, and return them.
 
-    A task of the schedule whose due date was moved out is open again once that date is moved back. A fee that is paid
-    can still be wrong: the proposal to waive it lasts until the fee is waived or its reason is gone.
+    A task of the schedule is open again once its due date is moved back, or the payment is deleted: its step would not
+    come again. A fee that is paid can still be wrong: the proposal to waive it lasts until the fee is waived or its
+    reason is gone.
     """
+    was_open = and_(
+        col(Task.state) == TaskState.CANCELLED,
+        col(Task.step) != "",
+        col(Task.outcome).in_([_NOT_LATE, _NOTHING_DUE]),
+        col(Task.ended_at) >= at - _REOPENED_WITHIN,
+    )
     query = select(Task).where(
-        col(Task.connection_id) == connection_id,
-        or_(
-            col(Task.state) == TaskState.OPEN,
-            and_(col(Task.state) == TaskState.CANCELLED, col(Task.outcome) == _NOT_LATE),
-        ),
+        col(Task.connection_id) == connection_id, or_(col(Task.state) == TaskState.OPEN, was_open)
     )
     tasks = [task for task in session.scalars(query) if task.invoice_ids]
     due_dates = _open_due_dates(session, connection_id, [each for task in tasks for each in task.invoice_ids])
@@ -204,7 +209,7 @@ def _obsolete_outcome(task: Task, due_dates: Mapping[str, date | None], waived_i
         return ""
     open_ids = [each for each in task.invoice_ids if each in due_dates]
     if not open_ids:
-        return "no balance is due any more"
+        return _NOTHING_DUE
     if task.step not in TASK_STEPS:
         return ""
     created_on = task.created_at.date()

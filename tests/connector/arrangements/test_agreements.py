@@ -299,6 +299,20 @@ def test_a_task_about_a_paid_invoice_is_cancelled(late_customer: Scenario) -> No
     assert task.outcome == "no balance is due any more"
 
 
+def test_a_task_is_open_again_when_the_payment_is_deleted(late_customer: Scenario) -> None:
+    change_customer(late_customer, {"no_reminders": True})
+    late_customer.run()
+    before = open_tasks(late_customer)
+    late_customer.company.pay(late_customer.number)
+    late_customer.pass_days(1)
+    late_customer.run()
+    assert open_tasks(late_customer) == []
+    late_customer.company.delete_payment(late_customer.number)
+    late_customer.run()
+    assert len(before) == 1
+    assert open_tasks(late_customer) == before
+
+
 @pytest.mark.parametrize(
     ("change", "details"),
     [
