@@ -21,8 +21,7 @@ _SEARCH_DAYS = 30
 
 def with_payable_dates(statement: Statement, policy: ReminderPolicy, calendar: Calendar) -> Statement:
     """Return a statement whose invoices say until when they can be paid in time, where that is not the due date."""
-    fees, customer = policy.late_fees, statement.customer
-    place = customer.holiday_place or customer.country or statement.company.country
+    fees, place = policy.late_fees, statement.holiday_place
     regions = {place, place[:2], _likely_region(place, statement.company)}
     is_elsewhere = fees.due_on_weekend_regions and fees.due_on_weekend_regions.isdisjoint(regions)
     if fees.due_on_weekend is WeekendDueDate.STAYS or is_elsewhere:

@@ -384,3 +384,8 @@ class Statement:
     synced_at: datetime | None = None
     last_payment_on: date | None = None
     live_since_at: datetime | None = None
+
+    @property
+    def holiday_place(self) -> str:
+        """The country or region whose public holidays count for the customer."""
+        return self.customer.holiday_place or self.customer.country or self.company.country

@@ -134,8 +134,8 @@ def _suspension_on(covered: list[InvoiceAssessment], sends_on: date) -> date | N
     on = min((on for on in dates if on is not None), default=None)
     if on is None:
         return None
-    context = covered[0].context
-    return common_business_day(on, {context.holiday_place, context.statement.company.country}, context.calendar)
+    statement, calendar = covered[0].context.statement, covered[0].context.calendar
+    return common_business_day(on, {statement.holiday_place, statement.company.country}, calendar)
 
 
 def reminder_reason(assessment: InvoiceAssessment, step: Step, send_slot: SendSlot) -> str:

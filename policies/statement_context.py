@@ -33,12 +33,6 @@ class StatementContext:
     credit_coverage: Mapping[str, Decimal]
     stale_hold: Hold | None
 
-    @property
-    def holiday_place(self) -> str:
-        """The country or region whose public holidays count for the customer."""
-        customer = self.statement.customer
-        return customer.holiday_place or customer.country or self.statement.company.country
-
     def customers(self, invoice: Invoice) -> tuple[Customer, ...]:
         """Return whose settings count for an invoice: who is written to, and whose invoice it is; the stricter wins."""
         customer, sub_customer = self.statement.customer, invoice.sub_customer

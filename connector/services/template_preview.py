@@ -95,8 +95,7 @@ def _plan_email(statement: Statement, invoice: Invoice, step: Step, today: date)
 
 def _suspension_on(statement: Statement, today: date) -> date:
     """Return a date for a final notice to name."""
-    customer, company = statement.customer, statement.company
-    places = {customer.holiday_place or customer.country or company.country, company.country}
+    places = {statement.holiday_place, statement.company.country}
     return common_business_day(today + timedelta(days=MIN_NOTICE_DAYS), places, HolidayCalendar())
 
 
