@@ -28,6 +28,8 @@ _HEADER_LENGTH_MAX = 2000
 _HEADERS_LENGTH_MAX = 64_000
 _ADDRESSES_LENGTH_MAX = 10_000
 _REPLY_ADDRESS = re.compile(r"\breply\+([a-z2-7]{32})@([a-z0-9.-]{1,253})", re.IGNORECASE)  # a contact token
+_HIDDEN_TAGS = {"style", "script", "title"}
+_BLOCK_TAGS = {"br", "p", "div", "tr", "li", "blockquote", "ul", "ol", "table", "pre", "hr", "h1", "h2", "h3", "h4"}
 _BODY_FIELDS = {"text/plain": "text", "text/html": "html"}
 # What email programs write; anything else, and every codec of Python's that is no charset, counts as UTF-8.
 _CHARSETS = {
@@ -226,7 +228,10 @@ def _shorten(text: str) -> str:
 
 
 class _TextExtractor(HTMLParser):
-    """Collects the visible text of a page, a line per block element; quoted blocks get the mark of quoted lines."""
+    """Collects the visible text of a page, a line per block element; quoted blocks get the mark of quoted lines.
+
+    What is left open hides nothing: the end tag of ``head`` may be missing.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -235,23 +240,35 @@ class _TextExtractor(HTMLParser):
         self._quoted = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._hidden += tag in {"style", "script", "head"}
+        self._hidden = 0 if tag == "body" else self._hidden + (tag in _HIDDEN_TAGS)
         self._quoted += tag == "blockquote"
-        if tag in {"br", "p", "div", "tr", "li", "blockquote"}:
-            self.chunks.append("\n> " if self._quoted else "\n")
+        self._separate(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        self._hidden -= tag in {"style", "script", "head"} and self._hidden > 0
-        if tag == "blockquote" and self._quoted:
-            self._quoted -= 1
-            self.chunks.append("\n")
+        self._hidden -= tag in _HIDDEN_TAGS and self._hidden > 0
+        self._quoted -= tag == "blockquote" and self._quoted > 0
+        self._separate(tag)
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:
             self.chunks.append(data.replace("\n", " "))
 
+    def parse_marked_section(self, i: int, report: bool = True) -> int:  # noqa: FBT001, FBT002 - as the parser has it
+        """Skip a section like ``<![if !mso]>``; for one it does not know, the parser raises."""
+        try:
+            return super().parse_marked_section(i, report)
+        except AssertionError:
+            return self.parse_bogus_comment(i)
+
+    def _separate(self, tag: str) -> None:
+        if tag in _BLOCK_TAGS:
+            self.chunks.append("\n> " if self._quoted else "\n")
+        elif tag in {"td", "th"}:
+            self.chunks.append(" ")
+
 
 def _html_to_text(html: str) -> str:
     extractor = _TextExtractor()
     extractor.feed(html)
+    extractor.close()  # what the parser still holds: the end of a text that was cut
     return "".join(extractor.chunks)

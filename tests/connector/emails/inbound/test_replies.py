@@ -192,6 +192,22 @@ def test_a_request_that_is_not_a_multipart_form_is_rejected(scenario: InboundSce
         assert reply.status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("html", "own"),
+    [
+        ("<html><head><title>Re: x</title><body><p>2 pallets missing</p>", "2 pallets missing"),
+        ("<head><meta charset=utf-8><p>2 pallets missing</p>", "2 pallets missing"),
+        ("<p>We pay 5 & more <b", "We pay 5 & more <b"),
+        ("<p>Paid</p><![office x]>on Friday", "Paid\non Friday"),
+        ("<table><tr><td>INV-1</td><td>paid</td></tr></table>", "INV-1 paid"),
+        ("<ul><li>one<li>two</ul><h3>Total</h3>3", "one\ntwo\n\nTotal\n3"),
+        ("<p>Yes</p><blockquote>Dear Ms Vale<p>pay us</p></blockquote>on Friday", "Yes\n\non Friday"),
+    ],
+)
+def test_nothing_of_a_reply_in_odd_html_is_lost(html: str, own: str) -> None:
+    assert parse_reply({"html": html}).text == own
+
+
 def test_a_reply_in_html_only_is_parsed(scenario: InboundScenario) -> None:
     assert (
         post_reply(scenario, "", html="<html><style>p{}</style><p>We paid &amp; are sorry.</p><script>x()</script>")
