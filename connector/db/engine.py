@@ -46,7 +46,9 @@ def open_engine(url: str) -> Engine:
         return _open_sqlite(parsed)
     if parsed.drivername in {"postgresql", "postgres"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
-    engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True)  # errors must not quote records
+    queue = {_QUEUE: _WriteQueue()}
+    # Errors must not quote records.
+    engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True, execution_options=queue)
     event.listen(engine, "begin", _begin_postgresql)
     return engine
 
@@ -66,13 +68,15 @@ def writing(
     transaction begins as a writer (BEGIN IMMEDIATE), and those of this process are served in order. On PostgreSQL it
     begins with a lock that ends with it: of everything, or only of the company whose rows alone it reads and changes
     (``company_id``), so that the runs of many companies work side by side; a short transaction that reads nothing but
-    rows that it locks (``locks_its_rows``) waits for those alone.
+    rows that it locks (``locks_its_rows``) waits for those alone. Who has to wait for all others does so in order in
+    each process there, too, before it takes a connection: those that wait must not take them all from the readers.
     ``durable=False`` is for what can be read from a ledger again: a power cut may undo the last of these transactions,
     whole and in order; a crash of the program undoes none.
     """
     options = {_WRITING: True, _DURABLE: durable, _COMPANY: company_id, _LOCKS_ROWS: locks_its_rows}
+    waits_for_all = engine.dialect.name == "sqlite" or (company_id is None and not locks_its_rows)
     queue = engine.get_execution_options().get(_QUEUE)
-    turn: AbstractContextManager[None] = queue.turn() if queue is not None else nullcontext()
+    turn: AbstractContextManager[None] = queue.turn() if queue is not None and waits_for_all else nullcontext()
     with turn, Session(engine.execution_options(**options), expire_on_commit=False) as session, session.begin():
         yield session
 
@@ -127,7 +131,7 @@ def _run_alembic(connection: Connection, revision: str) -> None:
 
 
 class _WriteQueue:
-    """A first-come, first-served queue of one process's writers, of which SQLite allows one at a time.
+    """A first-come, first-served queue of one process's writers, of which the database allows one at a time.
 
     SQLite itself makes writers sleep and retry, and serves whoever happens to be awake: beside four runs that write
     page after page, a webhook may wait for long. Writers of other processes still wait that way.

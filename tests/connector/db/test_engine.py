@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -148,6 +150,26 @@ def test_a_busy_writer_lets_others_write_in_between(tmp_path: Path) -> None:
     other.join(30)
     engine.dispose()
     assert turns < 5
+
+
+def test_writers_that_wait_leave_connections_for_readers(engine: Engine) -> None:
+    """As many decisions and webhooks as a server has threads wait for a long transaction of a sync."""
+
+    def use(session_of: Callable[..., AbstractContextManager[Session]], done: threading.Event) -> None:
+        with session_of(engine) as session:
+            session.execute(text("SELECT 1"))
+        done.set()
+
+    def start(session_of: Callable[..., AbstractContextManager[Session]]) -> threading.Event:
+        done = threading.Event()
+        threading.Thread(target=use, args=(session_of, done), daemon=True).start()
+        return done
+
+    with writing(engine, company_id=1) as session:
+        session.execute(text("SELECT 1"))
+        written = [start(writing) for _ in range(40)]
+        assert start(reading).wait(5)
+    assert all(each.wait(10) for each in written)
 
 
 def test_a_row_of_an_unknown_connection_is_rejected(engine: Engine) -> None:

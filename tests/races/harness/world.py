@@ -19,6 +19,7 @@ from connector import policy_store
 from connector.app_context import AppContext
 from connector.auth import api_tokens, sessions, sign_in, users
 from connector.connections.registry import set_mode
+from connector.db import engine as database_engine
 from connector.db.engine import open_engine, reading, upgrade, writing
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry, SignInLink, Task, WebhookEndpoint
 from connector.emails import contact_tokens, portal_links
@@ -130,6 +131,8 @@ def postgresql_template(folder: Path, server: URL) -> Iterator[PostgresqlTemplat
         run(f"CREATE DATABASE {name}")
     try:
         with _built(folder, server.set(database=name).render_as_string(hide_password=False)) as world:
+            # Two decisions are made as on two machines: the database alone orders them.
+            world.app.engine.update_execution_options(**{database_engine._QUEUE: None})
             yield PostgresqlTemplate(world, _keep_rows(world.app.engine))
             world.app.engine.dispose()
     finally:
