@@ -1,4 +1,4 @@
-"""Limits on signing in: counted before the costly work, by network and email address, and never against those who are in."""
+"""Limits on signing in: counted first, by network and address, and never against those who are signed in."""
 
 from __future__ import annotations
 
