@@ -69,7 +69,7 @@ def add_rate(  # noqa: PLR0917 - typer's parameters
     preset: Annotated[str, typer.Argument(metavar="[PRESET]", help="The preset, for example uk.")] = "",
     from_on: Annotated[str, typer.Argument(metavar="[FROM]", help="The first day of the half-year: 2027-01-01.")] = "",
     rate: Annotated[str, typer.Argument(metavar="[RATE]", help="The whole rate in percent a year: 11.75.")] = "",
-    source: Annotated[str, typer.Option(help="Where you read it, for example a page and its date.")] = "",
+    source: Annotated[str, typer.Option(help="Required: where you read it, for example a page and its date.")] = "",
     checked_on: Annotated[str, typer.Option("--checked-on", help="When you read it. Default: today.")] = "",
     file: Annotated[Path | None, typer.Option(help="A TOML file of [[rates]] instead, or - for stdin.")] = None,
     connection: ConnectionOption = None,
@@ -117,9 +117,11 @@ def _read_rates(
             raise CommandError("Name a file, or a preset, a date and a rate, not both.")
         return parse_rates(read_document(file))
     preset, from_on, rate = words
-    if not (preset and from_on and rate and source):
-        message = 'Name a preset, the first day, the rate and --source, for example: uk 2027-01-01 RATE --source "…"'
-        raise typer.BadParameter(message)
+    given = {"PRESET": preset, "FROM": from_on, "RATE": rate, "--source": source}
+    missing = [name for name, value in given.items() if not value]
+    if missing:
+        example = 'uk 2027-01-01 RATE --source "…"'
+        raise typer.BadParameter(f"Missing: {', '.join(missing)}. For example: {example}")
     values: dict[str, object] = {
         "preset": preset,
         "from_on": parse_date(from_on),
