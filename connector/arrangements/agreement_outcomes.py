@@ -49,7 +49,7 @@ def finalise_agreements(
             _clear_pause(session, agreement)
         else:
             _close(ctx, session, agreement, _judge(session, connection, policy, agreement, invoice))
-    for task in tasks.cancel_obsolete(session, ctx.connection_id, ctx.now()):
+    for task in tasks.cancel_obsolete(session, connection, at=ctx.now(), run_id=ctx.run_id):
         text = f"Task {task.id} was cancelled: {task.outcome}."
         ctx.log(session, LogKind.TASK_OUTCOME, text, customer_id=task.customer_id, facts={"task": task.id})
 

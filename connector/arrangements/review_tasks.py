@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -38,7 +39,8 @@ def create_review_task(
     known = session.scalar(select(Task).where(col(Task.key) == key))
     if known is not None:
         if reopen_from and known.state == TaskState.CANCELLED and known.outcome == reopen_from:
-            known.state, known.outcome, known.ended_at, known.reason = TaskState.OPEN, "", None, reason
+            known.reason = reason
+            reopen_task(session, known, at=app.now())
         return False
     task = Task(
         connection_id=customer.connection_id,
@@ -53,6 +55,22 @@ def create_review_task(
     )
     session.add(task)
     return True
+
+
+def reopen_task(session: Session, task: Task, *, at: datetime, run_id: int | None = None) -> None:
+    """Open a task again that was cancelled automatically, because its reason is back."""
+    task.state, task.outcome, task.ended_at = TaskState.OPEN, "", None
+    sync_log.write(
+        session,
+        at=at,
+        kind=LogKind.TASK_REOPENED,
+        text=f"Task {task.id} is open again: {task.reason}",
+        connection_id=task.connection_id,
+        run_id=run_id,
+        customer_id=task.customer_id,
+        invoice_id=task.invoice_ids[0] if len(task.invoice_ids) == 1 else "",
+        facts={"task": task.id},
+    )
 
 
 def log_for_customer(app: AppContext, session: Session, customer: CustomerRow, *, kind: LogKind, text: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import and_, or_, select
 from sqlmodel import Session, col
@@ -15,6 +16,7 @@ from connector.app_context import AppContext
 from connector.arrangements import agreements
 from connector.arrangements.agreements import Attribution
 from connector.arrangements.customer_settings import SettingChanges, apply_settings
+from connector.arrangements.review_tasks import reopen_task
 from connector.audit import sync_log
 from connector.connections import account_owners
 from connector.db.engine import writing
@@ -167,13 +169,14 @@ def reassign(app: AppContext, ids: Iterable[int], owner: str, *, by: str) -> Non
             _log(session, task, attribution, LogKind.TASK_ASSIGNED, f"{by} assigned task {task.id} to {owner}.")
 
 
-def cancel_obsolete(session: Session, connection_id: int, at: datetime) -> list[Task]:
+def cancel_obsolete(session: Session, connection: Connection, *, at: datetime, run_id: int | None = None) -> list[Task]:
     """Cancel the open tasks whose invoices are all closed or no longer late, and return them.
 
     A task of the schedule is open again once its due date is moved back, or the payment is deleted: its step would not
     come again. A fee that is paid can still be wrong: the proposal to waive it lasts until the fee is waived or its
     reason is gone.
     """
+    connection_id, zone = connection.id or 0, ZoneInfo(connection.time_zone)
     was_open = and_(
         col(Task.state) == TaskState.CANCELLED,
         col(Task.step) != "",
@@ -189,19 +192,22 @@ def cancel_obsolete(session: Session, connection_id: int, at: datetime) -> list[
     waived_ids = load_charged_fees(session, connection_id).list_waived() if is_about_fees else set()
     cancelled: list[Task] = []
     for task in tasks:
-        outcome = _obsolete_outcome(task, due_dates, waived_ids)
+        outcome = _obsolete_outcome(task, task.created_at.astimezone(zone).date(), due_dates, waived_ids)
         if not outcome and task.state == TaskState.CANCELLED:
-            task.state, task.outcome, task.ended_at = TaskState.OPEN, "", None
+            reopen_task(session, task, at=at, run_id=run_id)
         elif outcome and task.state == TaskState.OPEN:
             _close_task(task, TaskState.CANCELLED, Attribution("", at), outcome)
             cancelled.append(task)
     return cancelled
 
 
-def _obsolete_outcome(task: Task, due_dates: Mapping[str, date | None], waived_ids: Collection[str]) -> str:
+def _obsolete_outcome(
+    task: Task, created_on: date, due_dates: Mapping[str, date | None], waived_ids: Collection[str]
+) -> str:
     """Return why nothing is left to do about a task; "" where something is.
 
-    ``due_dates`` are those of open invoices, ``waived_ids`` the invoices of waived late fees.
+    ``created_on`` is a date of the company, ``due_dates`` are those of open invoices, ``waived_ids`` the invoices of
+    waived late fees.
     """
     if task.code in _FEE_CODES and all(each in waived_ids for each in task.invoice_ids):
         return "the fee was waived"
@@ -212,7 +218,6 @@ def _obsolete_outcome(task: Task, due_dates: Mapping[str, date | None], waived_i
         return _NOTHING_DUE
     if task.step not in TASK_STEPS:
         return ""
-    created_on = task.created_at.date()
     is_late = [(due_on := due_dates[each]) is None or due_on < created_on for each in open_ids]
     return "" if any(is_late) else _NOT_LATE
 

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector.arrangements import agreement_outcomes, set_aside_records
+from connector.arrangements.review_tasks import reopen_task
 from connector.connections.account_owners import load_team
 from connector.db.tables import CompletedStep, Connection, Task
 from connector.emails.outbound import digests
@@ -119,10 +120,11 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
         key = task_key(ctx.ledger_key, task)
         known = session.scalar(select(Task).where(col(Task.key) == key))
         if known is not None:
-            if known.code in _CANCELLED_OUTCOMES and known.state == TaskState.CANCELLED:  # it is right again
-                known.state, known.outcome, known.ended_at = TaskState.OPEN, "", None
-            if known.code in _UPDATED_CODES and known.state == TaskState.OPEN:
+            is_right_again = known.code in _CANCELLED_OUTCOMES and known.state == TaskState.CANCELLED
+            if known.code in _UPDATED_CODES and (is_right_again or known.state == TaskState.OPEN):
                 known.reason = task.reason
+            if is_right_again:
+                reopen_task(session, known, at=ctx.now(), run_id=ctx.run_id)
             continue
         row = Task(
             connection_id=ctx.connection_id,

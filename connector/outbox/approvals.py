@@ -12,6 +12,7 @@ from sqlmodel import Session
 
 from connector.audit import sync_log
 from connector.db.tables import Connection, CustomerRow, OutboxEntry
+from connector.geo import today_in
 from connector.outbox.entries import UNSENT_STATES, completed_steps, mark_done, mark_planned, mark_rejected
 from connector.results import Result, optional
 from connector.vocabulary import LogKind, OutboxState
@@ -85,7 +86,8 @@ def reject(
     for entry in entries:
         detail = f"rejected by {by}" + (f": {reason}" if reason else "")
         mark_rejected(session, entry, at=at, detail=detail, resolved_by=by)
-        for step in completed_steps(entry, at=at, on=at.date()):
+        on = today_in(session.get_one(Connection, entry.connection_id).time_zone, at)
+        for step in completed_steps(entry, at=at, on=on):
             session.merge(step)
         log_entry_event(session, entry, at, LogKind.REJECTED, f"{entry.reason} — {detail}")
     return entries

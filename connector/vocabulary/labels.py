@@ -258,6 +258,7 @@ _LOG_KINDS: dict[str, str] = {
     LogKind.TASK: "Task created",
     LogKind.TASK_ASSIGNED: "Task assigned",
     LogKind.TASK_OUTCOME: "Task outcome",
+    LogKind.TASK_REOPENED: "Task reopened",
     LogKind.AGREEMENT: "Agreement ended",
     LogKind.CUSTOMER_UPDATED: "Customer settings changed",
     LogKind.INVOICE_UPDATED: "Agreement recorded",

@@ -47,6 +47,7 @@ class LogKind(StrEnum):
     TASK = "task"
     TASK_ASSIGNED = "task_assigned"
     TASK_OUTCOME = "task_outcome"
+    TASK_REOPENED = "task_reopened"
     AGREEMENT = "agreement"
     CUSTOMER_UPDATED = "customer_updated"
     INVOICE_UPDATED = "invoice_updated"

@@ -12,6 +12,7 @@ from connector.connections.tokens import find_grant_end
 from connector.db.engine import reading
 from connector.db.tables import Budget, Connection, SyncRun
 from connector.errors import NotFound, NotPossible
+from connector.geo import today_in
 from connector.services import mode_change
 from connector.vocabulary import ConnectionMode, Role
 from connector.web.page_request import PageRequest
@@ -64,7 +65,7 @@ def show_company(request: PageRequest) -> Response:
             runs=list(session.scalars(runs.limit(_RUNS_SHOWN))),
             budgets=list(session.scalars(budgets)),
             counts=mode_change.count_mirrored(session, row),
-            preview=mode_change.preview_mode_change(session, row, request.now.date()),
+            preview=mode_change.preview_mode_change(session, row, today_in(row.time_zone, request.now)),
             has_sent=mode_change.has_sent(session, row),
             is_running=row.lease_until_at is not None and row.lease_until_at > request.now,
             modes=registry.MODES,
@@ -78,7 +79,7 @@ def confirm_mode(request: PageRequest) -> Response:
     mode = _parse_mode(request.query.get("mode", ""))
     with reading(request.app.engine) as session:
         row = _get_company(request, session)
-        preview = mode_change.preview_mode_change(session, row, request.now.date())
+        preview = mode_change.preview_mode_change(session, row, today_in(row.time_zone, request.now))
     description = registry.MODES[ConnectionMode(mode)]
     return request.render("mode.html", company=row, mode=mode, description=description, preview=preview)
 

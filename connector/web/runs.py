@@ -38,7 +38,7 @@ _SECTIONS = (
             LogKind.SUPPRESSED,
         ),
     ),
-    ("Tasks", (LogKind.TASK, LogKind.TASK_OUTCOME)),
+    ("Tasks", (LogKind.TASK, LogKind.TASK_OUTCOME, LogKind.TASK_REOPENED)),
     (
         "Decisions, and their reasons",
         (

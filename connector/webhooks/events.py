@@ -31,6 +31,7 @@ class Event(StrEnum):
     AGREEMENT_ENDED = "agreement.ended"
     TASK_CREATED = "task.created"
     TASK_ENDED = "task.ended"
+    TASK_REOPENED = "task.reopened"
     CONNECTION_CREATED = "connection.created"
     CONNECTION_AUTHORIZATION_EXPIRED = "connection.authorization_expired"
     CONNECTION_DISCONNECTED = "connection.disconnected"
@@ -56,6 +57,7 @@ EVENTS: Final[dict[str, str]] = {
     Event.AGREEMENT_ENDED: "a promise, payment plan or pause ended: kept, broken or over",
     Event.TASK_CREATED: "a task was created",
     Event.TASK_ENDED: "a task was completed, or cancelled because nothing is due any more",
+    Event.TASK_REOPENED: "a cancelled task is open again: what closed it was undone",
     Event.CONNECTION_CREATED: "a company was connected",
     Event.CONNECTION_AUTHORIZATION_EXPIRED: "the authorisation of a company expired: it must be reconnected",
     Event.CONNECTION_DISCONNECTED: "a company was disconnected",
@@ -76,6 +78,7 @@ _EVENT_BY_KIND: Final[dict[str, Event]] = {
     LogKind.AGREEMENT: Event.AGREEMENT_ENDED,
     LogKind.TASK: Event.TASK_CREATED,
     LogKind.TASK_OUTCOME: Event.TASK_ENDED,
+    LogKind.TASK_REOPENED: Event.TASK_REOPENED,
     LogKind.CONNECTED: Event.CONNECTION_CREATED,
     LogKind.AUTHORIZATION_EXPIRED: Event.CONNECTION_AUTHORIZATION_EXPIRED,
     LogKind.DISCONNECTED: Event.CONNECTION_DISCONNECTED,

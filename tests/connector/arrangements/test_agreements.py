@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -10,18 +11,27 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
+from sqlmodel import col
 
 from connector.arrangements import agreements, customer_settings, tasks
 from connector.arrangements.agreements import INSTALMENT_INTERVALS
 from connector.arrangements.customer_settings import SettingChanges
 from connector.arrangements.tasks import Contact, TaskOutcome
 from connector.connections import account_owners, registry
-from connector.db.engine import reading
-from connector.db.tables import Agreement, Connection, CustomerSetting, InvoiceDecisionRow, InvoiceSetting
+from connector.db.engine import reading, writing
+from connector.db.tables import (
+    Agreement,
+    Connection,
+    CustomerSetting,
+    InvoiceDecisionRow,
+    InvoiceSetting,
+    SyncLogEntry,
+    Task,
+)
 from connector.runtime import lease
 from connector.services.invoices import ActiveAgreements, InvoiceAgreements, find_invoice, record_agreement
-from connector.vocabulary import TaskState
-from policies.receivables import Instalment
+from connector.vocabulary import LogKind, TaskCode, TaskState
+from policies.receivables import Instalment, Step
 from tests.connector.scenario import Scenario, days
 
 ANN = "Ann Lee <ann@small.example>"
@@ -311,6 +321,44 @@ def test_a_task_is_open_again_when_the_payment_is_deleted(late_customer: Scenari
     late_customer.run()
     assert len(before) == 1
     assert open_tasks(late_customer) == before
+    with reading(late_customer.app.engine) as session:
+        query = select(SyncLogEntry).where(col(SyncLogEntry.kind) == LogKind.TASK_REOPENED)
+        [entry] = session.scalars(query)
+    assert entry.text.startswith(f"Task {json.loads(entry.facts)['task']} is open again: ")
+    assert entry.run_id is not None
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "created_at", "is_cancelled"),
+    [
+        ("Pacific/Auckland", datetime(2026, 6, 10, 13, 0, tzinfo=UTC), False),  # one in the morning of 11 June
+        ("America/Los_Angeles", datetime(2026, 6, 11, 2, 0, tzinfo=UTC), True),  # the evening of 10 June
+    ],
+)
+def test_whether_a_task_was_created_after_the_due_date_is_a_matter_of_the_companys_dates(
+    late_customer: Scenario, time_zone: str, created_at: datetime, *, is_cancelled: bool
+) -> None:
+    late_customer.company.move_due(late_customer.number, days(0))
+    late_customer.run()
+    with writing(late_customer.app.engine) as session:
+        connection = session.get_one(Connection, late_customer.connection)
+        connection.time_zone = time_zone
+        invoice = find_invoice(session, late_customer.number, late_customer.connection)
+        call = Task(
+            connection_id=late_customer.connection,
+            key=time_zone,
+            code=TaskCode.CALL,
+            step=Step.CALL,
+            customer_id=invoice.customer_id,
+            invoice_ids=[invoice.external_id],
+            due_on=days(1),
+            reason="Call",
+            created_at=created_at,
+        )
+        session.add(call)
+        session.flush()
+        cancelled = tasks.cancel_obsolete(session, connection, at=created_at + timedelta(hours=1))
+        assert [task.key for task in cancelled] == ([time_zone] if is_cancelled else [])
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import Session, col, select
 
-from connector.db.tables import Connection, OutboxEntry
-from connector.outbox import entries
+from connector.db.tables import CompletedStep, Connection, OutboxEntry
+from connector.outbox import approvals, entries
 from connector.outbox.drafts import Draft
 from connector.outbox.payloads import EmailPayload
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState
@@ -80,6 +80,14 @@ def test_a_recheck_cancels_and_corrects_for_its_customers_and_adds_nothing(sessi
     result = replan(session, [draft("b", step=Step.SECOND_NOTICE), draft("new")], customers=["ann"])
     assert (result.added, result.changed, result.cancelled) == ([], ["b"], ["a"])
     assert set(states(session)) == {"b", "c"}
+
+
+def test_a_rejected_step_is_completed_on_the_companys_date(session: Session) -> None:
+    session.get_one(Connection, 1).time_zone = "Pacific/Auckland"
+    replan(session, [draft("a")])
+    approvals.reject(session, [entry(session, "a").id or 0], by="Ann", at=NOW + timedelta(hours=4))
+    session.flush()
+    assert [str(step.completed_on) for step in session.scalars(select(CompletedStep))] == ["2026-06-11"]
 
 
 def test_a_rejected_entry_comes_back_only_where_something_changed_and_no_person_rejected_it(session: Session) -> None:
