@@ -17,7 +17,7 @@ from connector.settings import Settings
 from providers.calls import CallKind, CallObserver
 from providers.errors import TransientError
 from providers.ledger import LedgerProvider
-from providers.mailer import Mailer
+from providers.mailbox import MailboxProvider
 
 
 def utc_now() -> datetime:
@@ -26,6 +26,7 @@ def utc_now() -> datetime:
 
 
 Provider = LedgerProvider[Settings]
+MailboxSystem = MailboxProvider[Settings]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class AppContext:
     providers: dict[str, Provider]
     stop: threading.Event = field(default_factory=threading.Event)
     sleep: Callable[[float], object] | None = None
+    mailboxes: dict[str, MailboxSystem] = field(default_factory=providers.load_mailbox_providers)
 
     def is_stopping(self) -> bool:
         """Return whether the program was asked to stop."""
@@ -52,11 +54,9 @@ class AppContext:
         """Wait so many seconds, or until the program is asked to stop."""
         (self.sleep or self.stop.wait)(max(seconds, 0.0))
 
-    def mailer(self, calls: CallObserver | None = None) -> Mailer | None:
-        """Build the mailer of the settings (SendGrid, else SMTP, else a folder of .eml files); None without one."""
-        name = mailer_name(self.settings)
-        counted = self.stop_aware(_EmailCalls(calls or UncountedCalls()))
-        return providers.build_mailer(name, self.settings, counted) if name else None
+    def find_system(self, name: str) -> Provider | MailboxSystem | None:
+        """Return what can be connected by OAuth under this name: an accounting system or a mailbox."""
+        return self.providers.get(name) or self.mailboxes.get(name)
 
     def stop_aware(self, calls: CallObserver) -> CallObserver:
         """Wrap ``calls`` so that no call is started once ``stop`` is set."""
@@ -83,7 +83,13 @@ def open_app(
 
 def mailer_name(settings: Settings) -> str:
     """Return the name of the mailer that the settings choose, "" where none is set up."""
-    chosen = (("sendgrid", settings.sendgrid_api_key), ("smtp", settings.smtp_url), ("eml", settings.eml_folder))
+    mailboxes = providers.load_mailbox_providers().items()
+    chosen = (
+        ("sendgrid", settings.sendgrid_api_key),
+        *((name, not mailbox.missing_settings(settings)) for name, mailbox in mailboxes),
+        ("smtp", settings.smtp_url),
+        ("eml", settings.eml_folder),
+    )
     return next((name for name, value in chosen if value), "")
 
 
@@ -97,16 +103,18 @@ class UncountedCalls:
         """Ignore the response."""
 
 
-class _EmailCalls:
+class EmailCalls:
     """Counts the email service's calls apart: its reads must not use up the ledger's limits."""
 
     def __init__(self, calls: CallObserver) -> None:
         self._calls = calls
 
     def before(self, kind: CallKind) -> None:
+        """Ask as for an email, whatever the call is."""
         self._calls.before(CallKind.EMAIL)
 
     def after(self, kind: CallKind, status: int, headers: Mapping[str, str]) -> None:
+        """Count it as an email, or as a lookup at the email service."""
         self._calls.after(CallKind.EMAIL if kind == CallKind.EMAIL else CallKind.EMAIL_READ, status, headers)
 
 

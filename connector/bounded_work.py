@@ -38,6 +38,7 @@ class Work(StrEnum):
     """What the process can do."""
 
     READ_REPLY = "read_reply"
+    READ_MESSAGE = "read_message"
     CHECK_POLICY = "check_policy"
 
 

@@ -13,12 +13,14 @@ from sqlmodel import Session, col
 
 from connector.app_context import AppContext
 from connector.audit import run_summary
+from connector.connections.mailboxes import open_mailer
 from connector.connections.pacing import Pacer
 from connector.connections.registry import end_expired_pause, open_ledger
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, SyncRun
 from connector.delivery import documents_ahead, recover
 from connector.delivery.deliver import deliver_follow_ups, deliver_outbox, deliver_owner_emails
+from connector.emails.inbound import mailbox
 from connector.emails.outbound import reconnect_email
 from connector.evaluation import evaluate, exceptions
 from connector.restore import rollback_detection
@@ -88,6 +90,7 @@ def run_connection(
 def _run_steps(ctx: RunContext) -> None:
     """Take the steps of a sync. What was committed before a failure stays; the next run continues from there."""
     try:
+        _read_mailbox(ctx)  # replies pause reminders; delivery reports prove what was sent
         recover.recover_interrupted(ctx)  # calls of a killed run whose outcome is not known
         pull.pull_changes(ctx)  # page by page, each with its cursor in one commit
         evaluate.decide_all(ctx)  # one decision per invoice; unsent entries are planned anew
@@ -127,6 +130,18 @@ def _try_after_failure(ctx: RunContext, action: Callable[[RunContext], None]) ->
         ctx.failures.append(_describe_fault(error))
 
 
+def _read_mailbox(ctx: RunContext) -> None:
+    """Read the connected mailbox; where it cannot be read, the sync goes on without."""
+    if ctx.dry_run:
+        return
+    try:
+        mailbox.read_mailbox(ctx.app, ctx.budget)
+    except TransientError as error:
+        ctx.deferred.append(f"The mailbox could not be read: {error}")
+    except ProviderError as error:
+        ctx.action_required.append(f"The mailbox could not be read: {error}")
+
+
 def _alert_account_owners(ctx: RunContext) -> None:
     """Email the company's account owners, once, that its accounting system can no longer be read."""
     reconnect_email.plan(ctx)
@@ -149,7 +164,7 @@ def _start_run(app: AppContext, held: lease.Lease, *, dry_run: bool, on_progress
         gap = restore_gap(session)
         provider = session.get_one(Connection, held.connection_id).provider
     pacer = Pacer(app, held.connection_id, provider)
-    ledger, mailer = open_ledger(app, held.connection_id, budget, pacer), app.mailer(budget)
+    ledger, mailer = open_ledger(app, held.connection_id, budget, pacer), open_mailer(app, budget)
     with writing(app.engine) as session:
         connection = session.get_one(Connection, held.connection_id)
         _close_interrupted_runs(session, held.connection_id, now)

@@ -149,6 +149,13 @@ def _host_names(value: str) -> str:
     return ",".join(names)
 
 
+def _path_segment(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}", value):
+        message = "must be the id or the domain of your organisation, organizations, consumers or common"
+        raise ValueError(message)
+    return value
+
+
 def _one_line(value: str) -> str:
     if any(ord(character) < ord(" ") for character in value):
         message = "must be one line of plain text"
@@ -205,6 +212,11 @@ class Settings(BaseSettings):
     sendgrid_api_key: SingleLine = Field(default="", repr=False)
     sendgrid_api_url: VendorHost = "https://api.sendgrid.com"
     sendgrid_webhook_public_key: str = ""
+    microsoft365_client_id: SingleLine = ""
+    microsoft365_client_secret: SingleLine = Field(default="", repr=False)
+    microsoft365_tenant: Annotated[str, AfterValidator(_path_segment)] = "organizations"
+    microsoft365_login_url: VendorHost = "https://login.microsoftonline.com"
+    microsoft365_api_url: VendorHost = "https://graph.microsoft.com"
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = Field(default="", repr=False)
     eml_folder: Path | None = None
 

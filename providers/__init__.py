@@ -3,7 +3,8 @@
 A ledger provider is a folder whose ``__init__`` exports ``PROVIDER``; adding one changes no other file. A provider of
 your own is a package with the entry point ``duewell.ledgers``: see docs/adding-a-provider.md. Such an ``__init__``
 imports its SDK only when it is used, so that listing the providers stays cheap. A mailer is a folder whose ``__init__``
-exports ``MAILER``, a function of settings and calls.
+exports ``MAILER``, a function of settings and calls; one that is a person's own mailbox, connected by OAuth, exports
+``MAILBOX`` instead (``mailbox.py``).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from providers.calls import CallObserver
     from providers.ledger import LedgerProvider
+    from providers.mailbox import MailboxProvider
     from providers.mailer import Mailer
 
 
@@ -27,9 +29,19 @@ def list_ledger_names() -> list[str]:
     return sorted({*_builtin_names(), *_external_entry_points()})
 
 
+def load_mailbox_providers() -> dict[str, MailboxProvider[Any]]:
+    """Return the providers of mailboxes by name, sorted."""
+    names = _names_with("MAILBOX")
+    return {name: cast("MailboxProvider[Any]", import_module(f"{__name__}.{name}").MAILBOX) for name in names}
+
+
 def _builtin_names() -> list[str]:
+    return _names_with("PROVIDER")
+
+
+def _names_with(export: str) -> list[str]:
     folders = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
-    return [name for name in folders if hasattr(import_module(f"{__name__}.{name}"), "PROVIDER")]
+    return sorted(name for name in folders if hasattr(import_module(f"{__name__}.{name}"), export))
 
 
 def _external_entry_points() -> dict[str, EntryPoint]:

@@ -1,4 +1,4 @@
-"""Builds an email as an RFC 5322 message, for SMTP and ``.eml`` files."""
+"""Builds an email as an RFC 5322 message, for SMTP, ``.eml`` files and mailboxes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ class _UnfoldedPolicy(EmailPolicy):
         return line + self.linesep if line.isascii() and line.isprintable() and len(line) < LINE_MAX else ""
 
 
-def build_message(email: Email) -> EmailMessage:
+def build_message(email: Email, *, with_blind_copies: bool = False) -> EmailMessage:
     """Return the message: text and HTML as alternatives, then the attachments. An existing ``Message-ID`` is kept.
 
-    Who gets a blind copy is in the envelope alone.
+    Who gets a blind copy is in the envelope alone; where a service takes no envelope (the APIs of mailboxes), it reads
+    them in ``Bcc``, and takes that out.
     """
     message = EmailMessage(policy=_UnfoldedPolicy(linesep="\r\n", cte_type="7bit"))
     message["From"] = _address(email.sender_name, email.sender)
@@ -42,6 +43,8 @@ def build_message(email: Email) -> EmailMessage:
     ]
     if email.cc:
         message["Cc"] = [_address("", address) for address in dict.fromkeys(email.cc)]
+    if email.bcc and with_blind_copies:
+        message["Bcc"] = [_address("", address) for address in dict.fromkeys(email.bcc)]
     if email.reply_to:
         message["Reply-To"] = _address("", email.reply_to)
     message["Subject"] = email.subject

@@ -42,24 +42,31 @@ def register(parent: typer.Typer) -> None:
 
 
 def connect(
-    ledger: Annotated[str, typer.Argument(metavar="quickbooks|xero", help="The accounting system.")],
+    system: Annotated[
+        str,
+        typer.Argument(metavar="quickbooks|xero|microsoft365", help="The accounting system, or a mailbox."),
+    ],
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Only print the URL; do not open a browser.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Connect a company.
+    """Connect a company, or your own mailbox.
 
     Prints the consent URL alone on a line, then waits up to 15 minutes for the redirect. You can also paste the address
-    you were redirected to. A new company starts in observe mode.
+    you were redirected to. A new company starts in observe mode. From a mailbox emails are sent, and answers are read
+    in it.
     """
     from connector.cli.consent_wait import wait_for_consent
     from connector.connections.registry import as_item
 
     with open_command_app() as app:
-        parse_choice(ledger, sorted(app.providers), "accounting system")
+        parse_choice(system, [*sorted(app.providers), *app.mailboxes], "accounting system or mailbox")
         show_url = echo_err if as_json else echo
-        rows = wait_for_consent(app, ledger, show_url=show_url, on_progress=echo_err, browser=not no_browser)
+        rows = wait_for_consent(app, system, show_url=show_url, on_progress=echo_err, browser=not no_browser)
+        if system in app.mailboxes:
+            _show_mailbox(app, system, as_json=as_json)
+            return
     if as_json:
         echo_json([as_item(row) for row in rows])
         return
@@ -70,6 +77,42 @@ def connect(
     echo_err("Next: duewell run, then duewell plan.")
     if any(row.mode == ConnectionMode.OBSERVE for row in rows):  # reconnecting keeps the mode
         echo_err("Nothing is sent until you switch to: duewell connections mode CONNECTION live")
+
+
+def _show_mailbox(app: AppContext, system: str, *, as_json: bool) -> None:
+    from connector.connections.mailboxes import find_mailbox, mailer_name
+
+    row = find_mailbox(app, system)
+    address = row.address if row is not None else ""
+    if as_json:
+        echo_json({"provider": system, "address": address})
+        return
+    echo(f"{address} ({app.mailboxes[system].title})")
+    if mailer_name(app.settings) != system:
+        echo_err("Emails are sent by another service, whose settings come first: see docs/operations.md.")
+    elif app.settings.mail_from.lower() != address.lower():
+        echo_err(f"Set MAIL_FROM to {address}, or to an address that this mailbox may send from.")
+
+
+@connections.command("disconnect-mailbox")
+def disconnect_mailbox(
+    system: Annotated[str, typer.Argument(metavar="microsoft365", help="Whose mailbox.")], as_json: JsonOption = False
+) -> None:
+    """Disconnect the mailbox that emails are sent from."""
+    from connector.connections.mailboxes import MailboxNotConnected
+    from connector.connections.mailboxes import disconnect_mailbox as do_disconnect
+
+    with open_command_app() as app:
+        parse_choice(system, app.mailboxes, "mailbox")
+        try:
+            messages = do_disconnect(app, system, by=os_user())
+        except MailboxNotConnected as problem:
+            raise CommandError(str(problem)) from None
+    if as_json:
+        echo_json({"provider": system, "messages": messages})
+    else:
+        for message in messages:
+            echo(message)
 
 
 @connections.command("list")

@@ -1,4 +1,4 @@
-"""Connecting companies by OAuth: send the user to the provider's consent page, and store the resulting connections.
+"""Connecting by OAuth: send the user to the provider's consent page, and store the resulting companies or mailbox.
 
 The ``state`` is stored as a hash only and is valid for 15 minutes and one use; the PKCE verifier is stored encrypted.
 The terminal, ``serve`` and a pasted address all use these functions.
@@ -16,8 +16,9 @@ from urllib.parse import parse_qs, urlsplit
 from sqlalchemy import delete, select
 from sqlmodel import Session, col
 
-from connector.app_context import AppContext, Provider, UncountedCalls
+from connector.app_context import AppContext, MailboxSystem, Provider, UncountedCalls
 from connector.audit import sync_log
+from connector.connections.mailboxes import save_mailbox
 from connector.connections.short_names import build_short_name
 from connector.connections.tokens import store_token
 from connector.db.engine import reading, writing
@@ -26,8 +27,10 @@ from connector.vocabulary import ConnectionHealth, LogKind
 from connector.vocabulary.labels import in_sentence, label
 from providers.errors import ProviderError
 from providers.ledger import CompanyRef, Consent, ConsentRequest, JsonObject
+from providers.mailbox import MailboxConsent, MailboxProvider
 
 LIFETIME = timedelta(minutes=15)
+System = Provider | MailboxSystem
 _KEEP_FOR = timedelta(days=1)
 
 
@@ -40,11 +43,12 @@ def redirect_uri(app: AppContext, provider_name: str) -> str:
     return f"{app.settings.duewell_base_url}/callback/{provider_name}"
 
 
-def find_provider(app: AppContext, name: str) -> Provider:
-    """Return an accounting system by name, or raise an error that lists the available ones."""
-    provider = app.providers.get(name)
+def find_provider(app: AppContext, name: str) -> System:
+    """Return an accounting system or a mailbox's system by name, or raise an error that lists the available ones."""
+    provider = app.find_system(name)
     if provider is None:
-        message = f"There is no accounting system {name!r}. Available: {', '.join(sorted(app.providers))}."
+        available = ", ".join([*sorted(app.providers), *app.mailboxes])
+        message = f"There is nothing to connect that is called {name!r}. Available: {available}."
         raise ConsentError(message)
     return provider
 
@@ -76,7 +80,10 @@ def begin_consent(app: AppContext, provider_name: str, *, session_hash: str = ""
 
 
 def consent_outcome(app: AppContext, state: str) -> JsonObject | None:
-    """Return the outcome of a consent: {"connections": [ids]}, {"error": message}, or None while it is pending."""
+    """Return the outcome of a consent, None while it is pending.
+
+    It is {"connections": [ids]}, {"connections": [], "mailbox": address} or {"error": message}.
+    """
     with reading(app.engine) as session:
         pending = session.get(PendingConsent, _hash(state))
     return pending.outcome if pending else None
@@ -85,7 +92,7 @@ def consent_outcome(app: AppContext, state: str) -> JsonObject | None:
 def finish_consent(
     app: AppContext, provider_name: str, redirected_url: str, *, session_hash: str = ""
 ) -> list[Connection]:
-    """Finish the consent that the user was redirected from.
+    """Finish the consent that the user was redirected from; that of a mailbox connects no company.
 
     Raises:
         ConsentError: it failed or was denied; the message is for page and terminal.
@@ -99,7 +106,7 @@ def finish_consent(
         consent = provider.finish_consent(
             app.settings, back_to, redirected_url.strip(), begun, app.stop_aware(UncountedCalls())
         )
-        if not consent.companies:
+        if isinstance(consent, Consent) and not consent.companies:
             message = f"You did not choose a company at {provider.title}. {_retry_hint(provider)}"
             raise ConsentError(message)
     except (ProviderError, ConsentError) as problem:
@@ -111,7 +118,7 @@ def finish_consent(
     return _store_consent(app, provider, consent, begun.state)
 
 
-def _refuse_if_missing(provider: Provider, app: AppContext) -> None:
+def _refuse_if_missing(provider: System, app: AppContext) -> None:
     missing = provider.missing_settings(app.settings)
     if missing:
         message = (
@@ -121,7 +128,7 @@ def _refuse_if_missing(provider: Provider, app: AppContext) -> None:
         raise ConsentError(message)
 
 
-def _refuse_if_denied(provider: Provider, error: str) -> None:
+def _refuse_if_denied(provider: System, error: str) -> None:
     if error == "access_denied":
         message = f"Access was not granted at {provider.title}, so nothing was connected. {_retry_hint(provider)}"
         raise ConsentError(message)
@@ -131,7 +138,7 @@ def _refuse_if_denied(provider: Provider, error: str) -> None:
         raise ConsentError(message)
 
 
-def _consume(app: AppContext, provider: Provider, state: str, session_hash: str) -> tuple[ConsentRequest, str]:
+def _consume(app: AppContext, provider: System, state: str, session_hash: str) -> tuple[ConsentRequest, str]:
     """Return the pending consent, and mark it as used."""
     now, hashed = app.now(), _hash(state)
     with writing(app.engine) as session:
@@ -165,19 +172,27 @@ def _consume(app: AppContext, provider: Provider, state: str, session_hash: str)
     return ConsentRequest(kept["url"], kept["state"], kept["verifier"]), back_to
 
 
-def _store_consent(app: AppContext, provider: Provider, consent: Consent, state: str) -> list[Connection]:
+def _store_consent(
+    app: AppContext, provider: System, consent: Consent | MailboxConsent, state: str
+) -> list[Connection]:
     """Store the token and its companies in one commit; a known company gets the new grant and no duplicate."""
     now = app.now()
     with writing(app.engine) as session:
         grant = _find_or_create_grant(session, provider, consent, now)
         store_token(app, grant, consent.token, now)
+        if isinstance(consent, MailboxConsent):
+            mailbox = save_mailbox(app, session, app.mailboxes[provider.name], consent, grant)
+            _set_outcome(session, state, {"connections": [], "mailbox": mailbox.address})
+            return []
         rows = [_create_or_update_connection(session, provider, company, grant, now) for company in consent.companies]
         _delete_unused_grants(session, provider)
         _set_outcome(session, state, {"connections": [row.id for row in rows]})
     return rows
 
 
-def _find_or_create_grant(session: Session, provider: Provider, consent: Consent, now: datetime) -> Grant:
+def _find_or_create_grant(
+    session: Session, provider: System, consent: Consent | MailboxConsent, now: datetime
+) -> Grant:
     query = select(Grant).where(col(Grant.provider) == provider.name, col(Grant.subject) == consent.subject)
     grant = session.scalars(query).first()
     if grant is None:
@@ -188,7 +203,7 @@ def _find_or_create_grant(session: Session, provider: Provider, consent: Consent
 
 
 def _create_or_update_connection(
-    session: Session, provider: Provider, company: CompanyRef, grant: Grant, now: datetime
+    session: Session, provider: System, company: CompanyRef, grant: Grant, now: datetime
 ) -> Connection:
     query = select(Connection).where(
         col(Connection.provider) == provider.name, col(Connection.external_id) == company.external_id
@@ -216,7 +231,7 @@ def _create_or_update_connection(
     return row
 
 
-def _delete_unused_grants(session: Session, provider: Provider) -> None:
+def _delete_unused_grants(session: Session, provider: System) -> None:
     """Delete grants that no connection uses. They are not revoked: that could end the company's new grant as well."""
     used = select(col(Connection.grant_id)).where(col(Connection.grant_id).is_not(None))
     session.execute(delete(Grant).where(col(Grant.provider) == provider.name, col(Grant.id).not_in(used)))
@@ -237,8 +252,9 @@ def load_connections(app: AppContext, ids: Sequence[int]) -> list[Connection]:
         return [session.get_one(Connection, connection_id) for connection_id in ids]
 
 
-def _retry_hint(provider: Provider) -> str:
-    return f"Start again on the Companies page, or with: duewell connect {provider.name}"
+def _retry_hint(provider: System) -> str:
+    page = "under Settings, Sender," if isinstance(provider, MailboxProvider) else "on the Companies page,"
+    return f"Start again {page} or with: duewell connect {provider.name}"
 
 
 def _hash(state: str) -> str:

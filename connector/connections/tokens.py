@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import select, text
 from sqlmodel import Session, col
 
+import providers
 from connector.app_context import AppContext, UncountedCalls
 from connector.audit import sync_log
 from connector.db.engine import reading, writing
@@ -109,7 +110,7 @@ def _load_token(app: AppContext, grant_id: int) -> _StoredToken:
     with reading(app.engine) as session:
         grant = session.get(Grant, grant_id)
     if grant is None:
-        message = "this company is no longer authorised; reconnect it on the Companies page"
+        message = "the access was ended here; connect it again under Companies or, a mailbox, under Settings, Sender"
         raise AuthorizationExpired(message)
     if grant.invalid_reason:
         raise AuthorizationExpired(grant.invalid_reason)
@@ -152,8 +153,11 @@ def _handle_rejection(
 
 
 def _request_token(app: AppContext, stored: _StoredToken, calls: CallObserver) -> JsonObject:
-    provider = app.providers[stored.grant.provider]
-    return provider.refresh(app.settings, stored.token, app.stop_aware(calls))
+    system = app.find_system(stored.grant.provider)
+    if system is None:
+        message = f"{stored.grant.provider} is not available in this installation"
+        raise TransientError(message)
+    return system.refresh(app.settings, stored.token, app.stop_aware(calls))
 
 
 def _mark_refreshing(app: AppContext, grant: Grant, started_at: datetime) -> None:
@@ -172,12 +176,15 @@ def _save(app: AppContext, stored: _StoredToken, token: JsonObject, requested_at
 
 
 def _mark_dead(app: AppContext, grant: Grant, error: AuthorizationExpired) -> AuthorizationExpired:
-    """Record on every connection of the grant that it is no longer valid, and how to reconnect."""
-    title = app.providers[grant.provider].title
+    """Record on every connection of the grant, or for the mailbox, that it is no longer valid, and how to reconnect."""
+    system = app.find_system(grant.provider)
+    title = system.title if system is not None else grant.provider
     reason = f"{title} no longer accepts the authorisation ({error}). {reconnect_hint(grant.provider)}"
     with writing(app.engine) as session:
         row = session.get_one(Grant, grant.id)
         row.invalid_reason, row.refresh_started_at = reason, None
+        if grant.provider in app.mailboxes:
+            sync_log.write(session, at=app.now(), kind=LogKind.MAILBOX_EXPIRED, text=reason)
         for connection in list_grant_connections(session, _grant_id(grant)):
             connection.health, connection.health_reason = ConnectionHealth.AUTHORIZATION_EXPIRED, reason
             sync_log.write(
@@ -187,8 +194,9 @@ def _mark_dead(app: AppContext, grant: Grant, error: AuthorizationExpired) -> Au
 
 
 def reconnect_hint(provider: str) -> str:
-    """Return how to reconnect a company, for the terminal, emails and the page with the button."""
-    return f"Reconnect it on its page, or with: duewell connect {provider}"
+    """Return how to reconnect a company or a mailbox, for the terminal, emails and the page with the button."""
+    page = "under Settings, Sender" if provider in providers.load_mailbox_providers() else "on its page"
+    return f"Reconnect it {page}, or with: duewell connect {provider}"
 
 
 def find_dead_grant(session: Session, connection: Connection) -> Grant | None:

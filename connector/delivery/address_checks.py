@@ -18,8 +18,8 @@ from connector.outbox import entries
 from connector.outbox.payloads import EmailPayload, invoice_ids, load_payload
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import OutboxKind, OutboxState
+from providers.delivery_events import DeliveryEvent
 from providers.mailer import Mailer, RefusalCause, Suppression
-from providers.sendgrid.webhook import DeliveryEvent
 
 
 def check_batch(ctx: RunContext, mailer: Mailer, entry_ids: Sequence[int]) -> bool:

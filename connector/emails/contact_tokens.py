@@ -106,12 +106,18 @@ def find_token(session: Session, token: str, purpose: TokenPurpose) -> FoundToke
     row = session.get(ContactToken, hash_token(token.lower())) if is_possible else None
     if row is None or row.purpose != purpose:
         return None
-    customer = session.get(CustomerRow, (row.connection_id, row.customer_id))
+    customer = current_customer(session, row.connection_id, row.customer_id)
+    return FoundToken(row, customer) if customer is not None else None
+
+
+def current_customer(session: Session, connection_id: int, customer_id: str) -> CustomerRow | None:
+    """Return a customer or, for a merged one, the customer it was merged into; None for an unknown one."""
+    customer = session.get(CustomerRow, (connection_id, customer_id))
     for _merge in range(_MERGES_MAX):
         if customer is None or not customer.merged_into:
             break
-        customer = session.get(CustomerRow, (row.connection_id, customer.merged_into))
-    return FoundToken(row, customer) if customer is not None else None
+        customer = session.get(CustomerRow, (connection_id, customer.merged_into))
+    return customer
 
 
 def find_customer(session: Session, token: str, purpose: TokenPurpose) -> CustomerRow | None:

@@ -79,6 +79,7 @@ RULES: dict[str, TableRule] = {
     **dict.fromkeys(
         (
             "grant_token",
+            "connected_mailbox",
             "connection",
             "pending_consent",
             "sync_run",

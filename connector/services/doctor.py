@@ -47,6 +47,9 @@ def _run_check(check: Check, app: AppContext) -> list[Finding]:
 
 def _settings(app: AppContext) -> Iterator[Finding]:
     ready = 0
+    for name, mailbox in app.mailboxes.items():
+        if not mailbox.missing_settings(app.settings):
+            yield Finding(f"settings.{name}", OK, f"A mailbox at {mailbox.title} can be connected.")
     for name, provider in sorted(app.providers.items()):
         missing = provider.missing_settings(app.settings)
         if missing:
@@ -124,7 +127,7 @@ def _keys(app: AppContext) -> Iterator[Finding]:
         older += app.keyring.needs_rotation(grant.token)
         if grant.refresh_started_at is not None:
             text = (
-                f"A token refresh with {app.providers[grant.provider].title} was interrupted at"
+                f"A token refresh with {label(grant.provider, 'provider')} was interrupted at"
                 f" {format_datetime(grant.refresh_started_at)}."
             )
             yield Finding(

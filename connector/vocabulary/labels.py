@@ -268,6 +268,9 @@ _LOG_KINDS: dict[str, str] = {
     LogKind.CONNECTED: "Company connected",
     LogKind.DISCONNECTED: "Company disconnected",
     LogKind.AUTHORIZATION_EXPIRED: "Authorisation expired",
+    LogKind.MAILBOX_CONNECTED: "Mailbox connected",
+    LogKind.MAILBOX_DISCONNECTED: "Mailbox disconnected",
+    LogKind.MAILBOX_EXPIRED: "Mailbox must be connected again",
     LogKind.MODE: "Mode changed",
     LogKind.PAUSED: "Company paused",
     LogKind.RESUMED: "Company resumed",
@@ -487,7 +490,14 @@ _RETENTION_KINDS = {
     "sign-ins": "Sign-ins",
     "log": "Log texts",
 }
-_PROVIDERS = {"xero": "Xero", "quickbooks": "QuickBooks Online", "sendgrid": "SendGrid", "smtp": "SMTP"}
+_PROVIDERS = {
+    "xero": "Xero",
+    "quickbooks": "QuickBooks Online",
+    "sendgrid": "SendGrid",
+    "microsoft365": "Microsoft 365",
+    "gmail": "Gmail",
+    "smtp": "SMTP",
+}
 
 # By the names that templates and tables use: a closed set of values, and the label of each
 _VOCABULARIES: dict[str, Mapping[str, str]] = {

@@ -287,6 +287,18 @@ Table(
     UniqueConstraint("provider", "external_id"),
 )
 Table(
+    "connected_mailbox",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("provider", String, nullable=False, unique=True),
+    Column("grant_id", Integer, ForeignKey("grant_token.id"), nullable=False),
+    Column("address", String, nullable=False),
+    Column("cursor", Text, nullable=False),
+    Column("read_at", _INSTANT),
+    Column("reading_until_at", _INSTANT),
+    Column("connected_at", _INSTANT, nullable=False),
+)
+Table(
     "pending_consent",
     _tables,
     Column("state_hash", String, primary_key=True),

@@ -18,39 +18,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from providers.delivery_events import DELIVERY_EVENTS, RESUBSCRIBED, DeliveryEvent, bounce_cause
 from providers.mailer import RefusalCause
 from providers.sendgrid.client import KEY_ARG
-from providers.sendgrid.refusals import bounce_cause, drop_cause
+from providers.sendgrid.refusals import drop_cause
 
 SIGNATURE: Final = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP: Final = "X-Twilio-Email-Event-Webhook-Timestamp"
-# The delivery states of an email in order of precedence: a later one is never undone by an earlier one.
-DELIVERY_EVENTS: Final = (
-    "processed", "deferred", "delivered", "blocked", "bounce", "dropped", "unsubscribe", "spamreport",
-)  # fmt: skip
-RESUBSCRIBED: Final = "resubscribed"  # no delivery state: the recipient wants email again
 _EVENT_ALIASES: Final = {"group_unsubscribe": "unsubscribe", "group_resubscribe": RESUBSCRIBED}
 _PEM_LINE: Final = re.compile(r"-----[A-Z ]+-----")
 _TEXT_MAX = 300
-
-
-class DeliveryEvent(msgspec.Struct, frozen=True):
-    """A delivery event of an email.
-
-    ``refusal`` is what a failed delivery is about. ``suppresses_address`` means that no more email should go to the
-    address, for the given ``reason``. ``is_group`` marks a recipient's choice about one group of emails only.
-    """
-
-    id: str
-    kind: str
-    address: str
-    at: datetime
-    key: str = ""
-    message_id: str = ""
-    reason: str = ""
-    suppresses_address: bool = False
-    refusal: RefusalCause | None = None
-    is_group: bool = False
 
 
 class WebhookError(Exception):

@@ -25,6 +25,7 @@ from connector.db.tables.auth import (
 from connector.db.tables.columns import Instant
 from connector.db.tables.connections import (
     Budget,
+    ConnectedMailbox,
     Connection,
     Grant,
     KeyValue,
@@ -62,6 +63,7 @@ __all__ = [
     "ApplicationRow",
     "Budget",
     "CompletedStep",
+    "ConnectedMailbox",
     "Connection",
     "ContactToken",
     "CreditRow",

@@ -73,6 +73,20 @@ class Connection(SQLModel, table=True):
     __table_args__ = (UniqueConstraint("provider", "external_id"),)
 
 
+class ConnectedMailbox(SQLModel, table=True):
+    """The mailbox that emails are sent from, one for each email system; what is in it is never stored."""
+
+    __tablename__: ClassVar[Any] = "connected_mailbox"
+    id: int | None = Field(default=None, primary_key=True)
+    provider: str = Field(unique=True)
+    grant_id: int = Field(foreign_key="grant_token.id")
+    address: str
+    cursor: str = text_column()  # up to where it was read, in the service's own words
+    read_at: datetime | None = instant_column()  # when the last reading that came to its end began
+    reading_until_at: datetime | None = instant_column()  # until when somebody reads it, at the longest
+    connected_at: datetime = instant_column(nullable=False)
+
+
 class PendingConsent(SQLModel, table=True):
     """An authorisation in progress: its state (hashed), and what is needed when the user returns (encrypted)."""
 

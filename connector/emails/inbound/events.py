@@ -1,4 +1,4 @@
-"""What became of emails, as SendGrid reports: each event counts once, in any order, however late.
+"""What became of emails, as SendGrid or a delivery report tells it: each event counts once, in any order, however late.
 
 An event with an outbox key proves that its email was sent. It resolves an unconfirmed delivery, and it keeps an email
 that a user had planned again ("not sent") from being sent twice.
@@ -23,13 +23,13 @@ from connector.outbox import entries as outbox_entries
 from connector.outbox.entries import StepAlreadyCompleted
 from connector.plain_text import one_line
 from connector.vocabulary import LogKind, OutboxState, TaskCode
+from providers.delivery_events import DELIVERY_EVENTS, RESUBSCRIBED, DeliveryEvent
 from providers.mailer import RefusalCause
-from providers.sendgrid.webhook import DELIVERY_EVENTS, RESUBSCRIBED, DeliveryEvent
 
 _FAILURES = {
     "blocked": "was rejected by the recipient's server",
     "bounce": "bounced",
-    "dropped": "was dropped by SendGrid",
+    "dropped": "was dropped by the email service",
     "spamreport": "was reported as spam",
     "unsubscribe": "led to an unsubscribe from all emails",
 }
@@ -41,7 +41,7 @@ _ADVICE = {
     " the text of the email.",
 }
 _TAKEN_BACK = "The email counts as not sent: its step runs again, and it has warned nobody."
-_PROOF = "an event from SendGrid shows that it was sent"
+_PROOF = "a delivery event shows that it was sent"
 _KEY_MAX = 500
 _BATCH_SIZE = 5000  # ids in one query, which both databases accept
 
@@ -71,7 +71,7 @@ def receive_events(app: AppContext, events: Iterable[DeliveryEvent]) -> int:
 
 
 def find_delivery_proof(session: Session, key: str) -> str | None:
-    """Return SendGrid's id of an email that an event proves was sent; None where there is no event."""
+    """Return the email service's id of an email that an event proves was sent; None where there is no event."""
     found = session.scalars(select(EmailEvent).where(col(EmailEvent.key) == key).limit(1)).first()
     return None if found is None else found.reference or found.id
 

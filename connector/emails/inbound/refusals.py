@@ -13,8 +13,8 @@ from connector.outbox.payloads import EmailPayload, invoice_ids, load_payload, p
 from connector.outbox.released_steps import release_steps
 from connector.vocabulary import OutboxKind, OutboxState
 from policies.receivables import Step
+from providers.delivery_events import DeliveryEvent
 from providers.mailer import RefusalCause
-from providers.sendgrid.webhook import DeliveryEvent
 
 RETURNED_WITHIN = timedelta(days=5)  # a server that has accepted an email tries for so long, and then returns it
 _SENT_STATES = (OutboxState.SENDING, OutboxState.DONE, OutboxState.UNCONFIRMED)

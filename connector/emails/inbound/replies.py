@@ -85,6 +85,17 @@ def receive_reply(app: AppContext, reply: Reply) -> ReplyOutcome:
     return outcome
 
 
+def receive_answer(app: AppContext, reply: Reply, customers: Iterable[tuple[int, str]]) -> ReplyOutcome:
+    """Store an email that answers one to these customers (connection and customer id), and return what it was."""
+    outcome = ReplyOutcome.UNKNOWN
+    with writing(app.engine) as session:
+        for connection_id, customer_id in customers:
+            customer = contact_tokens.current_customer(session, connection_id, customer_id)
+            if customer is not None:
+                outcome = _record_reply(app, session, customer, reply)
+    return outcome
+
+
 def _record_reply(app: AppContext, session: Session, customer: CustomerRow, reply: Reply) -> ReplyOutcome:
     fingerprint = hashlib.sha256(f"{reply.id} {customer.connection_id} {customer.external_id}".encode()).hexdigest()
     if session.get(ReceivedReply, fingerprint) is not None:

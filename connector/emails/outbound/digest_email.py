@@ -13,9 +13,9 @@ from connector.db.tables import Connection, OutboxEntry
 from connector.emails import recipient_language
 from connector.emails.inbound.email_stops import email_stop_link
 from connector.emails.layout import LayoutValues, Row, RowDetail, render_html, render_text
+from connector.emails.message_ids import message_id
 from connector.emails.outbound import digests
 from connector.emails.outbound.digest_text import DigestText
-from connector.emails.outbound.render import message_id
 from connector.geo import today_in
 from connector.languages import replace_nbsp
 from connector.outbox.payloads import OwnerEmailPayload, payload_as

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from connector.emails.layout import RenderError, render_html, render_text
+from connector.emails.message_ids import message_id
 from connector.emails.outbound.email_facts import EmailFacts, FeeKind, FeeWarning, InvoiceLine, PaidLine
 from connector.emails.outbound.template_values import INTERNAL_STEPS, EmailTexts
 from connector.languages import language_of, replace_nbsp
@@ -26,7 +25,6 @@ __all__ = [
     "PaidLine",
     "compose_email",
     "compose_lines",
-    "message_id",
 ]
 
 TONES = ("gentle", "standard", "firm")
@@ -85,11 +83,6 @@ def compose_lines(facts: EmailFacts) -> dict[str, str]:
         return {name: text.strip() for name, text in texts.step_lines().items()}
     except RenderError as error:
         raise _unfillable(facts, error) from error
-
-
-def message_id(key: str, domain: str) -> str:
-    """Return the Message-ID for an outbox key: always the same, and meaningless to strangers."""
-    return f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@{domain}>"
 
 
 def _checked_texts(facts: EmailFacts) -> EmailTexts:

@@ -13,9 +13,12 @@ from starlette.responses import Response, StreamingResponse
 from connector import policy_store
 from connector.app_context import mailer_name
 from connector.audit import sync_log
+from connector.auth.sessions import session_hash
+from connector.connections import mailboxes
+from connector.connections.consent import ConsentError, begin_consent
 from connector.db.engine import DatabaseError, reading, sqlite_file, writing
-from connector.db.tables import Connection, EmailEvent, ReceivedReply
-from connector.errors import NotPossible
+from connector.db.tables import ConnectedMailbox, Connection, EmailEvent, ReceivedReply
+from connector.errors import NotFound, NotPossible
 from connector.geo import HolidayCalendar, today_in
 from connector.restore.backup import write_backup
 from connector.secrets.private_files import private_folder
@@ -45,6 +48,17 @@ class _CompanyCalendar:
     holidays: list[tuple[date, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class _MailboxItem:
+    """An email system whose mailboxes can be connected, and the mailbox that is."""
+
+    name: str
+    title: str
+    missing_settings: str
+    mailbox: ConnectedMailbox | None
+    problem: str
+
+
 def show_index(request: PageRequest) -> Response:
     """Show the list of settings pages."""
     return request.render("settings.html")
@@ -59,11 +73,52 @@ def show_sender(request: PageRequest) -> Response:
     return request.render(
         "settings_sender.html",
         mailer=mailer_name(settings),
+        mailboxes=_list_mailboxes(request),
         settings=settings,
         event_at=event_at,
         reply_at=reply_at,
         findings=doctor.run_checks(request.app, SENDER_CHECKS),
     )
+
+
+def connect_mailbox(request: PageRequest) -> Response:
+    """Start the consent to a mailbox in this browser, and continue to the email system."""
+    system = request.app.mailboxes.get(request.form_value("system"))
+    if system is None:
+        raise NotFound
+    try:
+        consent = begin_consent(request.app, system.name, session_hash=session_hash(request.token))
+    except ConsentError as error:
+        raise NotPossible(str(error)) from error
+    return request.render(
+        "continue_to.html",
+        url=consent.url,
+        title=system.title,
+        text="Sign in there with the mailbox that sends the emails, within 15 minutes. You will be returned to duewell"
+        " automatically.",
+    )
+
+
+def disconnect_mailbox(request: PageRequest) -> Response:
+    """Disconnect the mailbox, here and as far as possible at its service."""
+    if request.form_value("confirmed") != "yes":
+        raise NotPossible("Confirm that you want to disconnect this mailbox. Nothing was changed.")
+    try:
+        lines = mailboxes.disconnect_mailbox(request.app, request.form_value("system"), by=request.actor.email)
+    except mailboxes.MailboxNotConnected as error:
+        raise NotPossible(str(error)) from error
+    return request.render("message.html", title="Disconnected", lines=lines[:-1], link="/settings/sender")
+
+
+def _list_mailboxes(request: PageRequest) -> list[_MailboxItem]:
+    app = request.app
+    items = []
+    for name, system in app.mailboxes.items():
+        row = mailboxes.find_mailbox(app, name)
+        missing = ", ".join(system.missing_settings(app.settings))
+        problem = mailboxes.mailbox_problem(app, row) if row is not None else ""
+        items.append(_MailboxItem(name, system.title, missing, row, problem))
+    return items
 
 
 def show_calendar(request: PageRequest) -> Response:
@@ -136,6 +191,8 @@ def _list_holidays(country: str, today: date) -> list[tuple[date, str]]:
 ROUTES = (
     Route("GET", "/settings", show_index, Role.BOOKKEEPER),
     Route("GET", "/settings/sender", show_sender, Role.BOOKKEEPER),
+    Route("POST", "/settings/mailbox/connect", connect_mailbox, Role.OWNER, sensitive=True),
+    Route("POST", "/settings/mailbox/disconnect", disconnect_mailbox, Role.OWNER, sensitive=True),
     Route("GET", "/settings/calendar", show_calendar, Role.BOOKKEEPER),
     Route("GET", "/settings/backup", show_backup, Role.OWNER),
     Route("POST", "/settings/backup", create_backup, Role.OWNER, sensitive=True),

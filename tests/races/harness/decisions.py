@@ -41,7 +41,7 @@ from connector.vocabulary import ConnectionMode, Role, TokenScope
 from connector.webhooks import delivery, endpoints
 from policies.receivables import Instalment, Step
 from providers.capabilities import ChangeNotification
-from providers.sendgrid.webhook import DeliveryEvent
+from providers.delivery_events import DeliveryEvent
 from tests.races.harness.world import BROWSER, OWNERS, World
 
 Decision = Callable[[World], object]

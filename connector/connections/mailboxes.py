@@ -1,0 +1,167 @@
+"""The connected mailbox that emails are sent from: one for each email system, connected once by OAuth.
+
+Its token is a ``Grant`` like a company's. Of what is in it, the database holds only the position up to which it was
+read.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete, or_, select, update
+from sqlmodel import Session, col
+
+import providers
+from connector.app_context import AppContext, EmailCalls, MailboxSystem, UncountedCalls, mailer_name
+from connector.audit import sync_log
+from connector.connections.tokens import fresh_token, token_source
+from connector.db.engine import reading, writing
+from connector.db.tables import ConnectedMailbox, Grant
+from connector.vocabulary import LogKind
+from providers.calls import CallObserver
+from providers.errors import AuthorizationExpired, ProviderError
+from providers.ledger import AccessToken
+from providers.mailbox import Mailbox, MailboxConsent
+from providers.mailer import Mailer
+
+
+class MailboxNotConnected(Exception):
+    """There is no such mailbox; the message says how to connect one."""
+
+
+def open_mailer(app: AppContext, calls: CallObserver | None = None) -> Mailer | None:
+    """Build the mailer of the settings; None without one.
+
+    SendGrid comes first, then a mailbox, then SMTP, then a folder of .eml files. A mailbox that is not connected is one
+    that cannot be used: its calls raise ``AuthorizationExpired``.
+    """
+    name = mailer_name(app.settings)
+    counted = app.stop_aware(EmailCalls(calls or UncountedCalls()))
+    if name in app.mailboxes:
+        return _open(app, app.mailboxes[name], find_mailbox(app, name), counted)
+    return providers.build_mailer(name, app.settings, counted) if name else None
+
+
+def open_mailbox(app: AppContext, row: ConnectedMailbox, calls: CallObserver | None = None) -> Mailbox:
+    """Open a connected mailbox, to read it."""
+    counted = app.stop_aware(EmailCalls(calls or UncountedCalls()))
+    return _open(app, app.mailboxes[row.provider], row, counted)
+
+
+def _open(app: AppContext, system: MailboxSystem, row: ConnectedMailbox | None, calls: CallObserver) -> Mailbox:
+    if row is None:
+        return system.open_mailbox(app.settings, app.settings.mail_from, _missing_token(system), calls)
+    return system.open_mailbox(app.settings, row.address, token_source(app, row.grant_id, calls), calls)
+
+
+def _missing_token(system: MailboxSystem) -> AccessToken:
+    def access_token(*, rejected_token: str | None = None) -> str:
+        del rejected_token
+        hint = f"connect it under Settings, Sender, or with: {_command(system.name)}"
+        message = f"no mailbox is connected at {system.title} yet; {hint}"
+        raise AuthorizationExpired(message)
+
+    return access_token
+
+
+def find_mailbox(app: AppContext, name: str = "") -> ConnectedMailbox | None:
+    """Return the connected mailbox of an email system, or of the one that sends the emails; None without one."""
+    wanted = name or mailer_name(app.settings)
+    with reading(app.engine) as session:
+        return session.scalars(select(ConnectedMailbox).where(col(ConnectedMailbox.provider) == wanted)).first()
+
+
+def mailbox_problem(app: AppContext, row: ConnectedMailbox) -> str:
+    """Return why a mailbox cannot be used any more, "" while it can."""
+    with reading(app.engine) as session:
+        return session.get_one(Grant, row.grant_id).invalid_reason
+
+
+def save_mailbox(
+    app: AppContext, session: Session, system: MailboxSystem, consent: MailboxConsent, grant: Grant
+) -> ConnectedMailbox:
+    """Store a mailbox in the caller's transaction; another account of the same email system is replaced."""
+    now = app.now()
+    query = select(ConnectedMailbox).where(col(ConnectedMailbox.provider) == system.name)
+    row = session.scalars(query).first()
+    if row is None:
+        row = ConnectedMailbox(provider=system.name, address="", grant_id=grant.id or 0, connected_at=now)
+        session.add(row)
+    if row.address.lower() != consent.address.lower():  # the position is one in the other mailbox
+        row.cursor, row.read_at, row.connected_at = "", None, now
+    row.address, row.grant_id = consent.address, grant.id or 0
+    session.flush()
+    session.execute(delete(Grant).where(col(Grant.provider) == system.name, col(Grant.id) != grant.id))
+    text = f"The mailbox {row.address} ({system.title}) was connected: emails are sent from it, and answers read in it."
+    sync_log.write(session, at=now, kind=LogKind.MAILBOX_CONNECTED, text=text)
+    return row
+
+
+def disconnect_mailbox(app: AppContext, name: str, *, by: str = "") -> list[str]:
+    """Disconnect a mailbox: end the access as far as its service lets us, and delete the token here.
+
+    Returns:
+        What was done, and what is left to do: a sentence each.
+
+    """
+    system, row = app.mailboxes.get(name), find_mailbox(app, name)
+    if system is None or row is None:
+        message = f"No mailbox is connected at {system.title if system else name}."
+        raise MailboxNotConnected(message)
+    left = _revoke(app, system, row.grant_id)
+    with writing(app.engine) as session:
+        session.delete(session.get_one(ConnectedMailbox, row.id))
+        session.flush()
+        session.delete(session.get_one(Grant, row.grant_id))
+        ended = f"The mailbox {row.address} ({system.title}) was disconnected{f' by {by}' if by else ''}."
+        sync_log.write(session, at=app.now(), kind=LogKind.MAILBOX_DISCONNECTED, text=ended)
+    return [*filter(None, [ended, left]), f"To connect it again: {_command(name)}"]
+
+
+def _revoke(app: AppContext, system: MailboxSystem, grant_id: int) -> str:
+    calls = app.stop_aware(UncountedCalls())
+    try:
+        return system.revoke(app.settings, fresh_token(app, grant_id, calls), calls)
+    except AuthorizationExpired:
+        return ""  # it was revoked already
+    except ProviderError as problem:
+        return f"Ending the access at {system.title} failed ({str(problem).rstrip('.')}): remove duewell there by hand."
+
+
+def claim_reading(app: AppContext, row: ConnectedMailbox, *, due_before: datetime, until: datetime) -> bool:
+    """Return whether the caller is the one to read a mailbox now; nobody else is until ``until``, or the reading ends.
+
+    The syncs of all companies share the mailbox, and one reading is enough for all of them.
+    """
+    table = ConnectedMailbox
+    with writing(app.engine) as session:
+        claimed = session.execute(
+            update(table)
+            .where(
+                col(table.id) == row.id,
+                or_(col(table.read_at).is_(None), col(table.read_at) <= due_before),
+                or_(col(table.reading_until_at).is_(None), col(table.reading_until_at) <= app.now()),
+            )
+            .values(reading_until_at=until)
+        )
+        return bool(claimed.rowcount)  # type: ignore[attr-defined]
+
+
+def end_reading(app: AppContext, row: ConnectedMailbox, *, read_at: datetime | None) -> None:
+    """Release the claim; ``read_at`` is when a reading that came to its end began."""
+    changed = {"reading_until_at": None} | ({"read_at": read_at} if read_at is not None else {})
+    with writing(app.engine) as session:
+        session.execute(update(ConnectedMailbox).where(col(ConnectedMailbox.id) == row.id).values(**changed))
+
+
+def store_position(app: AppContext, row: ConnectedMailbox, cursor: str) -> None:
+    """Store up to where a mailbox was read, unless it was connected anew meanwhile."""
+    table = ConnectedMailbox
+    with writing(app.engine) as session:
+        session.execute(
+            update(table).where(col(table.id) == row.id, col(table.address) == row.address).values(cursor=cursor)
+        )
+
+
+def _command(name: str) -> str:
+    return f"duewell connect {name}"

@@ -1,0 +1,178 @@
+"""Reads the connected mailbox for what answers our emails: replies, and reports that one could not be delivered.
+
+It is somebody's own mailbox. A message is read only where it names one of our emails, or may be a delivery report; one
+that turns out to be about something else leaves no trace here, neither in the database nor in a log. What is taken goes
+the way of the replies and events that SendGrid posts, and counts once, because the Message-ID is its identity there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from connector import bounded_work
+from connector.app_context import AppContext
+from connector.bounded_work import Work, WorkFailed
+from connector.connections import mailboxes
+from connector.db.engine import reading
+from connector.db.tables import ConnectedMailbox, OutboxEntry
+from connector.emails import message_ids
+from connector.emails.inbound import events, replies
+from connector.emails.inbound.received_message import DeliveryReport, ReceivedMessage
+from connector.emails.inbound.reply_parsing import unreadable_reply
+from connector.outbox.payloads import EmailPayload, load_payload
+from connector.vocabulary import OutboxKind
+from providers.calls import CallObserver
+from providers.delivery_events import DeliveryEvent, bounce_cause
+from providers.errors import PermanentError
+from providers.mailbox import Arrival, Mailbox
+
+READ_EVERY = timedelta(minutes=10)  # the syncs of all companies share the mailbox
+LOOK_BACK_MAX = timedelta(days=30)  # where the service no longer knows up to where it was read
+_OVERLAP = timedelta(days=1)
+_CLAIM = timedelta(minutes=15)
+_READING_S = 5.0
+_ANSWERED_WITHIN = timedelta(days=120)
+_ACTIONS = {"failed": "bounce", "delayed": "deferred", "delivered": "delivered"}
+log = logging.getLogger("duewell.mailbox")
+
+
+def read_mailbox(app: AppContext, calls: CallObserver | None = None) -> int:
+    """Read what came into the mailbox since the last time, unless that was minutes ago; return how much was taken.
+
+    Raises:
+        ProviderError: it cannot be read now; what was read is not read again.
+
+    """
+    row, now = mailboxes.find_mailbox(app), app.now()
+    if row is None or not mailboxes.claim_reading(app, row, due_before=now - READ_EVERY, until=now + _CLAIM):
+        return 0
+    finished_at = None
+    try:
+        taken = _read_all(app, row, mailboxes.open_mailbox(app, row, calls), now)
+        finished_at = now
+    finally:
+        mailboxes.end_reading(app, row, read_at=finished_at)
+    return taken
+
+
+def _read_all(app: AppContext, row: ConnectedMailbox, mailbox: Mailbox, now: datetime) -> int:
+    since_at = max((row.read_at or row.connected_at) - _OVERLAP, now - LOOK_BACK_MAX)
+    taken = 0
+    for page in mailbox.list_arrivals(row.cursor, since_at):
+        for arrival in page.arrivals:
+            if arrival.sender.lower() != row.address.lower():
+                taken += _take(app, mailbox, arrival)
+        mailboxes.store_position(app, row, page.cursor)
+    return taken
+
+
+def _take(app: AppContext, mailbox: Mailbox, arrival: Arrival) -> bool:
+    """Take in a message that answers one of our emails; return whether it does."""
+    with reading(app.engine) as session:
+        answered = find_answered(session, arrival.references, app.now())
+    if not answered and not arrival.may_be_report:
+        return False
+    try:
+        content = mailbox.read_arrival(arrival.id)
+    except PermanentError as problem:  # this one message only
+        log.warning("a message could not be read: %s", problem)
+        content = None
+    if content is None:
+        return False
+    try:
+        request = bounded_work.Request(Work.READ_MESSAGE, content, _READING_S)
+        message = bounded_work.worker.run(request, ReceivedMessage)
+    except WorkFailed as problem:
+        if answered:
+            log.warning("a reply could not be read (%s); it is kept as unreadable", problem)
+            unreadable = unreadable_reply(hashlib.sha256(content).hexdigest(), (), "")
+            replies.receive_answer(app, unreadable, _customers(answered))
+        return bool(answered)
+    return _receive(app, message, arrival)
+
+
+def _receive(app: AppContext, message: ReceivedMessage, arrival: Arrival) -> bool:
+    with reading(app.engine) as session:
+        answered = find_answered(session, message.references, app.now())
+    if message.is_report:
+        reported = _events(message, answered[:1], arrival.received_at)
+        events.receive_events(app, reported)
+        return bool(reported)
+    customers = _customers(answered)
+    return bool(customers) and replies.receive_answer(app, message.reply, customers) != replies.ReplyOutcome.DUPLICATE
+
+
+def find_answered(session: Session, references: Iterable[str], now: datetime) -> list[OutboxEntry]:
+    """Return the emails of ours with these Message-IDs, in their order, whichever service sent them."""
+    wanted = list(dict.fromkeys(message_ids.possible_ids(references).values()))
+    if not wanted:
+        return []
+    sent = select(col(OutboxEntry.id), col(OutboxEntry.key)).where(
+        col(OutboxEntry.kind).in_((OutboxKind.EMAIL, OutboxKind.OWNER_EMAIL)),
+        col(OutboxEntry.dispatched_at) >= now - _ANSWERED_WITHIN,
+    )
+    found = {
+        part: entry_id for entry_id, key in session.execute(sent) if (part := message_ids.local_part(key)) in wanted
+    }
+    return [session.get_one(OutboxEntry, found[part]) for part in wanted if part in found]
+
+
+def _customers(answered: Iterable[OutboxEntry]) -> list[tuple[int, str]]:
+    """Return whom the emails went to; a thread of several customers belongs to that of the email answered."""
+    of_customers = [(each.connection_id, each.customer_id) for each in answered if each.kind == OutboxKind.EMAIL]
+    return of_customers[:1]
+
+
+def _events(message: ReceivedMessage, answered: list[OutboxEntry], at: datetime) -> list[DeliveryEvent]:
+    return [
+        event
+        for entry in answered
+        for number, report in enumerate(message.reports)
+        if (event := _event(message, entry, number, report, at)) is not None
+    ]
+
+
+def _event(
+    message: ReceivedMessage, entry: OutboxEntry, number: int, report: DeliveryReport, at: datetime
+) -> DeliveryEvent | None:
+    """Return a report as an event; None for one that says neither that nor why an email arrived or not.
+
+    A server may know the recipient by another address than the one that was written to. Anybody who got the email could
+    forge a report: so it says something only about an address that the email went to.
+    """
+    payload = load_payload(entry)
+    recipients = [each.lower() for each in payload.recipients] if isinstance(payload, EmailPayload) else []
+    address = next((each for each in report.addresses if each in recipients), "")
+    if not address and len(recipients) == 1:
+        address = recipients[0]
+    kind = _ACTIONS.get(report.action, "")
+    if not kind or not address:
+        return None
+    refusal = None
+    if kind == "bounce":
+        lasting = not report.status.startswith("4")
+        refusal = bounce_cause("bounce" if lasting else "expired", report.status, "", report.diagnostic)
+        kind = "bounce" if lasting else "blocked"
+    return DeliveryEvent(
+        id=f"report:{message.reply.id[:40]}:{number}",
+        kind=kind,
+        address=address,
+        at=at,
+        key=entry.key,
+        message_id=_message_id(message, entry),
+        reason=" ".join(filter(None, [report.status, report.diagnostic])),
+        suppresses_address=refusal == "address",
+        refusal=refusal,
+    )
+
+
+def _message_id(message: ReceivedMessage, entry: OutboxEntry) -> str:
+    """Return the Message-ID by which a report names an email of ours."""
+    part = message_ids.local_part(entry.key)
+    return next((full for full, own in message_ids.possible_ids(message.references).items() if own == part), "")

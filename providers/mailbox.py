@@ -1,0 +1,115 @@
+"""The mailbox port: a person's own mailbox, connected by OAuth, which sends emails and is read for what answers them.
+
+A provider is a folder ``providers/<name>/`` whose ``__init__`` exports ``MAILBOX``, a ``MailboxProvider``. Whoever owns
+the mailbox has private email in it: list only what is needed to know whether a message answers one of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+
+from providers.calls import CallObserver
+from providers.ledger import AccessToken, ConsentRequest, JsonObject
+from providers.mailer import Mailer
+
+Settings_contra = TypeVar("Settings_contra", contravariant=True)
+
+
+class Arrival(NamedTuple):
+    """A message that came in, before it is read.
+
+    ``id`` is the service's, to read it. ``references`` are the Message-IDs that it names in ``In-Reply-To`` and
+    ``References``, in angle brackets. ``may_be_report`` is true where it may be a delivery report, which often names
+    the email it is about inside only. ``thread_id`` is the service's id of the conversation, "" where it has none.
+    """
+
+    id: str
+    received_at: datetime
+    sender: str
+    references: tuple[str, ...] = ()
+    may_be_report: bool = False
+    thread_id: str = ""
+
+
+class ArrivalPage(NamedTuple):
+    """Some arrivals, and the position after them, as opaque text, to store once they are dealt with.
+
+    ``restarted`` is true where the service no longer knew the position that was given, and lists again what came in
+    since ``since_at``.
+    """
+
+    arrivals: list[Arrival]
+    cursor: str
+    restarted: bool = False
+
+
+class Mailbox(Mailer, Protocol):
+    """One mailbox: a mailer whose incoming messages can be read."""
+
+    def list_arrivals(self, cursor: str, since_at: datetime) -> Iterator[ArrivalPage]:
+        """Yield what came into the inbox after ``cursor``, page by page.
+
+        With "" as cursor, and where the service no longer knows the cursor, it begins with what came in since
+        ``since_at``. A message may be listed more than once.
+        """
+        ...
+
+    def read_arrival(self, arrival_id: str) -> bytes | None:
+        """Return the whole message as RFC 5322 has it; None where it is no longer there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxConsent:
+    """A given consent: the token as issued, ``subject`` for the user, and the mailbox's address."""
+
+    token: JsonObject
+    subject: str
+    address: str
+
+
+@runtime_checkable
+class MailboxProvider(Protocol[Settings_contra]):
+    """What a provider exports as ``MAILBOX``: sign-in, tokens and mailboxes, from the settings that it names."""
+
+    name: str
+    title: str
+
+    def missing_settings(self, settings: Settings_contra) -> list[str]:
+        """Return the names of the settings that are needed before a mailbox can be connected; it is used if none is."""
+        ...
+
+    def begin_consent(self, settings: Settings_contra, redirect_uri: str) -> ConsentRequest:
+        """Build the consent URL with its state and PKCE."""
+        ...
+
+    def finish_consent(
+        self,
+        settings: Settings_contra,
+        redirect_uri: str,
+        redirected_url: str,
+        consent_request: ConsentRequest,
+        calls: CallObserver,
+    ) -> MailboxConsent:
+        """Exchange the code of the redirect for a token, and read the mailbox's address.
+
+        Raises ``PermanentError`` if it was denied, or does not cover all that is needed.
+        """
+        ...
+
+    def refresh(self, settings: Settings_contra, token: JsonObject, calls: CallObserver) -> JsonObject:
+        """Return a new token with its refresh token. Raises ``AuthorizationExpired`` when the grant is dead."""
+        ...
+
+    def revoke(self, settings: Settings_contra, token: JsonObject, calls: CallObserver) -> str:
+        """End the access; where the service has no way to, return how the user does it there, else ""."""
+        ...
+
+    def open_mailbox(
+        self, settings: Settings_contra, address: str, access_token: AccessToken, calls: CallObserver
+    ) -> Mailbox:
+        """Build the client of one mailbox; nothing is called yet."""
+        ...
