@@ -1,26 +1,44 @@
-"""The start page, over all of a user's companies: what needs attention, what was sent and what comes next."""
+"""The start page, over all of a user's companies: what is owed, what needs a person, what happened and what comes next.
+
+It is as long for twenty companies as for one, and asks the database as often.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Date,
+    SQLColumnExpression,
+    String,
+    and_,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
 from sqlmodel import Session, col
 
 from connector.db.tables import Connection, CustomerRow, InvoiceDecisionRow, OutboxEntry, SyncRun, Task
-from connector.evaluation import exceptions
-from connector.vocabulary import ConnectionHealth, OutboxState, TaskState
+from connector.reports.scope import Scope
+from connector.services.attention import AttentionList, load_attention
+from connector.services.receivables_totals import CurrencyTotals, load_currency_totals
+from connector.vocabulary import ConnectionHealth, ConnectionMode, OutboxState, TaskState
 from policies.formatting import format_datetime
 
 STALE_AFTER = timedelta(hours=26)
-SHOWN_MAX = 25
+SHOWN_MAX = 5  # customers on the page; all others are behind a link
 _RECENTLY = timedelta(hours=24)
 _COMING_DAYS = 7
-_NOW = datetime.min.replace(tzinfo=UTC)  # sorts what is sent with the next sync before what waits
 _SENT_KINDS = (
     "email",
     "owner_email",
@@ -37,102 +55,120 @@ class TaskRow(NamedTuple):
     company: Connection
 
 
-class EntryRow(NamedTuple):
-    """An outbox entry with its customer's name and its company."""
-
-    entry: OutboxEntry
-    customer: str
-    company: Connection
-
-
 @dataclass(slots=True)
 class CompanySummary:
-    """A company, and how much of it needs attention."""
+    """A company, what keeps it from being synced, and its run under way, if any."""
 
     row: Connection
-    approvals: int = 0
-    unconfirmed: int = 0
-    tasks: int = 0
-    exceptions: int = 0
     problems: list[str] = field(default_factory=list)
+    run: SyncRun | None = None
 
     @property
-    def needs_attention(self) -> bool:
-        """Return whether anything does."""
-        return bool(self.approvals or self.unconfirmed or self.tasks or self.exceptions or self.problems)
+    def is_first_sync(self) -> bool:
+        """Whether its invoices have not all been read yet."""
+        return self.row.first_pull_done_at is None and self.row.health != ConnectionHealth.DISCONNECTED
 
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """Everything on the page; lists have up to ``SHOWN_MAX`` items, counts are complete."""
+    """Everything on the page; ``sent`` and ``planned`` count outbox entries by kind, ``upcoming`` steps by date."""
 
     companies: list[CompanySummary]
-    tasks: list[TaskRow]
-    exceptions: list[exceptions.ListedException]
-    sent: list[EntryRow]
-    sent_counts: Counter[str]
-    planned: list[EntryRow]
-    upcoming: list[tuple[date, str, int]]
+    totals: list[CurrencyTotals]
+    attention: AttentionList
+    sent: Counter[str]
+    planned: Counter[str]
+    upcoming: Counter[date]
+    coming_tasks: int
 
     @property
-    def omitted(self) -> dict[str, int]:
-        """Return how many tasks and exceptions are not shown."""
-        counted = {"tasks": sum(each.tasks for each in self.companies)}
-        counted["exceptions"] = sum(each.exceptions for each in self.companies)
-        return {"tasks": counted["tasks"] - len(self.tasks), "exceptions": counted["exceptions"] - len(self.exceptions)}
+    def with_problems(self) -> list[CompanySummary]:
+        """The companies that are not synced as they should be."""
+        return [company for company in self.companies if company.problems]
 
     @property
-    def needing_attention(self) -> list[CompanySummary]:
-        """Return the companies that need attention."""
-        return [company for company in self.companies if company.needs_attention]
+    def in_first_sync(self) -> list[CompanySummary]:
+        """The companies whose invoices have not all been read yet."""
+        return [company for company in self.companies if company.is_first_sync]
 
 
 def load_dashboard(session: Session, rows: Sequence[Connection], now: datetime) -> Dashboard:
     """Load the dashboard, with as many queries for a hundred companies as for one."""
-    companies = {row.id or 0: CompanySummary(row) for row in rows}
-    ids = list(companies)
-    for connection_id, state, count in session.execute(_entry_counts_query(ids)):
-        if state == "awaiting_approval":
-            companies[connection_id].approvals = count
-        else:
-            companies[connection_id].unconfirmed = count
-    for connection_id, count in session.execute(_task_counts_query(ids)):
-        companies[connection_id].tasks = count
-    for connection_id, count in exceptions.count_by_company(session, ids).items():
-        companies[connection_id].exceptions = count
-    ended = _last_runs(session, ids)
-    for connection_id, company in companies.items():
-        company.problems = list(_problems(company.row, ended.get(connection_id), now))
-    since = now - _RECENTLY
-    return Dashboard(
-        companies=list(companies.values()),
-        tasks=list_open_tasks(session, companies, size=SHOWN_MAX),
-        exceptions=exceptions.list_open(session, ids, size=SHOWN_MAX),
-        sent=_entries(
-            session, companies, col(OutboxEntry.ended_at) >= since, col(OutboxEntry.state) == OutboxState.DONE
-        ),
-        sent_counts=_sent_counts(session, ids, since),
-        planned=_planned(session, companies),
-        upcoming=_upcoming(session, ids, now.date()),
-    )
+    scope = Scope(rows, now)
+    companies = [CompanySummary(row) for row in rows]
+    latest = _last_runs(session, scope.ids) if rows else {}
+    for company in companies:
+        run = latest.get(company.row.id or 0)
+        company.problems = list(_problems(company.row, run, now))
+        company.run = run if run is not None and run.outcome is None else None
+    totals = load_currency_totals(session, scope) if rows else []
+    typical = {each.currency: each.typical for each in totals}
+    attention = load_attention(session, scope, typical, size=SHOWN_MAX) if rows else AttentionList([], 0, Counter())
+    dashboard = Dashboard(companies, totals, attention, Counter(), Counter(), Counter(), 0)
+    return _add_counts(session, scope, dashboard) if rows else dashboard
 
 
-def _entry_counts_query(ids: Sequence[int]) -> Select[int, OutboxState, int]:
-    return (
-        select(col(OutboxEntry.connection_id), col(OutboxEntry.state), func.count())
-        .where(
-            col(OutboxEntry.connection_id).in_(ids),
-            col(OutboxEntry.state).in_([OutboxState.AWAITING_APPROVAL, OutboxState.UNCONFIRMED]),
+def _add_counts(session: Session, scope: Scope, dashboard: Dashboard) -> Dashboard:
+    coming_tasks = 0
+    for what, kind, on, count in session.execute(_counts_query(scope)):
+        if what == "upcoming" and on is not None:
+            dashboard.upcoming[on] += count
+        elif what == "tasks":
+            coming_tasks += count
+        elif what in {"sent", "planned"}:
+            (dashboard.sent if what == "sent" else dashboard.planned)[kind] += count
+    return replace(dashboard, coming_tasks=coming_tasks)
+
+
+def _counts_query(scope: Scope) -> CompoundSelect[str, str, date | None, int]:
+    """Select what was sent since yesterday, what will be sent automatically, and what the coming week brings."""
+    entry_kind = cast(OutboxEntry.kind, String)
+    acting = [row.id or 0 for row in scope.companies if row.mode != ConnectionMode.OBSERVE]  # the others send nothing
+    entries = [
+        select(literal(what), entry_kind, cast(null(), Date), func.count())
+        .where(condition, col(OutboxEntry.kind).in_(_SENT_KINDS))
+        .group_by(entry_kind)
+        for what, condition in (
+            ("sent", _sent_since(scope.ids, scope.now - _RECENTLY)),
+            (
+                "planned",
+                and_(col(OutboxEntry.connection_id).in_(acting), col(OutboxEntry.state) == OutboxState.PLANNED),
+            ),
         )
-        .group_by(col(OutboxEntry.connection_id), col(OutboxEntry.state))
+    ]
+    upcoming = (
+        select(literal("upcoming"), literal(""), col(InvoiceDecisionRow.next_on), func.count())
+        .where(
+            _within_week(scope, InvoiceDecisionRow, col(InvoiceDecisionRow.next_on)),
+            col(InvoiceDecisionRow.next_step).is_not(None),
+        )
+        .group_by(col(InvoiceDecisionRow.next_on))
+    )
+    tasks = select(literal("tasks"), literal(""), cast(null(), Date), func.count()).where(
+        _within_week(scope, Task, col(Task.due_on)), col(Task.state) == TaskState.OPEN
+    )
+    return union_all(*entries, upcoming, tasks)
+
+
+def _sent_since(ids: Sequence[int], since: datetime) -> ColumnElement[bool]:
+    return and_(
+        col(OutboxEntry.connection_id).in_(ids),
+        col(OutboxEntry.ended_at) >= since,
+        col(OutboxEntry.state) == OutboxState.DONE,
     )
 
 
-def _task_counts_query(ids: Sequence[int]) -> Select[int, int]:
-    return (
-        select(col(Task.connection_id), func.count())
-        .where(col(Task.connection_id).in_(ids), col(Task.state) == TaskState.OPEN)
-        .group_by(col(Task.connection_id))
+def _within_week(
+    scope: Scope,
+    table: type[InvoiceDecisionRow | Task],
+    on: SQLColumnExpression[date] | SQLColumnExpression[date | None],
+) -> ColumnElement[bool]:
+    """Return a condition for the dates from tomorrow on, by each company's own date."""
+    return or_(
+        *(
+            and_(col(table.connection_id).in_(ids), on > today, on <= today + timedelta(days=_COMING_DAYS))
+            for today, ids in scope.companies_by_date()
+        )
     )
 
 
@@ -172,55 +208,6 @@ def list_open_tasks(
     return [TaskRow(task, name or "", companies[task.connection_id].row) for task, name in session.execute(query)]
 
 
-def _planned(session: Session, companies: dict[int, CompanySummary]) -> list[EntryRow]:
-    """Return what is planned and will be sent automatically; companies in observe mode send nothing."""
-    acting = {each: company for each, company in companies.items() if company.row.mode != "observe"}
-    found = _entries(session, acting, col(OutboxEntry.state) == OutboxState.PLANNED)
-    return sorted(found, key=lambda each: each.entry.send_after or _NOW)
-
-
-def _entries(
-    session: Session, companies: dict[int, CompanySummary], *conditions: ColumnElement[bool]
-) -> list[EntryRow]:
-    query = (
-        select(OutboxEntry, col(CustomerRow.name))
-        .outerjoin(CustomerRow, _customer_of(OutboxEntry))
-        .where(col(OutboxEntry.connection_id).in_(list(companies)), col(OutboxEntry.kind).in_(_SENT_KINDS), *conditions)
-        .order_by(col(OutboxEntry.ended_at).desc(), col(OutboxEntry.id).desc())
-        .limit(SHOWN_MAX)
-    )
-    return [EntryRow(entry, name or "", companies[entry.connection_id].row) for entry, name in session.execute(query)]
-
-
-def _sent_counts(session: Session, ids: Sequence[int], since: datetime) -> Counter[str]:
-    query = (
-        select(col(OutboxEntry.kind), func.count())
-        .where(
-            col(OutboxEntry.connection_id).in_(ids),
-            col(OutboxEntry.ended_at) >= since,
-            col(OutboxEntry.state) == OutboxState.DONE,
-        )
-        .group_by(col(OutboxEntry.kind))
-    )
-    return Counter({str(kind): int(count) for kind, count in session.execute(query)})
-
-
-def _upcoming(session: Session, ids: Sequence[int], today: date) -> list[tuple[date, str, int]]:
-    """Return, for the coming days, how many invoices have which next step, by their latest decision."""
-    query = (
-        select(col(InvoiceDecisionRow.next_on), col(InvoiceDecisionRow.next_step), func.count())
-        .where(
-            col(InvoiceDecisionRow.connection_id).in_(ids),
-            col(InvoiceDecisionRow.next_on) > today,
-            col(InvoiceDecisionRow.next_on) <= today + timedelta(days=_COMING_DAYS),
-            col(InvoiceDecisionRow.next_step).is_not(None),
-        )
-        .group_by(col(InvoiceDecisionRow.next_on), col(InvoiceDecisionRow.next_step))
-        .order_by(col(InvoiceDecisionRow.next_on), col(InvoiceDecisionRow.next_step))
-    )
-    return [(on, step, count) for on, step, count in session.execute(query) if on is not None and step is not None]
-
-
-def _customer_of(table: type[Task | OutboxEntry]) -> ColumnElement[bool]:
+def _customer_of(table: type[Task]) -> ColumnElement[bool]:
     same_company = col(CustomerRow.connection_id) == col(table.connection_id)
     return same_company & (col(CustomerRow.external_id) == col(table.customer_id))

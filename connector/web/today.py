@@ -1,14 +1,18 @@
-"""The first page: what needs attention, what was sent, and what will be sent; and the lists of tasks and exceptions."""
+"""The first page: what is owed, what needs a person, what happened and comes next; the lists behind it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from starlette.responses import Response
 
 from connector.db.engine import reading, writing
 from connector.errors import NotFound
 from connector.evaluation import exceptions
+from connector.reports.scope import Scope
+from connector.services.attention import load_attention
+from connector.services.receivables_totals import load_currency_totals
 from connector.services.today import CompanySummary, list_open_tasks, load_dashboard
 from connector.vocabulary import Role
 from connector.web.page_request import CompanyFilter, PageRequest, build_url
@@ -18,10 +22,27 @@ _PAGE_SIZE = 50
 
 
 def show_today(request: PageRequest) -> Response:
-    """Show the dashboard of the user's companies."""
+    """Show the dashboard of the user's companies, or of the one chosen."""
     with reading(request.app.engine) as session:
-        dashboard = load_dashboard(session, request.companies(session), request.now)
-        return request.render("today.html", dashboard=dashboard)
+        company_filter = request.company_filter(session)
+        dashboard = load_dashboard(session, company_filter.shown, request.now)
+        return request.render(
+            "today.html",
+            dashboard=dashboard,
+            company_filter=company_filter,
+            list_url=partial(build_url, company=company_filter.selected_id),
+        )
+
+
+def list_attention(request: PageRequest) -> Response:
+    """Show a page of the customers that need a person, the most urgent first."""
+    page = request.page_number()
+    with reading(request.app.engine) as session:
+        company_filter = request.company_filter(session)
+        scope = Scope(company_filter.shown, request.now)
+        typical = {each.currency: each.typical for each in load_currency_totals(session, scope)} if scope.ids else {}
+        found = load_attention(session, scope, typical, size=_PAGE_SIZE + 1, offset=(page - 1) * _PAGE_SIZE)
+        return _render_list(request, "attention.html", company_filter, found.rows, page)
 
 
 def list_tasks(request: PageRequest) -> Response:
@@ -70,6 +91,7 @@ def mark_correct(request: PageRequest) -> Response:
 
 ROUTES = (
     Route("GET", "/", show_today),
+    Route("GET", "/attention", list_attention),
     Route("GET", "/tasks", list_tasks),
     Route("GET", "/exceptions", list_exceptions),
     Route("POST", "/exceptions", mark_correct, Role.BOOKKEEPER),

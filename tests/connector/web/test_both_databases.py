@@ -89,8 +89,9 @@ def test_searches_return_the_same_on_both_databases(engine: Engine) -> None:
     with reading(engine) as session:
         rows = list_connected(session)
         found = load_dashboard(session, rows, NOON + timedelta(hours=1))
-        assert [(each.approvals, each.tasks) for each in found.companies] == [(1, 0), (0, 1)]
-        assert (found.sent_counts, len(found.sent), found.upcoming[0][1:]) == ({"email": 1}, 1, ("past_due", 1))
+        assert (found.attention.total, found.attention.counts) == (2, {"approve": 1, "task": 1})
+        assert [row.items[0].text for row in found.attention.rows] == ["Approve: First reminder", "Call"]
+        assert (found.sent, found.upcoming) == ({"email": 1}, {NOON.date() + timedelta(days=2): 1})
         for wanted in (
             log_search.LogFilter(company_ids=[one, two], text="LINE"),
             log_search.LogFilter(company_ids=[one], customer="mill"),
