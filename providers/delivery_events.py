@@ -18,6 +18,7 @@ from providers.mailer import RefusalCause
 DELIVERY_EVENTS: Final = (
     "processed", "deferred", "delivered", "blocked", "bounce", "dropped", "unsubscribe", "spamreport",
 )  # fmt: skip
+READING_EVENTS: Final = ("open", "click")  # no delivery states: sent only where tracking was switched on
 RESUBSCRIBED: Final = "resubscribed"  # no delivery state: the recipient wants email again
 
 _BOUNCES_BY_CLASSIFICATION: Final = {

@@ -20,7 +20,8 @@ from connector.db.tables import OutboxEntry
 from connector.errors import NotFound
 from connector.outbox import approvals
 from connector.outbox.approvals import EntryStatus, entry_status
-from connector.services import email_editing, email_preview, fees, outbox_search
+from connector.services import email_editing, entry_email, fees, outbox_search
+from connector.services.entry_email import EntryEmail
 from connector.services.fees import FeeItem
 from connector.services.outbox_search import EntryItem
 
@@ -52,17 +53,17 @@ def get_entry(call: ReadCall, entry: Id) -> Response:
         return with_etag(json_response(item), item.etag)
 
 
-@router.get("/outbox/{entry}/email", tags=["outbox"], response_model=schemas.EmailPreview)
+@router.get("/outbox/{entry}/email", tags=["outbox"], response_model=EntryEmail)
 def get_email(call: ReadCall, entry: Id) -> Response:
-    """Preview a planned email as the recipient would receive it now; sends nothing."""
+    """Get an email as it was sent, with its delivery events; a planned one as it would be sent now. Sends nothing."""
     with reading(call.app.engine) as session:
         found = _find_entry(call, session, entry).entry
     if found.kind not in {"email", "owner_email"}:
         raise NotFound("This outbox entry is not an email.")
-    return _email_preview(call, found)
+    return _email(call, found)
 
 
-@router.patch("/outbox/{entry}/email", tags=["outbox"], response_model=schemas.EmailPreview)
+@router.patch("/outbox/{entry}/email", tags=["outbox"], response_model=EntryEmail)
 def edit_email(call: WriteCall, entry: Id, body: schemas.EmailTextRequest, if_match: IfMatch = "") -> Response:
     """Edit a planned email to a customer; it then awaits approval. `If-Match`: only if it still is what you read."""
     with reading(call.app.engine) as session:
@@ -70,7 +71,7 @@ def edit_email(call: WriteCall, entry: Id, body: schemas.EmailTextRequest, if_ma
     lines = {name: value for name, value in body.model_dump(exclude={"etag"}).items() if value is not None}
     email_editing.edit_email(call.app, entry, lines, by=call.actor, etag=parse_if_match(if_match) or body.etag)
     with reading(call.app.engine) as session:
-        return _email_preview(call, _find_entry(call, session, entry).entry)
+        return _email(call, _find_entry(call, session, entry).entry)
 
 
 @router.post("/outbox/approve", tags=["outbox"], response_model=list[EntryStatus])
@@ -130,9 +131,8 @@ def waive_fees(call: WriteCall, body: schemas.WaiveFeesRequest, if_match: IfMatc
     )
 
 
-def _email_preview(call: Call, entry: OutboxEntry) -> Response:
-    email = email_preview.preview_email(call.app, entry)
-    return json_response({"to": list(email.to), "subject": email.subject, "text": email.text, "html": email.html})
+def _email(call: Call, entry: OutboxEntry) -> Response:
+    return json_response(entry_email.load_email(call.app, entry))
 
 
 def _find_entry(call: Call, session: Session, entry_id: int) -> outbox_search.EntryView:

@@ -91,15 +91,6 @@ class RevokedLinks(BaseModel):
     revoked: int
 
 
-class EmailPreview(BaseModel):
-    """An email as the recipient would receive it."""
-
-    to: list[str]
-    subject: str
-    text: str
-    html: str
-
-
 class ReportTitle(BaseModel):
     """An available report."""
 

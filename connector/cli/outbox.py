@@ -89,6 +89,31 @@ def list_outbox(
     echo_results(rows, columns, "The outbox is empty.", as_json=as_json)
 
 
+@outbox.command("show")
+def show_entry(entry_id: EntryId, as_json: JsonOption = False) -> None:
+    """Show an entry, and its email as it was sent or would be sent now."""
+    from connector.db.engine import reading
+    from connector.errors import NotFound
+    from connector.services.entry_email import find_email, format_email
+    from connector.services.outbox_search import as_item, get_entry
+    from connector.vocabulary.labels import label
+
+    with open_command_app() as app:
+        with reading(app.engine) as session:
+            view = get_entry(session, entry_id)
+        if view is None:
+            raise NotFound(f"There is no outbox entry {entry_id}. List them: duewell outbox list")
+        email, problem = find_email(app, view.entry)
+    item = as_item(view.entry, view.company.short_name, view.customer)
+    if as_json:
+        echo_json({**item.model_dump(), "email": email})
+        return
+    echo(f"{item.id}: {label(item.kind)}, {view.state_label}{f' ({item.response})' if item.response else ''}")
+    echo(item.reason)
+    for line in format_email(email, view.company.time_zone) if email else [problem] if problem else []:
+        echo(line)
+
+
 @outbox.command("approve")
 def approve_entries(ids: Ids, seen: Seen = None, as_json: JsonOption = False) -> None:
     """Approve entries: the next sync sends them."""

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 from sqlmodel import Session
 
 from connector.db.tables import OutboxEntry
+from connector.emails.outbound import sent_emails
 from connector.outbox import entries
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import LogKind, OutboxKind, OutboxState
@@ -100,6 +101,8 @@ def defer_all(
     send_after = min(retry_at, ctx.now() + MAX_DEFERRAL) if retry_at is not None else None
 
     def change(session: Session, entry: OutboxEntry) -> None:
+        if entry.kind in entries.EMAIL_KINDS:
+            sent_emails.forget_attempt(session, entry)
         entries.mark_planned(session, entry, detail=str(error), send_after=send_after)
 
     for entry_id in entry_ids:

@@ -22,7 +22,7 @@ from connector.delivery.circuit_breaker import (
     record_rejection,
     record_unconfirmed,
 )
-from connector.emails.outbound import compose
+from connector.emails.outbound import compose, sent_emails
 from connector.emails.outbound.ledger_documents import LedgerDocuments
 from connector.evaluation.evaluate import decide_again, refresh_entry
 from connector.outbox import entries
@@ -259,6 +259,7 @@ def _deliver_email(ctx: RunContext, entry_id: int, kind: str) -> None:
         if not entries.is_dispatchable(connection, entry, ctx.now()):
             return
         entries.mark_sending(session, entry, at=ctx.now(), on=ctx.today(connection))
+        sent_emails.keep(session, ctx.app.keyring, entry, email, at=ctx.now())
         ctx.log(session, LogKind.SENDING, f"Sending: {entry.reason}", **log_fields(entry))
     _send(ctx, entry_id, kind, mailer, email)
 

@@ -31,6 +31,7 @@ from connector.db.tables import (
     KeyValue,
     OutboxEntry,
     PolicyVersion,
+    SentEmail,
     SuppressedAddress,
     Task,
 )
@@ -51,6 +52,8 @@ from connector.results import Result
 from connector.runtime import lease
 from connector.sync.mirror.erased import erased_name
 from connector.vocabulary import LogKind, OutboxKind, OutboxState, TaskState
+
+_IN_MAX = 500  # ids in one query
 
 
 class EraseError(Exception):
@@ -203,7 +206,9 @@ def _erase_special_tables(app: AppContext, session: Session, subject: Subject) -
             session.delete(row)
         else:
             row.payload = _redact_payload(row)
-    for row in find_owner_digests(session, subject):
+    digests = find_owner_digests(session, subject)
+    _forget_sent_emails(session, subject, [row.id for row in (*entries_sent, *digests)])
+    for row in digests:
         row.payload, row.reason = (
             {**row.payload, "items": _redact_digest_items(row.payload["items"], subject)},
             REDACTED,
@@ -226,6 +231,13 @@ def _erase_special_tables(app: AppContext, session: Session, subject: Subject) -
     for reply in session.scalars(select(ApiRequest)).all():  # kept for a day, for repeated requests
         if subject.is_named_in(json.dumps(reply.response, ensure_ascii=False, default=str)):
             session.delete(reply)
+
+
+def _forget_sent_emails(session: Session, subject: Subject, entry_ids: Sequence[int | None]) -> None:
+    """Delete the emails as they were sent: those to the customer, and those to account owners that name them."""
+    for start in range(0, len(entry_ids), _IN_MAX):
+        some = col(SentEmail.outbox_id).in_(entry_ids[start : start + _IN_MAX])
+        session.execute(delete(SentEmail).where(col(SentEmail.connection_id) == subject.connection_id, some))
 
 
 def _redact_agreements(session: Session, subject: Subject) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from connector.audit import sync_log
 from connector.db.engine import reading, writing
 from connector.db.money import format_e4
 from connector.db.tables import Connection, CustomerRow, DecisionRecord, KeyValue, MalformedRow, SuppressedAddress
+from connector.emails.outbound import sent_emails
+from connector.emails.outbound.sent_emails import EmailContent
 from connector.evaluation.decision_records import unpack
 from connector.json_format import json_default
 from connector.privacy.personal_data import RULES, Subject, find_log_lines, find_owner_digests, find_rows, find_subject
@@ -51,7 +54,7 @@ def build_document(app: AppContext, connection_id: int, customer_id: str, *, by:
         for name, rule in RULES.items():
             if rule.key_column:
                 document[name] = [_row_as_dict(row) for row in find_rows(session, subject, name)]
-        document |= _read_special_tables(session, subject)
+        document |= _read_special_tables(session, subject, app)
         document["decision_record"] = [_decision(session, row["id"]) for row in document["decision_record"]]
         document["sync_log"] = [_row_as_dict(row) for row in find_log_lines(session, subject)]
     return document
@@ -79,13 +82,21 @@ def write_file(path: Path, document: Mapping[str, Any]) -> None:
             archive.writestr("customer.json", text)
 
 
-def _read_special_tables(session: Session, subject: Subject) -> dict[str, list[dict[str, Any]]]:
+def _read_special_tables(session: Session, subject: Subject, app: AppContext) -> dict[str, list[dict[str, Any]]]:
     """Read what is found by an address, an invoice or the key of an email."""
-    keys = [row.key for row in find_rows(session, subject, "outbox")]
+    base_url = app.settings.duewell_base_url
+    entries = list(find_rows(session, subject, "outbox"))
+    keys = [row.key for row in entries]
     events = SQLModel.metadata.tables["email_event"]
     of_customer = events.c.key.in_(keys) | events.c.address.in_(subject.addresses)
     return {
         "email_event": [_row_as_dict(row) for row in session.execute(select(events).where(of_customer))],
+        "sent_email": [
+            {"key": row.key, "attempt": kept.attempt, "sent_at": kept.stored_at}
+            | (_sent_email(kept.content, base_url) if kept.content else {})
+            for row in entries
+            for kept in sent_emails.load_kept(session, app.keyring, subject.connection_id, row.id)
+        ],
         "owner_email": [
             {"planned_at": row.planned_at, "content": each}
             for row in find_owner_digests(session, subject)
@@ -110,6 +121,17 @@ def _read_special_tables(session: Session, subject: Subject) -> dict[str, list[d
             {"kind": row.kind, "id": row.external_id, "reason": row.reason, "raw": row.raw.decode("utf-8", "replace")}
             for row in malformed_records(session, subject)
         ],
+    }
+
+
+def _sent_email(content: EmailContent, base_url: str) -> dict[str, Any]:
+    """Return what an email said, without the links to this installation: whoever has them is taken for the customer."""
+    return {
+        "sender": content.sender,
+        "recipients": [*content.to, *content.cc, *content.bcc],
+        "subject": content.subject,
+        "text": re.sub(rf"{re.escape(base_url)}\S+", "(link)", content.text),
+        "attachments": [each.filename for each in content.attachments],
     }
 
 

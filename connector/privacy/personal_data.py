@@ -70,6 +70,7 @@ RULES: dict[str, TableRule] = {
     "key_value": _SPECIAL,
     "suppressed_address": _SPECIAL,
     "email_event": _SPECIAL,
+    "sent_email": _SPECIAL,
     "api_request": _SPECIAL,
     "policy_version": TableRule(reason="can name a customer: reported, and only a user can change a policy"),
     "write_off": TableRule(reason="only the ids of payments"),

@@ -19,6 +19,7 @@ from connector.db.tables import (
     MalformedRow,
     OutboxEntry,
     PendingConsent,
+    SentEmail,
     SignInAttempt,
     SignInLink,
     SyncLogEntry,
@@ -142,8 +143,17 @@ def _prune_emails(session: Session, before: datetime, _now: datetime) -> int:
     for row in rows:
         row.payload = {name: [REMOVED] if name in _ADDRESSES else value for name, value in row.payload.items()}
         row.reason, row.response, row.custom_text = REMOVED, "", None
+        _forget_sent(session, row)
     old = col(EmailEvent.received_at) < before, col(EmailEvent.address) != ""
     return len(rows) + _execute(session, update(EmailEvent).where(*old).values(address=""))
+
+
+def _forget_sent(session: Session, entry: OutboxEntry) -> None:
+    session.execute(
+        delete(SentEmail).where(
+            col(SentEmail.connection_id) == entry.connection_id, col(SentEmail.outbox_id) == entry.id
+        )
+    )
 
 
 def _prune_tasks(session: Session, before: datetime, _now: datetime) -> int:
@@ -179,7 +189,7 @@ KINDS = {
     ),
     "emails": RetentionRule(
         1095,
-        "addresses, reasons and edited texts of sent emails, and their delivery status",
+        "sent emails as they were sent, their addresses and reasons, and their delivery status",
         _prune_emails,
     ),
     "tasks": RetentionRule(1095, "the texts of closed tasks, including customers' replies", _prune_tasks),

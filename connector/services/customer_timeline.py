@@ -55,16 +55,10 @@ _NUMBERS_MAX = 4  # invoice numbers in the text of one payment
 _INVOICES_MAX = 2000  # the newest of a customer, by which their payments are found
 
 
-class CustomerEvent(TimelineEvent):
-    """An event of a customer's timeline, with what it is about."""
-
-    target: Target | None = None
-
-
 class TimelinePage(NamedTuple):
     """A page of events, newest first, and whether there is an older page."""
 
-    events: list[CustomerEvent]
+    events: list[TimelineEvent]
     has_older: bool
 
 
@@ -85,7 +79,7 @@ def _of_customer(table: Any, customer: CustomerRow) -> tuple[ColumnElement[bool]
     return table.connection_id == customer.connection_id, table.customer_id == customer.external_id
 
 
-def _invoices(session: Session, customer: CustomerRow, _zone: ZoneInfo, limit: int) -> Iterator[CustomerEvent]:
+def _invoices(session: Session, customer: CustomerRow, _zone: ZoneInfo, limit: int) -> Iterator[TimelineEvent]:
     query = (
         select(InvoiceRow)
         .where(*_of_customer(InvoiceRow, customer))
@@ -99,10 +93,10 @@ def _invoices(session: Session, customer: CustomerRow, _zone: ZoneInfo, limit: i
         title = titles[row.external_id]
         text = f"{title[:1].upper()}{title[1:]} for {format_amount(from_e4(row.total_e4), row.currency)}{due}"
         target = Target("invoice", row.external_id)
-        yield CustomerEvent(on=row.issued_on, at=None, kind=TimelineKind.ISSUED, text=text, target=target)
+        yield TimelineEvent(on=row.issued_on, at=None, kind=TimelineKind.ISSUED, text=text, target=target)
 
 
-def _payments(session: Session, customer: CustomerRow, _zone: ZoneInfo, limit: int) -> Iterator[CustomerEvent]:
+def _payments(session: Session, customer: CustomerRow, _zone: ZoneInfo, limit: int) -> Iterator[TimelineEvent]:
     """Yield payments; they are found by the customer's invoices, because payments have no index by customer."""
     numbers = _numbers_by_payment(session, customer)
     applied = (
@@ -116,7 +110,7 @@ def _payments(session: Session, customer: CustomerRow, _zone: ZoneInfo, limit: i
     payments |= {payment.external_id: payment for payment in session.scalars(unapplied)}
     for key, payment in payments.items():
         text = _format_payment(payment, sorted(numbers.get(key, [])))
-        yield CustomerEvent(on=payment.paid_on, at=None, kind=TimelineKind.PAYMENT, text=text)
+        yield TimelineEvent(on=payment.paid_on, at=None, kind=TimelineKind.PAYMENT, text=text)
 
 
 def _numbers_by_payment(session: Session, customer: CustomerRow) -> dict[str, list[str]]:
@@ -145,7 +139,7 @@ def _format_payment(payment: PaymentRow, numbers: list[str]) -> str:
     return f"Payment of {format_amount(from_e4(payment.total_e4), payment.currency)}{applied}{more}{unapplied}"
 
 
-def _credits(session: Session, customer: CustomerRow, _zone: ZoneInfo, limit: int) -> Iterator[CustomerEvent]:
+def _credits(session: Session, customer: CustomerRow, _zone: ZoneInfo, limit: int) -> Iterator[TimelineEvent]:
     query = (
         select(CreditRow)
         .where(*_of_customer(CreditRow, customer))
@@ -157,10 +151,10 @@ def _credits(session: Session, customer: CustomerRow, _zone: ZoneInfo, limit: in
         remaining = f", {format_amount(from_e4(row.remaining_e4), row.currency)} not applied yet"
         total = format_amount(from_e4(row.total_e4), row.currency)
         text = f"{name} for {total}{remaining if row.remaining_e4 else ''}"
-        yield CustomerEvent(on=row.dated_on, at=None, kind=TimelineKind.CREDIT, text=text)
+        yield TimelineEvent(on=row.dated_on, at=None, kind=TimelineKind.CREDIT, text=text)
 
 
-def _sent_entries(session: Session, customer: CustomerRow, zone: ZoneInfo, limit: int) -> Iterator[CustomerEvent]:
+def _sent_entries(session: Session, customer: CustomerRow, zone: ZoneInfo, limit: int) -> Iterator[TimelineEvent]:
     query = (
         select(OutboxEntry)
         .where(
@@ -178,7 +172,7 @@ def _sent_entries(session: Session, customer: CustomerRow, zone: ZoneInfo, limit
         yield _event_at(at, zone, TimelineKind(row.kind), text, Target("entry", str(row.id)))
 
 
-def _agreements(session: Session, customer: CustomerRow, zone: ZoneInfo, limit: int) -> Iterator[CustomerEvent]:
+def _agreements(session: Session, customer: CustomerRow, zone: ZoneInfo, limit: int) -> Iterator[TimelineEvent]:
     query = select(Agreement).where(*_of_customer(Agreement, customer)).order_by(col(Agreement.id).desc()).limit(limit)
     rows = session.scalars(query).all()
     titles = titles_of(session, customer.connection_id, {row.invoice_id for row in rows})
@@ -192,7 +186,7 @@ def _agreements(session: Session, customer: CustomerRow, zone: ZoneInfo, limit: 
             yield _event_at(row.ended_at, zone, TimelineKind.AGREEMENT, text, target)
 
 
-def _tasks(session: Session, customer: CustomerRow, zone: ZoneInfo, limit: int) -> Iterator[CustomerEvent]:
+def _tasks(session: Session, customer: CustomerRow, zone: ZoneInfo, limit: int) -> Iterator[TimelineEvent]:
     query = select(Task).where(*_of_customer(Task, customer)).order_by(col(Task.id).desc()).limit(limit)
     for task in session.scalars(query):
         target = Target("task", str(task.id))
@@ -202,7 +196,7 @@ def _tasks(session: Session, customer: CustomerRow, zone: ZoneInfo, limit: int) 
             yield _event_at(task.ended_at, zone, TimelineKind.TASK, format_task_end(task), target)
 
 
-def _log_entries(session: Session, customer: CustomerRow, zone: ZoneInfo, limit: int) -> Iterator[CustomerEvent]:
+def _log_entries(session: Session, customer: CustomerRow, zone: ZoneInfo, limit: int) -> Iterator[TimelineEvent]:
     """Yield what only the log records: changed settings, edited emails, emails that came back."""
     query = (
         select(SyncLogEntry)
@@ -214,11 +208,11 @@ def _log_entries(session: Session, customer: CustomerRow, zone: ZoneInfo, limit:
         yield _event_at(entry.at, zone, _LOG_KINDS[LogKind(entry.kind)], entry.text, Target("log", str(entry.id)))
 
 
-def _event_at(at: datetime, zone: ZoneInfo, kind: TimelineKind, text: str, target: Target) -> CustomerEvent:
-    return CustomerEvent(on=at.astimezone(zone).date(), at=at, kind=kind, text=text, target=target)
+def _event_at(at: datetime, zone: ZoneInfo, kind: TimelineKind, text: str, target: Target) -> TimelineEvent:
+    return TimelineEvent(on=at.astimezone(zone).date(), at=at, kind=kind, text=text, target=target)
 
 
-_SOURCES: tuple[Callable[[Session, CustomerRow, ZoneInfo, int], Iterator[CustomerEvent]], ...] = (
+_SOURCES: tuple[Callable[[Session, CustomerRow, ZoneInfo, int], Iterator[TimelineEvent]], ...] = (
     _invoices,
     _payments,
     _credits,

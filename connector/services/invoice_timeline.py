@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from pydantic import Field
 from sqlalchemy import and_, or_, select
 from sqlmodel import Session, col
 
@@ -48,15 +49,16 @@ class TimelineEvent(Result):
     at: datetime | None
     kind: TimelineKind
     text: str
+    target: Target | None = Field(default=None, exclude=True)  # for the pages' links
 
 
 def invoice_timeline(session: Session, invoice: InvoiceRow) -> list[TimelineEvent]:
     """Return what happened about an invoice, oldest first."""
     zone = ZoneInfo(session.get_one(Connection, invoice.connection_id).time_zone)
     events = [
-        _event(when, zone, kind, text)
+        _event(zone, event)
         for source in (_ledger_events, _decision_events, _agreement_events, _task_events, _outbox_events)
-        for when, kind, text in source(session, invoice)
+        for event in source(session, invoice)
     ]
     return sorted(events, key=chronological)
 
@@ -101,19 +103,24 @@ def format_task_end(task: Task) -> str:
     return f"Task {task.id}: {state}{_by(task.ended_by)}{_detail(task.outcome)}"
 
 
-_RawEvent = tuple[date | datetime, TimelineKind, str]
+class _RawEvent(NamedTuple):
+    when: date | datetime
+    kind: TimelineKind
+    text: str
+    target: Target | None = None
 
 
-def _event(when: date | datetime, zone: ZoneInfo, kind: TimelineKind, text: str) -> TimelineEvent:
+def _event(zone: ZoneInfo, event: _RawEvent) -> TimelineEvent:
+    when, kind, text, target = event
     if isinstance(when, datetime):
-        return TimelineEvent(on=when.astimezone(zone).date(), at=when, kind=kind, text=text)
-    return TimelineEvent(on=when, at=None, kind=kind, text=text)
+        return TimelineEvent(on=when.astimezone(zone).date(), at=when, kind=kind, text=text, target=target)
+    return TimelineEvent(on=when, at=None, kind=kind, text=text, target=target)
 
 
 def _ledger_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]:
     total = format_amount(from_e4(invoice.total_e4), invoice.currency)
     due = f", due on {format_date(invoice.due_on)}" if invoice.due_on else ""
-    yield invoice.issued_on, TimelineKind.ISSUED, f"Issued for {total}{due}"
+    yield _RawEvent(invoice.issued_on, TimelineKind.ISSUED, f"Issued for {total}{due}")
     query = select(ApplicationRow).where(
         col(ApplicationRow.connection_id) == invoice.connection_id,
         col(ApplicationRow.invoice_id) == invoice.external_id,
@@ -124,12 +131,12 @@ def _ledger_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]
             amount = format_amount(-change.amount, invoice.currency)
             is_payment = change.kind is SettlementKind.PAYMENT
             source = label(row.source_kind, "credit_kind") if is_payment else label(change.kind)
-            yield row.applied_on, TimelineKind.APPLIED, f"{source} of {amount} applied"
+            yield _RawEvent(row.applied_on, TimelineKind.APPLIED, f"{source} of {amount} applied")
             paid -= change.amount if is_payment else 0
     if invoice.closed_on is not None:
         is_settled_otherwise = invoice.status == InvoiceStatus.PAID and paid < from_e4(invoice.total_e4)
         status = "" if is_settled_otherwise else f": {in_sentence(label(invoice.status, 'invoice_status'))}"
-        yield invoice.closed_on, TimelineKind.CLOSED, f"Closed{status}"
+        yield _RawEvent(invoice.closed_on, TimelineKind.CLOSED, f"Closed{status}")
 
 
 def _decision_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]:
@@ -137,7 +144,7 @@ def _decision_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEven
     before = None
     for each in decision_records.audit_invoice(session, invoice):
         if (each.kind, each.code) != before:
-            yield each.at, TimelineKind.DECISION, f"{label(each.kind)}: {each.reason}"
+            yield _RawEvent(each.at, TimelineKind.DECISION, f"{label(each.kind)}: {each.reason}")
         before = (each.kind, each.code)
 
 
@@ -146,9 +153,9 @@ def _agreement_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEve
         col(Agreement.connection_id) == invoice.connection_id, col(Agreement.invoice_id) == invoice.external_id
     )
     for row in session.scalars(query.order_by(col(Agreement.id))):
-        yield row.recorded_at, TimelineKind.AGREEMENT, format_agreement(row)
+        yield _RawEvent(row.recorded_at, TimelineKind.AGREEMENT, format_agreement(row))
         if row.ended_at is not None:
-            yield row.ended_at, TimelineKind.AGREEMENT, format_agreement_end(row)
+            yield _RawEvent(row.ended_at, TimelineKind.AGREEMENT, format_agreement_end(row))
 
 
 def _task_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]:
@@ -160,16 +167,18 @@ def _task_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]:
             continue
         owner = f" for {task.owner}" if task.owner else ""
         text = f"Task {task.id}{owner}, due on {format_date(task.due_on)}: {task.reason}"
-        yield task.created_at, TimelineKind.TASK, text
+        target = Target("task", str(task.id))
+        yield _RawEvent(task.created_at, TimelineKind.TASK, text, target)
         if task.ended_at is not None:
-            yield task.ended_at, TimelineKind.TASK, format_task_end(task)
+            yield _RawEvent(task.ended_at, TimelineKind.TASK, format_task_end(task), target)
 
 
 def _outbox_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]:
     for entry in find_invoice_entries(session, invoice):
         if entry.state in ENDED_STATES:
             at = entry.ended_at or entry.dispatched_at or entry.planned_at
-            yield at, TimelineKind(entry.kind), format_entry_result(entry)
+            target = Target("entry", str(entry.id))
+            yield _RawEvent(at, TimelineKind(entry.kind), format_entry_result(entry), target)
 
 
 def _by(user: str) -> str:

@@ -6,11 +6,11 @@ interrupted rotation is simply run again. Running processes notice the new key f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from filelock import FileLock
-from sqlalchemy import select, text
+from sqlalchemy import inspect, select, text, tuple_
 from sqlmodel import Session
 
 from connector.app_context import AppContext
@@ -18,7 +18,8 @@ from connector.audit import sync_log
 from connector.connections import tokens
 from connector.connections.consent import consent_associated_data
 from connector.db.engine import writing
-from connector.db.tables import Grant, PendingConsent, WebhookEndpoint
+from connector.db.tables import Grant, PendingConsent, SentEmail, WebhookEndpoint
+from connector.emails.outbound import sent_emails
 from connector.secrets.keyring import Keyring, KeyringError, key_id, new_key, read_key_file, write_key_file
 from connector.vocabulary import LogKind
 from connector.webhooks import endpoints
@@ -28,11 +29,13 @@ def _consent_associated_data(row: PendingConsent) -> str:
     return consent_associated_data(row.state_hash, row.provider)
 
 
+_BATCH_SIZE = 200  # rows in memory at once
 # Everything stored encrypted: table, column, and the associated data of a row's secret.
 ENCRYPTED_COLUMNS: tuple[tuple[Any, str, Callable[[Any], str]], ...] = (
     (Grant, "token", tokens.associated_data),
     (PendingConsent, "encrypted_state", _consent_associated_data),
     (WebhookEndpoint, "secret", endpoints.encryption_context),
+    (SentEmail, "content", sent_emails.encryption_context),
 )
 
 
@@ -71,8 +74,7 @@ def _reencrypt_all(app: AppContext) -> RotationResult:
         _lock_tables(session)
         used = set()
         for table, name, place_of in ENCRYPTED_COLUMNS:
-            column = getattr(table, name)
-            for row in session.scalars(select(table).where(column != b"")):
+            for row in _list_encrypted(session, table, name):
                 sealed = getattr(row, name)
                 anew = _reencrypt(ring, sealed, place_of(row), unopened)
                 used.add(key_id(anew))
@@ -83,6 +85,17 @@ def _reencrypt_all(app: AppContext) -> RotationResult:
         message = f"Encryption keys rotated: {count} secrets were re-encrypted with the key {newest}."
         sync_log.write(session, at=app.now(), kind=LogKind.KEYS_ROTATED, text=message)
     return RotationResult(newest, count, unopened, [], [each for each in older if each not in used])
+
+
+def _list_encrypted(session: Session, table: Any, column_name: str) -> Iterator[Any]:
+    """Yield the rows of a table with something encrypted, some at a time: there are many emails."""
+    keys = list(inspect(table).primary_key)
+    query = select(*keys).where(getattr(table, column_name) != b"").order_by(*keys)
+    found = [tuple(row) for row in session.execute(query)]
+    for start in range(0, len(found), _BATCH_SIZE):
+        yield from session.scalars(select(table).where(tuple_(*keys).in_(found[start : start + _BATCH_SIZE])))
+        session.flush()
+        session.expunge_all()
 
 
 def _lock_tables(session: Session) -> None:

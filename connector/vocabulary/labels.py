@@ -395,6 +395,7 @@ _EMAIL_STATUSES = {
     "dropped": "Dropped",
     "spamreport": "Reported as spam",
     "unsubscribe": "Unsubscribed",
+    "resubscribed": "Subscribed again",
 }
 _FEE_PRESETS: dict[str, str] = {
     FeePreset.NONE: "None",

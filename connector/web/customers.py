@@ -70,7 +70,7 @@ def show_customer(request: PageRequest) -> Response:
             events=events,
             older_page=page + 1 if has_older else None,
             newer_page=page - 1 if page > 1 else None,
-            event_url=lambda target: _event_url(company, target),
+            event_url=lambda target: event_url(company, target),
             segments=tuple(Segment),
             languages=LANGUAGES,
             links=[each for each in links if each.state is portal_links.LinkState.VALID],
@@ -160,7 +160,8 @@ def get_customer(request: PageRequest, session: Session) -> tuple[Connection, Cu
     return company, row
 
 
-def _event_url(company: Connection, target: Target | None) -> str:
+def event_url(company: Connection, target: Target | None) -> str:
+    """Return the address of the page of what an event is about; "" where there is none."""
     return _EVENT_PATHS[target.kind].format(company=company.id, id=target.id) if target else ""
 
 

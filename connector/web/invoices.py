@@ -12,6 +12,7 @@ from connector.services.customer_profile import build_profile
 from connector.services.explain import explain_invoice
 from connector.vocabulary import Role
 from connector.web import agreement_forms
+from connector.web.customers import event_url
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
@@ -28,6 +29,7 @@ def show_invoice(request: PageRequest) -> Response:
         company=company,
         customer=customer,
         explanation=explanation,
+        event_url=lambda target: event_url(company, target),
         assessment=next((each for each in profile.invoices if each.id == row.external_id), None) if profile else None,
         tasks=[task for task in profile.tasks if row.external_id in task.invoice_ids] if profile else [],
     )

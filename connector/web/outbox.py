@@ -10,12 +10,12 @@ from starlette.responses import HTMLResponse, Response
 from connector.db.engine import reading, writing
 from connector.db.ids import parse_id
 from connector.db.invoice_names import names_of
-from connector.db.tables import OutboxEntry
 from connector.emails.outbound.email_templates import LINE_NAMES
 from connector.errors import NotFound, NotPossible
 from connector.outbox import approvals
-from connector.services import email_editing, email_preview, outbox_search
+from connector.services import email_editing, email_preview, entry_email, outbox_search
 from connector.services import fees as late_fees
+from connector.services.entry_email import EntryEmail
 from connector.services.outbox_search import EntryView
 from connector.vocabulary import OutboxKind, OutboxState, Role
 from connector.web.page_request import PageRequest, build_url
@@ -37,8 +37,6 @@ PREVIEW_FRAME_CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'"
 )
-# An email that was sent is not composed again: the data may have changed since.
-_PREVIEWABLE_STATES = (OutboxState.PLANNED, OutboxState.AWAITING_APPROVAL, OutboxState.UNCONFIRMED)
 
 
 def list_entries(request: PageRequest) -> Response:
@@ -75,16 +73,7 @@ def show_entry(request: PageRequest) -> Response:
         view = _get_entry(request, session, request.path_id("entry"))
         invoices = outbox_search.list_entry_invoices(session, view)
         names = names_of(session, view.entry.connection_id, [each.external_id for each in invoices])
-    email, problem = None, ""
-    lines: dict[str, str] = {}
-    if _has_preview(view.entry):
-        try:
-            if request.actor.has_role(Role.BOOKKEEPER) and view.can_edit_text:
-                email, lines = email_preview.preview_editable_email(request.app, view.entry)
-            else:
-                email = email_preview.preview_email(request.app, view.entry)
-        except email_preview.PreviewError as error:
-            problem = str(error)
+    email, problem, lines = _read_email(request, view)
     response = request.render(
         "entry.html", view=view, invoices=invoices, names=names, email=email, problem=problem, lines=lines
     )
@@ -93,17 +82,31 @@ def show_entry(request: PageRequest) -> Response:
     return response
 
 
+def _read_email(request: PageRequest, view: EntryView) -> tuple[EntryEmail | None, str, dict[str, str]]:
+    """Return an entry's email or why there is none to show, and what the user may edit of it."""
+    if request.actor.has_role(Role.BOOKKEEPER) and view.can_edit_text and not _attempt(request):
+        try:
+            email, lines = entry_email.load_editable_email(request.app, view.entry)
+        except email_preview.PreviewError as error:
+            return None, str(error), {}
+        return email, "", lines
+    email_or_none, problem = entry_email.find_email(request.app, view.entry, attempt=_attempt(request))
+    return email_or_none, problem, {}
+
+
 def show_email(request: PageRequest) -> Response:
     """Return the email itself, for the sandboxed frame: nothing in it runs, loads or submits anything."""
     with reading(request.app.engine) as session:
         view = _get_entry(request, session, request.path_id("entry"))
-    if not _has_preview(view.entry):
+    email, _problem = entry_email.find_email(request.app, view.entry, attempt=_attempt(request))
+    if email is None:
         raise NotFound
-    try:
-        html = email_preview.preview_email(request.app, view.entry).html
-    except email_preview.PreviewError:
-        raise NotFound from None
-    return HTMLResponse(html, headers={"Content-Security-Policy": EMAIL_PREVIEW_CSP, "X-Frame-Options": "SAMEORIGIN"})
+    headers = {"Content-Security-Policy": EMAIL_PREVIEW_CSP, "X-Frame-Options": "SAMEORIGIN"}
+    return HTMLResponse(email.html, headers=headers)
+
+
+def _attempt(request: PageRequest) -> int | None:
+    return parse_id(request.query.get("attempt", ""))
 
 
 def resolve_selected(request: PageRequest) -> Response:
@@ -225,10 +228,6 @@ def _get_entry(request: PageRequest, session: Session, entry_id: int) -> EntryVi
     if view is None or not request.actor.can_see(view.entry.connection_id):
         raise NotFound
     return view
-
-
-def _has_preview(entry: OutboxEntry) -> bool:
-    return entry.kind in {OutboxKind.EMAIL, OutboxKind.OWNER_EMAIL} and entry.state in _PREVIEWABLE_STATES
 
 
 def _before_id(request: PageRequest) -> int | None:

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from connector.db.money import from_e4
+from connector.services.entry_email import format_size
 from connector.vocabulary.labels import in_sentence, label
 from policies import formatting
 from policies.currencies import plain_amount
@@ -76,6 +77,7 @@ _ENVIRONMENT.filters.update(
     in_sentence=in_sentence,
     language=language_name,
     from_e4=from_e4,
+    file_size=format_size,
 )
 
 

@@ -444,6 +444,16 @@ Table(
     Index("ix_outbox_state", "connection_id", "state", "ended_at"),
 )
 Table(
+    "sent_email",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("outbox_id", Integer, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("stored_at", _INSTANT, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["connection_id", "outbox_id"], ["outbox.connection_id", "outbox.id"], ondelete="CASCADE"),
+)
+Table(
     "completed_step",
     _tables,
     Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from providers.delivery_events import DELIVERY_EVENTS, RESUBSCRIBED, DeliveryEvent, bounce_cause
+from providers.delivery_events import DELIVERY_EVENTS, READING_EVENTS, RESUBSCRIBED, DeliveryEvent, bounce_cause
 from providers.mailer import RefusalCause
 from providers.sendgrid.client import KEY_ARG
 from providers.sendgrid.refusals import drop_cause
@@ -48,7 +48,7 @@ def verify_signature(public_key: str, signature: str, timestamp: str, body: byte
 
 
 def parse_events(body: bytes) -> list[DeliveryEvent]:
-    """Return the delivery events of a request; other kinds (opens, clicks) are left out."""
+    """Return the delivery events of a request; other kinds, and opens by machines, are left out."""
     try:
         raws = msgspec.json.decode(body, type=list[dict[str, Any]])
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -62,7 +62,9 @@ def _parse_event(raw: dict[str, Any]) -> DeliveryEvent | None:
     kind = _EVENT_ALIASES.get(event, event)
     if kind == "bounce" and raw.get("type") == "blocked":
         kind = "blocked"  # rejected this time only: SendGrid goes on sending to the address
-    if kind not in {*DELIVERY_EVENTS, RESUBSCRIBED} or not _text(raw, "sg_event_id"):
+    if kind not in {*DELIVERY_EVENTS, *READING_EVENTS, RESUBSCRIBED} or not _text(raw, "sg_event_id"):
+        return None
+    if kind == "open" and raw.get("sg_machine_open") is True:  # an email program loaded the image before anybody read it
         return None
     refusal = _refusal(kind, raw)
     return DeliveryEvent(

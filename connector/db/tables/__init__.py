@@ -42,7 +42,14 @@ from connector.db.tables.decisions import (
     OutboxEntry,
     Task,
 )
-from connector.db.tables.emails import ContactToken, EmailEvent, EmailTemplate, ReceivedReply, SuppressedAddress
+from connector.db.tables.emails import (
+    ContactToken,
+    EmailEvent,
+    EmailTemplate,
+    ReceivedReply,
+    SentEmail,
+    SuppressedAddress,
+)
 from connector.db.tables.ledger import (
     ApplicationRow,
     CreditRow,
@@ -89,6 +96,7 @@ __all__ = [
     "PendingConsent",
     "PolicyVersion",
     "ReceivedReply",
+    "SentEmail",
     "SignInAttempt",
     "SignInLink",
     "SuppressedAddress",

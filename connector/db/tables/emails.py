@@ -1,10 +1,11 @@
-"""What belongs to emails: suppressed addresses, link tokens, events, replies, custom texts."""
+"""What belongs to emails: suppressed addresses, link tokens, events, replies, emails as sent, custom texts."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, ClassVar
 
+from sqlalchemy import ForeignKeyConstraint, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from connector.db.tables.columns import enum_column, instant_column, text_column
@@ -58,6 +59,23 @@ class ReceivedReply(SQLModel, table=True):
     kind: ReplyKind = enum_column(ReplyKind)
     pattern: str = text_column()  # its text without words with digits: an acknowledgement is known by it
     received_at: datetime = instant_column(nullable=False)
+
+
+class SentEmail(SQLModel, table=True):
+    """An attempt to send an email, as it was sent: kept in the commit that marks its entry as being sent.
+
+    ``content`` is compressed and encrypted, because an email holds its customer's links; see ``sent_emails.py``.
+    """
+
+    __tablename__: ClassVar[Any] = "sent_email"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    outbox_id: int = Field(primary_key=True)
+    attempt: int = Field(primary_key=True)
+    stored_at: datetime = instant_column(nullable=False)
+    content: bytes = Field(sa_type=LargeBinary)
+    __table_args__ = (
+        ForeignKeyConstraint(["connection_id", "outbox_id"], ["outbox.connection_id", "outbox.id"], ondelete="CASCADE"),
+    )
 
 
 class EmailTemplate(SQLModel, table=True):

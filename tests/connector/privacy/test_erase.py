@@ -28,6 +28,7 @@ from connector.db.tables import (
     InvoiceRow,
     MalformedRow,
     OutboxEntry,
+    SentEmail,
 )
 from connector.emails import portal_links
 from connector.portal import responses
@@ -145,6 +146,7 @@ def test_everything_stored_about_a_customer_is_exported_and_nothing_about_anothe
         "agreement",
         "decision_record",
         "outbox",
+        "sent_email",
         "completed_step",
         "sync_log",
     ):
@@ -165,6 +167,11 @@ def test_only_keys_and_amounts_of_an_erased_customer_remain_and_they_are_never_c
     told = run_command("erase", "Miller & Sons", "--yes")
     assert told["invoices_kept"] == 2
     assert told["incomplete"] == ""
+    with reading(scenario.app.engine) as session:
+        kept = session.execute(
+            select(col(OutboxEntry.customer_id)).join(SentEmail, col(SentEmail.outbox_id) == OutboxEntry.id)
+        )
+        assert scenario.miller.external_id not in {row.customer_id for row in kept}
     assert traces_in_file(scenario) == []
     assert kept_rows(scenario) == before
     sound, now = verified_log(scenario)
@@ -265,6 +272,7 @@ def test_old_data_is_deleted_once_a_day_and_nothing_is_sent_twice(scenario: Any)
         {name: count(name) for name in ("decision_record", "outbox", "task", "sync_log")},
     )
     assert everything["decision_record"]
+    count_before = count("sent_email")
     scenario.pass_days(20)
     retention.set_retention(scenario.app, {"decisions": 10, "emails": 10, "log": 10}, by="ann")
     with writing(scenario.app.engine) as session:
@@ -274,6 +282,7 @@ def test_old_data_is_deleted_once_a_day_and_nothing_is_sent_twice(scenario: Any)
         session.add(raw)
     retention.prune_daily(scenario.app)
     assert count("decision_record") == 0
+    assert (count_before, count("sent_email")) == (2, 0)
     assert count("outbox", table("outbox").c.reason == retention.REMOVED) > 0
     assert count("outbox") == everything["outbox"]
     assert count("malformed_record", table("malformed_record").c.raw != b"") == 0

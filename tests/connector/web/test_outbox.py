@@ -12,8 +12,10 @@ from sqlmodel import col
 from connector.db.engine import reading, writing
 from connector.db.money import to_e4
 from connector.db.tables import CompletedStep, CustomerRow, InvoiceRow, OutboxEntry, SyncLogEntry
+from connector.emails.outbound import sent_emails
 from connector.vocabulary import LogKind, OutboxKind, OutboxState
 from policies.receivables import InvoiceStatus
+from providers.mailer import Attachment, Email
 from tests.connector.payloads import late_fee_payload
 
 Site = Any
@@ -209,6 +211,43 @@ def test_a_fee_shows_its_calculation_and_annual_rate_and_is_waived(site: Site, c
     with reading(site.app.engine) as session:
         waiver = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.FEE_WAIVER)).one()
     assert "goodwill" in waiver.reason
+
+
+def test_an_email_that_was_sent_is_shown_as_it_was_in_a_frame_where_nothing_loads(
+    site: Site, company_with_invoice: int
+) -> None:
+    entry_id = add_email(site, company_with_invoice, "done", attempts=2, ended_at=site.clock.at)
+    email = Email(
+        key="k", attempt=2, to=("ap@miller.example",), to_name="Miller", cc=("boss@miller.example",), bcc=(),
+        sender="billing@north.example", sender_name="North", reply_to="", subject="As <i>sent</i>",
+        text="In plain text",
+        html='<p onclick="x()">As sent</p><img src="https://tracker.example/x.png">', category="past_due",
+        attachments=(Attachment("INV-1.pdf", "application/pdf", b"x" * 84_000),),
+    )  # fmt: skip
+    with writing(site.app.engine) as session:
+        sent_emails.keep(session, site.app.keyring, session.get_one(OutboxEntry, entry_id), email, at=site.clock.at)
+    viewer = site.sign_in("viewer")
+    page = viewer.get(f"/outbox/{entry_id}")
+    for words in (
+        "Email as sent",
+        "As <i>sent</i>",
+        "Cc",
+        "boss@miller.example",
+        "INV-1.pdf",
+        "84 kB",
+        "In plain text",
+    ):
+        assert words in viewer.text, words
+    assert f'src="/outbox/{entry_id}/email.html" sandbox' in page.text
+    frame = viewer.http.get(f"{site.base}/outbox/{entry_id}/email.html", timeout=20)
+    assert frame.text == email.html
+    policy = frame.headers["Content-Security-Policy"]
+    assert policy.startswith("sandbox; default-src 'none';")
+    assert "img-src data:" in policy
+    assert "script-src" not in policy
+    assert viewer.get(f"/outbox/{entry_id}/email.html?attempt=1").status_code == 404
+    other = site.sign_in("viewer", site.add_company("South Ltd"), email="south@example.com")
+    assert other.get(f"/outbox/{entry_id}/email.html").status_code == 404
 
 
 def test_viewers_see_entries_without_buttons(site: Site, company_with_invoice: int) -> None:

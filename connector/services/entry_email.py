@@ -1,0 +1,170 @@
+"""The email of an outbox entry: as it was sent, or as it would be composed now; and what became of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from connector.app_context import AppContext
+from connector.db.engine import reading
+from connector.db.tables import EmailEvent, OutboxEntry
+from connector.emails.outbound import sent_emails
+from connector.emails.outbound.sent_emails import EmailContent, KeptEmail
+from connector.outbox.entries import EMAIL_KINDS, UNSENT_STATES
+from connector.results import Result, optional
+from connector.services import email_preview
+from connector.vocabulary import OutboxState
+from connector.vocabulary.labels import label
+from policies.formatting import format_datetime
+
+_EVENTS_MAX = 200
+_NOT_KEPT = "This email is not kept any more: its retention period is over, or its customer was erased."
+_NEVER_SENT = "This email was not sent."
+_NO_KEY = "This email cannot be read: the key it was encrypted with is not one of this installation's keys."
+
+
+class AttachmentItem(Result):
+    """A file attached to an email."""
+
+    filename: str
+    content_type: str
+    size_bytes: int
+
+
+class EmailEventItem(Result):
+    """What the email service reported about an email, and for which recipient; ``kind`` is its own word."""
+
+    kind: str
+    address: str
+    at: datetime
+
+
+class EntryEmail(Result):
+    """An email as it was sent (``sent_at`` is when), or as it would be sent now; ``attempts`` are those that are kept.
+
+    A planned email has neither payment links nor invoice PDFs yet, unless they are known from an earlier one: the
+    accounting system is asked for them when it is sent.
+    """
+
+    sender: str
+    sender_name: str
+    reply_to: str
+    to: list[str]
+    cc: list[str]
+    bcc: list[str]
+    subject: str
+    text: str
+    html: str
+    attachments: list[AttachmentItem]
+    sent_at: datetime | None = None
+    attempt: int | None = None
+    attempts: list[int] = optional([])
+    events: list[EmailEventItem] = optional([])
+
+
+def load_email(app: AppContext, entry: OutboxEntry, *, attempt: int | None = None) -> EntryEmail:
+    """Return an entry's email: what was sent, by the last attempt or a certain one; else what would be sent.
+
+    Raises ``PreviewError`` where there is neither.
+    """
+    kept, events = _read(app, entry)
+    if entry.state in UNSENT_STATES and attempt is None:
+        content, shown = sent_emails.content_of(email_preview.preview_email(app, entry)), None
+    elif kept:
+        shown = next((each for each in kept if each.attempt == attempt), None) if attempt else kept[0]
+        content = _content_of(shown)
+    elif entry.state == OutboxState.UNCONFIRMED:
+        content, shown = sent_emails.content_of(email_preview.preview_email(app, entry)), None
+    else:
+        raise email_preview.PreviewError(_NEVER_SENT if entry.state == OutboxState.REJECTED else _NOT_KEPT)
+    return _as_item(content, shown, [each.attempt for each in reversed(kept)], events)
+
+
+def load_editable_email(app: AppContext, entry: OutboxEntry) -> tuple[EntryEmail, dict[str, str]]:
+    """Return an unsent email to a customer, and the lines of it that a user may edit. Raises ``PreviewError``."""
+    kept, events = _read(app, entry)
+    email, lines = email_preview.preview_editable_email(app, entry)
+    return _as_item(sent_emails.content_of(email), None, [each.attempt for each in reversed(kept)], events), lines
+
+
+def find_email(app: AppContext, entry: OutboxEntry, *, attempt: int | None = None) -> tuple[EntryEmail | None, str]:
+    """Return an entry's email, or None and why there is none to show; that is "" for what is no email."""
+    if entry.kind not in EMAIL_KINDS:
+        return None, ""
+    try:
+        return load_email(app, entry, attempt=attempt), ""
+    except email_preview.PreviewError as error:
+        return None, str(error)
+
+
+def format_email(email: EntryEmail, time_zone: str = "UTC") -> list[str]:
+    """Return an email as lines of text, with what became of it."""
+    zone = ZoneInfo(time_zone)
+    state = f"Sent {format_datetime(email.sent_at.astimezone(zone))}" if email.sent_at else "As it would be sent now"
+    rows = [
+        ("State", state),
+        ("From", f"{email.sender_name} <{email.sender}>"),
+        ("To", ", ".join(email.to)),
+        ("Cc", ", ".join(email.cc)),
+        ("Bcc", ", ".join(email.bcc)),
+        ("Reply to", email.reply_to),
+        ("Subject", email.subject),
+        *(("Attached", f"{each.filename} ({format_size(each.size_bytes)})") for each in email.attachments),
+        *(
+            (label(each.kind, "email_status"), f"{format_datetime(each.at.astimezone(zone))} {each.address}")
+            for each in email.events
+        ),
+    ]
+    return [*(f"{name + ':':<10} {value}" for name, value in rows if value), "", email.text.rstrip()]
+
+
+def format_size(size_bytes: int) -> str:
+    """Return a file's size as people write it: ``84 kB``."""
+    return f"{size_bytes / 1_000_000:.1f} MB" if size_bytes >= 1_000_000 else f"{max(1, round(size_bytes / 1000))} kB"
+
+
+def _read(app: AppContext, entry: OutboxEntry) -> tuple[list[KeptEmail], list[EmailEventItem]]:
+    with reading(app.engine) as session:
+        kept = sent_emails.load_kept(session, app.keyring, entry.connection_id, entry.id or 0)
+        return kept, _list_events(session, entry)
+
+
+def _content_of(kept: KeptEmail | None) -> EmailContent:
+    if kept is None:
+        raise email_preview.PreviewError(_NOT_KEPT)
+    if kept.content is None:
+        raise email_preview.PreviewError(_NO_KEY)
+    return kept.content
+
+
+def _as_item(
+    content: EmailContent, kept: KeptEmail | None, attempts: list[int], events: list[EmailEventItem]
+) -> EntryEmail:
+    return EntryEmail(
+        sender=content.sender,
+        sender_name=content.sender_name,
+        reply_to=content.reply_to,
+        to=list(content.to),
+        cc=list(content.cc),
+        bcc=list(content.bcc),
+        subject=content.subject,
+        text=content.text,
+        html=content.html,
+        attachments=[
+            AttachmentItem(filename=each.filename, content_type=each.content_type, size_bytes=each.size_bytes)
+            for each in content.attachments
+        ],
+        sent_at=kept.stored_at if kept else None,
+        attempt=kept.attempt if kept else None,
+        attempts=attempts,
+        events=events,
+    )
+
+
+def _list_events(session: Session, entry: OutboxEntry) -> list[EmailEventItem]:
+    query = select(EmailEvent).where(col(EmailEvent.key) == entry.key).order_by(col(EmailEvent.at), col(EmailEvent.id))
+    rows = session.scalars(query.limit(_EVENTS_MAX))
+    return [EmailEventItem(kind=row.kind, address=row.address, at=row.at) for row in rows]
