@@ -10,6 +10,8 @@ exports ``MAILER``, a function of settings and calls; one that is a person's own
 from __future__ import annotations
 
 import pkgutil
+import sys
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, cast
@@ -35,16 +37,23 @@ def load_mailbox_providers() -> dict[str, MailboxProvider[Any]]:
     return {name: cast("MailboxProvider[Any]", import_module(f"{__name__}.{name}").MAILBOX) for name in names}
 
 
-def _builtin_names() -> list[str]:
+def _builtin_names() -> tuple[str, ...]:
     return _names_with("PROVIDER")
 
 
-def _names_with(export: str) -> list[str]:
+@cache
+def _names_with(export: str) -> tuple[str, ...]:
     folders = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
-    return sorted(name for name in folders if hasattr(import_module(f"{__name__}.{name}"), export))
+    return tuple(name for name in sorted(folders) if hasattr(import_module(f"{__name__}.{name}"), export))
 
 
 def _external_entry_points() -> dict[str, EntryPoint]:
+    return _entry_points_on(tuple(sys.path))
+
+
+@cache
+def _entry_points_on(_path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """Find the providers of installed packages; the search opens the metadata of every package on the path."""
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 

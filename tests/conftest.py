@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -34,6 +35,13 @@ _CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage
 hypothesis.settings.register_profile("steady", derandomize=True)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("steady")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from walking through all modules again and again: a tenth of the time of a test."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 # Each test has an engine of its own, and SQLAlchemy compiles each statement once per engine: a third of the time of a
