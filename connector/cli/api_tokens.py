@@ -11,6 +11,7 @@ from connector.cli.terminal import (
     Columns,
     JsonOption,
     ListGroup,
+    WideOption,
     build_group,
     echo,
     echo_err,
@@ -35,7 +36,7 @@ def register(parent: typer.Typer) -> None:
 
 
 @tokens.command("list")
-def list_tokens(as_json: JsonOption = False) -> None:
+def list_tokens(wide: WideOption = False, as_json: JsonOption = False) -> None:
     """List the tokens, newest first."""
     from connector.auth.api_tokens import list_api_tokens
     from connector.db.engine import reading
@@ -52,7 +53,9 @@ def list_tokens(as_json: JsonOption = False) -> None:
         "EXPIRES": lambda row: row.expires_at,
         "LAST USED": lambda row: row.used_at,
     }
-    echo_results(rows, columns, "No API tokens. Create one with: duewell tokens create NAME read", as_json=as_json)
+    echo_results(
+        rows, columns, "No API tokens. Create one with: duewell tokens create NAME read", as_json=as_json, wide=wide
+    )
 
 
 @tokens.command("create")

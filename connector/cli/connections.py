@@ -12,6 +12,7 @@ from connector.cli.terminal import (
     CommandError,
     JsonOption,
     ListGroup,
+    WideOption,
     build_group,
     echo,
     echo_err,
@@ -116,7 +117,7 @@ def disconnect_mailbox(
 
 
 @connections.command("list")
-def list_(as_json: JsonOption = False) -> None:
+def list_(wide: WideOption = False, as_json: JsonOption = False) -> None:
     """List the companies."""
     from connector.connections.registry import NO_CONNECTIONS, list_connections
     from connector.db.engine import reading
@@ -132,7 +133,7 @@ def list_(as_json: JsonOption = False) -> None:
         "HEALTH": lambda row: label(row.health),
         "PAUSED": lambda row: row.pause_reason,
     }
-    echo_results(rows, columns, NO_CONNECTIONS, as_json=as_json)
+    echo_results(rows, columns, NO_CONNECTIONS, as_json=as_json, wide=wide)
 
 
 @connections.command()

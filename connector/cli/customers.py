@@ -19,11 +19,13 @@ from connector.cli.terminal import (
     Columns,
     JsonOption,
     ListGroup,
+    WideOption,
     build_group,
     echo,
     echo_json,
     echo_results,
     find_connection_id,
+    money,
     open_command_app,
     os_user,
 )
@@ -44,6 +46,7 @@ def register(parent: typer.Typer) -> None:
 def list_customers(
     connection: ConnectionOption = None,
     search: Annotated[str, typer.Option(help="Only customers whose name contains this.")] = "",
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List customers with balances and settings."""
@@ -58,11 +61,11 @@ def list_customers(
         "ID": lambda row: row.id,
         "COMPANY": lambda row: row.connection,
         "NAME": lambda row: row.name,
-        "OPEN BALANCE": lambda row: ", ".join(f"{amount} {currency}" for currency, amount in row.open_balance.items()),
+        "OPEN BALANCE": lambda row: ", ".join(money(amount, currency) for currency, amount in row.open_balance.items()),
         "EMAIL": lambda row: row.emails,
         "SETTINGS": lambda row: "; ".join(format_settings(row.settings)),
     }
-    echo_results(rows, columns, "There are no customers yet. Sync first: duewell run", as_json=as_json)
+    echo_results(rows, columns, "There are no customers yet. Sync first: duewell run", as_json=as_json, wide=wide)
 
 
 @customers.command("show")

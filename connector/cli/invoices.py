@@ -14,11 +14,13 @@ from connector.cli.terminal import (
     Columns,
     JsonOption,
     ListGroup,
+    WideOption,
     build_group,
     echo,
     echo_json,
     echo_results,
     find_connection_id,
+    money,
     open_command_app,
     os_user,
 )
@@ -52,6 +54,7 @@ def register(parent: typer.Typer) -> None:
 def list_invoices(
     connection: ConnectionOption = None,
     include_closed: Annotated[bool, typer.Option("--all", help="Include paid and voided invoices.")] = False,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List open invoices, the longest overdue first."""
@@ -67,10 +70,10 @@ def list_invoices(
         "COMPANY": lambda row: row.connection,
         "CUSTOMER": lambda row: row.customer,
         "DUE ON": lambda row: row.due_on,
-        "BALANCE": lambda row: f"{row.due} {row.currency}",
+        "BALANCE": lambda row: money(row.due, row.currency),
         "AGREEMENTS": lambda row: format_active_agreements(row.active_agreements),
     }
-    echo_results(rows, columns, "There are no open invoices.", as_json=as_json)
+    echo_results(rows, columns, "There are no open invoices.", as_json=as_json, wide=wide)
 
 
 @invoices.command("dispute")

@@ -26,9 +26,10 @@ from connector.cli import (
     templates,
     users,
 )
+from connector.cli.help_texts import CommandSet
 from connector.cli.terminal import RootGroup
 
-cli = typer.Typer(
+cli = CommandSet(
     cls=RootGroup,
     name="duewell",
     no_args_is_help=True,

@@ -14,6 +14,7 @@ from connector.cli.terminal import (
     build_group,
     echo,
     echo_err,
+    echo_indented,
     echo_json,
     open_command_app,
 )
@@ -46,9 +47,9 @@ def doctor(as_json: JsonOption = False) -> None:
         echo_json([finding._asdict() for finding in findings])
     else:
         for finding in findings:
-            echo(f"{finding.status:<8} {finding.message}")
+            echo_indented(f"{finding.status:<8} ", finding.message)
             if finding.fix:
-                echo(f"         -> {finding.fix}")
+                echo_indented("         -> ", finding.fix)
     if any(finding.status == ERROR for finding in findings):
         raise typer.Exit(1)
 

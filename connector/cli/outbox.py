@@ -12,11 +12,13 @@ from connector.cli.terminal import (
     Columns,
     JsonOption,
     ListGroup,
+    WideOption,
     build_group,
     echo,
     echo_json,
     echo_results,
     find_connection_id,
+    money,
     open_command_app,
     os_user,
 )
@@ -65,6 +67,7 @@ def register(parent: typer.Typer) -> None:
 def list_outbox(
     connection: ConnectionOption = None,
     state: Annotated[list[str] | None, typer.Option(help=f"Only entries in this state: {', '.join(_STATES)}.")] = None,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List outbox entries, newest first."""
@@ -86,7 +89,7 @@ def list_outbox(
         "CUSTOMER": lambda row: row.customer,
         "REASON": lambda row: row.reason,
     }
-    echo_results(rows, columns, "The outbox is empty.", as_json=as_json)
+    echo_results(rows, columns, "The outbox is empty.", as_json=as_json, wide=wide)
 
 
 @outbox.command("show")
@@ -195,7 +198,7 @@ def resolve_entry(
 
 
 @fees.command("list")
-def list_fees(connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
+def list_fees(connection: ConnectionOption = None, wide: WideOption = False, as_json: JsonOption = False) -> None:
     """List late fees with their annual rate, newest first."""
     from connector.db.engine import reading
     from connector.services.fees import find_fees
@@ -209,13 +212,13 @@ def list_fees(connection: ConnectionOption = None, as_json: JsonOption = False) 
         "ID": lambda row: row.id,
         "STATE": lambda row: label(row.state),
         "INVOICE": lambda row: row.invoice,
-        "FEE": lambda row: f"{row.amount} {row.currency}",
+        "FEE": lambda row: money(row.amount, row.currency),
         "ANNUAL RATE %": lambda row: row.annual_rate,
         "COMPANY": lambda row: row.connection,
         "CUSTOMER": lambda row: row.customer,
         "REASON": lambda row: row.reason,
     }
-    echo_results(rows, columns, "There are no late fees.", as_json=as_json)
+    echo_results(rows, columns, "There are no late fees.", as_json=as_json, wide=wide)
 
 
 @fees.command("approve")

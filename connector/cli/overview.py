@@ -15,14 +15,17 @@ from connector.cli.terminal import (
     CommandError,
     JsonOption,
     LogGroup,
+    WideOption,
     build_group,
     echo,
     echo_err,
+    echo_indented,
     echo_json,
     echo_results,
+    echo_table,
     empty_list_message,
     find_connection_id,
-    join_limited,
+    money,
     open_command_app,
 )
 
@@ -46,7 +49,7 @@ def register(parent: typer.Typer) -> None:
     parent.add_typer(log, name="log")
 
 
-def status(as_json: JsonOption = False) -> None:
+def status(wide: WideOption = False, as_json: JsonOption = False) -> None:
     """Show the status of each company.
 
     Mode, health, last and next sync, remaining calls, and what needs your attention.
@@ -68,15 +71,16 @@ def status(as_json: JsonOption = False) -> None:
         "CALLS LEFT": _format_budget,
         "NEEDS ATTENTION": _format_attention,
     }
-    echo_results(rows, columns, NO_CONNECTIONS, as_json=as_json)
+    echo_results(rows, columns, NO_CONNECTIONS, as_json=as_json, wide=wide)
     for row in [] if as_json else rows:
         if row.health_reason:
-            echo(f"{row.short_name}: {row.health_reason}")
+            echo_indented(f"{row.short_name}: ", row.health_reason)
 
 
 def plan(
     connection: OptionalConnectionArgument = None,
     days: Annotated[int, typer.Option(min=0, max=366, help="How many days ahead.")] = 14,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show what would be sent, when and why.
@@ -97,11 +101,11 @@ def plan(
         "ACTION": lambda item: label(item.kind),
         "STEP": lambda item: label(item.step, "task_code"),
         "CUSTOMER": lambda item: item.customer,
-        "INVOICES": lambda item: join_limited(item.invoices),
-        "AMOUNT": lambda item: f"{item.amount} {item.currency}" if item.amount else "",
+        "INVOICES": lambda item: ", ".join(item.invoices),
+        "AMOUNT": lambda item: money(item.amount, item.currency) if item.amount else "",
         "REASON": lambda item: item.reason,
     }
-    echo_results(items, columns, empty_message, as_json=as_json)
+    echo_results(items, columns, empty_message, as_json=as_json, wide=wide)
     if items and not as_json:
         echo_err("This is a forecast: customers who pay in the meantime receive nothing.")
 
@@ -135,6 +139,7 @@ def show(
         str | None, typer.Option(metavar="T", help="2026-11-20, 2026-11-20T08:00 (UTC), 24h or 7d.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many of the newest entries at most.")] = 1000,
+    wide: WideOption = False,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that is safe to open in a spreadsheet.")] = False,
 ) -> None:
@@ -143,7 +148,6 @@ def show(
     from connector.connections.registry import list_connections
     from connector.db.engine import reading
     from connector.reports.csv_export import csv_lines
-    from connector.vocabulary.labels import label
 
     if as_json and as_csv:
         raise typer.BadParameter("Choose either --json or --csv.")
@@ -160,13 +164,11 @@ def show(
         echo_json(entries)
     elif as_csv:
         sys.stdout.writelines(csv_lines(_csv_rows(entries)))
+    elif entries:
+        headings = ("TIME (UTC)", "KIND", *(() if connection_id else ("COMPANY",)), "ENTRY")
+        echo_table(headings, (_log_cells(entry, with_company=not connection_id) for entry in entries), wide=wide)
     else:
-        for entry in entries:
-            company = "" if connection_id else f"{entry.connection}: "
-            kind = label(entry.kind, "log_kind")
-            echo(f"{entry.at:%Y-%m-%d %H:%M:%S}  {kind:<32} {company}{' '.join(entry.text.split())}")
-        if not entries:
-            echo_err("No log entries match.")
+        echo_err("No log entries match.")
 
 
 @log.command("verify")
@@ -276,6 +278,13 @@ def _audit_lines(decisions: Sequence[DecisionAudit]) -> list[str]:
     return [
         f"Decision audit: {format_datetime(each.at)}: {each.reason} Not reproduced: {each.note}" for each in different
     ]
+
+
+def _log_cells(entry: LogEntryItem, *, with_company: bool) -> list[str]:
+    from connector.vocabulary.labels import label
+
+    company = [entry.connection] if with_company else []
+    return [f"{entry.at:%Y-%m-%d %H:%M:%S}", label(entry.kind, "log_kind"), *company, entry.text]
 
 
 def _csv_rows(entries: Sequence[LogEntryItem]) -> Iterator[Sequence[object]]:

@@ -13,13 +13,16 @@ from connector.cli.terminal import (
     CommandError,
     JsonOption,
     ShowGroup,
+    WideOption,
     build_group,
     echo,
     echo_err,
+    echo_indented,
     echo_json,
     echo_results,
     empty_list_message,
     find_connection_id,
+    money,
     open_command_app,
     os_user,
 )
@@ -84,7 +87,7 @@ def show_policy(
 
 
 @policy.command("versions")
-def list_versions(connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
+def list_versions(connection: ConnectionOption = None, wide: WideOption = False, as_json: JsonOption = False) -> None:
     """List all policy versions, newest first."""
     from connector import policy_store
     from connector.db.engine import reading
@@ -100,7 +103,7 @@ def list_versions(connection: ConnectionOption = None, as_json: JsonOption = Fal
         "SET BY": lambda item: item.set_by,
         "CURRENT": lambda item: "yes" if item.active else "",
     }
-    echo_results(rows, columns, "No policy has been set yet: the default policy applies.", as_json=as_json)
+    echo_results(rows, columns, "No policy has been set yet: the default policy applies.", as_json=as_json, wide=wide)
 
 
 @policy.command("check")
@@ -133,7 +136,9 @@ def check_policy(file: FileArgument, as_json: JsonOption = False) -> None:
 
 
 @policy.command("diff")
-def diff_policy(file: FileArgument, connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
+def diff_policy(
+    file: FileArgument, connection: ConnectionOption = None, wide: WideOption = False, as_json: JsonOption = False
+) -> None:
     """Show what a policy would change in the next 30 days."""
     from connector.cli.progress import customer_counter
     from connector.services import policy_evaluation
@@ -154,12 +159,12 @@ def diff_policy(file: FileArgument, connection: ConnectionOption = None, as_json
         "ACTION": lambda item: label(item.kind),
         "STEP": lambda item: label(item.step, "task_code"),
         "CUSTOMER": lambda item: item.customer,
-        "AMOUNT": lambda item: f"{item.amount} {item.currency}" if item.amount else "",
+        "AMOUNT": lambda item: money(item.amount, item.currency) if item.amount else "",
         "REASON": lambda item: item.reason,
     }
-    echo(policy_evaluation.summarise(changes))
+    echo_indented("", policy_evaluation.summarise(changes))
     if changes:
-        echo_results(changes, columns, "", as_json=False)
+        echo_results(changes, columns, "", as_json=False, wide=wide)
 
 
 @policy.command("backtest")
@@ -167,6 +172,7 @@ def backtest_policy(
     file: OptionalFileArgument = None,
     connection: ConnectionOption = None,
     days: Annotated[int, typer.Option(min=1, max=1096, help="The number of days to replay.")] = 90,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a policy over past invoices.
@@ -188,7 +194,7 @@ def backtest_policy(
         echo_json(items)
         return
     for test in tests:
-        echo(f"{test.connection}, last {days} days: {test.report.summary()}")
+        echo_indented("", f"{test.connection}, last {days} days: {test.report.summary()}")
         for step, count in sorted(test.report.steps().items()):
             echo(f"  {label(step)}: {count}")
     columns: Columns[BacktestEmail] = {
@@ -200,7 +206,7 @@ def backtest_policy(
         "PAID ANYWAY": lambda item: "yes" if item.paid_anyway else "",
     }
     if items:
-        echo_results(items, columns, "", as_json=False)
+        echo_results(items, columns, "", as_json=False, wide=wide)
     if not tests:
         echo_err(NO_CONNECTIONS)
         return
@@ -266,7 +272,9 @@ def set_policy(
         echo(f"The document is empty (version {version}): {fallback} applies again from the next sync.")
 
 
-def exceptions(connection: OptionalConnectionArgument = None, as_json: JsonOption = False) -> None:
+def exceptions(
+    connection: OptionalConnectionArgument = None, wide: WideOption = False, as_json: JsonOption = False
+) -> None:
     """List exceptions: what looks wrong in your accounting system.
 
     Possible duplicates, unusual amounts, unapplied payments that match an open invoice, missing email addresses.
@@ -289,4 +297,4 @@ def exceptions(connection: OptionalConnectionArgument = None, as_json: JsonOptio
         "EXCEPTION": lambda item: label(item.code, "exception_code"),
         "REASON": lambda item: item.reason,
     }
-    echo_results(rows, columns, nothing, as_json=False)
+    echo_results(rows, columns, nothing, as_json=False, wide=wide)

@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from connector.cli.options import parse_choice
-from connector.cli.terminal import Group, JsonOption, build_group, echo_json, echo_table, open_command_app, os_user
+from connector.cli.terminal import (
+    Group,
+    JsonOption,
+    WideOption,
+    build_group,
+    echo_json,
+    echo_table,
+    open_command_app,
+    os_user,
+)
 
 privacy = build_group(Group, "Set how long data is kept.")
 
@@ -23,6 +32,7 @@ def retention(
         list[str] | None,
         typer.Argument(metavar="[KIND=DAYS]...", help="For example decisions=200; log=off keeps it forever."),
     ] = None,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show or set for how many days each kind of data is kept."""
@@ -38,11 +48,11 @@ def retention(
         echo_json([{"id": name, "days": kept[name] or None, "what": kind.description} for name, kind in KINDS.items()])
     else:
         rows = [(name, kept[name] or "forever", kind.description) for name, kind in KINDS.items()]
-        echo_table(("KIND", "DAYS", "DATA"), rows)
+        echo_table(("KIND", "DAYS", "DATA"), rows, wide=wide)
 
 
 @privacy.command("prune")
-def prune(as_json: JsonOption = False) -> None:
+def prune(wide: WideOption = False, as_json: JsonOption = False) -> None:
     """Delete data past its retention period now.
 
     This also happens once a day on its own.
@@ -54,7 +64,7 @@ def prune(as_json: JsonOption = False) -> None:
     if as_json:
         echo_json([{"id": name, "pruned": count} for name, count in counts.items()])
     else:
-        echo_table(("KIND", "DELETED"), list(counts.items()))
+        echo_table(("KIND", "DELETED"), list(counts.items()), wide=wide)
 
 
 def _parse_retention(text: str) -> tuple[str, int]:

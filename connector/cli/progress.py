@@ -49,7 +49,7 @@ class ProgressLine:
 @contextmanager
 def customer_counter(activity: str) -> Iterator[Callable[[str, int], None]]:
     """Show in a terminal, and only there, how many customers of each company were processed."""
-    if not sys.stderr.isatty():
+    if not _shows_bars():
         yield lambda _company, _customers: None
         return
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
@@ -66,6 +66,11 @@ def customer_counter(activity: str) -> Iterator[Callable[[str, int], None]]:
         yield show
 
 
+def _shows_bars() -> bool:
+    """Return whether stderr is a terminal that can move its cursor; plain lines are for all others."""
+    return sys.stderr.isatty() and not Console(file=sys.stderr).is_dumb_terminal
+
+
 class Progress:
     """The progress lines of all runs in progress."""
 
@@ -77,7 +82,7 @@ class Progress:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        self._bars = Bars(*columns, console=Console(file=sys.stderr)) if sys.stderr.isatty() else None
+        self._bars = Bars(*columns, console=Console(file=sys.stderr)) if _shows_bars() else None
 
     def __enter__(self) -> Self:
         if self._bars:

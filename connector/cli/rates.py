@@ -14,6 +14,7 @@ from connector.cli.terminal import (
     CommandError,
     JsonOption,
     ListGroup,
+    WideOption,
     build_group,
     echo,
     echo_json,
@@ -39,6 +40,7 @@ def register(parent: typer.Typer) -> None:
 def list_rates(
     connection: ConnectionOption = None,
     preset: Annotated[str, typer.Option(help="Only this preset.")] = "",
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the rates of each half-year, with their source."""
@@ -61,7 +63,7 @@ def list_rates(
         "COMPARED": lambda item: item.checked_on,
         "ADDED BY": lambda item: item.added_by,
     }
-    echo_results(rows, columns, "This preset has no half-yearly rates.", as_json=as_json)
+    echo_results(rows, columns, "This preset has no half-yearly rates.", as_json=as_json, wide=wide)
 
 
 @rates.command("add")

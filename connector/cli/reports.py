@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import sys
-from itertools import islice
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.cli.options import OptionalConnectionArgument, parse_choice
-from connector.cli.terminal import JsonOption, echo, echo_err, echo_json, echo_table, find_connections, open_command_app
+from connector.cli.terminal import (
+    JsonOption,
+    WideOption,
+    echo,
+    echo_err,
+    echo_json,
+    echo_table,
+    find_connections,
+    open_command_app,
+)
+
+if TYPE_CHECKING:
+    from connector.reports.report import Column, ReportRow
 
 NameArgument = Annotated[str | None, typer.Argument(metavar="NAME", help="The report. Default: list all reports.")]
 
@@ -22,6 +33,7 @@ def register(parent: typer.Typer) -> None:
 def reports(
     name: NameArgument = None,
     connection: OptionalConnectionArgument = None,
+    wide: WideOption = False,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that is safe to open in a spreadsheet.")] = False,
 ) -> None:
@@ -49,11 +61,19 @@ def reports(
         sys.stdout.writelines(csv_lines(report.table_rows()))
     elif report.rows:
         headings = [column.heading.upper() for column in report.columns]
-        echo_table(headings, islice(report.table_rows(), 1, None))
+        echo_table(headings, ([_format_cell(row, each) for each in report.columns] for row in report.rows), wide=wide)
         for line in (report.formula, *report.notes):
             echo_err(line)
     else:
         echo_err("There is no data for this report yet.")
+
+
+def _format_cell(row: ReportRow, column: Column) -> str:
+    """Return a figure as text, without its currency, which is a column of its own."""
+    from connector.reports.report import format_cell, report_value
+
+    text = format_cell(row, column)
+    return text.removeprefix(f"{report_value(row, 'currency')} ") if column.kind == "money" else text
 
 
 def _list_reports(titles: dict[str, str], *, as_json: bool) -> None:

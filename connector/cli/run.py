@@ -101,6 +101,10 @@ def run(
     connections: Annotated[
         list[str] | None, typer.Argument(metavar="CONNECTION", help="The company's id or short name. Default: all.")
     ] = None,
+    *,
+    connection: Annotated[
+        list[str] | None, typer.Option("--connection", help="The same, as with other commands; can be repeated.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and decide, but send and write nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -116,8 +120,9 @@ def run(
 
     with open_command_app() as app:
         with reading(app.engine) as session:
-            found, now = find_connections(session, connections or []), app.now()
-            rows = [row for row in found if connections or not is_paused(row, now)]
+            named, now = [*(connections or []), *(connection or [])], app.now()
+            found = {row.id: row for row in find_connections(session, named)}
+            rows = [row for row in found.values() if named or not is_paused(row, now)]
         for problem in finish_interrupted_refreshes(app):
             echo_err(problem)
         if not rows:

@@ -11,6 +11,7 @@ from connector.cli.terminal import (
     Columns,
     JsonOption,
     ListGroup,
+    WideOption,
     build_group,
     echo,
     echo_json,
@@ -38,6 +39,7 @@ def list_tasks(
     connection: ConnectionOption = None,
     owner: Annotated[str, typer.Option(help="Only tasks of this person; part of the name or address is enough.")] = "",
     include_closed: Annotated[bool, typer.Option("--all", help="Include completed and cancelled tasks.")] = False,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List open tasks, the earliest due first."""
@@ -57,13 +59,13 @@ def list_tasks(
         "COMPANY": lambda row: row.connection,
         "OWNER": lambda row: row.owner,
         "CUSTOMER": lambda row: row.customer,
-        "INVOICES": lambda row: ", ".join(row.invoices[:3]) + (" …" if len(row.invoices) > 3 else ""),
+        "INVOICES": lambda row: ", ".join(row.invoices),
         "TASK": lambda row: label(row.kind, "task_code"),
         "DETAILS": lambda row: row.text,
     }
     if include_closed:
         columns |= {"STATE": lambda row: label(row.state), "OUTCOME": lambda row: row.outcome}
-    echo_results(rows, columns, "There are no open tasks.", as_json=as_json)
+    echo_results(rows, columns, "There are no open tasks.", as_json=as_json, wide=wide)
 
 
 @tasks.command("done")

@@ -12,6 +12,7 @@ from connector.cli.terminal import (
     Columns,
     JsonOption,
     ListGroup,
+    WideOption,
     build_group,
     echo,
     echo_json,
@@ -37,7 +38,7 @@ def register(parent: typer.Typer) -> None:
 
 
 @templates.command("list")
-def list_templates(as_json: JsonOption = False) -> None:
+def list_templates(wide: WideOption = False, as_json: JsonOption = False) -> None:
     """List the emails, with the template each of them uses."""
     from connector.db.engine import reading
     from connector.emails.outbound import email_templates
@@ -53,7 +54,7 @@ def list_templates(as_json: JsonOption = False) -> None:
         "COMPANY": lambda row: row.connection,
         "SET BY": lambda row: row.set_by,
     }
-    echo_results(rows, columns, "There are no emails.", as_json=as_json)
+    echo_results(rows, columns, "There are no emails.", as_json=as_json, wide=wide)
 
 
 @templates.command("show")

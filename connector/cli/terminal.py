@@ -6,11 +6,13 @@ import getpass
 import json
 import logging
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -18,6 +20,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from connector.cli.help_texts import CommandSet
 from connector.json_format import json_default
 from connector.plain_text import strip_control_characters
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from connector.db.tables import Connection
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-_NAMES_SHOWN = 3
+WideOption = Annotated[bool, typer.Option("--wide", help="Print all columns in full, in a terminal as well.")]
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -44,7 +47,7 @@ def echo_err(text: str) -> None:
 
 def echo(text: str) -> None:
     """Print a line of data on stdout."""
-    print(strip_control_characters(text), flush=True)  # noqa: T201
+    _print(strip_control_characters(text))
 
 
 def echo_json(document: object) -> None:
@@ -52,31 +55,69 @@ def echo_json(document: object) -> None:
     print(json.dumps(document, default=json_default, ensure_ascii=False, indent=2), flush=True)  # noqa: T201
 
 
-def echo_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table on stdout."""
-    lines = [list(headings), *([_format_cell(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(headings))]
-    for line in lines:
-        echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+def terminal_width() -> int | None:
+    """Return how many columns the terminal has, or None where stdout is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def echo_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, wide: bool = False) -> None:
+    """Print a table on stdout: fitted to the terminal, in full with ``wide``, tab-separated where it is piped."""
+    from connector.cli import tables
+
+    cells = [[_format_cell(cell) for cell in row] for row in rows]
+    width = terminal_width()
+    if width is None and not wide:
+        for line in tables.tabbed_lines(headings, cells):
+            echo(line)
+        return
+    fitted = (
+        tables.wide_lines(headings, cells) if wide or width is None else tables.fitted_lines(headings, cells, width)
+    )
+    for line in fitted.heading:
+        _print(f"\033[1m{strip_control_characters(line)}\033[0m" if shows_styles() else line)
+    for line in fitted.lines:
+        echo(line)
+    if fitted.left_out:
+        echo_err(f"Left out in {width} columns: {', '.join(fitted.left_out)}. Add --wide to see everything.")
+
+
+def shows_styles() -> bool:
+    """Return whether stdout is a terminal that shows bold text, and the user did not ask for plain text."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
+
+
+def echo_indented(start: str, text: str) -> None:
+    """Print a text on stdout after a short start; lines that a terminal has no room for continue below the text."""
+    from connector.cli.tables import wrap_text
+
+    width = terminal_width()
+    if width is None or len(start) * 2 > width:
+        echo(start + text)
+        return
+    first, *more = wrap_text(strip_control_characters(text), width - len(start))
+    for line in (start + first, *(" " * len(start) + line for line in more)):
+        echo(line)
+
+
+def money(amount: str | Decimal, currency: str) -> str:
+    """Return an amount for a table: ``EUR 1,234.50``, with as many decimals as it has."""
+    return f"{currency} {Decimal(amount):,f}"
 
 
 T = TypeVar("T")
 Columns = dict[str, Callable[[T], object]]  # by heading, what a row shows under it
 
 
-def echo_results(rows: Sequence[T], columns: Columns[T], empty_message: str, *, as_json: bool) -> None:
+def echo_results(
+    rows: Sequence[T], columns: Columns[T], empty_message: str, *, as_json: bool, wide: bool = False
+) -> None:
     """Print results on stdout as JSON or as a table, or a message on stderr where there are none."""
     if as_json:
         echo_json(rows)
     elif rows:
-        echo_table(list(columns), [[cell(row) for cell in columns.values()] for row in rows])
+        echo_table(list(columns), [[cell(row) for cell in columns.values()] for row in rows], wide=wide)
     else:
         echo_err(empty_message)
-
-
-def join_limited(names: Sequence[str]) -> str:
-    """Return the first few names, for a table cell."""
-    return ", ".join(names[:_NAMES_SHOWN]) + (" …" if len(names) > _NAMES_SHOWN else "")
 
 
 @contextmanager
@@ -183,9 +224,7 @@ class RootGroup(Group):
 
 def build_group(kind: type[Group], text: str) -> typer.Typer:
     """Build a group of commands."""
-    return typer.Typer(
-        cls=kind, help=text, no_args_is_help=False, pretty_exceptions_enable=False, rich_markup_mode=None
-    )
+    return CommandSet(cls=kind, help=text, no_args_is_help=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 def configure_stderr_log() -> None:
@@ -229,6 +268,10 @@ def _save_traceback(problem: Exception) -> Path:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write("".join(traceback.format_exception(problem)))
     return path
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
 
 
 def _format_cell(value: object) -> str:

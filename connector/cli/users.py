@@ -12,6 +12,7 @@ from connector.cli.terminal import (
     Columns,
     JsonOption,
     ListGroup,
+    WideOption,
     build_group,
     echo,
     echo_err,
@@ -40,7 +41,7 @@ def register(parent: typer.Typer) -> None:
 
 
 @users.command("list")
-def list_users(as_json: JsonOption = False) -> None:
+def list_users(wide: WideOption = False, as_json: JsonOption = False) -> None:
     """List the users."""
     from connector.auth.users import list_user_accounts
     from connector.db.engine import reading
@@ -56,7 +57,7 @@ def list_users(as_json: JsonOption = False) -> None:
         "PASSKEY": lambda row: "Yes" if row.passkey else "No",
     }
     empty = "No users yet. Start `duewell serve` and open the link that it prints to become the first one."
-    echo_results(rows, columns, empty, as_json=as_json)
+    echo_results(rows, columns, empty, as_json=as_json, wide=wide)
 
 
 @users.command()

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Generic, NamedTuple, TypeVar
 
 from policies.currencies import plain_amount
+from policies.formatting import format_amount, format_date
 
 ReportValue = str | int | float | Decimal | date | None
 
@@ -104,6 +105,20 @@ def report_value(row: ReportRow, key: str) -> ReportValue:
     """Return the value of a column in a row."""
     value: ReportValue = getattr(row, key)
     return value
+
+
+def format_cell(row: ReportRow, column: Column) -> str:
+    """Return a figure of a report's table as text."""
+    value = report_value(row, column.key)
+    if value is None:
+        return "–"
+    if isinstance(value, Decimal):
+        return format_amount(value, str(report_value(row, "currency")))
+    if isinstance(value, date):
+        return format_date(value)
+    if isinstance(value, str):
+        return value
+    return f"{value:,.1f}{' %' if column.kind == 'share' else ''}" if isinstance(value, float) else f"{value:,}"
 
 
 def _plain(row: ReportRow, key: str) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
-from decimal import Decimal
-
 from sqlmodel import Session
 from starlette.responses import Response, StreamingResponse
 
@@ -12,11 +9,10 @@ from connector.db.engine import reading
 from connector.errors import NotFound
 from connector.reports.catalogue import REPORTS
 from connector.reports.csv_export import csv_lines
-from connector.reports.report import Column, Report, ReportRow, report_value
+from connector.reports.report import Report, ReportRow, format_cell
 from connector.reports.scope import Scope
 from connector.web.charts import draw
 from connector.web.page_request import CompanyFilter, PageRequest, build_url
-from connector.web.rendering import format_amount, format_date
 from connector.web.routes import Route
 
 _ROWS_PER_PAGE = 50
@@ -65,20 +61,6 @@ def export_csv(request: PageRequest) -> Response:
         report = _build_report(request, session, scope)
     headers = {"Content-Disposition": f'attachment; filename="duewell-{report.name}-{scope.today}.csv"'}
     return StreamingResponse(csv_lines(report.table_rows()), media_type="text/csv; charset=utf-8", headers=headers)
-
-
-def format_cell(row: ReportRow, column: Column) -> str:
-    """Return a figure of a report's table as text."""
-    value = report_value(row, column.key)
-    if value is None:
-        return "–"
-    if isinstance(value, Decimal):
-        return format_amount(value, str(report_value(row, "currency")))
-    if isinstance(value, date):
-        return format_date(value)
-    if isinstance(value, str):
-        return value
-    return f"{value:,.1f}{' %' if column.kind == 'share' else ''}" if isinstance(value, float) else f"{value:,}"
 
 
 def _build_report(request: PageRequest, session: Session, scope: Scope) -> Report[ReportRow]:
