@@ -68,6 +68,13 @@ _APP_SIGNATURE = re.compile(
 )
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff]")
 _UNSUBSCRIBE_LINE = re.compile(r"^(?:\S+\s+){0,8}<?https?://\S+/stop/\S+>?$")
+_OUR_LINK = re.compile(r"https?://\S+/stop/\S+")  # the last line of our emails
+_POINTS_BELOW = re.compile(
+    r"\b(?:below|beneath|in-?line|in (?:red|blue|green|bold|capitals)|unten|unterhalb|in (?:rot|blau|grün|fett)"
+    r"|ci-dessous|plus bas|en (?:rouge|bleu|vert|gras|majuscules)|abajo|debajo"
+    r"|en (?:rojo|azul|verde|negrita|mayúsculas))\b",
+    re.IGNORECASE,
+)
 _MARKED_ANSWER = re.compile(r"^\[[^\]\d][^\]]{1,40}\]")  # "[Jo Vale] we owe 900": answers inside a quote without marks
 
 
@@ -88,6 +95,7 @@ def own_text(text: str) -> str:
 
 def _own_lines(lines: Sequence[str]) -> Iterator[str]:
     at, last_quoted = 0, max((k for k, each in enumerate(lines) if each.lstrip().startswith(">")), default=-1)
+    points_below = False
     while at < len(lines):
         line = lines[at].strip()
         if line.startswith(">"):
@@ -95,12 +103,13 @@ def _own_lines(lines: Sequence[str]) -> Iterator[str]:
         elif taken := _attribution_at(lines, at):
             at += taken
             if at > last_quoted:
-                yield from _marked_answers(lines[at:])
+                yield from _answers_in(lines[at:], points_below=points_below)
                 return
         elif _is_quoted_head(lines, at):
-            yield from _marked_answers(lines[at:])
+            yield from _answers_in(lines[at:], points_below=points_below)
             return
         else:
+            points_below = points_below or bool(_POINTS_BELOW.search(line))
             yield lines[at]
             at += 1
 
@@ -152,9 +161,18 @@ def _header_lines(lines: Sequence[str]) -> Iterator[re.Match[str]]:
             return
 
 
-def _marked_answers(lines: Sequence[str]) -> Iterator[str]:
-    answers = [line.strip() for line in lines if _MARKED_ANSWER.match(line.strip())]
-    if answers:
+def _answers_in(quoted: Sequence[str], *, points_below: bool) -> Iterator[str]:
+    """Yield the writer's own lines in an email that is quoted without marks.
+
+    These are what their program marked, and what stands below the link that our emails end with. Where they point at
+    answers below and none is found, all of it is kept.
+    """
+    end = max((k + 1 for k, line in enumerate(quoted) if _OUR_LINK.search(line)), default=len(quoted))
+    answers = [line.strip() for line in quoted[:end] if _MARKED_ANSWER.match(line.strip())]
+    answers += _own_lines(quoted[end:])
+    if points_below and not any(answers):
+        answers = list(quoted)
+    if any(answers):
         yield ""
         yield from answers
 

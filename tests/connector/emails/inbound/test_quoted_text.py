@@ -61,6 +61,49 @@ def test_a_sentence_right_above_the_attribution_is_kept(sentence: str, attributi
     assert own_text(f"Hello\n{sentence}\n{attribution}\n\n> Dear Ms Vale") == f"Hello\n{sentence}"
 
 
+UNMARKED = """Dear Ms Vale,
+
+Invoice INV-1042 for GBP 1,200.00 was due on 4 June 2026.
+
+--
+Stop these reminders: https://books.larkspur.example/stop/q7mzk3
+"""
+HEADS = {
+    "attribution": "On Tuesday, 9 June 2026 at 10:12:33 BST, Larkspur Ltd <a@larkspur.example> wrote:\n",
+    "header block": "From: Larkspur <a@larkspur.example>\nSent: 9 June 2026 10:12\nTo: Jo Vale\nSubject: INV-1042\n",
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("above", ["", "Hello,\n\n"], ids=["alone", "under a greeting"])
+def test_what_stands_below_an_unmarked_email_of_ours_is_kept(above: str, head: str) -> None:
+    own = "Two pallets are missing.\nWe pay the rest.\n\nJo Vale"
+    assert spaced(own_text(f"{above}{head}\n{UNMARKED}\n{own}")) == spaced(f"{above}{own}")
+    older = f"{above}{head}\nPlease see our answer.\n\n{head}\n{UNMARKED}"
+    assert spaced(own_text(older)) in {spaced(above), spaced(older)}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize(
+    "above",
+    [
+        "My answers are below.",
+        "See in red.",
+        "Meine Anmerkungen stehen unten.",
+        "Antworten in rot:",
+        "Mes réponses ci-dessous.",
+        "Voir en rouge",
+        "Mis respuestas más abajo.",
+        "Respondo en mayúsculas",
+    ],
+)
+def test_where_a_writer_points_below_nothing_of_an_unmarked_email_is_cut(above: str, head: str) -> None:
+    quoted = UNMARKED.replace("2026.", "2026.\nNO, WE PAID THAT ON 2 JUNE.")
+    kept = own_text(f"{above}\n\n{head}\n{quoted}")
+    assert kept.startswith(above)
+    assert "NO, WE PAID THAT ON 2 JUNE." in kept
+
+
 @pytest.mark.parametrize("name", ["The Book People Ltd", "Your Move Ltd", "Les Halles de la Tour SARL"])
 def test_a_senders_name_may_be_such_a_word(name: str) -> None:
     quoted = f"On Tuesday, 9 June 2026 at 10:12:33 BST, {name} <my@our.example> wrote:\n\nDear Ms Vale"
