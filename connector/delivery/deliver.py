@@ -39,7 +39,7 @@ from providers.mailer import Email, Mailer
 RECHECKED_KINDS = frozenset({OutboxKind.EMAIL, OutboxKind.LATE_FEE})  # sent only after their customer is read again
 RECHECK_BATCH_SIZE = 40  # customers read again at once: as many ids as Xero takes in one call …
 RECHECK_VALID_FOR = timedelta(seconds=60)  # … and trusted for a minute since the reading began
-RECHECK_CALLS = 5  # of a reading at Xero, and one more for every forty invoices
+RECHECK_CALLS = 6  # of a reading at Xero, and one more for every forty invoices
 ORGANISATION_VALID_FOR = timedelta(days=1)
 log = logging.getLogger("duewell.deliver")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -24,10 +24,11 @@ from providers.ledger import (
 )
 from providers.xero import reply_schemas, waivers
 from providers.xero.fee_account import FeeAccount, choose_fee_account, list_fee_posting_options
-from providers.xero.pull import PAGE_SIZE, has_more, pull, read_into
+from providers.xero.pull import PAGE_SIZE, Cursor, has_more, pull, read_into, read_stream
 from providers.xero.schemas import Address, Stream
 from providers.xero.time_zones import time_zone
 from providers.xero.values import parse_optional_date
+from providers.xero.write_offs import find_write_offs
 
 if TYPE_CHECKING:
     from providers.xero.client import Client, Schema
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 NOTE_LENGTH_MAX: Final = 250  # developer.xero.com/documentation/api/history-and-notes
 KEY_LENGTH_MAX: Final = 128  # Idempotency-Key, Xero's OpenAPI document
 _IDS_PER_CALL: Final = 40  # 37 characters each: the URL stays under the 2,048 that any server accepts
+_BEFORE_SENDING: Final = timedelta(days=1)  # every payment before that was read by a pull
 _CREDITS: Final = {
     Stream.CREDIT_NOTES: ("get_credit_notes", "CreditNoteID"),
     Stream.OVERPAYMENTS: ("get_overpayments", "OverpaymentID"),
@@ -53,6 +55,7 @@ class XeroLedger:
         """Store the client; nothing is read yet."""
         self._client = client
         self._fee_account: FeeAccount | None = None
+        self._money_accounts: list[str] = []  # known to the last pull
 
     def get_company_details(self) -> CompanyDetails:
         """Read the organisation, and whether Xero sends reminders of its own."""
@@ -90,7 +93,9 @@ class XeroLedger:
 
     def list_changes(self, cursor: str | None, now: datetime) -> Iterator[ChangePage]:
         """Yield what changed since ``cursor``, page by page."""
-        return pull(self._client, cursor, now)
+        for page in pull(self._client, cursor, now):
+            self._money_accounts = Cursor.parse(page.cursor).money_accounts
+            yield page
 
     def reload_documents(self, invoice_ids: Sequence[str], customer_ids: Sequence[str], now: datetime) -> ChangePage:
         """Read these invoices, these customers and their open credits again; for several customers all open credits."""
@@ -104,6 +109,7 @@ class XeroLedger:
             for stream in _CREDITS:
                 self._reload_credits(page, stream, customer_ids)
             self._reload_contacts(page, customer_ids)
+        self._reload_write_offs(page, now)
         return page
 
     def list_open_documents(self, now: datetime) -> Iterator[ChangePage]:
@@ -130,6 +136,18 @@ class XeroLedger:
             ids = list(customer_ids[start : start + _IDS_PER_CALL])
             query = {"i_ds": ids, "include_archived": "true", "page": 1, "page_size": _IDS_PER_CALL}
             read_into(page, self._client, Stream.CONTACTS, "get_contacts", **query)
+
+    def _reload_write_offs(self, page: ChangePage, now: datetime) -> None:
+        """Read which of the latest payments of these invoices are write-offs: an invoice does not name the account."""
+        paid = {payment.external_id for payment in page.payments}
+        number = 0
+        while paid:
+            number += 1
+            reply = read_stream(self._client, Stream.PAYMENTS, number, ChangePage(cursor=""), now - _BEFORE_SENDING)
+            found, self._money_accounts = find_write_offs(self._client, reply.body, self._money_accounts)
+            page.write_offs += sorted(paid.intersection(found))
+            if not has_more(reply.summary, number):
+                return
 
     def _reload_credits(self, page: ChangePage, stream: Stream, customer_ids: Sequence[str]) -> None:
         # Xero's optimised filters cannot select several contacts in one call

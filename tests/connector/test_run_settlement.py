@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from connector.arrangements import tasks
 from connector.db.engine import reading
 from connector.services.explain import InvoiceExplanation, explain
 from connector.vocabulary import RunOutcome
+from providers.quickbooks.ledger import QuickBooksLedger
+from providers.xero.ledger import XeroLedger
 from tests.connector.scenario import NOON, Scenario, ScenarioFactory, days
 
 
@@ -286,6 +289,30 @@ def test_a_payment_to_an_account_of_bad_debts_is_a_write_off(customer: Scenario)
     customer.run_for_days(3)
     assert texts(customer) == []
     assert "no payment was received for it" in reason(customer)
+
+
+@pytest.mark.parametrize("amount", ["", "200.00"], ids=["in place of the payment", "of a part"])
+def test_a_write_off_right_before_sending_is_not_thanked_for(
+    late_customer: Scenario, monkeypatch: pytest.MonkeyPatch, amount: str
+) -> None:
+    """It lands after the sync has read the ledger: the invoice is read again, and so is where its payment went."""
+    ledger = {"xero": XeroLedger, "quickbooks": QuickBooksLedger}[late_customer.company.provider]
+    reload = ledger.reload_documents
+
+    if not amount:
+        late_customer.company.pay(late_customer.number)
+
+    def write_off_first(self: Any, *arguments: Any) -> Any:
+        monkeypatch.undo()
+        if not amount:
+            late_customer.company.delete_payment(late_customer.number)
+        pay_to(late_customer, "Bad Debts", amount)
+        return reload(self, *arguments)
+
+    monkeypatch.setattr(ledger, "reload_documents", write_off_first)
+    late_customer.run_for_days(3)
+    assert [text for text in texts(late_customer) if "hank you" in text] == []
+    assert len(texts(late_customer)) == (1 if amount else 0)
 
 
 def test_a_payment_whose_account_is_corrected_is_a_payment(quickbooks: Scenario) -> None:
