@@ -39,6 +39,7 @@ class ExceptionCode(StrEnum):
     UNUSUAL_CURRENCY = "unusual_currency"
     LONG_HOLD = "long_hold"
     BALANCE_BELOW_INVOICES = "balance_below_invoices"
+    BALANCE_ABOVE_INVOICES = "balance_above_invoices"
 
 
 class ExceptionItem(NamedTuple):
@@ -98,6 +99,18 @@ def balance_below_invoices(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
             " a deposit or journal entry may not be applied to them."
         )
         yield ExceptionItem(ExceptionCode.BALANCE_BELOW_INVOICES, "", reason)
+
+
+def balance_above_invoices(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
+    """The ledger's own balance of the customer is above the open invoices: they owe something on no invoice."""
+    customer = ledger.customer
+    if customer.debt_on_no_invoice > 0:
+        amount = format_amount(customer.debt_on_no_invoice, customer.debt_currency)
+        reason = (
+            f"The accounting system's own balance of {customer.name} is {amount} above the open invoices: a journal"
+            " entry, such as a chargeback, or a document that could not be read. No reminder asks for it."
+        )
+        yield ExceptionItem(ExceptionCode.BALANCE_ABOVE_INVOICES, "", reason)
 
 
 def probable_duplicate(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
@@ -184,6 +197,7 @@ def unusual_currency(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
 CHECKS: tuple[Callable[[CustomerLedger], Iterable[ExceptionItem]], ...] = (
     unapplied_match,
     balance_below_invoices,
+    balance_above_invoices,
     probable_duplicate,
     due_before_issue,
     missing_email_address,

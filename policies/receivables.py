@@ -178,6 +178,8 @@ class Customer:
     stopped_by: str = ""
     paused_by: str = ""
     mailbox_taken_by: str = ""
+    debt_on_no_invoice: Decimal = Decimal(0)  # by how much the ledger's own balance is above the open invoices
+    debt_currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -383,6 +383,7 @@ _EXCEPTION_CODES: dict[str, str] = {
     ExceptionCode.UNUSUAL_CURRENCY: "Unusual currency",
     ExceptionCode.LONG_HOLD: "On hold for a long time",
     ExceptionCode.BALANCE_BELOW_INVOICES: "Balance below the open invoices",
+    ExceptionCode.BALANCE_ABOVE_INVOICES: "Balance above the open invoices",
 }
 _EMAIL_STATUSES = {
     "processed": "Accepted",

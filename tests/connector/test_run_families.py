@@ -123,7 +123,43 @@ def test_known_credit_is_not_counted_twice_and_a_higher_balance_is_no_credit(qui
     company.credit("Ashdown Ltd", "100.00")
     quickbooks.go_live().run()
     assert sorted("£200.00" in text for text in customer_texts(quickbooks)) == [False, True]
-    assert found_exceptions(quickbooks) == []
+    assert found_exceptions(quickbooks) == ["balance_above_invoices"]  # Bexley's, and none of Ashdown's
+
+
+def exception_reasons(scenario: Scenario) -> list[str]:
+    with reading(scenario.app.engine) as session:
+        return sorted(session.scalars(select(ExceptionRow.reason)))
+
+
+def test_a_chargeback_by_journal_entry_is_an_exception_and_holds_nothing(quickbooks: Scenario) -> None:
+    company = quickbooks.company
+    for name in ("Ashdown Ltd", "Bexley Ltd"):
+        company.customer(name)
+        number = company.invoice(name, "300.00", due_on=quickbooks.days_ago(6))
+    company.pay(number)  # Bexley's only one
+    quickbooks.go_live()
+    for name in ("Ashdown Ltd", "Bexley Ltd"):
+        company.simulator.book_on_no_invoice(name, "-120.00")
+    quickbooks.run()
+    ashdown, bexley = exception_reasons(quickbooks)
+    assert ashdown.startswith(
+        "The accounting system's own balance of Ashdown Ltd is GBP 120.00 above the open invoices"
+    )
+    assert "Bexley Ltd is GBP 120.00 above" in bexley
+    assert any("£300.00 was due" in text for text in customer_texts(quickbooks))
+    for name in ("Ashdown Ltd", "Bexley Ltd"):
+        company.simulator.book_on_no_invoice(name, "120.00")
+    quickbooks.run()
+    assert exception_reasons(quickbooks) == []
+
+
+def test_what_a_family_owes_on_no_invoice_stands_at_its_head(quickbooks: Scenario) -> None:
+    add_group(quickbooks, "Harbor East", "Harbor West")
+    quickbooks.company.invoice("Harbor East", "300.00", due_on=quickbooks.days_ago(6))
+    quickbooks.company.simulator.book_on_no_invoice("Harbor West", "-50.00")
+    quickbooks.go_live()
+    (reason,) = exception_reasons(quickbooks)
+    assert "own balance of Harbor Group is GBP 50.00 above the open invoices" in reason
 
 
 def test_a_deposit_that_is_seen_right_before_sending_stops_the_email(quickbooks: Scenario) -> None:

@@ -49,6 +49,22 @@ def find_unexplained_of_family(
     return _as_credit(f"{root.external_id} family", currency, missing, root.updated_at)
 
 
+def find_debt_on_no_invoice(
+    row: SqlRow | None, invoices: Sequence[Invoice], credits: Sequence[Credit], *, of_family: bool
+) -> Decimal:
+    """Return by how much a balance, the customer's own or their family's, is above the open invoices.
+
+    Zero where the ledger does not report each change of a balance: a payment would leave an old one too high.
+    """
+    if row is None or row.balance_at is not None:
+        return Decimal(0)
+    balance_e4, currency = row.family_balance_e4 if of_family else row.balance_e4, row.balance_currency
+    open_currencies = {each.currency for each in invoices if each.status is InvoiceStatus.OPEN}
+    if balance_e4 is None or not currency or not open_currencies <= {currency}:
+        return Decimal(0)
+    return max(from_e4(balance_e4) - _net(invoices, credits, currency), Decimal(0))
+
+
 def _net(invoices: Sequence[Invoice], credits: Sequence[Credit], currency: str) -> Decimal:
     """Return the open invoices less the unapplied credit that is known."""
     open_sum = sum(

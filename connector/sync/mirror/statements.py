@@ -32,7 +32,7 @@ from connector.sync.mirror.facts import (
     without_suppressed_addresses,
 )
 from connector.sync.mirror.families import load_families
-from connector.sync.mirror.ledger_balances import find_unexplained, find_unexplained_of_family
+from connector.sync.mirror.ledger_balances import find_debt_on_no_invoice, find_unexplained, find_unexplained_of_family
 from connector.sync.mirror.past_actions import load_past_actions
 from connector.sync.mirror.portfolio_stats import PortfolioStats, is_billed, load_portfolio_stats
 from policies.receivables import (
@@ -213,6 +213,7 @@ class _StatementReader:
             customer, invoices = self._billed_for(customer, members, loaded)
             past_actions = [action for member in members for action in loaded.past_actions.get(member, ())]
             past_actions.sort(key=lambda action: action.at)
+        customer = self._with_debt_on_no_invoice(customer, loaded)
         invoices = with_shared_numbers(invoices, self._portfolio_stats.repeated_numbers)
         for each in self._peers.get(customer_id, ()):  # the contact limits are of the mailbox
             past_actions += [action for action in loaded.past_actions.get(each, ()) if action.is_contact]
@@ -252,6 +253,19 @@ class _StatementReader:
         strangers = set(peers).difference(self._families.relatives(customer_id))
         customer = mailboxes.with_peers(customer, list(peers.values()))
         return replace(customer, shares_mailbox_with=tuple(sorted(peers[each].name for each in strangers)))
+
+    def _with_debt_on_no_invoice(self, customer: Customer, loaded: CustomerData) -> Customer:
+        """Return a customer with what they owe on no invoice; that of a family stands at its head."""
+        relatives = self._families.relatives(customer.id)
+        row = loaded.customers.get(customer.id)
+        if customer.erased or customer.id != self._families.root(customer.id):
+            return customer
+        invoices = [invoice for each in relatives for invoice in loaded.invoices[each]]
+        credits = [credit for each in relatives for credit in loaded.credits.get(each, ())]
+        debt = find_debt_on_no_invoice(row, invoices, credits, of_family=len(relatives) > 1)
+        if row is None or not debt:
+            return customer
+        return replace(customer, debt_on_no_invoice=debt, debt_currency=row.balance_currency)
 
     def _invoices(self, customer_id: str, loaded: CustomerData) -> list[Invoice]:
         setting = loaded.settings.get(customer_id)
