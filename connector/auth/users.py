@@ -30,7 +30,8 @@ class UserError(Exception):
 class CurrentUser:
     """The user who is signed in. ``companies`` is None for every company.
 
-    With ``needs_passkey`` they can do nothing but add the passkey that is required here.
+    With ``needs_passkey`` they can do nothing but add the passkey that is required here. ``time_zone`` is the one in
+    which they want to read times, "" for each company's own.
     """
 
     id: int
@@ -39,6 +40,7 @@ class CurrentUser:
     role: Role
     companies: frozenset[int] | None
     needs_passkey: bool = False
+    time_zone: str = ""
 
     def has_role(self, role: Role) -> bool:
         """Return whether the user has ``role`` or a greater one."""
@@ -52,7 +54,8 @@ class CurrentUser:
 def build_current_user(session: Session, user: User) -> CurrentUser:
     """Build what a session knows of its user."""
     companies = None if user.role == Role.OWNER or user.all_companies else frozenset(_company_ids(session, user))
-    return CurrentUser(user.id or 0, user.email, user.name or user.email, Role(user.role), companies)
+    name = user.name or user.email
+    return CurrentUser(user.id or 0, user.email, name, Role(user.role), companies, time_zone=user.time_zone)
 
 
 def has_users(session: Session) -> bool:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
 
 from connector.db.tables import OutboxEntry
-from connector.delivery import address_checks, after_restore, documents_ahead, ledger_writes, note_batches
+from connector.delivery import (
+    address_checks,
+    after_restore,
+    digest_delivery,
+    documents_ahead,
+    ledger_writes,
+    note_batches,
+)
 from connector.delivery.circuit_breaker import (
     CONSECUTIVE_FAILURES_MAX,
     CircuitOpen,
@@ -22,7 +30,7 @@ from connector.delivery.circuit_breaker import (
     record_rejection,
     record_unconfirmed,
 )
-from connector.emails.outbound import compose, sent_emails
+from connector.emails.outbound import compose, digest_slots, sent_emails
 from connector.emails.outbound.ledger_documents import LedgerDocuments
 from connector.evaluation.evaluate import decide_again, refresh_entry
 from connector.outbox import entries
@@ -216,6 +224,8 @@ def _deliver_entry(ctx: RunContext, entry_id: int, halted: set[str]) -> None:
             ledger_writes.write_entry(ctx, entry_id)
     except CircuitOpen:
         halted.add(kind)
+    except digest_slots.DigestTaken:
+        log.info("outbox entry %s: another company's sync is sending this digest", entry_id)
     except (StepAlreadyCompleted, compose.NothingToSend) as reason:
         _cancel(ctx, entry_id, str(reason))
     except (LeaseLost, SQLAlchemyError):  # these concern the whole run
@@ -245,30 +255,39 @@ def _deliver_email(ctx: RunContext, entry_id: int, kind: str) -> None:
         if message not in ctx.action_required:
             ctx.action_required.append(message)
         raise CircuitOpen(message)
+    if kind == OutboxKind.OWNER_EMAIL and digest_delivery.stands_aside(ctx, entry_id):
+        return
     if not address_checks.is_reachable(ctx, mailer, entry_id):
         return
     with ctx.reading() as session:
-        source = _email_source(session.get_one(OutboxEntry, entry_id))
+        source = _email_source(session, session.get_one(OutboxEntry, entry_id))
     email = _compose_email(ctx, entry_id, kind)
-    if email is None:
-        return
+    if email is not None and _mark_sending(ctx, entry_id, email, source):
+        _send(ctx, entry_id, kind, mailer, email)
+
+
+def _mark_sending(ctx: RunContext, entry_id: int, email: Email, source: _EmailSource) -> bool:
+    """Commit that an email is about to be sent, unless that has become wrong or its facts or text have changed."""
     with ctx.writing() as session:
         connection, entry = ctx.connection(session), refresh_entry(ctx, session, entry_id)
-        if entry is None or _email_source(entry) != source:
-            return  # the facts or the text have changed: the next run sends that
+        if entry is None or _email_source(session, entry) != source:
+            return False  # the next run sends that
         if not entries.is_dispatchable(connection, entry, ctx.now()):
-            return
+            return False
+        if digest_slots.is_digest(entry):  # not kept: it is about companies, too, that not everybody here may see
+            digest_slots.take(session, entry, source.included)
         entries.mark_sending(session, entry, at=ctx.now(), on=ctx.today(connection))
-        sent_emails.keep(session, ctx.app.keyring, entry, email, at=ctx.now())
+        if not digest_slots.is_digest(entry):
+            sent_emails.keep(session, ctx.app.keyring, entry, email, at=ctx.now())
         ctx.log(session, LogKind.SENDING, f"Sending: {entry.reason}", **log_fields(entry))
-    _send(ctx, entry_id, kind, mailer, email)
+        return True
 
 
 def _compose_email(ctx: RunContext, entry_id: int, kind: str) -> Email | None:
     """Compose the email; where its customer was read too long ago by then, they are rechecked once more."""
     try:
         documents = LedgerDocuments(ctx.app, ctx.connection_id, ctx.ledger, ctx.writing, ctx.on_progress)
-        email = compose.compose_entry(ctx, documents, entry_id)
+        email = compose.compose_entry(ctx, documents, entry_id, all_companies=True)
         return email if kind == OutboxKind.OWNER_EMAIL or _ensure_recent_reading(ctx, entry_id) else None
     except compose.CannotCompose as error:
         record_rejection(ctx, entry_id, str(error))
@@ -277,9 +296,18 @@ def _compose_email(ctx: RunContext, entry_id: int, kind: str) -> Email | None:
     return None
 
 
-def _email_source(entry: OutboxEntry) -> tuple[str, Any, datetime | None]:
-    """Return what an email is composed from: its facts, a user's own text, and the last change, as of a template."""
-    return entry.content_hash, entry.custom_text, entry.changed_at
+class _EmailSource(NamedTuple):
+    """What an email is composed from: its facts, a user's own text, the last change, other companies' alerts."""
+
+    content_hash: str
+    custom_text: Any
+    changed_at: datetime | None
+    included: dict[str, str]
+
+
+def _email_source(session: Session, entry: OutboxEntry) -> _EmailSource:
+    included = digest_slots.included_alerts(session, entry) if digest_slots.is_digest(entry) else {}
+    return _EmailSource(entry.content_hash, entry.custom_text, entry.changed_at, included)
 
 
 def _send(ctx: RunContext, entry_id: int, kind: str, mailer: Mailer, email: Email) -> None:

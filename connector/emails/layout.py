@@ -86,6 +86,23 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkedLine:
+    """A line of a section, with the page that it opens."""
+
+    text: str
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LineSection:
+    """Lines below a heading; ``more`` says what is left out."""
+
+    heading: str
+    lines: Sequence[LinkedLine]
+    more: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Button:
     """The one button of an email."""
 
@@ -115,6 +132,7 @@ class LayoutValues:
     totals: Sequence[Total] = ()
     button: Button | None = None
     notes: Sequence[str] = ()
+    sections: Sequence[LineSection] = ()
     payment_instructions: str = ""
     portal_label: str = ""
     portal_link: str = ""

@@ -61,10 +61,11 @@ class DigestItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OwnerEmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
-    """An email to an account owner."""
+    """An email to an account owner. All digests of a person with the same ``slot`` are sent as one."""
 
     to: tuple[str, ...]
     items: tuple[DigestItem, ...] = ()
+    slot: str = ""
 
 
 class FeeCharge(msgspec.Struct, frozen=True):

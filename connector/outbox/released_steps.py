@@ -5,14 +5,18 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 from sqlmodel import Session, col
 
-from connector.db.tables import CompletedStep, OutboxEntry, Task
+from connector.db.tables import CompletedStep, DailyDigest, OutboxEntry, Task
 from connector.outbox.payloads import load_payload
 from connector.vocabulary import TaskState
 from connector.vocabulary.tasks import UNREACHABLE_CODES
 
 
 def release_steps(session: Session, entry: OutboxEntry) -> None:
-    """Take back the steps that an entry completed: it was not sent, or reached nobody."""
+    """Take back the steps that an entry completed: it was not sent, or reached nobody.
+
+    A digest may then be sent by another company.
+    """
+    session.execute(delete(DailyDigest).where(col(DailyDigest.outbox_id) == entry.id))
     session.execute(delete(CompletedStep).where(col(CompletedStep.outbox_id) == entry.id))
 
 

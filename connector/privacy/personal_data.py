@@ -86,6 +86,7 @@ RULES: dict[str, TableRule] = {
             "sync_run",
             "budget",
             "email_template",
+            "daily_digest",
             "app_user",
             "user_company",
             "web_session",

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from connector.auth import passkey_requirement, passkeys, sessions, sign_in
 from connector.auth.oidc_discovery import service_host
 from connector.auth.passwords import WeakPasswordError
+from connector.auth.preferences import COMMON_TIME_ZONES, update_preferences
 from connector.db.engine import reading, writing
 from connector.db.tables import User
 from connector.errors import NotFound, NotPossible
@@ -25,7 +26,13 @@ def show_account(request: PageRequest) -> Response:
         open_sessions = sessions.list_sessions(session, request.actor, request.token, request.now)
         requirement = passkey_requirement.get_requirement(session)
     return _render_with_passkey(
-        request, "account.html", user=user, passkeys=keys, sessions=open_sessions, passkey_requirement=requirement
+        request,
+        "account.html",
+        user=user,
+        passkeys=keys,
+        sessions=open_sessions,
+        passkey_requirement=requirement,
+        time_zones=COMMON_TIME_ZONES,
     )
 
 
@@ -51,6 +58,19 @@ def _render_with_passkey(request: PageRequest, template: str, **values: object) 
     if options:
         response.headers["Content-Security-Policy"] = PASSKEY_CSP
     return response
+
+
+def save_preferences(request: PageRequest) -> Response:
+    """Save the time zone of pages, and when the morning digest is sent."""
+    with writing(request.app.engine) as session:
+        update_preferences(
+            session,
+            request.actor.id,
+            time_zone=request.form_value("time_zone", 60),
+            digest_at=request.form_value("digest_at", 5),
+            digest_off=request.form_value("digest_off") == "yes",
+        )
+    return request.redirect("/account", notice="preferences_saved")
 
 
 def change_password(request: PageRequest) -> Response:
@@ -111,6 +131,7 @@ def end_sessions(request: PageRequest) -> Response:
 ROUTES = (
     Route("GET", "/account", show_account),
     Route("POST", "/account/password", change_password, sensitive=True),
+    Route("POST", "/account/preferences", save_preferences),
     Route("GET", PASSKEY_PATH, show_required_passkey, allowed_without_passkey=True),
     Route("POST", PASSKEY_PATH, add_passkey, sensitive=True, allowed_without_passkey=True),
     Route("POST", "/account/sign-in-methods", update_passkeys, sensitive=True),

@@ -122,6 +122,17 @@ Table(
     Column("signed_in_at", _INSTANT),
     Column("passkey_only", Boolean, nullable=False),
     Column("oidc_subject", String, nullable=False),
+    Column("time_zone", String, nullable=False),
+    Column("digest_at", String, nullable=False),
+    Column("digest_off", Boolean, nullable=False),
+)
+Table(
+    "daily_digest",
+    _tables,
+    Column("recipient_key", String, primary_key=True),
+    Column("slot", String, primary_key=True),
+    Column("outbox_id", Integer, ForeignKey("outbox.id"), nullable=False, index=True),
+    Column("included", JSON, nullable=False),
 )
 Table(
     "user_company",

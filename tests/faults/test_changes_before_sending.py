@@ -203,11 +203,11 @@ def test_a_machine_that_slept_while_an_email_was_composed_reads_the_ledger_again
         faults, compose_entry = scenario.sandbox.faults, compose.compose_entry
 
         def run_asleep(duration: timedelta, status_after: int = 0) -> RunResult:
-            def sleep(*arguments: Any) -> Email:
+            def sleep(*arguments: Any, **more: Any) -> Email:
                 scenario.sandbox.clock.advance(duration)
                 if status_after:
                     faults.refuse(status_after, times=99, service="quickbooks", path="/(cdc|query)$")
-                return compose_entry(*arguments)
+                return compose_entry(*arguments, **more)
 
             with monkeypatch.context() as patched:
                 patched.setattr(compose, "compose_entry", sleep)

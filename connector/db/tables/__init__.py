@@ -44,6 +44,7 @@ from connector.db.tables.decisions import (
 )
 from connector.db.tables.emails import (
     ContactToken,
+    DailyDigest,
     EmailEvent,
     EmailTemplate,
     ReceivedReply,
@@ -76,6 +77,7 @@ __all__ = [
     "CreditRow",
     "CustomerRow",
     "CustomerSetting",
+    "DailyDigest",
     "DecisionRecord",
     "EmailEvent",
     "EmailTemplate",

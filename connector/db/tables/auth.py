@@ -27,6 +27,9 @@ class User(SQLModel, table=True):
     signed_in_at: datetime | None = instant_column()
     passkey_only: bool = False  # the password alone is not accepted
     oidc_subject: str = ""  # the user's id at the single sign-on service, after the first sign-in through it
+    time_zone: str = ""  # in which pages and the digest show times; "": each company's own
+    digest_at: str = ""  # when the morning digest is sent, as 07:30; "": an hour before emails may be sent
+    digest_off: bool = False
 
 
 class UserCompany(SQLModel, table=True):

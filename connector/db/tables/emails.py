@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import ForeignKeyConstraint, LargeBinary
+from sqlalchemy import JSON, Column, ForeignKeyConstraint, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from connector.db.tables.columns import enum_column, instant_column, text_column
@@ -89,3 +89,17 @@ class EmailTemplate(SQLModel, table=True):
     document: str = text_column()
     set_by: str = ""
     set_at: datetime = instant_column(nullable=False)
+
+
+class DailyDigest(SQLModel, table=True):
+    """The one digest of a person on a day, over all their companies: the primary key refuses a second.
+
+    ``outbox_id`` is the entry of the company whose sync sends it; ``included`` are the other companies that it speaks
+    for, by id, each with a fingerprint of its alerts.
+    """
+
+    __tablename__: ClassVar[Any] = "daily_digest"
+    recipient_key: str = Field(primary_key=True)  # of the address
+    slot: str = Field(primary_key=True)  # the day, and its part of the world unless the person has chosen a time zone
+    outbox_id: int = Field(foreign_key="outbox.id", index=True)
+    included: dict[str, str] = Field(default=None, sa_column=Column(JSON, nullable=False))

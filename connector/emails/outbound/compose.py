@@ -67,14 +67,20 @@ class NothingToSend(Exception):
     """What this email was planned to report has resolved itself."""
 
 
-def compose_entry(composing: Composing, documents: Documents, entry_id: int) -> Email:
-    """Compose the email of an outbox entry. Raises ``CannotCompose`` or ``NothingToSend``."""
+def compose_entry(composing: Composing, documents: Documents, entry_id: int, *, all_companies: bool = False) -> Email:
+    """Compose the email of an outbox entry. Raises ``CannotCompose`` or ``NothingToSend``.
+
+    A digest is about its reader's other companies only with ``all_companies``: whoever looks at the entry may not see
+    those.
+    """
     with reading(composing.app.engine) as session:
         entry = session.get_one(OutboxEntry, entry_id)
         if entry.kind == OutboxKind.OWNER_EMAIL:
             connection = session.get_one(Connection, composing.connection_id)
-            compose = reconnect_email.compose if entry.step == reconnect_email.STEP else digest_email.compose
-            email = compose(composing.app, session, connection, entry)
+            if entry.step == reconnect_email.STEP:
+                email = reconnect_email.compose(composing.app, session, connection, entry)
+            else:
+                email = digest_email.compose(composing.app, session, connection, entry, all_companies=all_companies)
             if email is None:
                 raise NothingToSend("there is nothing left to report today")
             return email

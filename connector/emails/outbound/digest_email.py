@@ -1,9 +1,9 @@
-"""Compose a digest: what is sent today (each with a link to stop it), what was sent, what needs attention."""
+"""Compose a digest over a person's companies: what is sent today (each with a link to stop it), and other news."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from dataclasses import replace
 
 from sqlmodel import Session
 
@@ -12,11 +12,10 @@ from connector.audit import sync_log
 from connector.db.tables import Connection, OutboxEntry
 from connector.emails import recipient_language
 from connector.emails.inbound.email_stops import email_stop_link
-from connector.emails.layout import LayoutValues, Row, RowDetail, render_html, render_text
+from connector.emails.layout import LayoutValues, LineSection, LinkedLine, Row, RowDetail, render_html, render_text
 from connector.emails.message_ids import message_id
-from connector.emails.outbound import digests
+from connector.emails.outbound.digest_parts import CompanyPart, collect_parts
 from connector.emails.outbound.digest_text import DigestText
-from connector.geo import today_in
 from connector.languages import replace_nbsp
 from connector.outbox.payloads import OwnerEmailPayload, payload_as
 from connector.plain_text import one_line, safe_link
@@ -25,47 +24,54 @@ from providers.mailer import Email
 
 SECTION_LINES_MAX = 25  # lines of one section; the rest is a number
 LOG_HEAD_LENGTH = 32  # characters of the log's newest hash: more than anybody can forge
+COMPANIES_MAX = 20  # named in the line about those without news
 SENDER_NAME = "duewell"
+_COUNTED = ("to_send", "sent", "to_review", "overdue")
 
 
-def compose(app: AppContext, session: Session, connection: Connection, entry: OutboxEntry) -> Email | None:
+def compose(
+    app: AppContext, session: Session, connection: Connection, entry: OutboxEntry, *, all_companies: bool
+) -> Email | None:
     """Compose the digest for its recipient as things stand now; None where there is nothing left to report."""
     payload = payload_as(OwnerEmailPayload, entry)
     [recipient] = payload.to
-    today = today_in(connection.time_zone, app.now())
-    recipients = digests.load_recipients(session, connection, app.settings)
-    text = DigestText(session, connection, recipient_language.company_language(session, connection), today)
-
-    def for_recipient(entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-        return [each for each in entries if recipient in recipients.for_customer(each.customer_id)]
-
-    to_send = for_recipient(digests.list_unsent_emails(session, connection, today))
-    sent = for_recipient(digests.list_recently_sent(session, connection, today))
-    to_review = _attention_lines(session, connection, recipients, recipient, today, text)
-    overdue = [text.overdue_customer(item) for item in payload.items]
-    if not (to_send or sent or to_review or overdue):
+    language = recipient_language.company_language(session, connection)
+    parts = collect_parts(app, session, entry, language, all_companies=all_companies)
+    shown = [part for part in parts if part.has_news]
+    if not shown:
         return None
-    counts = {"to_send": len(to_send), "sent": len(sent), "to_review": len(to_review), "overdue": len(overdue)}
+    text, is_one = shown[0].text, len(shown) == 1
+    counts = {name: sum(len(getattr(part, name)) for part in shown) for name in _COUNTED}
     summary = ", ".join(text.render(f"summary_{name}", count=str(count)) for name, count in counts.items() if count)
+    company = one_line(shown[0].connection.name) if is_one else text.render("several", count=str(len(shown)))
     newest_hash = sync_log.newest_hash(session)[:LOG_HEAD_LENGTH]
-    company = one_line(connection.name)
+    to_send = [(part, each) for part in shown for each in part.to_send]
     values = LayoutValues(
         language=text.language.code,
         subject=f"{company}: {summary}",
-        heading=text.render("heading"),
+        heading=text.render("heading", company=company),
         preview=summary,
         greeting=text.render("greeting"),
-        opening=_section(text, "overdue", overdue) + ([text.render("to_send")] if to_send else []),
+        opening=[text.render("to_send")] if to_send else [],
         row_heading=text.render("customer"),
         amount_heading=text.render("amount"),
-        rows=[_email_row(app, each, recipient, text) for each in to_send[:SECTION_LINES_MAX]],
-        notes=_more_line(text, len(to_send)) + _section(text, "sent", [text.sent_email(each) for each in sent]),
-        closing=[*_section(text, "to_review", to_review), text.render("closing")],
+        rows=[_email_row(app, each, recipient, part, is_one=is_one) for part, each in to_send[:SECTION_LINES_MAX]],
+        notes=_more_line(text, len(to_send)),
+        sections=[
+            _section(name, [(part, line) for part in shown for line in getattr(part, name)], is_one=is_one)
+            for name in ("to_review", "overdue", "sent")
+            if counts[name]
+        ],
+        closing=[*_quiet_companies(text, parts), text.render("closing")],
         sign_off=SENDER_NAME,
         sender=company,
         company=company,
         colon=text.colon,
-        footer=[text.render("footer"), text.render("log_head", head=newest_hash)],
+        footer=[
+            text.render("footer" if is_one else "footer_several"),
+            text.render("preferences", link=f"{app.settings.duewell_base_url}/account#digest"),
+            text.render("log_head", head=newest_hash),
+        ],
     )
     return build_owner_email(app, entry, recipient, values)
 
@@ -92,41 +98,41 @@ def build_owner_email(app: AppContext, entry: OutboxEntry, recipient: str, value
     )
 
 
-def _email_row(app: AppContext, entry: OutboxEntry, recipient: str, text: DigestText) -> Row:
+def _email_row(app: AppContext, entry: OutboxEntry, recipient: str, part: CompanyPart, *, is_one: bool) -> Row:
+    text = part.text
     name, amount, detail = text.customer_name(entry.customer_id), text.total(entry), text.step_and_invoices(entry)
     if entry.state == OutboxState.AWAITING_APPROVAL:
         detail = f"{detail}, {text.render('awaiting_approval')}"
+    company = [] if is_one else [RowDetail(one_line(part.connection.name))]
+    prefix = "" if is_one else f"{one_line(part.connection.name)}{text.colon}"
     return Row(
         number=name,
-        sentence=f"{name}, {amount}{text.colon}{detail}",
+        sentence=f"{prefix}{name}, {amount}{text.colon}{detail}",
         due=amount,
-        details=[RowDetail(detail)],
+        details=[*company, RowDetail(detail)],
         link=safe_link(email_stop_link(app, entry.key, recipient)),
         pay_label=text.render("stop_email", customer=name),
     )
 
 
-def _attention_lines(
-    session: Session,
-    connection: Connection,
-    recipients: digests.Recipients,
-    recipient: str,
-    today: date,
-    text: DigestText,
-) -> list[str]:
-    entries = digests.list_entries_to_review(session, connection)
-    lines = [
-        text.pending_entry(each) for each in entries if recipients.for_customer(each.customer_id)[:1] == (recipient,)
+def _section(name: str, lines: Sequence[tuple[CompanyPart, LinkedLine]], *, is_one: bool) -> LineSection:
+    """Return the first lines of a section, each with its company where there are several."""
+    text = lines[0][0].text
+    shown = [
+        line if is_one else replace(line, text=f"{one_line(part.connection.name)}{text.colon}{line.text}")
+        for part, line in lines[:SECTION_LINES_MAX]
     ]
-    tasks = digests.list_due_tasks(session, connection, today)
-    return lines + [text.task_line(each) for each in tasks if recipient in recipients.for_task(each)]
-
-
-def _section(text: DigestText, name: str, items: Sequence[str]) -> list[str]:
-    """Return the paragraphs of a section, its heading first; none where it has no items."""
-    lines = [f"– {one_line(each, 400)}" for each in items[:SECTION_LINES_MAX]]
-    return [text.render(name), *lines, *_more_line(text, len(items))] if items else []
+    return LineSection(text.render(name), shown, "".join(_more_line(text, len(lines))))
 
 
 def _more_line(text: DigestText, count: int) -> list[str]:
-    return [f"– {text.render('more', count=str(count - SECTION_LINES_MAX))}"] if count > SECTION_LINES_MAX else []
+    return [text.render("more", count=str(count - SECTION_LINES_MAX))] if count > SECTION_LINES_MAX else []
+
+
+def _quiet_companies(text: DigestText, parts: Sequence[CompanyPart]) -> list[str]:
+    """Return one line about the reader's own companies without news."""
+    names = [one_line(part.connection.name) for part in parts if part.is_own and not part.has_news]
+    if not names:
+        return []
+    more = f" +{len(names) - COMPANIES_MAX}" if len(names) > COMPANIES_MAX else ""
+    return [text.render("nothing", companies=", ".join(names[:COMPANIES_MAX]) + more)]

@@ -1,13 +1,14 @@
-"""The daily internal email for each account owner of a company: what is sent, what was sent, what needs attention.
+"""The daily internal email for each account owner: what is sent, what was sent, what needs attention.
 
-It is planned on business days, an hour before emails may be sent, and only where there is something to report. Its
-content is collected when it is sent (``digest_email.py``).
+Each company plans its part on business days, an hour before emails may be sent or when the reader wants it, and only
+where there is something to report. The parts of a person are sent as one email (``digest_slots.py``); its content is
+collected when it is sent (``digest_email.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -15,8 +16,10 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector import policy_store
+from connector.auth.preferences import DEFAULT, load_preferences
 from connector.connections import account_owners
 from connector.db.tables import Connection, OutboxEntry, Task
+from connector.emails.outbound import digest_slots
 from connector.geo import HolidayCalendar
 from connector.outbox import entries
 from connector.outbox.drafts import Draft, short_key
@@ -24,7 +27,7 @@ from connector.outbox.payloads import DigestItem, OwnerEmailPayload, invoice_ids
 from connector.runtime.run_context import RunContext
 from connector.settings import Settings
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, TaskState
-from policies.calendar import closed_reason, find_send_slot
+from policies.calendar import closed_reason
 from policies.decisions import NotifyOwner
 from policies.receivables import Step
 from policies.sections import SendWindow
@@ -73,10 +76,7 @@ def plan(
     """
     recipients = load_recipients(session, connection, ctx.app.settings)
     today, window = ctx.today(connection), _digest_window(session, connection)
-    calendar, zone = HolidayCalendar(), ZoneInfo(connection.time_zone)
-    opens = find_send_slot(ctx.now(), zone, connection.country, window, calendar)
-    if opens.at is not None and opens.at.astimezone(zone).date() != today:
-        return []
+    zone = ZoneInfo(connection.time_zone)
     addresses = {each for action in notifications for each in recipients.for_customer(action.customer_id)}
     if connection.mode != ConnectionMode.OBSERVE:
         to_send = [
@@ -85,10 +85,16 @@ def plan(
         addresses |= {each for draft in to_send for each in recipients.for_customer(draft.customer_id)}
         addresses |= set(_recently_sent_recipients(session, connection, recipients, today))
         addresses |= set(_review_recipients(session, connection, recipients, today))
-    digests = [
-        _draft_digest(ctx.ledger_key, each, recipients, notifications, names, today) for each in sorted(addresses)
-    ]
-    return [replace(draft, send_after=opens.at) for draft in digests]
+    preferred = load_preferences(session, addresses)
+    drafts = []
+    for address in sorted(addresses):
+        preferences = preferred.get(address.lower(), DEFAULT)
+        when = digest_slots.digest_time(ctx.now(), connection, window, preferences)
+        draft = _draft_digest(ctx.ledger_key, address, recipients, notifications, names, when) if when else None
+        # Who has switched the digest off is only noted to have been alerted
+        if draft is not None and not (preferences.digest_off and not draft.payload.completed):
+            drafts.append(draft)
+    return drafts
 
 
 def sends_today(send_after: datetime | None, today: date, zone: ZoneInfo) -> bool:
@@ -168,7 +174,7 @@ def _draft_digest(
     recipients: Recipients,
     notifications: Sequence[NotifyOwner],
     names: Mapping[str, str],
-    today: date,
+    when: digest_slots.DigestTime,
 ) -> Draft:
     """Draft one digest. The owner's completes the alerts' steps; the sales rep's only reports them."""
     items: list[DigestItem] = []
@@ -185,14 +191,16 @@ def _draft_digest(
             )
     suffix = "" if recipient == recipients.default_recipient else f":{short_key(recipient)}"
     return Draft(
-        key=f"{ledger_key}:{OutboxKind.OWNER_EMAIL}:{today.isoformat()}{suffix}",
+        key=f"{ledger_key}:{OutboxKind.OWNER_EMAIL}:{when.on.isoformat()}{suffix}",
         kind=OutboxKind.OWNER_EMAIL,
         customer_id="",
         step=Step.NOTIFY_OWNER.value,
         reason=_draft_reason(items, recipient),
+        send_after=when.send_after,
         payload=OwnerEmailPayload(
             to=(recipient,),
             items=tuple(items),
+            slot=when.slot,
             completed=tuple(pair for item in items for pair in item.completed),
         ),
     )

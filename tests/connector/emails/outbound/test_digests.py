@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
+from html import unescape
 from typing import Unpack
 
 import pytest
@@ -194,3 +195,13 @@ def test_emails_that_await_approval_are_listed_with_their_numbers(scenario: Scen
     assert "awaiting approval" in digest.text
     waiting = [entry.id for entry in scenario.outbox(OutboxState.AWAITING_APPROVAL)]
     assert all(f"(duewell outbox, {each})" in digest.text for each in waiting)
+
+
+def test_each_line_opens_what_it_speaks_of(scenario: Scenario) -> None:
+    set_mode(scenario.app, scenario.connection, ConnectionMode.APPROVE)
+    scenario.run()
+    [digest] = sent_digests(scenario)
+    base = scenario.app.settings.duewell_base_url
+    for entry in scenario.outbox(OutboxState.AWAITING_APPROVAL):
+        assert f"{base}/outbox/{entry.id}\n" in digest.text
+        assert f'<a href="{base}/outbox/{entry.id}">' in unescape(digest.html)
