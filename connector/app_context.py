@@ -14,6 +14,7 @@ import providers
 from connector.db.engine import DatabaseError, open_engine, schema_revision, upgrade
 from connector.secrets.keyring import Keyring
 from connector.settings import Settings
+from providers import load_mailbox_providers
 from providers.calls import CallKind, CallObserver
 from providers.errors import TransientError
 from providers.ledger import LedgerProvider
@@ -44,7 +45,7 @@ class AppContext:
     providers: dict[str, Provider]
     stop: threading.Event = field(default_factory=threading.Event)
     sleep: Callable[[float], object] | None = None
-    mailboxes: dict[str, MailboxSystem] = field(default_factory=providers.load_mailbox_providers)
+    mailboxes: dict[str, MailboxSystem] = field(default_factory=load_mailbox_providers)
 
     def is_stopping(self) -> bool:
         """Return whether the program was asked to stop."""
@@ -83,7 +84,7 @@ def open_app(
 
 def mailer_name(settings: Settings) -> str:
     """Return the name of the mailer that the settings choose, "" where none is set up."""
-    mailboxes = providers.load_mailbox_providers().items()
+    mailboxes = load_mailbox_providers().items()
     chosen = (
         ("sendgrid", settings.sendgrid_api_key),
         *((name, not mailbox.missing_settings(settings)) for name, mailbox in mailboxes),

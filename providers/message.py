@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -13,6 +14,16 @@ from providers.errors import PermanentError
 from providers.mailer import Email
 
 LINE_MAX: Final = 990  # RFC 5322 allows 998
+
+
+def message_id(key: str, domain: str) -> str:
+    """Return the Message-ID for an outbox key: always the same, and meaningless to strangers."""
+    return f"<{message_id_part(key)}@{domain}>"
+
+
+def message_id_part(key: str) -> str:
+    """Return what stands before the domain in the Message-ID for an outbox key."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 class _UnfoldedPolicy(EmailPolicy):

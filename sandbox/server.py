@@ -16,7 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from sandbox import quickbooks, sendgrid, xero
+from sandbox import microsoft365, quickbooks, sendgrid, xero
 from sandbox.control import control_routes
 from sandbox.request_gate import RequestGate
 from sandbox.state import SandboxState
@@ -28,7 +28,12 @@ class Sandbox(SandboxState):
     def __init__(self, seed: int = 1, now: datetime | None = None) -> None:
         """Start at ``now`` with a frozen clock, or at the real time with a running one."""
         super().__init__(seed, now)
-        routes = [*xero.routes(self.xero), *quickbooks.routes(self.quickbooks), *sendgrid.routes(self.sendgrid)]
+        routes = [
+            *xero.routes(self.xero),
+            *quickbooks.routes(self.quickbooks),
+            *sendgrid.routes(self.sendgrid),
+            *microsoft365.routes(self.microsoft365),
+        ]
         app = Starlette(routes=[*routes, *control_routes(self)])
         compressed = GZipMiddleware(app, minimum_size=500, compresslevel=1)
         self.app = RequestGate(compressed, self.clock, self.requests, self.faults)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sandbox import quickbooks, sendgrid, xero
+from sandbox import microsoft365, quickbooks, sendgrid, xero
 from sandbox.clock import SandboxClock
 from sandbox.core import SandboxCore, SimulatedService
 from sandbox.faults import FaultScript
@@ -14,8 +14,8 @@ from sandbox.request_gate import RequestLog
 class SandboxState:
     """Simulated services with a shared clock, request log and fault script.
 
-    ``xero``, ``quickbooks`` and ``sendgrid`` are the state of the services. Other threads change it through its own
-    methods, which take the lock that the server holds while it answers.
+    ``xero``, ``quickbooks``, ``sendgrid`` and ``microsoft365`` are the state of the services. Other threads change it
+    through its own methods, which take the lock that the server holds while it answers.
     """
 
     def __init__(self, seed: int = 1, now: datetime | None = None) -> None:
@@ -27,10 +27,12 @@ class SandboxState:
         self.xero = xero.make(self.core)
         self.quickbooks = quickbooks.make(self.core)
         self.sendgrid = sendgrid.make(self.core)
+        self.microsoft365 = microsoft365.make(self.core)
         self.services: dict[str, SimulatedService] = {
             "xero": self.xero,
             "quickbooks": self.quickbooks,
             "sendgrid": self.sendgrid,
+            "microsoft365": self.microsoft365,
         }
 
     def settings(self, url: str) -> dict[str, str]:

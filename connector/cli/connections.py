@@ -81,7 +81,8 @@ def connect(
 
 
 def _show_mailbox(app: AppContext, system: str, *, as_json: bool) -> None:
-    from connector.connections.mailboxes import find_mailbox, mailer_name
+    from connector.app_context import mailer_name
+    from connector.connections.mailboxes import find_mailbox
 
     row = find_mailbox(app, system)
     address = row.address if row is not None else ""

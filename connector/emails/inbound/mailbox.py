@@ -23,7 +23,7 @@ from connector.db.engine import reading
 from connector.db.tables import ConnectedMailbox, OutboxEntry
 from connector.emails import message_ids
 from connector.emails.inbound import events, replies
-from connector.emails.inbound.received_message import DeliveryReport, ReceivedMessage
+from connector.emails.inbound.received_message import KEPT_BYTES, DeliveryReport, ReceivedMessage
 from connector.emails.inbound.reply_parsing import unreadable_reply
 from connector.outbox.payloads import EmailPayload, load_payload
 from connector.vocabulary import OutboxKind
@@ -86,7 +86,7 @@ def _take(app: AppContext, mailbox: Mailbox, arrival: Arrival) -> bool:
     if content is None:
         return False
     try:
-        request = bounded_work.Request(Work.READ_MESSAGE, content, _READING_S)
+        request = bounded_work.Request(Work.READ_MESSAGE, content[:KEPT_BYTES], _READING_S)
         message = bounded_work.worker.run(request, ReceivedMessage)
     except WorkFailed as problem:
         if answered:

@@ -1,0 +1,181 @@
+"""A mailbox is connected once, by its owner, and its token is kept like a company's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from connector.app_context import AppContext, UncountedCalls, mailer_name
+from connector.connections import mailboxes
+from connector.connections.consent import ConsentError, begin_consent, consent_outcome, finish_consent
+from connector.connections.tokens import associated_data, fresh_token
+from connector.db.engine import reading
+from connector.db.tables import ConnectedMailbox, Grant, SyncLogEntry
+from connector.web.callback import handle_callback
+from providers.errors import AuthorizationExpired
+from sandbox.microsoft365 import ADDRESS
+from sandbox.sendgrid import SendGrid
+from tests.connector.installed import Command, SandboxServices
+
+AnswerConsent = Callable[..., str]
+NAME = "microsoft365"
+
+
+@pytest.fixture(autouse=True)
+def _without_sendgrid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SendGrid, "settings", lambda _self, _url: {"MAIL_FROM": ADDRESS})
+
+
+@pytest.fixture
+def connect(app: AppContext, answer_consent: AnswerConsent) -> Callable[[], ConnectedMailbox]:
+    def give() -> ConnectedMailbox:
+        assert finish_consent(app, NAME, answer_consent(begin_consent(app, NAME).url)) == []
+        row = mailboxes.find_mailbox(app)
+        assert row is not None
+        return row
+
+    return give
+
+
+Connect = Callable[[], ConnectedMailbox]
+
+
+def grant_of(app: AppContext, row: ConnectedMailbox) -> Grant:
+    with reading(app.engine) as session:
+        return session.get_one(Grant, row.grant_id)
+
+
+def log_kinds(app: AppContext) -> list[str]:
+    with reading(app.engine) as session:
+        return [str(each) for each in session.scalars(select(SyncLogEntry.kind))]  # type: ignore[call-overload]
+
+
+def test_the_mailbox_that_signed_in_sends_the_emails(app: AppContext, connect: Connect) -> None:
+    assert mailer_name(app.settings) == NAME
+    row = connect()
+    assert row.address == ADDRESS
+    mailer = mailboxes.open_mailer(app)
+    assert mailer is not None
+    assert mailer.name == "Microsoft 365"
+    assert log_kinds(app) == ["mailbox_connected"]
+
+
+def test_its_token_is_encrypted_and_bound_to_its_row(app: AppContext, connect: Connect) -> None:
+    grant = grant_of(app, connect())
+    assert b"refresh_token" not in grant.token
+    token = json.loads(app.keyring.decrypt(grant.token, associated_data(grant)))
+    assert set(token["scope"].split()) >= {f"https://graph.microsoft.com/Mail.{each}" for each in ("Send", "Read")}
+
+
+def test_its_token_is_refreshed_once_and_saved(app: AppContext, connect: Connect, services: SandboxServices) -> None:
+    row = connect()
+    services.sandbox.clock.advance(timedelta(hours=2))
+    before = services.count_token_calls(NAME)
+    first = fresh_token(app, row.grant_id, UncountedCalls())
+    assert fresh_token(app, row.grant_id, UncountedCalls()) == first
+    assert services.count_token_calls(NAME) == before + 1
+
+
+def test_connecting_again_keeps_one_mailbox_and_its_position(app: AppContext, connect: Connect) -> None:
+    mailboxes.store_position(app, connect(), "/here")
+    assert connect().cursor == "/here"
+    with reading(app.engine) as session:
+        assert len(list(session.scalars(select(ConnectedMailbox)))) == 1
+        assert len(list(session.scalars(select(Grant)))) == 1
+
+
+def test_another_mailbox_replaces_it_and_is_read_from_its_own_beginning(
+    app: AppContext, connect: Connect, services: SandboxServices
+) -> None:
+    mailboxes.store_position(app, connect(), "/here")
+    services.sandbox.microsoft365.mailbox.address = "office@larkspur.example"
+    row = connect()
+    assert (row.address, row.cursor) == ("office@larkspur.example", "")
+
+
+def test_a_dead_consent_says_how_to_connect_again(app: AppContext, connect: Connect, services: SandboxServices) -> None:
+    row = connect()
+    services.sandbox.microsoft365.revoke_consent()
+    services.sandbox.clock.advance(timedelta(hours=2))
+    with pytest.raises(AuthorizationExpired, match=r"AADSTS700082.*duewell connect microsoft365"):
+        fresh_token(app, row.grant_id, UncountedCalls())
+    assert "duewell connect microsoft365" in mailboxes.mailbox_problem(app, row)
+    assert "mailbox_expired" in log_kinds(app)
+    connect()
+    assert mailboxes.mailbox_problem(app, row) == ""
+
+
+def test_a_consent_without_a_needed_permission_is_refused(
+    app: AppContext, services: SandboxServices, answer_consent: AnswerConsent
+) -> None:
+    services.sandbox.microsoft365.signin.granted_scopes = frozenset({"offline_access", "User.Read", "Mail.Send"})
+    with pytest.raises(ConsentError, match=r"did not grant Mail\.Read"):
+        finish_consent(app, NAME, answer_consent(begin_consent(app, NAME).url))
+    assert mailboxes.find_mailbox(app) is None
+
+
+def test_an_expired_app_secret_keeps_the_consent(app: AppContext, connect: Connect, services: SandboxServices) -> None:
+    row = connect()
+    services.sandbox.clock.advance(timedelta(hours=2))
+    services.sandbox.microsoft365.signin.error = ("invalid_client", 7000222)
+    mailer = mailboxes.open_mailer(app)
+    assert mailer is not None
+    with pytest.raises(AuthorizationExpired, match=r"AADSTS7000222.*MICROSOFT365_CLIENT_SECRET"):
+        mailer.find_sent("key", (), app.now())
+    services.sandbox.microsoft365.signin.error = None
+    assert mailboxes.mailbox_problem(app, row) == ""
+    assert mailer.find_sent("key", (), app.now()) is None
+
+
+def test_it_is_disconnected_here_and_the_rest_is_told(app: AppContext, connect: Connect) -> None:
+    connect()
+    lines = mailboxes.disconnect_mailbox(app, NAME, by="Ann")
+    assert "disconnected by Ann" in lines[0]
+    assert "myapps.microsoft.com" in lines[1]
+    assert mailboxes.find_mailbox(app) is None
+    with reading(app.engine) as session:
+        assert list(session.scalars(select(Grant))) == []
+    with pytest.raises(mailboxes.MailboxNotConnected):
+        mailboxes.disconnect_mailbox(app, NAME)
+
+
+def test_without_a_mailbox_nothing_is_sent_and_the_reason_says_what_to_do(app: AppContext) -> None:
+    mailer = mailboxes.open_mailer(app)
+    assert mailer is not None
+    with pytest.raises(AuthorizationExpired, match="duewell connect microsoft365"):
+        mailer.find_sent("key", (), app.now())
+
+
+def test_the_browser_comes_back_to_the_sender_page(
+    app: AppContext, services: SandboxServices, answer_consent: AnswerConsent
+) -> None:
+    request = begin_consent(app, NAME)
+    query = answer_consent(request.url).partition("?")[2]
+    result = handle_callback(app, NAME, query)
+    assert result.status_code == 200
+    assert ADDRESS in result.text
+    assert consent_outcome(app, request.state) == {"connections": [], "mailbox": ADDRESS}
+    again = handle_callback(app, NAME, query)
+    assert again.status_code == 400
+    assert "Settings, Sender" in again.text
+
+
+def test_only_one_sync_reads_it_at_a_time(app: AppContext, connect: Connect) -> None:
+    row, now = connect(), app.now()
+    due, until = now, now + timedelta(minutes=15)
+    assert mailboxes.claim_reading(app, row, due_before=due, until=until)
+    assert not mailboxes.claim_reading(app, row, due_before=due, until=until)
+    mailboxes.end_reading(app, row, read_at=now)
+    assert not mailboxes.claim_reading(app, row, due_before=now - timedelta(minutes=10), until=until)
+
+
+def test_it_is_disconnected_in_the_terminal(duewell: Command, connect: Connect) -> None:
+    connect()
+    result = duewell("connections", "disconnect-mailbox", NAME)
+    assert result.exit_code == 0, result.err
+    assert ADDRESS in result.out
+    assert duewell("connections", "disconnect-mailbox", NAME).exit_code == 1

@@ -1,0 +1,219 @@
+"""A bookkeeper's own mailbox at Microsoft 365: reminders leave from it, what answers them is taken, the rest is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+from sqlalchemy import text
+
+from connector.arrangements import suppressions
+from connector.connections import mailboxes
+from connector.connections.consent import begin_consent, finish_consent
+from connector.db.engine import reading
+from connector.vocabulary import OutboxState, RunOutcome, TaskCode
+from sandbox.faults import Rule
+from sandbox.microsoft365 import ADDRESS, Microsoft365
+from sandbox.sendgrid import SendGrid
+from tests.connector.emails.inbound.conftest import (
+    ASHDOWN,
+    TODAY,
+    customer_setting,
+    email_entry,
+    list_tasks,
+    log_text,
+)
+from tests.connector.scenario import Scenario
+
+NAME = "microsoft365"
+SECRET = "Lunch with the kids at noon, do not tell Bob"
+
+
+@dataclass(kw_only=True)
+class MailboxScenario(Scenario):
+    """A live company whose reminders leave from the connected mailbox, and a customer who has been sent one."""
+
+    @property
+    def microsoft365(self) -> Microsoft365:
+        return self.sandbox.microsoft365
+
+    def sync(self) -> RunOutcome:
+        self.sandbox.clock.advance(timedelta(hours=1))
+        return self.run().outcome
+
+
+@pytest.fixture
+def scenario(
+    scenario_at: Callable[..., AbstractContextManager[Scenario]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MailboxScenario]:
+    monkeypatch.setattr(SendGrid, "settings", lambda _self, _url: {"MAIL_FROM": ADDRESS})
+    with scenario_at(datetime(2026, 6, 10, 10, tzinfo=UTC), "xero") as made:
+        reply = requests.get(f"{begin_consent(made.app, NAME).url}&sandbox_allow=1", allow_redirects=False, timeout=10)
+        finish_consent(made.app, NAME, reply.headers["Location"])
+        made.company.customer("Ashdown Ltd", ASHDOWN)
+        made.number = made.company.invoice("Ashdown Ltd", "1200.00", due_on=TODAY - timedelta(days=6))
+        yield MailboxScenario(**vars(made))
+
+
+@pytest.fixture
+def reminded(scenario: MailboxScenario) -> MailboxScenario:
+    assert scenario.go_live().run().outcome == RunOutcome.OK
+    assert len(scenario.microsoft365.delivered_to(ASHDOWN)) == 1
+    return scenario
+
+
+def stored_text(scenario: Scenario) -> str:
+    """Everything in the database, as text."""
+    with reading(scenario.app.engine) as session:
+        tables = session.scalars(text("SELECT name FROM sqlite_master WHERE type = 'table'")).all()
+        return "\n".join(str(row) for name in tables for row in session.execute(text(f'SELECT * FROM "{name}"')))
+
+
+def test_a_reply_pauses_reminders_and_becomes_a_task(reminded: MailboxScenario) -> None:
+    reminded.microsoft365.reply(1, "We paid this on Monday.")
+    assert reminded.sync() == RunOutcome.OK
+    [task] = list_tasks(reminded, TaskCode.REPLY)
+    assert "We paid this on Monday." in task.reason
+    setting = customer_setting(reminded)
+    assert setting is not None
+    assert setting.hold_until_on is not None
+
+
+def test_a_reply_counts_once_also_when_everything_is_read_again(reminded: MailboxScenario) -> None:
+    reminded.microsoft365.reply(1, "We paid this on Monday.")
+    reminded.sync()
+    reminded.microsoft365.forget_positions()
+    assert reminded.sync() == RunOutcome.OK
+    [task] = list_tasks(reminded, TaskCode.REPLY)
+    assert task.reason.count("We paid this on Monday.") == 1
+
+
+def test_private_email_leaves_no_trace(
+    reminded: MailboxScenario, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    caplog.set_level("DEBUG")
+    reminded.microsoft365.receive_text("mum@family.example", SECRET, subject="Sunday at grandma's")
+    reminded.microsoft365.receive_text(
+        "mailer-daemon@family.example", SECRET, subject="Undelivered Mail Returned to Sender"
+    )
+    reminded.microsoft365.receive_text(ASHDOWN, SECRET, subject="Golf?")  # a customer, but no answer to an email
+    assert reminded.sync() == RunOutcome.OK
+    assert list_tasks(reminded, TaskCode.REPLY) == []
+    kept = stored_text(reminded) + caplog.text
+    kept += "".join(each.read_text(errors="replace") for each in Path(tmp_path).rglob("*.log"))
+    for private in ("family.example", SECRET, "grandma", "Golf?"):
+        assert private not in kept
+    read = [each.path for each in reminded.sandbox.requests.filter_by(NAME, "read") if each.path.endswith("$value")]
+    assert len(read) == 1, "only what may be a delivery report is read at all"
+
+
+def test_the_owners_own_answer_to_a_customer_is_not_a_reply(reminded: MailboxScenario) -> None:
+    reminded.microsoft365.reply(1, "Thanks, I have seen it.", sender=ADDRESS)
+    reminded.sync()
+    assert list_tasks(reminded, TaskCode.REPLY) == []
+
+
+def test_an_out_of_office_reply_pauses_nothing(reminded: MailboxScenario) -> None:
+    own = reminded.microsoft365.sent()[0].mime["Message-ID"]
+    reminded.microsoft365.receive_text(
+        ASHDOWN, "I am away.", subject="Automatic reply: Invoice", In_Reply_To=own, Auto_Submitted="auto-replied"
+    )
+    reminded.sync()
+    assert list_tasks(reminded, TaskCode.REPLY) == []
+    assert len(list_tasks(reminded, TaskCode.AUTO_REPLY)) == 1
+
+
+def test_a_bounce_suppresses_the_address_and_takes_the_step_back(scenario: MailboxScenario) -> None:
+    scenario.microsoft365.set_outcome(ASHDOWN, "unknown")
+    scenario.go_live().run()
+    scenario.sync()
+    [task] = list_tasks(scenario, TaskCode.UNDELIVERED)
+    assert "bounced" in task.reason
+    assert "5.1.10" in task.reason
+    assert email_entry(scenario).refusal == "address"
+    with reading(scenario.app.engine) as session:
+        assert ASHDOWN in suppressions.load_suppressed(session)
+
+
+def test_a_full_mailbox_suppresses_nobody(scenario: MailboxScenario) -> None:
+    scenario.microsoft365.set_outcome(ASHDOWN, "full")
+    scenario.go_live().run()
+    scenario.sync()
+    assert len(list_tasks(scenario, TaskCode.UNDELIVERED)) == 1
+    with reading(scenario.app.engine) as session:
+        assert ASHDOWN not in suppressions.load_suppressed(session)
+
+
+def test_an_email_without_an_answer_is_found_in_the_mailbox_and_not_sent_again(scenario: MailboxScenario) -> None:
+    scenario.go_live()
+    scenario.sandbox.faults.add(Rule("drop_after", service=NAME, kind="email"))
+    scenario.run()
+    assert [each.state for each in scenario.outbox("unconfirmed")] == [OutboxState.UNCONFIRMED]
+    scenario.sync()
+    assert scenario.outbox("unconfirmed") == []
+    assert len(scenario.microsoft365.delivered_to(ASHDOWN)) == 1
+
+
+def test_a_revoked_consent_keeps_the_emails_and_says_what_to_do(scenario: MailboxScenario) -> None:
+    scenario.go_live()
+    scenario.microsoft365.revoke_consent()
+    scenario.sandbox.clock.advance(timedelta(hours=2))
+    result = scenario.run()
+    assert result.outcome == RunOutcome.ACTION_REQUIRED
+    assert "duewell connect microsoft365" in result.reason
+    assert scenario.microsoft365.sent() == []
+    assert {each.state for each in scenario.outbox("planned")} == {OutboxState.PLANNED}
+
+
+def test_a_mailbox_that_cannot_be_read_stops_no_sync(reminded: MailboxScenario) -> None:
+    reminded.sandbox.faults.add(Rule("refuse", service=NAME, kind="read", status=503, times=0))
+    assert reminded.sync() == RunOutcome.DEFERRED
+    reminded.sandbox.faults.clear()
+    reminded.microsoft365.reply(1, "We paid this on Monday.")
+    assert reminded.sync() == RunOutcome.OK
+    assert len(list_tasks(reminded, TaskCode.REPLY)) == 1
+
+
+def test_one_odd_message_stops_no_other(reminded: MailboxScenario) -> None:
+    own = str(reminded.microsoft365.sent()[0].mime["Message-ID"])
+    odd = b"In-Reply-To: " + own.encode() + b'\r\nContent-Type: multipart/mixed; boundary="\r\n\r\n\xff\xfe\x00'
+    reminded.microsoft365.receive(b"From: \xff\r\n" + odd)
+    reminded.microsoft365.reply(1, "We paid this on Monday.")
+    assert reminded.sync() == RunOutcome.OK
+    assert any("We paid this on Monday." in each.reason for each in list_tasks(reminded, TaskCode.REPLY))
+
+
+def test_the_mailbox_is_read_once_for_all_companies(reminded: MailboxScenario) -> None:
+    before = reminded.sandbox.requests.count_of(NAME, "read")
+    reminded.sandbox.clock.advance(timedelta(hours=1))
+    for _company in range(3):
+        reminded.run()
+    assert reminded.sandbox.requests.count_of(NAME, "read") == before + 1
+
+
+def test_a_forged_report_about_somebody_else_changes_nothing(reminded: MailboxScenario) -> None:
+    own = str(reminded.microsoft365.sent()[0].mime["Message-ID"])
+    body = (
+        "From: mailer-daemon@evil.example\r\nMessage-ID: <1@evil.example>\r\nIn-Reply-To: <x@y.example>\r\n"
+        'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n--b\r\n\r\nsorry\r\n'
+        "--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; evil.example\r\n\r\n"
+        "Final-Recipient: rfc822; victim@other.example\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+        f"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <{'0' * 32}@larkspur.example>\r\n--b--\r\n"
+    )
+    reminded.microsoft365.receive(body.encode())
+    reminded.sync()
+    assert own
+    assert list_tasks(reminded, TaskCode.UNDELIVERED) == []
+    assert "victim@" not in stored_text(reminded)
+
+
+def test_what_came_of_it_reads_well(reminded: MailboxScenario) -> None:
+    reminded.microsoft365.reply(1, "We paid this on Monday.")
+    reminded.sync()
+    assert "Ashdown Ltd replied to an email; a task was created." in log_text(reminded)
+    assert mailboxes.find_mailbox(reminded.app) is not None
