@@ -15,7 +15,7 @@ class SandboxClock:
 
     def __init__(self, now: datetime | None = None) -> None:
         """Start at real time, or frozen at ``now``."""
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._frozen_at: datetime | None = None
         self._offset = timedelta()
         if now is not None:
@@ -23,7 +23,7 @@ class SandboxClock:
 
     def now(self) -> datetime:
         """Return the sandbox's current time."""
-        with self._lock:
+        with self.lock:
             return self._frozen_at if self._frozen_at is not None else datetime.now(UTC) + self._offset
 
     def set(self, at: datetime) -> None:
@@ -31,12 +31,12 @@ class SandboxClock:
         if at.tzinfo is None:
             message = "the sandbox's clock needs an instant with a time zone"
             raise ValueError(message)
-        with self._lock:
+        with self.lock:
             self._frozen_at = at.astimezone(UTC)
 
     def advance(self, delta: timedelta) -> datetime:
         """Move the clock by ``delta`` and return the new time; a running clock continues from there."""
-        with self._lock:
+        with self.lock:
             if self._frozen_at is None:
                 self._offset += delta
             else:
@@ -45,7 +45,7 @@ class SandboxClock:
 
     def sleep(self, seconds: float) -> None:
         """Wait this long: a frozen clock jumps instead."""
-        with self._lock:
+        with self.lock:
             frozen = self._frozen_at is not None
         if frozen:
             self.advance(timedelta(seconds=seconds))
@@ -54,7 +54,7 @@ class SandboxClock:
 
     def run(self) -> None:
         """Unfreeze the clock: it continues from its current time."""
-        with self._lock:
+        with self.lock:
             if self._frozen_at is not None:
                 self._offset = self._frozen_at - datetime.now(UTC)
                 self._frozen_at = None

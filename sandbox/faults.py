@@ -111,13 +111,13 @@ class FaultScript:
 
     def __init__(self) -> None:
         """Start without faults."""
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self.rules: list[Rule] = []
         self._hanging: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def add(self, rule: Rule) -> Rule:
         """Activate a rule and return it, so that ``rule.reached`` and ``rule.fired`` can be checked."""
-        with self._lock:
+        with self.lock:
             self.rules.append(rule)
         return rule
 
@@ -142,13 +142,13 @@ class FaultScript:
 
     def clear(self) -> None:
         """Remove all rules and release hanging requests."""
-        with self._lock:
+        with self.lock:
             self.rules.clear()
         self.release()
 
     def release(self) -> None:
         """Release all hanging requests: their connections are then dropped."""
-        with self._lock:
+        with self.lock:
             hanging, self._hanging = self._hanging, []
         for loop, event in hanging:
             if not loop.is_closed():
@@ -156,12 +156,12 @@ class FaultScript:
 
     def rules_due(self, request: RequestRecord) -> list[Rule]:
         """Return the rules that are due; every matching rule counts the request."""
-        with self._lock:
+        with self.lock:
             return [rule for rule in self.rules if rule.should_fire(request)]
 
     def new_hang_event(self) -> asyncio.Event:
         """Return an event for the running loop that ``release`` sets."""
         event = asyncio.Event()
-        with self._lock:
+        with self.lock:
             self._hanging.append((asyncio.get_running_loop(), event))
         return event

@@ -7,8 +7,10 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from datetime import datetime
 from functools import partial
+from typing import Any, Self
 
 import uvicorn
 from starlette.applications import Starlette
@@ -28,6 +30,9 @@ class Sandbox(SandboxState):
     def __init__(self, seed: int = 1, now: datetime | None = None) -> None:
         """Start at ``now`` with a frozen clock, or at the real time with a running one."""
         super().__init__(seed, now)
+        self.app = self._make_app()
+
+    def _make_app(self) -> RequestGate:
         routes = [
             *xero.routes(self.xero),
             *quickbooks.routes(self.quickbooks),
@@ -36,7 +41,20 @@ class Sandbox(SandboxState):
         ]
         app = Starlette(routes=[*routes, *control_routes(self)])
         compressed = GZipMiddleware(app, minimum_size=500, compresslevel=1)
-        self.app = RequestGate(compressed, self.clock, self.requests, self.faults)
+        return RequestGate(compressed, self.clock, self.requests, self.faults)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a sandbox that goes on from here without changing this one, which must not be served meanwhile."""
+        copied = memo[id(self)] = object.__new__(type(self))
+        released = threading.Event()
+        released.set()
+        memo[id(self.core.lock)] = threading.RLock()
+        memo[id(self.clock.lock)] = threading.RLock()
+        memo[id(self.faults.lock)] = threading.Lock()
+        memo[id(self.xero.api.released)] = released
+        copied.__dict__ |= {name: deepcopy(value, memo) for name, value in vars(self).items() if name != "app"}
+        copied.app = copied._make_app()
+        return copied
 
     @contextmanager
     def serve(self, port: int = 0) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 
 from sandbox.core import JsonObject, SandboxCore
 from sandbox.quickbooks import webhook
@@ -52,7 +53,7 @@ class QuickBooks(Bookkeeper):
     """
 
     def __init__(self, core: SandboxCore) -> None:
-        super().__init__(core.lock, lambda: self.ledger(REALM))
+        super().__init__(core.lock, partial(self.ledger, REALM))
         self.core = core
         self.sign_in = SignIn(core.seed, core.clock)
         self.throttle = Throttle()
@@ -90,7 +91,7 @@ class QuickBooks(Bookkeeper):
 
     def bookkeeper(self, realm: str) -> Bookkeeper:
         """Return the bookkeeper of a company."""
-        return Bookkeeper(self._lock, lambda: self.ledger(realm))
+        return Bookkeeper(self._lock, partial(self.ledger, realm))
 
     def add_company(
         self, name: str, *, country: str = "US", currency: str = "USD", time_zone: str = "America/Los_Angeles",

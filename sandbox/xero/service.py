@@ -11,6 +11,7 @@ from sandbox.xero import signin, webhook
 from sandbox.xero.api import Api, Tenant
 from sandbox.xero.bookkeeper import ACTIONS, Bookkeeper
 from sandbox.xero.documents import ZERO
+from sandbox.xero.organisation import Organisation
 
 SECOND_NAME = "Copperbeech Catering Ltd"
 
@@ -21,12 +22,15 @@ class Xero(Bookkeeper):
     def __init__(self, core: SandboxCore) -> None:
         """Create two organisations; their histories are generated when they are first needed."""
         super().__init__(core)
-        self.sign_in = signin.SignIn(core, lambda: [tenant.organisation for tenant in self._tenants.values()])
+        self.sign_in = signin.SignIn(core, self._list_organisations)
         self._events_posted = 0
         self.api = Api(core, self.sign_in, self)
         self.webhook = WebhookSender(f"xero-webhook-key-{core.seed}", "x-xero-signature")
         self.add_organisation(COMPANIES["xero"].name, history_seed=core.seed)
         self.add_organisation(SECOND_NAME, history_seed=core.seed + 7919)
+
+    def _list_organisations(self) -> list[Organisation]:
+        return [tenant.organisation for tenant in self._tenants.values()]
 
     def settings(self, url: str) -> dict[str, str]:
         """Return duewell's settings for this Xero."""

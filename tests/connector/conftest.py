@@ -13,4 +13,11 @@ from tests.connector.installed import (  # noqa: F401
     give_consent,
     services,
 )
-from tests.connector.scenario import late_customer, noon, scenario, scenario_at  # noqa: F401
+from tests.connector.scenario import (  # noqa: F401
+    _kept_scenarios,
+    late_customer,
+    noon,
+    resume_after,
+    scenario,
+    scenario_at,
+)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -217,10 +220,75 @@ class ScenarioFactory(Protocol):
 
 
 def make_scenario(sandbox: Sandbox, url: str, home: Path, provider: str, database_url: str = "") -> Scenario:
+    return Scenario(sandbox, url, _open_app(sandbox, url, home, database_url), SandboxCompany(sandbox, provider))
+
+
+def _open_app(sandbox: Sandbox, url: str, home: Path, database_url: str = "") -> AppContext:
     own = {name.lower(): value for name, value in sandbox.settings(url).items()}
     own |= {"duewell_home": str(home), "duewell_database_url": database_url or f"sqlite:///{home}/duewell.db"}
-    app = open_app(load_settings(**own), now=sandbox.clock.now, sleep=sandbox.clock.sleep)
-    return Scenario(sandbox, url, app, SandboxCompany(sandbox, provider))
+    return open_app(load_settings(**own), now=sandbox.clock.now, sleep=sandbox.clock.sleep)
+
+
+class _KeptScenario:
+    """A scenario at rest, and its port, which nobody else gets meanwhile: duewell remembers the services' URLs."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._home = scenario.app.settings.duewell_home
+        self._port = int(scenario.sandbox_url.rpartition(":")[2])
+        self._reserved = socket.socket()
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind(("127.0.0.1", self._port))
+
+    @contextmanager
+    def resume(self, home: Path) -> Iterator[Scenario]:
+        """Continue in a copy of the services and of duewell's files."""
+        shutil.copytree(self._home, home)
+        resumed = copy(self._scenario)
+        resumed.company = deepcopy(self._scenario.company)
+        resumed.sandbox = resumed.company.sandbox
+        with resumed.sandbox.serve(self._port) as url:
+            resumed.app = _open_app(resumed.sandbox, url, home)
+            yield resumed
+            resumed.app.close()
+
+    def close(self) -> None:
+        self._reserved.close()
+
+
+class ResumeAfter(Protocol):
+    """Continues in a copy of a scenario after ``prepare``, which is simulated for the first test of a module only."""
+
+    def __call__(
+        self, prepare: Callable[[Scenario], object], provider: str, now: datetime = NOON
+    ) -> AbstractContextManager[Scenario]: ...
+
+
+@pytest.fixture(scope="module")
+def _kept_scenarios() -> Iterator[dict[tuple[str, str, datetime], _KeptScenario]]:
+    kept: dict[tuple[str, str, datetime], _KeptScenario] = {}
+    yield kept
+    for each in kept.values():
+        each.close()
+
+
+@pytest.fixture
+def resume_after(
+    _kept_scenarios: dict[tuple[str, str, datetime], _KeptScenario],
+    scenario_at: ScenarioFactory,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> ResumeAfter:
+    @contextmanager
+    def resume(prepare: Callable[[Scenario], object], provider: str, now: datetime = NOON) -> Iterator[Scenario]:
+        key = (prepare.__qualname__, provider, now)
+        if key not in _kept_scenarios:
+            with scenario_at(now, provider) as scenario:
+                prepare(scenario)
+            _kept_scenarios[key] = _KeptScenario(scenario)  # its services have stopped: nothing changes it any more
+        with _kept_scenarios[key].resume(tmp_path_factory.mktemp("resumed") / "home") as resumed:
+            yield resumed
+
+    return resume
 
 
 @pytest.fixture
@@ -250,12 +318,18 @@ def scenario(request: pytest.FixtureRequest, scenario_at: ScenarioFactory) -> It
         yield scenario
 
 
-@pytest.fixture
-def late_customer(scenario: Scenario) -> Scenario:
-    """A live company with one customer whose invoice is six days overdue."""
+def add_late_customer(scenario: Scenario) -> None:
+    """Add a customer whose invoice is six days overdue, and go live."""
     scenario.company.customer("Ashdown Ltd")
-    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
-    return scenario.go_live()
+    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=scenario.days_ago(6))
+    scenario.go_live()
+
+
+@pytest.fixture
+def late_customer(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Scenario]:
+    """A live company with one customer whose invoice is six days overdue."""
+    with resume_after(add_late_customer, scenario.company.provider) as resumed:
+        yield resumed
 
 
 TODAY = NOON.date()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
 from sqlalchemy import select, update
 
 from connector.arrangements import agreements
@@ -16,13 +15,6 @@ from connector.services import customer_profile
 from connector.services.explain import InvoiceExplanation, explain
 from connector.services.invoices import find_invoice, record_agreement
 from tests.connector.scenario import Scenario, days
-
-
-@pytest.fixture
-def late_customer(scenario: Scenario) -> Scenario:
-    scenario.company.customer("Ashdown Ltd")
-    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
-    return scenario.go_live()
 
 
 def explain_invoice(scenario: Scenario) -> InvoiceExplanation:

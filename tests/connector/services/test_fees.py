@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,6 +21,7 @@ from connector.services import fees
 from connector.services.fees import FeeItem
 from providers.calls import CallKind
 from sandbox.quickbooks import writes
+from tests.connector.scenario import ResumeAfter, add_late_customer
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 HEAD = "[late_fees]\nenabled = true\nterms_agreed_on = 2025-01-01\n"
@@ -78,14 +79,6 @@ def decision_reason(scenario: Any, number: str) -> str:
         return str(session.scalars(rows.where(col(InvoiceRow.number) == number)).one().reason)
 
 
-@pytest.fixture
-def late_customer(scenario: Any) -> Any:
-    """A live company with one customer who is six days late."""
-    scenario.company.customer("Ashdown Ltd")
-    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
-    return scenario.go_live()
-
-
 def run_for_days(scenario: Any, count: int, every: int = 1) -> None:
     """Advance some days, with a run each day, or every few days where nothing happens in between."""
     for _turn in range(0, count, every):
@@ -109,6 +102,43 @@ def run_until_posted(scenario: Any, policy: str = AUTOMATIC, state: str = "poste
     raise AssertionError(list_fees(scenario))
 
 
+def warn(scenario: Any) -> None:
+    add_late_customer(scenario)
+    scenario.set_policy(AUTOMATIC)
+    run_for_days(scenario, 8)
+
+
+@pytest.fixture
+def warned(scenario: Any, resume_after: ResumeAfter) -> Iterator[Any]:
+    """A customer was warned of a late fee, which is due with the next sync."""
+    with resume_after(warn, scenario.company.provider) as resumed:
+        yield resumed
+
+
+def draft(scenario: Any) -> None:
+    add_late_customer(scenario)
+    run_until_posted(scenario, HEAD, "draft")
+
+
+@pytest.fixture
+def drafted(scenario: Any, resume_after: ResumeAfter) -> Iterator[Any]:
+    """A late fee awaits approval."""
+    with resume_after(draft, scenario.company.provider) as resumed:
+        yield resumed
+
+
+def post(scenario: Any) -> None:
+    add_late_customer(scenario)
+    run_until_posted(scenario)
+
+
+@pytest.fixture
+def posted(scenario: Any, resume_after: ResumeAfter) -> Iterator[Any]:
+    """A late fee of 12.00 was posted on the invoice over 1,200.00."""
+    with resume_after(post, scenario.company.provider) as resumed:
+        yield resumed
+
+
 def run_with_hook(scenario: Any, monkeypatch: pytest.MonkeyPatch, after_a_write: Callable[[], object]) -> str:
     """Run a sync in which something happens after each write: a first fee's account, then its item and itself."""
     counted = CallBudget.after
@@ -125,55 +155,49 @@ def run_with_hook(scenario: Any, monkeypatch: pytest.MonkeyPatch, after_a_write:
 
 @pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
 def test_a_worker_that_lost_its_lease_during_the_set_up_of_a_fee_writes_nothing_more(
-    late_customer: Any, monkeypatch: pytest.MonkeyPatch
+    warned: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def taken_over() -> None:
-        with writing(late_customer.app.engine) as session:
+        with writing(warned.app.engine) as session:
             session.execute(update(Connection).values(fence=col(Connection.fence) + 1, lease_until_at=None))
 
-    late_customer.set_policy(AUTOMATIC)
-    run_for_days(late_customer, 8)
-    written = late_customer.sandbox.requests.count_of("quickbooks", "write")
-    assert "taken over" in run_with_hook(late_customer, monkeypatch, taken_over)
-    assert late_customer.sandbox.requests.count_of("quickbooks", "write") == written + 1
-    assert late_customer.company.fees() == {}
-    late_customer.sandbox.clock.advance(timedelta(minutes=61))
-    late_customer.run()
-    late_customer.run()
-    assert len(late_customer.company.fees()) == 1
+    written = warned.sandbox.requests.count_of("quickbooks", "write")
+    assert "taken over" in run_with_hook(warned, monkeypatch, taken_over)
+    assert warned.sandbox.requests.count_of("quickbooks", "write") == written + 1
+    assert warned.company.fees() == {}
+    warned.sandbox.clock.advance(timedelta(minutes=61))
+    warned.run()
+    warned.run()
+    assert len(warned.company.fees()) == 1
 
 
 @pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
 def test_a_fee_of_a_company_paused_during_its_set_up_is_charged_after_it_resumes(
-    late_customer: Any, monkeypatch: pytest.MonkeyPatch
+    warned: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late_customer.set_policy(AUTOMATIC)
-    run_for_days(late_customer, 8)
-    said = run_with_hook(late_customer, monkeypatch, lambda: pause(late_customer.app, 1, by="Ann"))
+    said = run_with_hook(warned, monkeypatch, lambda: pause(warned.app, 1, by="Ann"))
     assert "paused or its mode changed just before" in said
-    assert late_customer.company.fees() == {}
-    resume(late_customer.app, 1)
-    late_customer.run()
-    late_customer.run()
-    assert len(late_customer.company.fees()) == 1
+    assert warned.company.fees() == {}
+    resume(warned.app, 1)
+    warned.run()
+    warned.run()
+    assert len(warned.company.fees()) == 1
 
 
 @pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
 def test_a_fee_of_a_company_switched_to_approval_during_its_set_up_awaits_approval(
-    late_customer: Any, monkeypatch: pytest.MonkeyPatch
+    warned: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late_customer.set_policy(AUTOMATIC)
-    run_for_days(late_customer, 8)
-    said = run_with_hook(late_customer, monkeypatch, lambda: set_mode(late_customer.app, 1, "approve", by="Ann"))
+    said = run_with_hook(warned, monkeypatch, lambda: set_mode(warned.app, 1, "approve", by="Ann"))
     assert "paused or its mode changed just before" in said
-    late_customer.run()
-    assert late_customer.company.fees() == {}
-    [waiting] = late_customer.outbox("awaiting_approval")
-    with writing(late_customer.app.engine) as session:
-        approvals.approve(session, [waiting.id], by="Ann", at=late_customer.app.now())
-    late_customer.run()
-    late_customer.run()
-    assert len(late_customer.company.fees()) == 1
+    warned.run()
+    assert warned.company.fees() == {}
+    [waiting] = warned.outbox("awaiting_approval")
+    with writing(warned.app.engine) as session:
+        approvals.approve(session, [waiting.id], by="Ann", at=warned.app.now())
+    warned.run()
+    warned.run()
+    assert len(warned.company.fees()) == 1
 
 
 def test_no_fee_follows_an_email_that_announced_none(late_customer: Any) -> None:
@@ -209,53 +233,53 @@ def test_interest_is_charged_on_the_balance_at_the_time_although_most_was_paid_s
     assert (fee.state, fee.amount) == ("posted", "190.46")
 
 
-def test_a_fee_awaits_approval_with_its_annual_rate(late_customer: Any) -> None:
-    draft = run_until_posted(late_customer, HEAD, "draft")
-    run_for_days(late_customer, 20, every=5)
-    assert list_fees(late_customer) == [draft]
-    assert (draft.state, draft.invoice, draft.amount) == ("draft", late_customer.number, "12.00")
+def test_a_fee_awaits_approval_with_its_annual_rate(drafted: Any) -> None:
+    [draft] = list_fees(drafted)
+    run_for_days(drafted, 20, every=5)
+    assert list_fees(drafted) == [draft]
+    assert (draft.state, draft.invoice, draft.amount) == ("draft", drafted.number, "12.00")
     assert Decimal(draft.annual_rate) > 12
-    [waiting] = late_customer.outbox("awaiting_approval")
+    [waiting] = drafted.outbox("awaiting_approval")
     payload = payload_as(LateFeePayload, waiting)
     assert (str(payload.annual_rate), str(payload.amount)) == (draft.annual_rate, "12.00")
     assert f"{draft.annual_rate} % a year" in waiting.reason
-    assert late_customer.company.fees() == {}
-    with writing(late_customer.app.engine) as session:
-        fees.approve(session, [draft.id], by="Ann", at=late_customer.app.now())
-    assert [fee.state for fee in list_fees(late_customer)] == ["approved"]
-    run_for_days(late_customer, 1)
-    assert [fee.state for fee in list_fees(late_customer)] == ["posted"]
-    assert late_customer.company.fees() == {draft.number: Decimal("12.00")}
+    assert drafted.company.fees() == {}
+    with writing(drafted.app.engine) as session:
+        fees.approve(session, [draft.id], by="Ann", at=drafted.app.now())
+    assert [fee.state for fee in list_fees(drafted)] == ["approved"]
+    run_for_days(drafted, 1)
+    assert [fee.state for fee in list_fees(drafted)] == ["posted"]
+    assert drafted.company.fees() == {draft.number: Decimal("12.00")}
 
 
-def test_a_waived_draft_is_never_posted(late_customer: Any) -> None:
-    draft = run_until_posted(late_customer, HEAD, "draft")
-    fees.waive(late_customer.app, [draft.id], by="Ann", reason="an old friend")
-    run_for_days(late_customer, 10, every=5)
-    [waived] = list_fees(late_customer)
+def test_a_waived_draft_is_never_posted(drafted: Any) -> None:
+    [draft] = list_fees(drafted)
+    fees.waive(drafted.app, [draft.id], by="Ann", reason="an old friend")
+    run_for_days(drafted, 10, every=5)
+    [waived] = list_fees(drafted)
     assert waived.state == "waived"
     assert "Ann" in waived.response
     assert "an old friend" in waived.response
-    assert late_customer.company.fees() == {}
+    assert drafted.company.fees() == {}
 
 
 @pytest.mark.parametrize("paid", ["", "4.50", "12.00"], ids=["unpaid", "paid in part", "paid"])
-def test_waiving_a_fee_restores_balance_and_income_to_the_cent(late_customer: Any, paid: str) -> None:
-    before = total_receivable(late_customer), income(late_customer)
-    fee = run_until_posted(late_customer)
-    assert (total_receivable(late_customer), income(late_customer)) == (before[0] + 12, before[1] + 12)
+def test_waiving_a_fee_restores_balance_and_income_to_the_cent(posted: Any, paid: str) -> None:
+    before = Decimal(1200), Decimal(1200)
+    [fee] = list_fees(posted)
+    assert (total_receivable(posted), income(posted)) == (before[0] + 12, before[1] + 12)
     if paid:
-        late_customer.company.pay(fee.number, paid)
-    fees.waive(late_customer.app, [fee.id], by="Ann", reason="a good customer")
-    run_for_days(late_customer, 1)
-    [waived] = list_fees(late_customer)
+        posted.company.pay(fee.number, paid)
+    fees.waive(posted.app, [fee.id], by="Ann", reason="a good customer")
+    run_for_days(posted, 1)
+    [waived] = list_fees(posted)
     assert waived.state == "waived", waived
-    assert (total_receivable(late_customer), income(late_customer)) == (before[0] - Decimal(paid or 0), before[1])
-    assert bool(late_customer.company.fees()) == bool(paid), "void where nothing was paid on it, else credited"
-    [note] = [note for note in late_customer.company.notes(late_customer.number) if "waived for" in note]
+    assert (total_receivable(posted), income(posted)) == (before[0] - Decimal(paid or 0), before[1])
+    assert bool(posted.company.fees()) == bool(paid), "void where nothing was paid on it, else credited"
+    [note] = [note for note in posted.company.notes(posted.number) if "waived for" in note]
     assert "Ann waived it: a good customer" in note
-    run_for_days(late_customer, 8, every=4)
-    assert len(list_fees(late_customer)) == 1, "what was waived is not charged again"
+    run_for_days(posted, 8, every=4)
+    assert len(list_fees(posted)) == 1, "what was waived is not charged again"
 
 
 def test_no_fee_is_dated_in_a_closed_period_and_the_message_names_its_end(late_customer: Any) -> None:
@@ -271,15 +295,15 @@ def test_no_fee_is_dated_in_a_closed_period_and_the_message_names_its_end(late_c
     assert late_customer.outbox("rejected") == []
 
 
-def test_waiving_a_fee_in_a_period_closed_since_credits_it(late_customer: Any) -> None:
-    before = total_receivable(late_customer), income(late_customer)
-    fee = run_until_posted(late_customer)
-    close_books(late_customer, (late_customer.app.now() - timedelta(days=1)).date())
-    late_customer.pass_days(1)
-    fees.waive(late_customer.app, [fee.id], by="Ann")
-    run_for_days(late_customer, 1)
-    assert [each.state for each in list_fees(late_customer)] == ["waived"]
-    assert (total_receivable(late_customer), income(late_customer)) == before
+def test_waiving_a_fee_in_a_period_closed_since_credits_it(posted: Any) -> None:
+    before = Decimal(1200), Decimal(1200)
+    [fee] = list_fees(posted)
+    close_books(posted, (posted.app.now() - timedelta(days=1)).date())
+    posted.pass_days(1)
+    fees.waive(posted.app, [fee.id], by="Ann")
+    run_for_days(posted, 1)
+    assert [each.state for each in list_fees(posted)] == ["waived"]
+    assert (total_receivable(posted), income(posted)) == before
 
 
 def test_monthly_fees_are_one_invoice_with_a_line_for_each(late_customer: Any) -> None:
@@ -341,24 +365,24 @@ REJECTIONS = {
 }
 
 
-def test_a_failed_waiver_is_reported_and_can_be_requested_again(late_customer: Any) -> None:
-    fee = run_until_posted(late_customer)
-    rule = late_customer.sandbox.faults.refuse(
+def test_a_failed_waiver_is_reported_and_can_be_requested_again(posted: Any) -> None:
+    [fee] = list_fees(posted)
+    rule = posted.sandbox.faults.refuse(
         400,
-        body=REJECTIONS[late_customer.company.provider],
-        service=late_customer.company.provider,
+        body=REJECTIONS[posted.company.provider],
+        service=posted.company.provider,
         kind="write",
         times=0,
     )
-    fees.waive(late_customer.app, [fee.id], by="Ann")
-    late_customer.run()
-    [refused] = list_fees(late_customer)
+    fees.waive(posted.app, [fee.id], by="Ann")
+    posted.run()
+    [refused] = list_fees(posted)
     assert refused.state == "posted"
     assert "could not be waived" in refused.response
-    late_customer.sandbox.faults.rules.remove(rule)
-    fees.waive(late_customer.app, [fee.id], by="Ann")
-    late_customer.run()
-    assert [each.state for each in list_fees(late_customer)] == ["waived"]
+    posted.sandbox.faults.rules.remove(rule)
+    fees.waive(posted.app, [fee.id], by="Ann")
+    posted.run()
+    assert [each.state for each in list_fees(posted)] == ["waived"]
 
 
 def test_only_a_fee_can_be_waived_and_only_while_it_stands(late_customer: Any) -> None:

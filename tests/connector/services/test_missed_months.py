@@ -18,7 +18,7 @@ from connector.db.tables import InvoiceRow
 from connector.services import fees
 from connector.services.fees import FeeItem
 from policies.receivables import Instalment
-from tests.connector.scenario import LEDGERS, Scenario, ScenarioFactory
+from tests.connector.scenario import LEDGERS, ResumeAfter, Scenario, add_late_customer
 
 MONTHLY = """
 [late_fees]
@@ -28,21 +28,20 @@ terms_agreed_on = 2025-01-01
 kind = "percent_per_month"
 rate = 1
 """
-START = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 
 
 @pytest.fixture(params=LEDGERS)
-def warned(request: pytest.FixtureRequest, scenario_at: ScenarioFactory) -> Iterator[Scenario]:
+def warned(request: pytest.FixtureRequest, resume_after: ResumeAfter) -> Iterator[Scenario]:
     """A live company whose one customer has just been warned of a fee."""
-    with scenario_at(START, request.param) as scenario:
-        scenario.number = scenario.company.invoice(
-            scenario.company.customer("Ashdown Ltd"), "1200.00", due_on=scenario.days_ago(6)
-        )
-        scenario.set_policy(MONTHLY)
-        scenario.go_live()
-        scenario.run()
-        assert [step for _on, step in scenario.sent_steps()] == ["past_due"]
+    with resume_after(warn_of_fee, request.param) as scenario:
         yield scenario
+
+
+def warn_of_fee(scenario: Scenario) -> None:
+    scenario.set_policy(MONTHLY)
+    add_late_customer(scenario)
+    scenario.run()
+    assert [step for _on, step in scenario.sent_steps()] == ["past_due"]
 
 
 def list_fees(scenario: Scenario) -> list[FeeItem]:
