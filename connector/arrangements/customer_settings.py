@@ -161,7 +161,7 @@ def update_settings(
     """
     now = app.now()
     with writing(app.engine) as session:
-        _validate_changes(session.get_one(Connection, connection_id), changes, now)
+        validate_changes(session.get_one(Connection, connection_id), changes, now)
         row = apply_settings(session, connection_id, customer_id, changes, by=by, at=now)
         name = session.get_one(CustomerRow, (connection_id, customer_id)).name
         return UpdatedSettings(id=customer_id, connection_id=connection_id, name=name, settings=_as_result(row))
@@ -234,7 +234,13 @@ def format_settings(settings: CustomerSettings) -> list[str]:
     ]
 
 
-def _validate_changes(connection: Connection, changes: SettingChanges, now: datetime) -> None:
+def validate_changes(connection: Connection, changes: SettingChanges, now: datetime) -> None:
+    """Check changes for a customer of a company, and put values into the form they are stored in.
+
+    Raises:
+        InvalidSettingError: a value that cannot be set.
+
+    """
     validate_language(changes.get("language") or "")
     if "withholding_percent" in changes:
         changes["withholding_percent"] = validate_withholding(changes["withholding_percent"] or "")

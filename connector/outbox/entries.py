@@ -24,6 +24,7 @@ from connector.outbox.payloads import (
     LateFeePayload,
     NotePayload,
     OwnerEmailPayload,
+    amount_of,
     dump_payload,
     invoice_ids,
     load_payload,
@@ -277,6 +278,8 @@ def _withdraw_approval(row: OutboxEntry, at: datetime) -> None:
 def _update_from_draft(row: OutboxEntry, draft: Draft, mode: str) -> None:
     row.payload, row.content_hash, row.reason = dump_payload(draft.payload), draft.content_hash, draft.reason
     row.invoice_id, row.currency, row.step = draft.invoice_id, draft.currency, draft.step
+    amount = amount_of(draft.payload)
+    row.amount_e4 = None if amount is None else to_e4(amount)
     row.customer_id = draft.customer_id  # the invoice may have moved to another customer
     row.send_after = draft.send_after
     # The account owner's own email needs nobody's approval; an email with a custom text always does.

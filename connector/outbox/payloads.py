@@ -146,6 +146,13 @@ def payload_as(payload_type: type[_P], entry: OutboxEntry) -> _P:
     return msgspec.convert(entry.payload, type=payload_type)
 
 
+def amount_of(payload: Payload) -> Decimal | None:
+    """Return what a payload is about: what an email asks for, or the amount of a fee or waiver; None for nothing."""
+    if isinstance(payload, LateFeePayload | FeeWaiverPayload):
+        return payload.amount
+    return sum(payload.due.values(), Decimal()) if isinstance(payload, EmailPayload) and payload.due else None
+
+
 def dump_payload(payload: Payload) -> dict[str, Any]:
     """Return a payload as it is stored."""
     return cast("dict[str, Any]", msgspec.to_builtins(payload))

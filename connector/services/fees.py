@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -14,7 +14,8 @@ from connector.app_context import AppContext
 from connector.arrangements.agreements import Attribution
 from connector.audit import sync_log
 from connector.db.engine import writing
-from connector.db.invoice_names import names_of
+from connector.db.invoice_names import labels_of
+from connector.db.money import to_e4
 from connector.db.paging import Page, paginate
 from connector.db.tables import Connection, CustomerRow, OutboxEntry
 from connector.outbox import approvals
@@ -166,6 +167,7 @@ def _create_waiver(
     known = next((each for each in waivers if each.key == key), None)
     if known is not None:  # it was rejected, and is asked for again: the ledger may accept it now
         known.state, known.ended_at, known.reason, known.payload = OutboxState.PLANNED, None, text, waiver
+        known.amount_e4 = to_e4(amount)
         return
     session.add(
         OutboxEntry(
@@ -178,6 +180,7 @@ def _create_waiver(
             currency=fee.currency,
             step=fee.step,
             payload=waiver,
+            amount_e4=to_e4(amount),
             reason=text,
             approved_at=attribution.at,
             approved_by=attribution.by,
@@ -223,10 +226,21 @@ def _get_fee(session: Session, entry_id: int) -> OutboxEntry:
 
 def original_names(session: Session, fee: OutboxEntry) -> list[str]:
     """Return what the invoices that a late fee is about are called."""
-    payload = payload_as(LateFeePayload, fee)
-    ids = list(dict.fromkeys(invoice_id for invoice_id, _step in payload.completed))
-    names = names_of(session, fee.connection_id, ids)
-    return [names[each] for each in ids if each in names] or list(payload.original_numbers)
+    return load_original_names(session, [fee])[fee.id]
+
+
+def load_original_names(session: Session, fees: Sequence[OutboxEntry]) -> dict[int | None, list[str]]:
+    """Return what the invoices that late fees are about are called, by the id of the fee's entry."""
+    payloads = {fee.id: payload_as(LateFeePayload, fee) for fee in fees}
+    keys = {
+        fee.id: list(dict.fromkeys((fee.connection_id, invoice_id) for invoice_id, _step in payloads[fee.id].completed))
+        for fee in fees
+    }
+    labels = labels_of(session, {key for of_fee in keys.values() for key in of_fee})
+    return {
+        fee_id: [labels[key].name for key in of_fee if key in labels] or list(payloads[fee_id].original_numbers)
+        for fee_id, of_fee in keys.items()
+    }
 
 
 def _as_item(session: Session, standing: FeeStanding) -> FeeItem:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import func, select
@@ -21,6 +20,7 @@ from connector.outbox.payloads import (
     FeeWaiverPayload,
     LateFeePayload,
     OwnerEmailPayload,
+    amount_of,
     invoice_ids,
     load_payload,
     payload_as,
@@ -80,11 +80,8 @@ class EntryView:
     @property
     def amounts(self) -> list[tuple[str, str]]:
         """The amount it is about and its currency, or nothing; amounts are never added up across currencies."""
-        payload, currency = load_payload(self.entry), self.entry.currency
-        if isinstance(payload, LateFeePayload | FeeWaiverPayload):
-            return [(plain_amount(payload.amount, currency), currency)]
-        due = payload.due if isinstance(payload, EmailPayload) else {}
-        return [(plain_amount(sum(due.values(), Decimal()), currency), currency)] if due else []
+        amount, currency = amount_of(load_payload(self.entry)), self.entry.currency
+        return [] if amount is None else [(plain_amount(amount, currency), currency)]
 
     @property
     def etag(self) -> str:
@@ -132,7 +129,7 @@ def find_entry_page(
     company = col(OutboxEntry.connection_id)
     # The index finds the few open entries. Of the many final ones the newest are scanned and filtered instead.
     by_index = not set(states) & _FINAL_STATES and (states or len(company_ids) == 1)
-    query = _entries_query().where((company if by_index else company + 0).in_(list(company_ids)))
+    query = entries_query().where((company if by_index else company + 0).in_(list(company_ids)))
     if states:
         query = query.where(col(OutboxEntry.state).in_(list(states)))
     if kinds:
@@ -146,8 +143,13 @@ def find_entry_page(
 
 def get_entry(session: Session, entry_id: int) -> EntryView | None:
     """Return one entry, None where there is none."""
-    views = _as_views(session, session.execute(_entries_query().where(col(OutboxEntry.id) == entry_id)).all())
+    views = _as_views(session, session.execute(entries_query().where(col(OutboxEntry.id) == entry_id)).all())
     return views[0] if views else None
+
+
+def load_views(session: Session, query: Any) -> list[EntryView]:
+    """Return the entries that a query finds, with where late fees stand."""
+    return _as_views(session, session.execute(query).all())
 
 
 def _as_views(session: Session, rows: Sequence[Any]) -> list[EntryView]:
@@ -188,7 +190,7 @@ def find_entries(
     page: Page | None = None,
 ) -> list[EntryItem]:
     """List entries, newest first."""
-    query = _entries_query().order_by(col(OutboxEntry.id).desc())
+    query = entries_query().order_by(col(OutboxEntry.id).desc())
     if connection_id is not None:
         query = query.where(col(OutboxEntry.connection_id) == connection_id)
     if states:
@@ -230,7 +232,8 @@ def as_item(entry: OutboxEntry, connection: str, customer: str) -> EntryItem:
     )
 
 
-def _entries_query() -> Any:
+def entries_query() -> Any:
+    """Return the query of entries with their company and the customer's name."""
     return (
         select(OutboxEntry, Connection, col(CustomerRow.name))
         .join(Connection, col(Connection.id) == OutboxEntry.connection_id)

@@ -36,9 +36,10 @@ from connector.web import (
 from connector.web.callback import handle_callback
 from connector.web.inbound_email import add_inbound_email
 from connector.web.ledger_webhooks import add_ledger_webhooks
+from connector.web.lists.routes import ROUTES as LISTS
 from connector.web.metrics import metrics_text
 from connector.web.portal import add_portal
-from connector.web.rendering import ICON, PASSKEY_SCRIPT, STYLE, render
+from connector.web.rendering import ICON, LIST_SCRIPT, PASSKEY_SCRIPT, STYLE, render
 from connector.web.request_limits import RequestLimits
 from connector.web.routes import add_routes, cookie_name
 from connector.web.security import SecurityMiddleware, trusted_hosts
@@ -54,6 +55,7 @@ ROUTES = (
     *log.ROUTES,
     *runs.ROUTES,
     *outbox.ROUTES,
+    *LISTS,
     *companies.ROUTES,
     *customers.ROUTES,
     *privacy.ROUTES,
@@ -126,6 +128,10 @@ def _add_public_pages(web_app: FastAPI, app: AppContext) -> None:
     @web_app.get("/static/passkeys.js")
     def script() -> Response:
         return Response(PASSKEY_SCRIPT, media_type="text/javascript")
+
+    @web_app.get("/static/lists.js")
+    def list_script() -> Response:
+        return Response(LIST_SCRIPT, media_type="text/javascript")
 
     @web_app.get("/static/icon.svg")
     def icon() -> Response:

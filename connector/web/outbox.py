@@ -11,60 +11,24 @@ from connector.db.engine import reading, writing
 from connector.db.ids import parse_id
 from connector.db.invoice_names import names_of
 from connector.emails.outbound.email_templates import LINE_NAMES
-from connector.errors import NotFound, NotPossible
+from connector.errors import NotFound
 from connector.outbox import approvals
 from connector.services import email_editing, email_preview, entry_email, outbox_search
 from connector.services import fees as late_fees
 from connector.services.entry_email import EntryEmail
 from connector.services.outbox_search import EntryView
-from connector.vocabulary import OutboxKind, OutboxState, Role
-from connector.web.page_request import PageRequest, build_url
+from connector.vocabulary import Role
+from connector.web.page_request import PageRequest
 from connector.web.routes import Handler, Route
 
-# The tabs by their value of the query parameter ``state``, with the states that each shows
-TABS = {
-    OutboxState.AWAITING_APPROVAL: (OutboxState.AWAITING_APPROVAL,),
-    OutboxState.UNCONFIRMED: (OutboxState.UNCONFIRMED,),
-    OutboxState.PLANNED: (OutboxState.PLANNED, OutboxState.SENDING),
-    OutboxState.DONE: (OutboxState.DONE,),
-    OutboxState.REJECTED: (OutboxState.REJECTED,),
-}
 EMAIL_PREVIEW_CSP = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none';"
     " frame-ancestors 'self'"
 )
 PREVIEW_FRAME_CSP = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none';"
-    " frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; frame-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-
-
-def list_entries(request: PageRequest) -> Response:
-    """Show the entries of one tab."""
-    requested = request.query.get("state", "")
-    tab = next((tab for tab in TABS if tab == requested), OutboxState.AWAITING_APPROVAL)
-    with reading(request.app.engine) as session:
-        company_filter = request.company_filter(session)
-        page = outbox_search.find_entry_page(
-            session, company_filter.ids, states=TABS[tab], before_id=_before_id(request)
-        )
-        counts = outbox_search.count_needing_attention(session, company_filter.ids)
-    return request.render(
-        "outbox.html", page=page, tabs=TABS, tab=tab, counts=counts, company_filter=company_filter, build_url=build_url
-    )
-
-
-def list_fees(request: PageRequest) -> Response:
-    """Show the late fees."""
-    with reading(request.app.engine) as session:
-        company_filter = request.company_filter(session)
-        page = outbox_search.find_entry_page(
-            session, company_filter.ids, kinds=(OutboxKind.LATE_FEE,), before_id=_before_id(request)
-        )
-        originals = {row.entry.id: late_fees.original_names(session, row.entry) for row in page.rows}
-    return request.render(
-        "fees.html", page=page, originals=originals, company_filter=company_filter, build_url=build_url
-    )
 
 
 def show_entry(request: PageRequest) -> Response:
@@ -107,33 +71,6 @@ def show_email(request: PageRequest) -> Response:
 
 def _attempt(request: PageRequest) -> int | None:
     return parse_id(request.query.get("attempt", ""))
-
-
-def resolve_selected(request: PageRequest) -> Response:
-    """Approve or reject the entries selected in the list, or approve all that it shows.
-
-    What is not as the user saw it any more is left as it is, and listed.
-    """
-    action = request.form_value("do")
-    selected = request.form.get("all_ids" if action == "approve_all" else "id", ())
-    if not selected:
-        raise NotPossible("Nothing is selected.")
-    action = action.removesuffix("_all")
-    if action not in {"approve", "reject"}:
-        raise NotFound
-    left: list[str] = []
-    with writing(request.app.engine) as session:
-        ids = [each for each in dict.fromkeys(selected) if _is_as_seen(request, session, each, left)]
-        notice = _approve_or_reject(request, session, [_split(each)[0] for each in ids], action) if ids else ""
-    company = request.form_value("company")
-    query = {"company": company} if company.isdecimal() else {}
-    if not left:
-        return request.redirect("/outbox", notice=notice, **query)
-    done = f"{len(ids)} of {len(ids) + len(left)} {notice or 'changed'}. Left as they are:"
-    link = build_url("/outbox", **query)
-    title = "Some were changed meanwhile" if ids else "Not possible"
-    status = 200 if ids else 409
-    return request.render("message.html", status, title=title, lines=[done, *left], link=link, link_text="Review again")
 
 
 def resolve_entry(request: PageRequest) -> Response:
@@ -201,28 +138,6 @@ def _require_seen(request: PageRequest, session: Session, entry_id: int) -> None
     approvals.require_seen(session, {entry_id: request.form_value("fingerprint")})
 
 
-def _is_as_seen(request: PageRequest, session: Session, selected: str, left: list[str]) -> bool:
-    """Return whether a selected entry can be decided about as the user saw it; else adds to ``left`` why not."""
-    entry_id, fingerprint = _split(selected)
-    entry = _get_entry(request, session, entry_id).entry
-    if approvals.entry_etag(entry) != fingerprint:
-        left.append(approvals.describe_change(session, entry, name_it=True))
-    elif entry.state != OutboxState.AWAITING_APPROVAL:
-        left.append(approvals.describe_state(session, entry))
-    else:
-        return True
-    return False
-
-
-def _split(selected: str) -> tuple[int, str]:
-    """Return the id and the version in ``id:fingerprint``."""
-    number, _, fingerprint = selected.partition(":")
-    entry_id = parse_id(number)
-    if entry_id is None:
-        raise NotFound
-    return entry_id, fingerprint
-
-
 def _get_entry(request: PageRequest, session: Session, entry_id: int) -> EntryView:
     view = outbox_search.get_entry(session, entry_id)
     if view is None or not request.actor.can_see(view.entry.connection_id):
@@ -230,18 +145,11 @@ def _get_entry(request: PageRequest, session: Session, entry_id: int) -> EntryVi
     return view
 
 
-def _before_id(request: PageRequest) -> int | None:
-    return parse_id(request.query.get("before", ""))
-
-
 _PAGES: tuple[tuple[str, Handler], ...] = (
-    ("/outbox", list_entries),
     ("/outbox/{entry:int}", show_entry),
     ("/outbox/{entry:int}/email.html", show_email),
-    ("/fees", list_fees),
 )
 ROUTES = (
     *(Route("GET", path, handler) for path, handler in _PAGES),
-    Route("POST", "/outbox", resolve_selected, Role.BOOKKEEPER),
     Route("POST", "/outbox/{entry:int}", resolve_entry, Role.BOOKKEEPER),
 )

@@ -7,7 +7,8 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import urlencode
+from functools import cached_property
+from urllib.parse import quote, urlencode, urlsplit
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -16,11 +17,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from connector.app_context import AppContext
 from connector.auth.sessions import Browser
 from connector.auth.users import CurrentUser
+from connector.db.engine import reading
 from connector.db.ids import parse_id
 from connector.db.tables import Connection
 from connector.errors import NotFound
-from connector.web.rendering import render
+from connector.web.rendering import SIGNED_IN_CSP, render
 
+ALL_COMPANIES = "all"  # the value of the parameter ``company`` that ends a choice
 # What the page after a change says was done, by the value of its query parameter ``notice``.
 NOTICES = {
     "approved": "Approved. It will be sent with the next sync.",
@@ -39,6 +42,10 @@ NOTICES = {
     "marked_correct": "Marked as correct. It will not be shown again.",
     "erasure_undone": "Erasure undone. The next sync reads this customer's data again.",
     "retention_saved": "Retention periods saved. Older data will be deleted with the next daily clean-up.",
+    "bulk_paused": "Reminders paused. It applies from the next sync.",
+    "bulk_resumed": "Reminders resumed. It applies from the next sync.",
+    "bulk_assigned": "Assigned.",
+    "bulk_completed": "Marked as completed.",
     "recorded": "Saved. It applies from the next sync.",
     "link_created": "Portal link created. Send it as you would send an email with personal data.",
     "link_revoked": "Portal link revoked. The next email will contain a new one.",
@@ -140,20 +147,39 @@ class PageRequest:
             raise NotFound
         return row
 
-    def company_filter(self, session: Session) -> CompanyFilter:
-        """Read the query parameter ``company``; raises ``NotFound`` where it names none that the user sees."""
-        selected_id = parse_id(self.query.get("company", ""))
-        if self.query.get("company"):
-            self.company(session, selected_id)
-        return CompanyFilter(self.companies(session), selected_id)
+    def company_filter(self, session: Session, asked: Mapping[str, str] | None = None) -> CompanyFilter:
+        """Read the parameter ``company`` of the address, or of ``asked``; without one, the choice of an earlier page.
+
+        Raises ``NotFound`` where it names a company that the user does not see.
+        """
+        asked = self.query if asked is None else asked
+        companies = self.companies(session)
+        visible = {row.id for row in companies}
+        if "company" not in asked:
+            kept_id = parse_id(self.cookies.get(company_cookie(self.app), ""))
+            return CompanyFilter(companies, kept_id if kept_id in visible else None)
+        selected_id = parse_id(asked["company"])
+        if asked["company"] not in {"", ALL_COMPANIES} and selected_id not in visible:
+            raise NotFound
+        return CompanyFilter(companies, selected_id)
+
+    @cached_property
+    def kept_company(self) -> Connection | None:
+        """The company that lists are limited to, for the header; None for all."""
+        selected_id = parse_id(self.query.get("company", self.cookies.get(company_cookie(self.app), "")))
+        if selected_id is None or self.user is None or not self.user.can_see(selected_id):
+            return None
+        with reading(self.app.engine) as session:
+            return session.get(Connection, selected_id)
 
     def csrf_token(self, path: str) -> str:
         """Return the token that a form posting to ``path`` must contain: valid for this session and path only."""
         return derive_csrf_token(self.token, path)
 
     def render(self, template: str, status_code: int = 200, /, **values: object) -> Response:
-        """Return a page."""
-        return HTMLResponse(render(template, request=self, **values), status_code=status_code)
+        """Return a page; those of a signed-in user may run our own scripts."""
+        headers = {"Content-Security-Policy": SIGNED_IN_CSP} if self.user is not None else None
+        return HTMLResponse(render(template, request=self, **values), status_code=status_code, headers=headers)
 
     def redirect(self, path: str, /, **query: str) -> Response:
         """Return a redirect to another page."""
@@ -168,6 +194,16 @@ class PageRequest:
     def notice(self) -> str:
         """What was done on the page before, "" for nothing."""
         return NOTICES.get(self.query.get("notice", ""), "")
+
+
+def entity_url(company_id: int, kind: str, external_id: str) -> str:
+    """Return the path of a company's customer or invoice (``kind``: customers, invoices)."""
+    return f"/companies/{company_id}/{kind}/{quote(external_id, safe='')}"
+
+
+def company_cookie(app: AppContext) -> str:
+    """Return the name of the cookie that keeps the choice of a company; browsers share cookies among ports."""
+    return f"duewell-company-{urlsplit(app.settings.duewell_base_url).port or 443}"
 
 
 def build_url(path: str, **query: object) -> str:

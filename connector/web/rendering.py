@@ -22,7 +22,13 @@ _FOLDER = Path(__file__).parent
 STYLE = (_FOLDER / "style.css").read_text(encoding="utf-8")
 ICON = (_FOLDER / "icon.svg").read_text(encoding="utf-8")
 PASSKEY_SCRIPT = (_FOLDER / "passkeys.js").read_text(encoding="utf-8")
-# For pages that ask for a passkey, which browsers allow to scripts only. All other pages allow no script.
+LIST_SCRIPT = (_FOLDER / "lists.js").read_text(encoding="utf-8")
+# For the pages of a signed-in user: our own scripts, which may fetch our own pages. Public pages allow no script.
+SIGNED_IN_CSP = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'"
+)
+# For pages that ask for a passkey, which browsers allow to scripts only.
 PASSKEY_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'"

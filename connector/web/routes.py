@@ -21,13 +21,14 @@ from connector.app_context import AppContext
 from connector.auth import sessions
 from connector.auth.users import CurrentUser, UserError
 from connector.connections.consent import ConsentError
+from connector.db.ids import parse_id
 from connector.errors import Busy, NotFound, NotPossible
 from connector.outbox.approvals import OutboxError
 from connector.vocabulary import Role
 from connector.vocabulary.labels import in_sentence, label
 from connector.web import reauthentication
 from connector.web.bodies import note_rejection
-from connector.web.page_request import PageRequest, derive_csrf_token
+from connector.web.page_request import PageRequest, company_cookie, derive_csrf_token
 from connector.web.rendering import render
 
 log = logging.getLogger("duewell.web")
@@ -139,7 +140,25 @@ def _handle(app: AppContext, route: Route, request: Request, body: bytes) -> Res
         token=token if user else "",
         browser=sessions.Browser(_client_address(request), request.headers.get("user-agent", "")),
     )
-    return _run_handler(page_request, route, partial(_run_sensitive, route) if route.sensitive else route.handler)
+    response = _run_handler(page_request, route, partial(_run_sensitive, route) if route.sensitive else route.handler)
+    return _keep_company(page_request, response)
+
+
+def _keep_company(request: PageRequest, response: Response) -> Response:
+    """Keep the company that a page was opened for, so that the next pages are about the same one."""
+    if request.user is None or request.method != "GET" or "company" not in request.query or response.status_code != 200:
+        return response
+    company_id = parse_id(request.query["company"])
+    response.set_cookie(
+        company_cookie(request.app),
+        str(company_id or ""),
+        max_age=int(sessions.SESSION_MAX.total_seconds()) if company_id else 0,
+        path="/",
+        secure=is_https(request.app),
+        httponly=True,
+        samesite="lax",
+    )
+    return response
 
 
 def _check_access(route: Route, min_role: Role, request: Request, user: CurrentUser | None) -> Response | None:

@@ -424,6 +424,7 @@ Table(
     Column("customer_id", String, nullable=False),
     Column("invoice_id", String, nullable=False),
     Column("currency", String, nullable=False),
+    Column("amount_e4", BigInteger),
     Column("step", String, nullable=False),
     Column("payload", JSON, nullable=False),
     Column("content_hash", String, nullable=False),
@@ -629,6 +630,12 @@ Table(
     Column("earliest_due_on", Date),
     Column("due_changed_at", _INSTANT),
     Index("ix_invoice_customer", "connection_id", "customer_id"),
+    Index(
+        "ix_invoice_open",
+        *("connection_id", "customer_id", "currency", "due_on", "due_e4", "total_e4"),
+        sqlite_where=text("is_open = 1"),
+        postgresql_where=text("is_open"),
+    ),
 )
 Table(
     "payment",

@@ -66,6 +66,7 @@ class OutboxEntry(SQLModel, table=True):
     customer_id: str
     invoice_id: str = ""
     currency: str = ""
+    amount_e4: int | None = money_column(None)  # of an email what it asks for, of a fee or waiver the amount
     step: str = ""
     payload: dict[str, Any] = Field(default=None, sa_column=Column(JSON, nullable=False))
     content_hash: str = ""

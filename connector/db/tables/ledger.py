@@ -86,8 +86,16 @@ class InvoiceRow(SQLModel, table=True):
     earliest_due_on: date | None = None
     due_changed_at: datetime | None = instant_column()
 
-    # One index only: each costs a first load a fifth of its time, and a scan of a company's invoices takes 50 ms.
-    __table_args__ = (Index("ix_invoice_customer", "connection_id", "customer_id"),)
+    # Each index of all invoices costs a first load a fifth of its time; that of the open ones answers what lists ask.
+    __table_args__ = (
+        Index("ix_invoice_customer", "connection_id", "customer_id"),
+        Index(
+            "ix_invoice_open",
+            *("connection_id", "customer_id", "currency", "due_on", "due_e4", "total_e4"),
+            sqlite_where=text("is_open = 1"),
+            postgresql_where=text("is_open"),
+        ),
+    )
 
 
 class PaymentRow(SQLModel, table=True):

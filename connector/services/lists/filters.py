@@ -1,0 +1,130 @@
+"""The filters of a list: a choice, a text, an amount or a date, as people write them in a form or an address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement
+
+from connector.db.money import MoneyError, to_e4
+
+ALL = "all"  # the value of a choice that is not filtered by, where something else is the default
+_TEXT_MAX = 200
+_AMOUNT_MAX = 24
+_THOUSANDS = 3  # digits after a separator of thousands
+_CURRENCY = re.compile(r"^(?:[A-Za-z]{3}\s+|[^\w\s.,-]{1,2}\s*)|(?:\s+[A-Za-z]{3}|\s*[^\w\s.,-]{1,2})$")
+
+FilterValue = list[str] | str | int | date
+Condition = Callable[[FilterValue, date | None], ColumnElement[bool]]
+
+
+class FilterError(ValueError):
+    """A value that a filter does not take; ``name`` is the parameter, and the message says what it takes."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class FilterKind(StrEnum):
+    """What is entered into a filter."""
+
+    CHOICE = "choice"
+    TEXT = "text"
+    AMOUNT = "amount"
+    DATE = "date"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter; ``condition`` gets its parsed value and today: names, a text, ten-thousandths of a unit, or a date.
+
+    ``choices`` are labels by value; several values are separated by commas. ``needs`` names joins.
+    """
+
+    name: str
+    label: str
+    kind: FilterKind
+    condition: Condition
+    choices: Mapping[str, str] = field(default_factory=dict)
+    default: str = ""
+    needs: tuple[str, ...] = ()
+
+    @property
+    def all_value(self) -> str:
+        """The value that filters nothing."""
+        return ALL if self.default else ""
+
+    def parse(self, text: str) -> FilterValue | None:
+        """Return the value, None where it filters nothing; raises ``FilterError``."""
+        text = text.strip()[:_TEXT_MAX]
+        if text in {"", self.all_value}:
+            return None
+        return _PARSERS[self.kind](self, text)
+
+
+def parse_amount(text: str) -> Decimal | None:
+    """Return an amount as people write it, ``12,496.13``, ``12.496,13`` or ``12 496``; None where it is none.
+
+    One separator before exactly three digits may mean either: ``12,496`` and ``12.496`` are both 12496.
+    """
+    compact = re.sub(r"[\s\u00a0\u202f'\u2019]", "", _CURRENCY.sub("", text.strip()))
+    if not re.fullmatch(r"-?[0-9.,]*[0-9][0-9.,]*", compact) or len(compact) > _AMOUNT_MAX:
+        return None
+    last = max(compact.rfind(","), compact.rfind("."))
+    if last >= 0:
+        whole, decimals = compact[:last], compact[last + 1 :]
+        other = "," if compact[last] == "." else "."
+        is_decimal = other in whole or (compact[last] not in whole and len(decimals) != 3)
+        whole = re.sub(r"[.,]", "", whole)
+        compact = f"{whole or 0}.{decimals or 0}" if is_decimal else whole + decimals
+    try:
+        return Decimal(compact)
+    except InvalidOperation:
+        return None
+
+
+def parse_day(name: str, text: str) -> date:
+    """Return a date written as 2026-12-31; raises ``FilterError``."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise FilterError(name, f"{text!r} is not a date. Enter it as 2026-12-31.") from None
+
+
+def _parse_choice(each: Filter, text: str) -> list[str]:
+    chosen = [value.strip() for value in text.split(",") if value.strip()]
+    unknown = [value for value in chosen if value not in each.choices]
+    if unknown:
+        choices = ", ".join(each.choices)
+        raise FilterError(each.name, f"{each.label}: there is no {unknown[0]!r}. Choose one of {choices}.")
+    return chosen
+
+
+def _parse_text(each: Filter, text: str) -> str:
+    if "\x00" in text:
+        raise FilterError(each.name, f"{each.label}: this text contains a character that cannot be stored.")
+    return text
+
+
+def _parse_amount(each: Filter, text: str) -> int:
+    amount = parse_amount(text)
+    try:
+        if amount is None:
+            raise FilterError(each.name, f"{each.label}: {text!r} is not an amount. Enter it like 1,250.00.")
+        return to_e4(amount)
+    except MoneyError as error:
+        raise FilterError(each.name, f"{each.label}: {error}.") from error
+
+
+_PARSERS: Mapping[FilterKind, Callable[[Filter, str], FilterValue]] = {
+    FilterKind.CHOICE: _parse_choice,
+    FilterKind.TEXT: _parse_text,
+    FilterKind.AMOUNT: _parse_amount,
+    FilterKind.DATE: lambda each, text: parse_day(each.name, text),
+}

@@ -1,0 +1,105 @@
+"""Joins and conditions that several lists share: a row's customer, their settings, its company, and words in names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_
+from sqlmodel import col
+
+from connector.db.tables import Connection, CustomerRow, CustomerSetting
+from connector.services.lists.engine import Join
+from connector.services.lists.filters import Condition, Filter, FilterKind, FilterValue
+
+CUSTOMER, SETTING, COMPANY = "customer", "setting", "company"
+CUSTOMER_NAME = func.lower(col(CustomerRow.name))
+COMPANY_NAME = func.lower(col(Connection.name))
+
+
+def joins_of(company: Any, customer_id: Any) -> dict[str, Join]:
+    """Return the joins of a table with these columns."""
+    return {
+        CUSTOMER: lambda found: found.outerjoin(
+            CustomerRow,
+            and_(col(CustomerRow.connection_id) == company, col(CustomerRow.external_id) == customer_id),
+        ),
+        SETTING: lambda found: found.outerjoin(
+            CustomerSetting,
+            and_(col(CustomerSetting.connection_id) == company, col(CustomerSetting.customer_id) == customer_id),
+        ),
+        COMPANY: company_join(company),
+    }
+
+
+def company_join(company: Any) -> Join:
+    """Return the join of a row's company."""
+
+    def join(found: Select[Any]) -> Select[Any]:
+        return found.join(Connection, col(Connection.id) == company)
+
+    return join
+
+
+def equals(column: Any, convert: Callable[[str], object] = str) -> Condition:
+    """Return the condition that a column holds one of the chosen values."""
+    return lambda value, _today: column.in_([convert(each) for each in _as_list(value)])
+
+
+def one_of(conditions: Mapping[str, Callable[[date | None], ColumnElement[bool]]]) -> Condition:
+    """Return the condition of the chosen names, of which any may hold."""
+    return lambda value, today: or_(*(conditions[each](today) for each in _as_list(value)))
+
+
+def contains(*columns: Any) -> Condition:
+    """Return the condition that one of the columns contains a text, in upper or lower case."""
+    return lambda value, _today: or_(*(column.icontains(str(value), autoescape=True) for column in columns))
+
+
+def at_least(column: Any) -> Condition:
+    """Return the condition that a column holds this much, or is on this day, or more and later."""
+    return lambda value, _today: column >= value
+
+
+def at_most(column: Any) -> Condition:
+    """Return the condition that a column holds this much, or is on this day, or less and earlier."""
+    return lambda value, _today: column <= value
+
+
+def amount_filters(column: Any, label: str = "Amount") -> tuple[Filter, Filter]:
+    """Return the filters of a range of amounts, whatever their currency."""
+    return (
+        Filter("min", f"{label} from", FilterKind.AMOUNT, at_least(column)),
+        Filter("max", f"{label} to", FilterKind.AMOUNT, at_most(column)),
+    )
+
+
+def date_filters(column: Any, name: str, label: str) -> tuple[Filter, Filter]:
+    """Return the filters of a range of calendar dates."""
+    return (
+        Filter(f"{name}_from", f"{label} from", FilterKind.DATE, at_least(column)),
+        Filter(f"{name}_to", f"{label} to", FilterKind.DATE, at_most(column)),
+    )
+
+
+def currency_filter(column: Any) -> Filter:
+    """Return the filter of a currency."""
+    return Filter("currency", "Currency", FilterKind.TEXT, lambda value, _today: column == str(value).upper())
+
+
+def customer_filter(*more: Any) -> Filter:
+    """Return the filter of part of a customer's name, or of another text of the row."""
+    label = "Customer or number" if more else "Customer"
+    return Filter("search", label, FilterKind.TEXT, contains(col(CustomerRow.name), *more), needs=(CUSTOMER,))
+
+
+def owner_filter(own: Any = None) -> Filter:
+    """Return the filter of part of the account owner's name or address: the row's own, or the customer's."""
+    if own is not None:
+        return Filter("owner", "Assigned to", FilterKind.TEXT, contains(own))
+    return Filter("owner", "Account owner", FilterKind.TEXT, contains(col(CustomerSetting.owner)), needs=(SETTING,))
+
+
+def _as_list(value: FilterValue) -> list[str]:
+    return value if isinstance(value, list) else [str(value)]
