@@ -217,6 +217,11 @@ class Settings(BaseSettings):
     microsoft365_tenant: Annotated[str, AfterValidator(_path_segment)] = "organizations"
     microsoft365_login_url: VendorHost = "https://login.microsoftonline.com"
     microsoft365_api_url: VendorHost = "https://graph.microsoft.com"
+    gmail_client_id: SingleLine = ""
+    gmail_client_secret: SingleLine = Field(default="", repr=False)
+    gmail_login_url: VendorHost = "https://accounts.google.com"
+    gmail_identity_url: VendorHost = "https://oauth2.googleapis.com"
+    gmail_api_url: VendorHost = "https://gmail.googleapis.com"
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = Field(default="", repr=False)
     eml_folder: Path | None = None
 

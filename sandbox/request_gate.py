@@ -36,6 +36,10 @@ _ROUTE_KINDS = tuple(
         (r"^/v3/mail/send$", "sendgrid", "email"),
         (r"^/v3/logs", "sendgrid", "read"),
         (r"^/v3/", "sendgrid", ""),
+        (r"^/o/oauth2/", "gmail", "consent"),
+        (r"^/(?:token|revoke)$", "gmail", "token"),
+        (r"^(?:/upload)?/gmail/v1/users/[^/]+/messages/send$", "gmail", "email"),
+        (r"^/gmail/v1/", "gmail", ""),
     )
 )
 

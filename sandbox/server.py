@@ -18,7 +18,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from sandbox import microsoft365, quickbooks, sendgrid, xero
+from sandbox import gmail, microsoft365, quickbooks, sendgrid, xero
 from sandbox.control import control_routes
 from sandbox.request_gate import RequestGate
 from sandbox.state import SandboxState
@@ -38,6 +38,7 @@ class Sandbox(SandboxState):
             *quickbooks.routes(self.quickbooks),
             *sendgrid.routes(self.sendgrid),
             *microsoft365.routes(self.microsoft365),
+            *gmail.routes(self.gmail),
         ]
         app = Starlette(routes=[*routes, *control_routes(self)])
         compressed = GZipMiddleware(app, minimum_size=500, compresslevel=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sandbox import microsoft365, quickbooks, sendgrid, xero
+from sandbox import gmail, microsoft365, quickbooks, sendgrid, xero
 from sandbox.clock import SandboxClock
 from sandbox.core import SandboxCore, SimulatedService
 from sandbox.faults import FaultScript
@@ -14,8 +14,8 @@ from sandbox.request_gate import RequestLog
 class SandboxState:
     """Simulated services with a shared clock, request log and fault script.
 
-    ``xero``, ``quickbooks``, ``sendgrid`` and ``microsoft365`` are the state of the services. Other threads change it
-    through its own methods, which take the lock that the server holds while it answers.
+    ``xero``, ``quickbooks``, ``sendgrid``, ``microsoft365`` and ``gmail`` are the state of the services. Other threads
+    change it through its own methods, which take the lock that the server holds while it answers.
     """
 
     def __init__(self, seed: int = 1, now: datetime | None = None) -> None:
@@ -28,11 +28,13 @@ class SandboxState:
         self.quickbooks = quickbooks.make(self.core)
         self.sendgrid = sendgrid.make(self.core)
         self.microsoft365 = microsoft365.make(self.core)
+        self.gmail = gmail.make(self.core)
         self.services: dict[str, SimulatedService] = {
             "xero": self.xero,
             "quickbooks": self.quickbooks,
             "sendgrid": self.sendgrid,
             "microsoft365": self.microsoft365,
+            "gmail": self.gmail,
         }
 
     def settings(self, url: str) -> dict[str, str]:
