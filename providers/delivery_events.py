@@ -61,6 +61,9 @@ _ADDRESS_IS_BAD: Final = re.compile(
 _NOT_NOW: Final = re.compile(
     r"\bgr[ea]y-?list|too many hops|(?:mail|message) loop|try (?:again )?later|action aborted", re.IGNORECASE
 )
+_OWN_LIMIT: Final = re.compile(  # of the mailbox that sends: Gmail says so after it has accepted the email
+    r"\blimit for sending\b|\bsending limit\b|\bsending quota\b", re.IGNORECASE
+)
 _SENDER_REFUSED: Final = re.compile(
     r"\bsender\b.{0,40}\b(?:rejected|denied|blocked)|\b(?:spf|dkim|dmarc|dnsbl|rbl|spamhaus|reputation|virus)\b|\bspam"
     r"|\b(?:black|block) ?list|\bpolicy\b|administrative prohibition"
@@ -103,6 +106,8 @@ def bounce_cause(kind: str, status: str, classification: str, reason: str) -> Re
         classification: Its ``bounce_classification``.
         reason: The server's own words.
     """
+    if _OWN_LIMIT.search(reason):
+        return RefusalCause.SENDER
     found = _STATUS.search(status) or _STATUS.search(reason)
     code = _CODE.search(status) or _CODE.search(reason)
     statuses = [match.group(1) for match in (found, code) if match is not None]

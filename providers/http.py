@@ -58,6 +58,7 @@ class Service:
     own_words: Callable[[bytes], str] | None = None  # the service's own words in a reply of any status
     is_definite: Callable[[bytes], bool] | None = None  # whether a 5xx is its answer, which the provider interprets
     reset_header: str = ""  # where a 429 names its end in Unix seconds instead of Retry-After
+    retry_at_from_body: Callable[[bytes], datetime | None] | None = None  # where no header names the end of a 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +232,8 @@ class TransportAdapter(HTTPAdapter):
         from_body = service.limit_from_body(response.content) if service.limit_from_body else LimitWindow.MINUTE
         limit = _parse_limit(response.headers.get(service.limit_header, ""), from_body)
         retry_at = retry_at or parse_reset_at(response.headers.get(service.reset_header), now)
+        if retry_at is None and service.retry_at_from_body is not None:
+            retry_at = service.retry_at_from_body(response.content)
         delay = _LONG_RETRY_DELAY if limit in _LONG_WINDOWS else service.default_retry_after
         if retry_at is None and delay is not None:
             retry_at = now + delay

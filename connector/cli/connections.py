@@ -45,7 +45,7 @@ def register(parent: typer.Typer) -> None:
 def connect(
     system: Annotated[
         str,
-        typer.Argument(metavar="quickbooks|xero|microsoft365", help="The accounting system, or a mailbox."),
+        typer.Argument(metavar="quickbooks|xero|microsoft365|gmail", help="The accounting system, or a mailbox."),
     ],
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Only print the URL; do not open a browser.")
@@ -98,7 +98,8 @@ def _show_mailbox(app: AppContext, system: str, *, as_json: bool) -> None:
 
 @connections.command("disconnect-mailbox")
 def disconnect_mailbox(
-    system: Annotated[str, typer.Argument(metavar="microsoft365", help="Whose mailbox.")], as_json: JsonOption = False
+    system: Annotated[str, typer.Argument(metavar="microsoft365|gmail", help="Whose mailbox.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Disconnect the mailbox that emails are sent from."""
     from connector.connections.mailboxes import MailboxNotConnected

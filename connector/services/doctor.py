@@ -256,6 +256,7 @@ _CHECKS: tuple[Check, ...] = (
     _keys,
     _clock,
     doctor_email.sender,
+    doctor_email.mailbox,
     doctor_dns.sender_domain,
     doctor_email.events,
     _webhooks,

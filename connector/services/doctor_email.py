@@ -11,8 +11,10 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from connector.app_context import AppContext, mailer_name
+from connector.connections.mailboxes import find_mailbox
+from connector.connections.tokens import WARN_BEFORE_END
 from connector.db.engine import reading
-from connector.db.tables import EmailEvent, OutboxEntry
+from connector.db.tables import EmailEvent, Grant, OutboxEntry
 from connector.services.doctor_checks import ERROR, OK, WARNING, Finding, get
 from connector.settings import is_publicly_reachable
 from connector.vocabulary import OutboxKind, OutboxState
@@ -28,6 +30,12 @@ _FREE_EMAIL_DOMAINS = {
     "aol.com",
     "gmx.de",
 }
+_OWN_DOMAINS = {"gmail": {"gmail.com", "googlemail.com"}, "microsoft365": {"outlook.com", "hotmail.com"}}
+# What to do about an access that ends on its own, where the service lets apps be tried out for a while only
+_ENDING_HINTS = {
+    "gmail": "In the Google Cloud console, set the app's publishing status from Testing to In production (Google Auth"
+    " Platform, Audience), then connect the mailbox again: in Testing, each access ends after seven days."
+}
 _EVENTS_OVERDUE_AFTER = timedelta(days=2)
 _DISTANT_PAST = datetime.min.replace(tzinfo=UTC)
 
@@ -36,22 +44,46 @@ def sender(app: AppContext) -> Iterator[Finding]:
     """Check which service sends email, and the sender: an address of a free email provider looks forged."""
     settings, name = app.settings, mailer_name(app.settings)
     if not name:
-        fix = "Set SENDGRID_API_KEY (or SMTP_URL, or EML_FOLDER to only write files)."
+        fix = "Set SENDGRID_API_KEY, SMTP_URL or the client id of a mailbox (or EML_FOLDER to only write files)."
         yield Finding("email.provider", WARNING, "No email service is set up: reminders stay planned.", fix)
     else:
-        yield Finding("email.provider", OK, f"Emails are sent by {name}.")
+        yield Finding(
+            "email.provider", OK, f"Emails are sent by {app.mailboxes[name].title if name in app.mailboxes else name}."
+        )
     domain = settings.mail_from.rpartition("@")[2].lower()
     if not settings.mail_from:
         yield Finding(
             "email.sender", ERROR if name else WARNING, "MAIL_FROM is not set.", "Set it to a sender you verified."
         )
-    elif domain in _FREE_EMAIL_DOMAINS:
+    elif domain in _FREE_EMAIL_DOMAINS and domain not in _OWN_DOMAINS.get(name, ()):
         fix = "Use an address of the company's own domain, with SPF, DKIM and DMARC set up for it."
         yield Finding("email.sender", WARNING, f"Email from {domain} sent by another service looks forged.", fix)
     else:
         yield Finding("email.sender", OK, f"Emails are sent from {settings.mail_from}.")
     if settings.mail_from and not settings.mail_reply_to:
         yield Finding("email.reply_to", OK, f"Replies go to {settings.mail_from} (MAIL_REPLY_TO is not set).")
+
+
+def mailbox(app: AppContext) -> Iterator[Finding]:
+    """Check that the mailbox that emails are sent from is connected, and whether its access ends on its own."""
+    name = mailer_name(app.settings)
+    if name not in app.mailboxes:
+        return
+    title, command = app.mailboxes[name].title, f"duewell connect {name}"
+    row = find_mailbox(app, name)
+    if row is None:
+        fix = f"Connect one under Settings, Sender, or with: {command}"
+        yield Finding("email.mailbox", ERROR, f"No {title} mailbox is connected: reminders stay planned.", fix)
+        return
+    with reading(app.engine) as session:
+        grant = session.get_one(Grant, row.grant_id)
+    if grant.invalid_reason:
+        yield Finding("email.mailbox", ERROR, f"{row.address}: {grant.invalid_reason}", f"Reconnect it: {command}")
+    elif grant.ends_at is not None and grant.ends_at - app.now() <= WARN_BEFORE_END:
+        text = f"The access to {row.address} ({title}) ends on {format_date(grant.ends_at.date())}."
+        yield Finding("email.mailbox", WARNING, text, _ENDING_HINTS.get(name, f"Reconnect it before: {command}"))
+    else:
+        yield Finding("email.mailbox", OK, f"Emails are sent from the mailbox {row.address} ({title}), and read in it.")
 
 
 def links(app: AppContext) -> Iterator[Finding]:
@@ -124,4 +156,4 @@ def _check_scopes(reply: requests.Response) -> Finding:
     return Finding("scopes.sendgrid", OK, "The SendGrid key may send email.")
 
 
-SENDER_CHECKS = (sender, events, scopes)
+SENDER_CHECKS = (sender, mailbox, events, scopes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -98,6 +99,8 @@ def _take(app: AppContext, mailbox: Mailbox, arrival: Arrival) -> bool:
 
 
 def _receive(app: AppContext, message: ReceivedMessage, arrival: Arrival) -> bool:
+    # a service that gives our emails other Message-IDs knows from their conversation which of them is meant
+    message = replace(message, references=(*message.references, *arrival.references))
     with reading(app.engine) as session:
         answered = find_answered(session, message.references, app.now())
     if message.is_report:

@@ -16,6 +16,10 @@ _IDS_MAX = 50
 _ID = re.compile(r"<[^<>\s]{1,300}>")
 _HEADER_MAX = 4000
 _STATUS = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
+_STATUS_IN_WORDS = re.compile(r"\b([45]\.\d{1,3}\.\d{1,3})\b")
+_REPORTERS = ("mailer-daemon@", "postmaster@")
+_FAILURE = re.compile(r"^delivery status notification \(failure\)\s*$", re.IGNORECASE)
+_OWN_ID_HEADER = "X-Duewell-Message-ID"  # where a service gives an email another Message-ID
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +46,15 @@ def read_message(content: bytes) -> ReceivedMessage:
     """Parse a message; what is missing or malformed counts as empty."""
     message = message_from_bytes(content[:KEPT_BYTES])
     reply = parse_reply({"email": _as_text(content)})
-    is_report = message.get_content_type() == "multipart/report"
-    parts = _list_parts(message) if is_report else []
+    parts = _list_parts(message) if message.get_content_type() == "multipart/report" else []
+    reports = [report for part in parts for report in _read_status(part)] or _read_notice(message, reply)
     original = next((ids for part in parts if (ids := _original_id(part))), ())
     references = (*original, *_ids(message, "In-Reply-To"), *reversed(_ids(message, "References")))
     return ReceivedMessage(
         reply=reply,
         references=tuple(dict.fromkeys(references))[:_IDS_MAX],
-        reports=tuple(report for part in parts for report in _read_status(part))[:_REPORTS_MAX],
-        is_report=is_report,
+        reports=tuple(reports[:_REPORTS_MAX]),
+        is_report=bool(parts or reports),
     )
 
 
@@ -72,11 +76,15 @@ def _original_id(part: Message) -> tuple[str, ...]:
     """Return the Message-ID of the email that a report returns, whole or its headers alone."""
     kind = part.get_content_type()
     if kind == "message/rfc822":
-        return next((_ids(each, "Message-ID") for each in _list_parts(part)), ())
+        return next((_original_ids(each) for each in _list_parts(part)), ())
     if kind in {"text/rfc822-headers", "message/rfc822-headers"}:
         content = part.get_payload(decode=True)
-        return _ids(message_from_bytes(content), "Message-ID") if isinstance(content, bytes) else ()
+        return _original_ids(message_from_bytes(content)) if isinstance(content, bytes) else ()
     return ()
+
+
+def _original_ids(message: Message) -> tuple[str, ...]:
+    return (*_ids(message, _OWN_ID_HEADER), *_ids(message, "Message-ID"))
 
 
 def _read_status(part: Message) -> list[DeliveryReport]:
@@ -95,6 +103,19 @@ def _read_recipient(fields: Message) -> DeliveryReport:
         status=status.group(1) if status is not None else "",
         diagnostic=one_line(str(fields.get("Diagnostic-Code", "")).partition(";")[2], 300),
     )
+
+
+def _read_notice(message: Message, reply: Reply) -> list[DeliveryReport]:
+    """Return what a server's notice says in words alone, as that of Gmail's sending limit; it need not name anybody."""
+    if not reply.sender.lower().startswith(_REPORTERS):
+        return []
+    named = [each.strip().lower() for each in str(message.get("X-Failed-Recipients", "")).split(",") if each.strip()]
+    if not named and not _FAILURE.search(reply.subject):
+        return []
+    words = one_line(reply.text, 300)
+    status = _STATUS_IN_WORDS.search(words)
+    said = (status.group(1) if status is not None else "", words)
+    return [DeliveryReport((address,) if address else (), "failed", *said) for address in named or [""]]
 
 
 def _address(field: object) -> str:
