@@ -1,14 +1,13 @@
 """A Gmail mailbox: sends emails, finds those already sent, and lists what answers them.
 
-Gmail replaces the Message-ID of what it sends. So each email also carries its key and its Message-ID in headers of our
-own, which Gmail keeps: by the one the email is found, by the other what answers it is told from all other email.
+Gmail replaces the Message-ID of what it sends. So an email carries its own, which derives from its key, in a header of
+ours too, which Gmail keeps: by it the email is found, and what answers it is told from all other email.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,9 +20,8 @@ from providers.errors import AuthorizationExpired, PermanentError
 from providers.gmail.client import Client, HistoryRecord, Message
 from providers.mailbox import Arrival, ArrivalPage
 from providers.mailer import Email, SendReceipt, Suppression
-from providers.message import build_message
+from providers.message import build_message, message_id_part
 
-KEY_HEADER: Final = "X-Duewell-Key"
 ID_HEADER: Final = "X-Duewell-Message-ID"
 _GIVEN_ID_HEADER: Final = "Message-ID"
 SEARCH_BEFORE: Final = timedelta(minutes=10)  # clocks differ
@@ -53,7 +51,6 @@ class GmailMailbox:
     def send(self, email: Email) -> SendReceipt:
         """Send the email once."""
         message = build_message(email, with_blind_copies=True)
-        message[KEY_HEADER] = _hash_key(email.key)
         message[ID_HEADER] = str(message["Message-ID"])
         content = bytes(message)
         self._check_sender(email.sender)
@@ -61,14 +58,14 @@ class GmailMailbox:
 
     def find_sent(self, key: str, to: tuple[str, ...], since_at: datetime) -> SendReceipt | None:
         """Search what was sent around that time for the email with this key."""
-        wanted = _hash_key(key)
+        wanted = f"<{message_id_part(key)}@"
         first, last = since_at - SEARCH_BEFORE, since_at + SEARCH_AFTER
         query = f"in:sent after:{int(first.timestamp())} before:{int(last.timestamp())}"
         if to and _PLAIN_ADDRESS.fullmatch(to[0]):
             query += f" to:{to[0]}"
         for found in self._search(query):
-            message = self._headers_of(found.id, [KEY_HEADER])
-            if message is not None and message.header(KEY_HEADER) == wanted:
+            message = self._headers_of(found.id, [ID_HEADER])
+            if message is not None and message.header(ID_HEADER).startswith(wanted):
                 return SendReceipt(message.id)
         return None
 
@@ -230,11 +227,6 @@ class GmailMailbox:
         """Return the usable senders in lower case; those of the Workspace's own domain have no status."""
         usable = [each.send_as_email for each in self._client.aliases() if each.verification_status != "pending"]
         return frozenset(address.lower() for address in (self._address, *usable))
-
-
-def _hash_key(key: str) -> str:
-    """Return a key as strangers may see it."""
-    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def _is_own(message: Message) -> bool:

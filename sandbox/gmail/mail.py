@@ -78,14 +78,14 @@ def parse(raw: bytes) -> EmailMessage:
 def without_bcc(raw: bytes) -> bytes:
     """Return an email as its recipients get it."""
     head, blank, body = raw.partition(b"\r\n\r\n")
-    return re.sub(rb"(?im)^bcc:.*(?:\r\n[ \t].*)*(?:\r\n|$)", b"", head + b"\r\n").rstrip(b"\r\n") + blank + body
+    return re.sub(rb"(?im)^bcc:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*\r\n", b"", head + b"\r\n").rstrip(b"\r\n") + blank + body
 
 
 def set_header(raw: bytes, name: str, value: str) -> bytes:
     """Return an email with a header replaced, or added at its end."""
     head, _blank, body = raw.partition(b"\r\n\r\n")
     line = f"{name}: {value}".encode()
-    pattern = re.compile(rb"(?im)^" + name.encode() + rb":.*(?:\r\n[ \t].*)*")
+    pattern = re.compile(rb"(?im)^" + name.encode() + rb":[^\r\n]*(?:\r\n[ \t][^\r\n]*)*")
     changed, count = pattern.subn(lambda _match: line, head, count=1)
     return (changed if count else head + b"\r\n" + line) + b"\r\n\r\n" + body
 

@@ -17,6 +17,7 @@ from connector.db.engine import reading
 from connector.db.tables import ConnectedMailbox, Grant, SyncLogEntry
 from connector.web.callback import handle_callback
 from providers.errors import AuthorizationExpired
+from sandbox.gmail import Gmail
 from sandbox.microsoft365 import ADDRESS
 from sandbox.sendgrid import SendGrid
 from tests.connector.installed import Command, SandboxServices
@@ -28,6 +29,7 @@ NAME = "microsoft365"
 @pytest.fixture(autouse=True)
 def _without_sendgrid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SendGrid, "settings", lambda _self, _url: {"MAIL_FROM": ADDRESS})
+    monkeypatch.setattr(Gmail, "settings", lambda _self, _url: {})
 
 
 @pytest.fixture

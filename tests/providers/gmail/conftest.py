@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import requests
 
-from connector.emails.message_ids import message_id
 from providers.gmail import MAILBOX
 from providers.gmail.client import Client
 from providers.gmail.mailbox import GmailMailbox
 from providers.http import TransportLimits
 from providers.mailbox import MailboxConsent
 from providers.mailer import Email
+from providers.message import message_id
 from sandbox.gmail import CLIENT_ID, CLIENT_SECRET, Gmail
 from sandbox.gmail.service import ACCOUNT
 from sandbox.server import Sandbox

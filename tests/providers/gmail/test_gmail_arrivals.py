@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from connector.emails.message_ids import message_id
 from providers.errors import AuthorizationExpired, PermanentError, TransientError
 from providers.gmail.mailbox import GmailMailbox
 from providers.mailbox import Arrival
+from providers.message import message_id
 from sandbox.faults import Rule
 from sandbox.gmail.service import ACCOUNT
 from tests.providers.gmail.conftest import NOW, World, reminder

@@ -11,15 +11,19 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 
 from providers.eml.mailer import EmlMailer
+from providers.gmail.client import Client
+from providers.gmail.mailbox import GmailMailbox
 from providers.http import TransportLimits
 from providers.mailer import Mailer
 from providers.microsoft365.mailbox import Microsoft365Mailbox
 from providers.sendgrid.mailer import SendGridMailer
-from sandbox import Sandbox
+from sandbox import Sandbox, gmail
+from sandbox.gmail.mail import without_bcc
 from sandbox.microsoft365 import ADDRESS, CLIENT_ID
 from sandbox.microsoft365.exchange import parse
 from sandbox.microsoft365.signin import CLIENT_SECRET
@@ -37,7 +41,8 @@ class Site:
     """A mailer at its service.
 
     ``delivered`` returns what an address got, as messages. ``service`` is the simulated service's name for fault rules,
-    "" for a mailer that calls none. ``revoke`` ends its access.
+    "" for a mailer that calls none. ``revoke`` ends its access. ``keeps_message_ids`` is false where the service gives
+    an email another Message-ID.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Site:
     service: str = ""
     revoke: Callable[[], object] | None = None
     largest_bytes: int = 0
+    keeps_message_ids: bool = True
 
 
 @contextmanager
@@ -94,7 +100,41 @@ def microsoft365_site(_folder: Path) -> Iterator[Site]:
         )
 
 
-SITES: dict[str, Any] = {"eml": eml_site, "sendgrid": sendgrid_site, "microsoft365": microsoft365_site}
+@contextmanager
+def gmail_site(_folder: Path) -> Iterator[Site]:
+    sandbox, calls = Sandbox(now=NOW), CallCounter()
+    with sandbox.serve() as url:
+        token = sign_in_at_google(url)
+        yield Site(
+            "gmail",
+            sandbox,
+            GmailMailbox(Client(url, lambda **_: token, calls, LIMITS), SENDER),
+            calls,
+            lambda address: [parse(without_bcc(each.raw)) for each in sandbox.gmail.emails_to(address)],
+            service="gmail",
+            revoke=sandbox.gmail.revoke_all,
+            largest_bytes=36_700_160,
+            keeps_message_ids=False,
+        )
+
+
+SITES: dict[str, Any] = {
+    "eml": eml_site,
+    "sendgrid": sendgrid_site,
+    "microsoft365": microsoft365_site,
+    "gmail": gmail_site,
+}
+
+
+def sign_in_at_google(url: str) -> str:
+    """Sign in at the simulated Google, without the product; return an access token."""
+    app = {"client_id": gmail.CLIENT_ID, "redirect_uri": "http://localhost/callback"}
+    scopes = " ".join(f"https://www.googleapis.com/auth/gmail.{name}" for name in ("send", "readonly"))
+    asked = {**app, "response_type": "code", "scope": scopes, "sandbox_allow": "1"}
+    reply = requests.get(f"{url}/o/oauth2/v2/auth", params=asked, allow_redirects=False, timeout=10)
+    code = parse_qs(urlsplit(reply.headers["Location"]).query)["code"][0]
+    form = {**app, "client_secret": gmail.CLIENT_SECRET, "grant_type": "authorization_code", "code": code}
+    return str(requests.post(f"{url}/token", data=form, timeout=10).json()["access_token"])
 
 
 def sign_in(sandbox: Sandbox, url: str) -> str:

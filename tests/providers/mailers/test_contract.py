@@ -66,7 +66,7 @@ def test_it_arrives_as_it_was_composed(site: Site, reminder: Email) -> None:
     assert html is not None
     assert receipt.message_id
     assert arrived["Subject"] == reminder.subject
-    assert arrived["Message-ID"] == dict(reminder.headers)["Message-ID"]
+    assert (arrived["Message-ID"] == dict(reminder.headers)["Message-ID"]) is site.keeps_message_ids
     assert arrived["List-Unsubscribe"] == dict(reminder.headers)["List-Unsubscribe"]
     assert text.get_content().replace("\r\n", "\n") == reminder.text
     assert html.get_content().strip() == reminder.html
@@ -78,7 +78,7 @@ def test_a_blind_copy_arrives_and_nobody_sees_it(site: Site, reminder: Email) ->
     if site.name == "eml":
         pytest.skip("who gets a blind copy is in the envelope alone, which a file has not")
     site.mailer.send(dataclasses.replace(reminder, bcc=("owner@blind.example",)))
-    if site.name == "microsoft365":
+    if site.name in {"microsoft365", "gmail"}:
         arrived = site.delivered("owner@blind.example")[-1]
         assert arrived["Subject"] == reminder.subject
     assert "owner@blind.example" not in str(only(site.delivered(reminder.to[0])))

@@ -18,6 +18,7 @@ from connector.connections.consent import begin_consent, finish_consent
 from connector.db.engine import reading
 from connector.vocabulary import OutboxState, RunOutcome, TaskCode
 from sandbox.faults import Rule
+from sandbox.gmail import Gmail
 from sandbox.microsoft365 import ADDRESS, Microsoft365
 from sandbox.sendgrid import SendGrid
 from tests.connector.emails.inbound.conftest import (
@@ -52,6 +53,7 @@ def scenario(
     scenario_at: Callable[..., AbstractContextManager[Scenario]], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MailboxScenario]:
     monkeypatch.setattr(SendGrid, "settings", lambda _self, _url: {"MAIL_FROM": ADDRESS})
+    monkeypatch.setattr(Gmail, "settings", lambda _self, _url: {})
     with scenario_at(datetime(2026, 6, 10, 10, tzinfo=UTC), "xero") as made:
         reply = requests.get(f"{begin_consent(made.app, NAME).url}&sandbox_allow=1", allow_redirects=False, timeout=10)
         finish_consent(made.app, NAME, reply.headers["Location"])
