@@ -34,10 +34,14 @@ class NoHolidays:
 
 
 class SendSlot(NamedTuple):
-    """When an email can be sent: now (``at`` is ``None``) or from an instant on, and why it has to wait."""
+    """When an email can be sent: now (``at`` is ``None``) or from an instant on, and why it has to wait.
+
+    ``cause`` is the reason without the time: ``3 Dec 2026 is a Sunday``.
+    """
 
     at: datetime | None
     reason: str
+    cause: str = ""
 
 
 @lru_cache(maxsize=1024)
@@ -75,10 +79,10 @@ def find_send_slot(now: datetime, time_zone: ZoneInfo, place: str, window: SendW
     on = next((day for day in days if not closed_reason(day, place, window, calendar)), None)
     if on is None:
         at = datetime.combine(local.date() + timedelta(days=_SEARCH_DAYS), window.opens, time_zone)
-        return SendSlot(at.astimezone(UTC), f"there is no business day in {_SEARCH_DAYS} days: {reason}")
+        return SendSlot(at.astimezone(UTC), f"there is no business day in {_SEARCH_DAYS} days: {reason}", reason)
     at = datetime.combine(on, window.opens, time_zone)
     when = f"{format_date(on)} at {window.opens:%H:%M} ({time_zone.key})"
-    return SendSlot(at.astimezone(UTC), f"it will be sent on {when}, because {reason}")
+    return SendSlot(at.astimezone(UTC), f"it will be sent on {when}, because {reason}", reason)
 
 
 def add_business_days(on: date, count: int, place: str, window: SendWindow, calendar: Calendar) -> date:

@@ -93,6 +93,15 @@ def reject_entries(call: WriteCall, body: schemas.OutboxEntriesRequest, if_match
         return _entry_states(rejected)
 
 
+@router.post("/outbox/undo", tags=["outbox"], response_model=list[EntryStatus])
+def undo_decisions(call: WriteCall, body: schemas.OutboxEntriesRequest, if_match: IfMatch = "") -> Response:
+    """Undo approvals and rejections of users, as long as nothing was sent: the entries await approval again."""
+    seen = _seen(body, if_match)
+    with writing(call.app.engine) as session:
+        _check_entries(call, session, body.ids)
+        return _entry_states(approvals.undo(session, body.ids, by=call.actor, at=call.now, seen=seen))
+
+
 @router.post("/outbox/{entry}/resolve", tags=["outbox"], response_model=EntryStatus)
 def resolve_entry(call: WriteCall, entry: Id, body: schemas.DeliveryOutcomeRequest, if_match: IfMatch = "") -> Response:
     """Record whether an unconfirmed outbox entry was sent. `If-Match`: only if it still is the attempt you read of."""

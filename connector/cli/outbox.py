@@ -138,6 +138,17 @@ def reject_entries(
     _update_entries(ids, seen, partial(reject, reason=reason), "rejected, never sent", as_json=as_json)
 
 
+@outbox.command("undo")
+def undo_decisions(ids: Ids, seen: Seen = None, as_json: JsonOption = False) -> None:
+    """Undo approvals and rejections, as long as nothing was sent.
+
+    The entries await approval again.
+    """
+    from connector.outbox.approvals import undo
+
+    _update_entries(ids, seen, undo, "undone, awaits approval again", as_json=as_json)
+
+
 @outbox.command("edit")
 def edit_entry(
     entry_id: EntryId,

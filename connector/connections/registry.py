@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext, UncountedCalls
@@ -13,10 +13,11 @@ from connector.connections.consent import ConsentError, begin_consent, consent_o
 from connector.connections.pacing import VISITOR_PATIENCE, PacedCalls, Pacer
 from connector.connections.tokens import fresh_token, list_grant_connections, reconnect_hint, token_source
 from connector.db.engine import reading, writing
-from connector.db.tables import Connection, Grant
+from connector.db.tables import Connection, Grant, OutboxEntry
 from connector.geo import is_reached
 from connector.results import Result
-from connector.vocabulary import ConnectionHealth, ConnectionMode, LogKind
+from connector.vocabulary import ConnectionHealth, ConnectionMode, LogKind, OutboxState
+from connector.vocabulary.outbox import APPROVED_KINDS
 from policies.formatting import format_date
 from providers.calls import CallObserver
 from providers.errors import AuthorizationExpired, ProviderError
@@ -141,10 +142,24 @@ def set_mode(app: AppContext, connection_id: int, mode: str, *, by: str = "") ->
         row.decision_fingerprint = ""  # what waits for approval depends on the mode: plan again at the next run
         if mode != ConnectionMode.OBSERVE and row.live_since_at is None:  # in mode approve, too, something can be sent
             row.live_since_at = app.now()
+        if mode == ConnectionMode.APPROVE:
+            _queue_for_approval(session, row)
+            row.next_run_at = app.now()  # what is planned may be an hour old
         change = f"The mode of {row.name} was changed from {before} to {mode}{_by_actor(by)}"
         text = f"{change}: {MODES[row.mode]}."
         _log(app, session, row, LogKind.MODE, text)
         return row
+
+
+def _queue_for_approval(session: Session, row: Connection) -> None:
+    """Move what is planned to what awaits approval, so that a user can read it before the next run."""
+    planned = (
+        col(OutboxEntry.connection_id) == row.id,
+        col(OutboxEntry.state) == OutboxState.PLANNED,
+        col(OutboxEntry.kind).in_(APPROVED_KINDS),
+        col(OutboxEntry.approved_at).is_(None),
+    )
+    session.execute(update(OutboxEntry).where(*planned).values(state=OutboxState.AWAITING_APPROVAL))
 
 
 def pause(

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlmodel import Session
 
 from connector.audit import sync_log
-from connector.db.tables import Connection, CustomerRow, OutboxEntry
+from connector.db.tables import CompletedStep, Connection, CustomerRow, OutboxEntry
 from connector.geo import today_in
 from connector.outbox.entries import UNSENT_STATES, completed_steps, mark_done, mark_planned, mark_rejected
 from connector.results import Result, optional
@@ -91,6 +91,44 @@ def reject(
             session.merge(step)
         log_entry_event(session, entry, at, LogKind.REJECTED, f"{entry.reason} — {detail}")
     return entries
+
+
+def undo(
+    session: Session, ids: Iterable[int], *, by: str, at: datetime, seen: Mapping[int, str] | None = None
+) -> list[OutboxEntry]:
+    """Undo users' approvals and rejections, as long as nothing was sent: the entries await approval again.
+
+    The next run drops those whose reason is gone by then. ``seen`` are the versions that the user read, by entry.
+
+    Raises:
+        EntryChanged: an entry is not what was read any more; nothing is changed.
+        OutboxError: nobody decided about an entry, or it was sent; nothing is changed.
+
+    """
+    require_seen(session, seen or {})
+    entries = [find_entry(session, entry_id, (OutboxState.PLANNED, OutboxState.REJECTED), "undone") for entry_id in ids]
+    for entry in entries:
+        if entry.approved_at is None and not entry.resolved_by:
+            message = f"Nobody has approved or rejected outbox entry {entry.id}: there is nothing to undo."
+            raise OutboxError(message)
+    for entry in entries:
+        decision = "rejection" if entry.state == OutboxState.REJECTED else "approval"
+        if entry.state == OutboxState.REJECTED:
+            _release_rejected_steps(session, entry)
+            entry.ended_at, entry.response, entry.resolved_by = None, "", ""
+        entry.state, entry.approved_at, entry.approved_by = OutboxState.AWAITING_APPROVAL, None, ""
+        session.get_one(Connection, entry.connection_id).decision_fingerprint = ""
+        text = f"{by} undid the {decision} of: {entry.reason}"
+        log_entry_event(session, entry, at, LogKind.DECISION_UNDONE, text)
+    return entries
+
+
+def _release_rejected_steps(session: Session, entry: OutboxEntry) -> None:
+    """Take back the steps that a rejection counted as completed, and no others."""
+    for step in completed_steps(entry, at=entry.ended_at or entry.planned_at, on=entry.planned_at.date()):
+        held = session.get(CompletedStep, (step.connection_id, step.invoice_id, step.step, step.recurrence_key))
+        if held is not None and not held.outbox_id and not held.task_id and held.completed_at == entry.ended_at:
+            session.delete(held)
 
 
 def resolve(session: Session, entry_id: int, *, sent: bool, by: str, at: datetime, seen: str = "") -> OutboxEntry:

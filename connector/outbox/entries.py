@@ -32,12 +32,12 @@ from connector.outbox.payloads import (
 from connector.outbox.released_steps import release_steps, release_undone_tasks
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, TaskCode
 from connector.vocabulary.labels import label
+from connector.vocabulary.outbox import APPROVED_KINDS
 from policies.receivables import Step
 
 UNSENT_STATES = (OutboxState.PLANNED, OutboxState.AWAITING_APPROVAL)
 EMAIL_KINDS = (OutboxKind.EMAIL, OutboxKind.OWNER_EMAIL)
 REPLANNED_KINDS = (*EMAIL_KINDS, OutboxKind.LATE_FEE)  # notes and waivers follow from what was done, and stay planned
-_APPROVED_KINDS = (OutboxKind.EMAIL, OutboxKind.LATE_FEE)  # wait for approval in the mode ``approve``
 _NOTED_KINDS = (OutboxKind.EMAIL, OutboxKind.LATE_FEE, OutboxKind.FEE_WAIVER)
 _KEYS_PER_QUERY = 500
 
@@ -142,7 +142,7 @@ def is_permitted(connection: Connection, entry: OutboxEntry) -> bool:
     """Return whether the mode, a pause and the approval permit what an entry does."""
     if connection.mode == ConnectionMode.OBSERVE or connection.pause_reason:
         return False
-    needs_approval = connection.mode == ConnectionMode.APPROVE and entry.kind in _APPROVED_KINDS
+    needs_approval = connection.mode == ConnectionMode.APPROVE and entry.kind in APPROVED_KINDS
     return not (needs_approval and entry.approved_at is None)
 
 

@@ -253,6 +253,7 @@ _LOG_KINDS: dict[str, str] = {
     LogKind.APPROVAL_REQUESTED: "Approval requested",
     LogKind.APPROVED: "Approved",
     LogKind.REJECTED: "Rejected",
+    LogKind.DECISION_UNDONE: "Approval or rejection undone",
     LogKind.RESOLVED: "Delivery confirmed or denied",
     LogKind.EMAIL_EDITED: "Email edited",
     LogKind.TASK: "Task created",

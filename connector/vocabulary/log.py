@@ -42,6 +42,7 @@ class LogKind(StrEnum):
     APPROVAL_REQUESTED = "approval_requested"
     APPROVED = "approved"
     REJECTED = "rejected"
+    DECISION_UNDONE = "decision_undone"
     RESOLVED = "resolved"
     EMAIL_EDITED = "email_edited"
     TASK = "task"

@@ -15,6 +15,9 @@ class OutboxKind(StrEnum):
     FEE_WAIVER = "fee_waiver"
 
 
+APPROVED_KINDS = (OutboxKind.EMAIL, OutboxKind.LATE_FEE)  # wait for approval in the mode ``approve``
+
+
 class OutboxState(StrEnum):
     """How far an outbox entry has come."""
 

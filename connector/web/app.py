@@ -26,6 +26,7 @@ from connector.web import (
     policy,
     privacy,
     reports,
+    review,
     runs,
     sign_in,
     sso,
@@ -39,7 +40,7 @@ from connector.web.ledger_webhooks import add_ledger_webhooks
 from connector.web.lists.routes import ROUTES as LISTS
 from connector.web.metrics import metrics_text
 from connector.web.portal import add_portal
-from connector.web.rendering import ICON, LIST_SCRIPT, PASSKEY_SCRIPT, STYLE, render
+from connector.web.rendering import ICON, LIST_SCRIPT, PASSKEY_SCRIPT, REVIEW_SCRIPT, STYLE, render
 from connector.web.request_limits import RequestLimits
 from connector.web.routes import add_routes, cookie_name
 from connector.web.security import SecurityMiddleware, trusted_hosts
@@ -56,6 +57,7 @@ ROUTES = (
     *runs.ROUTES,
     *outbox.ROUTES,
     *LISTS,
+    *review.ROUTES,
     *companies.ROUTES,
     *customers.ROUTES,
     *privacy.ROUTES,
@@ -132,6 +134,10 @@ def _add_public_pages(web_app: FastAPI, app: AppContext) -> None:
     @web_app.get("/static/lists.js")
     def list_script() -> Response:
         return Response(LIST_SCRIPT, media_type="text/javascript")
+
+    @web_app.get("/static/review.js")
+    def review_script() -> Response:
+        return Response(REVIEW_SCRIPT, media_type="text/javascript")
 
     @web_app.get("/static/icon.svg")
     def icon() -> Response:

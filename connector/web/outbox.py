@@ -17,18 +17,17 @@ from connector.services import email_editing, email_preview, entry_email, outbox
 from connector.services import fees as late_fees
 from connector.services.entry_email import EntryEmail
 from connector.services.outbox_search import EntryView
+from connector.services.sending_times import explain_sending
 from connector.vocabulary import Role
 from connector.web.page_request import PageRequest
+from connector.web.rendering import SIGNED_IN_CSP
 from connector.web.routes import Handler, Route
 
 EMAIL_PREVIEW_CSP = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none';"
     " frame-ancestors 'self'"
 )
-PREVIEW_FRAME_CSP = (
-    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; frame-src 'self';"
-    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
+PREVIEW_FRAME_CSP = f"{SIGNED_IN_CSP}; frame-src 'self'"
 
 
 def show_entry(request: PageRequest) -> Response:
@@ -37,16 +36,24 @@ def show_entry(request: PageRequest) -> Response:
         view = _get_entry(request, session, request.path_id("entry"))
         invoices = outbox_search.list_entry_invoices(session, view)
         names = names_of(session, view.entry.connection_id, [each.external_id for each in invoices])
-    email, problem, lines = _read_email(request, view)
+        sending = explain_sending(session, view.entry, view.company, request.now)
+    email, problem, lines = read_email(request, view)
     response = request.render(
-        "entry.html", view=view, invoices=invoices, names=names, email=email, problem=problem, lines=lines
+        "entry.html",
+        view=view,
+        invoices=invoices,
+        names=names,
+        email=email,
+        problem=problem,
+        lines=lines,
+        sending=sending,
     )
     if email is not None:
         response.headers["Content-Security-Policy"] = PREVIEW_FRAME_CSP
     return response
 
 
-def _read_email(request: PageRequest, view: EntryView) -> tuple[EntryEmail | None, str, dict[str, str]]:
+def read_email(request: PageRequest, view: EntryView) -> tuple[EntryEmail | None, str, dict[str, str]]:
     """Return an entry's email or why there is none to show, and what the user may edit of it."""
     if request.actor.has_role(Role.BOOKKEEPER) and view.can_edit_text and not _attempt(request):
         try:

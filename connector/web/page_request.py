@@ -28,6 +28,7 @@ ALL_COMPANIES = "all"  # the value of the parameter ``company`` that ends a choi
 NOTICES = {
     "approved": "Approved. It will be sent with the next sync.",
     "rejected": "Rejected. It will not be sent.",
+    "decision_undone": "Undone. It awaits approval again.",
     "text_changed": "Text saved. The email still needs approval.",
     "sent": "Marked as sent.",
     "not_sent": "Marked as not sent. It may be planned again.",

@@ -23,6 +23,7 @@ STYLE = (_FOLDER / "style.css").read_text(encoding="utf-8")
 ICON = (_FOLDER / "icon.svg").read_text(encoding="utf-8")
 PASSKEY_SCRIPT = (_FOLDER / "passkeys.js").read_text(encoding="utf-8")
 LIST_SCRIPT = (_FOLDER / "lists.js").read_text(encoding="utf-8")
+REVIEW_SCRIPT = (_FOLDER / "review.js").read_text(encoding="utf-8")
 # For the pages of a signed-in user: our own scripts, which may fetch our own pages. Public pages allow no script.
 SIGNED_IN_CSP = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self';"

@@ -64,7 +64,7 @@ def _parse_event(raw: dict[str, Any]) -> DeliveryEvent | None:
         kind = "blocked"  # rejected this time only: SendGrid goes on sending to the address
     if kind not in {*DELIVERY_EVENTS, *READING_EVENTS, RESUBSCRIBED} or not _text(raw, "sg_event_id"):
         return None
-    if kind == "open" and raw.get("sg_machine_open") is True:  # an email program loaded the image before anybody read it
+    if kind == "open" and raw.get("sg_machine_open") is True:  # loaded before anybody read it
         return None
     refusal = _refusal(kind, raw)
     return DeliveryEvent(

@@ -42,6 +42,7 @@ PUBLIC_PATHS = {  # for everyone, with the reason
     "/static/style.css": "the same for everybody",
     "/static/passkeys.js": "the same for everybody",
     "/static/lists.js": "the same for everybody",
+    "/static/review.js": "the same for everybody",
     "/static/icon.svg": "the same for everybody",
     "/stop/{token}": "the link in an email is the proof",
     "/stop-mail/{token}": "the link in an email is the proof",
