@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
@@ -40,12 +41,17 @@ class Payload(msgspec.Struct):
 class Message(msgspec.Struct, rename="camel"):
     """A message, as far as the format of the request has it. ``internal_date`` is in milliseconds since 1970."""
 
-    id: str
+    id: str = ""
     thread_id: str = ""
     label_ids: list[str] = []
     internal_date: str = "0"
     payload: Payload = msgspec.field(default_factory=Payload)
     raw: str = ""
+
+    @property
+    def received_at(self) -> datetime:
+        """When it came in; the beginning of time where that cannot be read."""
+        return datetime.fromtimestamp(int(self.internal_date) / 1000 if self.internal_date.isdecimal() else 0, UTC)
 
     def headers(self, name: str) -> list[str]:
         """Return the values of a header."""
@@ -72,7 +78,7 @@ class Thread(msgspec.Struct):
 class Added(msgspec.Struct):
     """A message that was added."""
 
-    message: Message
+    message: Message = msgspec.field(default_factory=Message)
 
 
 class HistoryRecord(msgspec.Struct, rename="camel"):
@@ -167,10 +173,11 @@ class Client:
         response = self._call(
             "POST", url, {"uploadType": "media"}, data=content, headers={"Content-Type": "message/rfc822"}
         )
-        if response.status_code != requests.codes.ok:
+        sent = self._decode(response, Message, CallKind.EMAIL)
+        if response.status_code != requests.codes.ok or not sent.id:
             message = f"Gmail answered {response.status_code} without an id for the email; it may have been sent"
             raise OutcomeUnknown(message)
-        return self._decode(response, Message, CallKind.EMAIL)
+        return sent
 
     def _read(self, path: str, schema: type[Schema], params: Params) -> Schema:
         return self._decode(self._call("GET", f"{self._api}/{_ME}/{path}", params), schema, CallKind.READ)

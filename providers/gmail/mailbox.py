@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import parseaddr
 from typing import Final
 
@@ -31,7 +31,7 @@ _THREADS_KEPT_MAX: Final = 1000
 _PLAIN_ADDRESS: Final = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+")
 _SEPARATOR: Final = "|"  # in the position of a listing that broke off
 _ID: Final = re.compile(r"<[^<>\s]{1,300}>")
-_ARRIVAL_HEADERS: Final = ["From", "In-Reply-To", "References", "Content-Type", "X-Failed-Recipients"]
+_ARRIVAL_HEADERS: Final = ["From", "In-Reply-To", "References", "Content-Type"]
 _REPORTERS: Final = ("mailer-daemon@", "postmaster@")
 _GONE: Final = str(requests.codes.not_found)
 
@@ -127,7 +127,7 @@ class GmailMailbox:
         """
         while True:
             try:
-                page = self._client.search(f"in:anywhere after:{since_s}", page_token)
+                page = self._client.search(f"in:anywhere -in:sent -in:drafts after:{since_s}", page_token)
             except PermanentError:
                 if not page_token:
                     raise
@@ -140,7 +140,7 @@ class GmailMailbox:
                 return
 
     def _arrivals(self, messages: list[Message]) -> list[Arrival]:
-        wanted = {message.id: message for message in messages if not _is_own(message)}
+        wanted = {message.id: message for message in messages if message.id and not _is_own(message)}
         return [arrival for each in wanted if (arrival := self._arrival(each)) is not None]
 
     def _arrival(self, message_id: str) -> Arrival | None:
@@ -155,7 +155,7 @@ class GmailMailbox:
             return None  # it begins a conversation: it answers nothing
         return Arrival(
             id=message.id,
-            received_at=datetime.fromtimestamp(int(message.internal_date) / 1000, UTC),
+            received_at=message.received_at,
             sender=sender,
             references=tuple(dict.fromkeys([*self._own_ids(message, references), *references])),
             may_be_report=may_be_report,
@@ -236,11 +236,8 @@ def _is_own(message: Message) -> bool:
 
 
 def _may_be_report(message: Message, sender: str) -> bool:
-    return (
-        sender.lower().startswith(_REPORTERS)
-        or message.header("Content-Type").lower().strip().startswith("multipart/report")
-        or bool(message.header("X-Failed-Recipients"))
-    )
+    content_type = message.header("Content-Type").lower().strip()
+    return sender.lower().startswith(_REPORTERS) or content_type.startswith("multipart/report")
 
 
 def _is_other_than_gone(error: PermanentError) -> bool:

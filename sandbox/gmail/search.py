@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sandbox.gmail.api_errors import ApiError
 from sandbox.gmail.mail import StoredMail
 
-_LABELS = {"sent": "SENT", "inbox": "INBOX", "spam": "SPAM", "trash": "TRASH"}
+_LABELS = {"sent": "SENT", "drafts": "DRAFT", "inbox": "INBOX", "spam": "SPAM", "trash": "TRASH"}
 _HIDDEN = {"SPAM", "TRASH"}
 
 
@@ -19,7 +19,7 @@ def matches(email: StoredMail, query: str, *, include_hidden: bool) -> bool:
     wants_hidden = include_hidden or any(term in {"in:spam", "in:trash", "in:anywhere"} for term in terms)
     if _HIDDEN & set(email.labels) and not wants_hidden:
         return False
-    return all(_matches_term(email, term) for term in terms)
+    return all(_matches_term(email, term.removeprefix("-")) is not term.startswith("-") for term in terms)
 
 
 def _matches_term(email: StoredMail, term: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -132,6 +133,17 @@ def test_empty_page_of_the_history_is_not_its_end(world: World, mailbox: GmailMa
     world.gmail.behaviour.empty_pages = True
     world.gmail.reply(1, "Paid.")
     assert len(list_all(mailbox, cursor)[0]) == 1
+
+
+def test_one_odd_record_of_the_history_stops_no_other(world: World, mailbox: GmailMailbox, cursor: str) -> None:
+    odd, plain = world.gmail.reply(1, "Paid."), world.gmail.reply(2, "Paid.")
+    added = [[{"message": {"id": odd}}, {}], [], [{"message": {"id": plain}}]]
+    records = [{"id": str(n), "messagesAdded": messages} for n, messages in enumerate(added)]
+    refuse = world.sandbox.faults.refuse
+    refuse(200, path="/history$", body=json.dumps({"historyId": "9", "history": [*records, {"id": "3"}]}))
+    headers = [{"name": "In-Reply-To", "value": "<a@b.example>"}, {"name": "From"}]
+    refuse(200, path=odd, body=json.dumps({"id": odd, "internalDate": "when?", "payload": {"headers": headers}}))
+    assert [each.id for each in list_all(mailbox, cursor)[0]] == [odd, plain]
 
 
 def test_message_that_is_deleted_meanwhile_stops_nothing(world: World, mailbox: GmailMailbox, cursor: str) -> None:

@@ -64,6 +64,13 @@ def test_grant_of_an_app_in_testing_says_when_it_ends_and_then_why(world: World)
         MAILBOX.refresh(world.settings, token, world.calls)
 
 
+def test_end_of_a_grant_is_forgotten_where_google_no_longer_names_one(world: World) -> None:
+    world.gmail.sign_in.testing = True
+    token = world.connect().token
+    world.gmail.sign_in.testing = False
+    assert GRANT_LIFETIME not in MAILBOX.refresh(world.settings, token, world.calls)
+
+
 def test_refresh_keeps_the_refresh_token_and_survives_a_lost_reply(world: World) -> None:
     token = world.connect().token
     world.sandbox.faults.add(Rule("drop_after", service="gmail", kind="token"))
