@@ -265,8 +265,8 @@ class ResumeAfter(Protocol):
 
 
 @pytest.fixture(scope="module")
-def _kept_scenarios() -> Iterator[dict[tuple[str, str, datetime], _KeptScenario]]:
-    kept: dict[tuple[str, str, datetime], _KeptScenario] = {}
+def _kept_scenarios() -> Iterator[dict[str, _KeptScenario]]:
+    kept: dict[str, _KeptScenario] = {}
     yield kept
     for each in kept.values():
         each.close()
@@ -274,13 +274,13 @@ def _kept_scenarios() -> Iterator[dict[tuple[str, str, datetime], _KeptScenario]
 
 @pytest.fixture
 def resume_after(
-    _kept_scenarios: dict[tuple[str, str, datetime], _KeptScenario],
+    _kept_scenarios: dict[str, _KeptScenario],
     scenario_at: ScenarioFactory,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> ResumeAfter:
     @contextmanager
     def resume(prepare: Callable[[Scenario], object], provider: str, now: datetime = NOON) -> Iterator[Scenario]:
-        key = (prepare.__qualname__, provider, now)
+        key = f"{prepare!r} {provider} {now}"
         if key not in _kept_scenarios:
             with scenario_at(now, provider) as scenario:
                 prepare(scenario)

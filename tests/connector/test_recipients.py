@@ -21,7 +21,7 @@ from connector.services.upcoming_actions import list_customer_upcoming, list_upc
 from connector.sync.mirror.pages import load_statements
 from connector.vocabulary import ConnectionMode, RunOutcome, UpcomingKind
 from policies.exception_checks import ExceptionCode
-from tests.connector.scenario import NOON, Scenario, ScenarioFactory, days
+from tests.connector.scenario import NOON, ResumeAfter, Scenario, ScenarioFactory, days
 
 TWINS = ("Harbor Group", "Harbor East")
 
@@ -35,13 +35,18 @@ def quickbooks(scenario_at: ScenarioFactory) -> Iterator[Scenario]:
         yield scenario
 
 
-@pytest.fixture
-def one_mailbox(scenario: Scenario) -> Scenario:
-    """A live company with one customer entered twice, with one address and an overdue invoice each."""
+def add_twins(scenario: Scenario) -> None:
     for name, address in zip(TWINS, ("AP@harbor.example", "ap@harbor.example"), strict=True):
         scenario.company.customer(name, address)
         scenario.company.invoice(name, "300.00", due_on=days(-6))
-    return scenario.go_live()
+    scenario.go_live()
+
+
+@pytest.fixture
+def one_mailbox(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Scenario]:
+    """A live company with one customer entered twice, with one address and an overdue invoice each."""
+    with resume_after(add_twins, scenario.company.provider) as resumed:
+        yield resumed
 
 
 def address_invoice(scenario: Scenario, **fields: str) -> None:

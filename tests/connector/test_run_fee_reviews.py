@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from sqlalchemy import select
@@ -17,7 +19,7 @@ from connector.services import fees
 from connector.services.fees import FeeItem
 from connector.services.outbox_search import get_entry
 from connector.vocabulary import LogKind, TaskState
-from tests.connector.scenario import Scenario, days
+from tests.connector.scenario import ResumeAfter, Scenario, add_late_customer, days
 
 AUTOMATIC = '[late_fees]\nenabled = true\nterms_agreed_on = 2025-01-01\napproval = "automatic"\n'
 
@@ -36,23 +38,46 @@ def fee_tasks(scenario: Scenario) -> list[tuple[str, str]]:
     return [each for each in open_tasks(scenario) if each[0] in {"propose_waiver", "unpaid_fee"}]
 
 
-@pytest.fixture
-def charged(late_customer: Scenario) -> Scenario:
-    """An overdue invoice with a late fee that was posted some days ago."""
-    return charge(late_customer, AUTOMATIC)
+PERCENT = f'{AUTOMATIC}kind = "percent"\nrate = 1\nmax_annual_percent = 100\n'
+MONTHLY = f'{AUTOMATIC}kind = "percent_per_month"\nrate = 1\n'
 
 
-def charge(scenario: Scenario, policy: str) -> Scenario:
+def charge(scenario: Scenario, policy: str) -> None:
     """Run until two days after the fee on the overdue invoice was posted."""
+    add_late_customer(scenario)
     scenario.set_policy(policy)
     for _day in range(40):
         scenario.run()
         if any(fee.state == "posted" for fee in list_fees(scenario)):
             scenario.pass_days(2)
             scenario.run()
-            return scenario
+            return
         scenario.pass_days(1)
     raise AssertionError(list_fees(scenario))
+
+
+CHARGE, CHARGE_PERCENT, CHARGE_MONTHLY = (partial(charge, policy=policy) for policy in (AUTOMATIC, PERCENT, MONTHLY))
+
+
+@pytest.fixture
+def charged(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Scenario]:
+    """An overdue invoice with a late fee that was posted some days ago."""
+    with resume_after(CHARGE, scenario.company.provider) as resumed:
+        yield resumed
+
+
+@pytest.fixture
+def charged_percent(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Scenario]:
+    """The same with a fee of 1 % of the invoice."""
+    with resume_after(CHARGE_PERCENT, scenario.company.provider) as resumed:
+        yield resumed
+
+
+@pytest.fixture
+def charged_monthly(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Scenario]:
+    """The same with interest of 1 % a month."""
+    with resume_after(CHARGE_MONTHLY, scenario.company.provider) as resumed:
+        yield resumed
 
 
 def pay_dated(scenario: Scenario, on: date) -> None:
@@ -159,80 +184,72 @@ def test_a_fee_on_an_invoice_that_is_still_open_needs_nobody(charged: Scenario) 
     assert fee_tasks(charged) == []
 
 
-PERCENT = f'{AUTOMATIC}kind = "percent"\nrate = 1\nmax_annual_percent = 100\n'
-MONTHLY = f'{AUTOMATIC}kind = "percent_per_month"\nrate = 1\n'
-
-
-def test_of_a_fee_that_a_payment_in_part_makes_too_high_the_difference_is_waived(late_customer: Scenario) -> None:
-    charge(late_customer, PERCENT)
-    assert list(late_customer.company.fees().values()) == [Decimal("12.00")]
-    late_customer.company.pay(late_customer.number, "400.00", on=days(-8))
-    late_customer.run()
-    [(code, text)] = fee_tasks(late_customer)
+def test_of_a_fee_that_a_payment_in_part_makes_too_high_the_difference_is_waived(charged_percent: Scenario) -> None:
+    assert list(charged_percent.company.fees().values()) == [Decimal("12.00")]
+    charged_percent.company.pay(charged_percent.number, "400.00", on=days(-8))
+    charged_percent.run()
+    [(code, text)] = fee_tasks(charged_percent)
     assert code == "propose_waiver"
     assert text.startswith("Waive GBP 4.00 of the late fee LF-")
-    assert f"the balance of invoice {late_customer.number} was GBP 800.00 on" in text
-    [fee] = list_fees(late_customer)
-    fees.waive(late_customer.app, [fee.id], by="Ann", reason="paid in part", amount=Decimal("4.00"))
-    late_customer.run_for_days(4)
-    assert list(late_customer.company.fees().values()) == [Decimal("8.00")]
-    [fee] = list_fees(late_customer)
+    assert f"the balance of invoice {charged_percent.number} was GBP 800.00 on" in text
+    [fee] = list_fees(charged_percent)
+    fees.waive(charged_percent.app, [fee.id], by="Ann", reason="paid in part", amount=Decimal("4.00"))
+    charged_percent.run_for_days(4)
+    assert list(charged_percent.company.fees().values()) == [Decimal("8.00")]
+    [fee] = list_fees(charged_percent)
     assert (fee.state, fee.waived) == ("posted", "4.00")
-    assert fee_tasks(late_customer) == []
-    late_customer.company.pay(late_customer.number, "200.00", on=days(-7))
-    late_customer.run()
-    assert [text[:17] for _code, text in fee_tasks(late_customer)] == ["Waive GBP 2.00 of"]
-    fees.waive(late_customer.app, [fee.id], by="Ann")
-    late_customer.run_for_days(4)
-    assert set(late_customer.company.fees().values()) == {Decimal(0)}
-    assert [fee.state for fee in list_fees(late_customer)] == ["waived"]
+    assert fee_tasks(charged_percent) == []
+    charged_percent.company.pay(charged_percent.number, "200.00", on=days(-7))
+    charged_percent.run()
+    assert [text[:17] for _code, text in fee_tasks(charged_percent)] == ["Waive GBP 2.00 of"]
+    fees.waive(charged_percent.app, [fee.id], by="Ann")
+    charged_percent.run_for_days(4)
+    assert set(charged_percent.company.fees().values()) == {Decimal(0)}
+    assert [fee.state for fee in list_fees(charged_percent)] == ["waived"]
 
 
-def test_interest_is_calculated_again_for_its_days_and_at_its_rate(late_customer: Scenario) -> None:
-    charge(late_customer, MONTHLY)
-    late_customer.set_policy(MONTHLY.replace("rate = 1", "rate = 5"))
-    late_customer.company.pay(late_customer.number, "600.00", on=days(9))  # the middle of the month
-    late_customer.run()
-    [(code, text)] = fee_tasks(late_customer)
+def test_interest_is_calculated_again_for_its_days_and_at_its_rate(charged_monthly: Scenario) -> None:
+    charged_monthly.set_policy(MONTHLY.replace("rate = 1", "rate = 5"))
+    charged_monthly.company.pay(charged_monthly.number, "600.00", on=days(9))  # the middle of the month
+    charged_monthly.run()
+    [(code, text)] = fee_tasks(charged_monthly)
     assert code == "propose_waiver"
     assert text.startswith("Waive GBP 3.00 of the late fee")
 
 
-def test_a_fee_that_was_paid_and_turns_out_too_high_is_to_be_given_back(late_customer: Scenario) -> None:
-    charge(late_customer, PERCENT)
-    [number] = late_customer.company.fees()
-    late_customer.company.pay(number)
-    late_customer.run()
-    assert fee_tasks(late_customer) == []
-    late_customer.company.pay(late_customer.number, "400.00", on=days(-8))
-    late_customer.run()
-    [(code, text)] = fee_tasks(late_customer)
+def test_a_fee_that_was_paid_and_turns_out_too_high_is_to_be_given_back(charged_percent: Scenario) -> None:
+    [number] = charged_percent.company.fees()
+    charged_percent.company.pay(number)
+    charged_percent.run()
+    assert fee_tasks(charged_percent) == []
+    charged_percent.company.pay(charged_percent.number, "400.00", on=days(-8))
+    charged_percent.run()
+    [(code, text)] = fee_tasks(charged_percent)
     assert code == "propose_waiver"
     assert text.startswith("Waive GBP 4.00 of the late fee")
     assert text.endswith("It is paid: what is waived becomes credit of the customer, to be refunded.")
-    [fee] = list_fees(late_customer)
-    fees.waive(late_customer.app, [fee.id], by="Ann", amount=Decimal("4.00"))
-    late_customer.run_for_days(4)
-    assert fee_tasks(late_customer) == []
-    tasks_now = [text for _code, text in open_tasks(late_customer)]
+    [fee] = list_fees(charged_percent)
+    fees.waive(charged_percent.app, [fee.id], by="Ann", amount=Decimal("4.00"))
+    charged_percent.run_for_days(4)
+    assert fee_tasks(charged_percent) == []
+    tasks_now = [text for _code, text in open_tasks(charged_percent)]
     assert any("GBP 4.00 of unapplied credit" in text for text in tasks_now), tasks_now
 
 
-def test_the_proposal_to_waive_a_paid_fee_lasts_until_the_fee_is_waived(late_customer: Scenario) -> None:
-    charge(late_customer, PERCENT)
-    [number] = late_customer.company.fees()
-    late_customer.company.pay(number)
-    pay_dated(late_customer, days(-8))
-    late_customer.run_for_days(3, weekends=True)
-    with reading(late_customer.app.engine) as session:
+def test_the_proposal_to_waive_a_paid_fee_lasts_until_the_fee_is_waived(charged_percent: Scenario) -> None:
+    [number] = charged_percent.company.fees()
+    charged_percent.company.pay(number)
+    pay_dated(charged_percent, days(-8))
+    charged_percent.run_for_days(3, weekends=True)
+    with reading(charged_percent.app.engine) as session:
         [proposal] = [task for task in tasks.find_tasks(session) if task.code == "propose_waiver"]
         logged = session.scalars(select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == LogKind.TASK_OUTCOME))
         assert not any(text.startswith(f"Task {proposal.id} ") for text in logged)  # it was not closed and opened again
-    [fee] = list_fees(late_customer)
-    fees.waive(late_customer.app, [fee.id], by="Ann")
-    late_customer.run_for_days(2, weekends=True)
-    with reading(late_customer.app.engine) as session:
-        closed = tasks.find_tasks(session, late_customer.connection, states=[TaskState.CANCELLED])
+    [fee] = list_fees(charged_percent)
+    fees.waive(charged_percent.app, [fee.id], by="Ann")
+    charged_percent.run_for_days(2, weekends=True)
+    with reading(charged_percent.app.engine) as session:
+        closed = tasks.find_tasks(session, charged_percent.connection, states=[TaskState.CANCELLED])
     assert [task.outcome for task in closed if task.code == "propose_waiver"] == ["the fee was waived"]
 
 
@@ -263,29 +280,26 @@ def test_a_paid_fee_is_still_posted(charged: Scenario) -> None:
     assert (fee.state, fee.waived) == ("posted", "0.00")
 
 
-def test_a_payment_dated_after_the_days_of_the_fee_changes_nothing(late_customer: Scenario) -> None:
-    charge(late_customer, PERCENT)
-    late_customer.company.pay(late_customer.number, "400.00", on=late_customer.today - timedelta(days=2))
-    late_customer.run_for_days(4)
-    assert fee_tasks(late_customer) == []
+def test_a_payment_dated_after_the_days_of_the_fee_changes_nothing(charged_percent: Scenario) -> None:
+    charged_percent.company.pay(charged_percent.number, "400.00", on=charged_percent.today - timedelta(days=2))
+    charged_percent.run_for_days(4)
+    assert fee_tasks(charged_percent) == []
 
 
 @pytest.mark.parametrize("amount", ["0", "13", "x"])
-def test_no_more_than_what_stands_of_a_fee_is_waived(late_customer: Scenario, amount: str) -> None:
-    if late_customer.company.provider == "quickbooks":
+def test_no_more_than_what_stands_of_a_fee_is_waived(charged_percent: Scenario, amount: str) -> None:
+    if charged_percent.company.provider == "quickbooks":
         pytest.skip("the ledger plays no part in it")
-    charge(late_customer, PERCENT)
-    [fee] = list_fees(late_customer)
+    [fee] = list_fees(charged_percent)
     with pytest.raises(OutboxError):
-        fees.waive(late_customer.app, [fee.id], by="Ann", amount=fees.parse_waived_amount(amount))
+        fees.waive(charged_percent.app, [fee.id], by="Ann", amount=fees.parse_waived_amount(amount))
 
 
-def test_a_fee_that_a_user_has_lowered_in_the_ledger_is_not_too_high(late_customer: Scenario) -> None:
-    charge(late_customer, PERCENT)
-    [number] = late_customer.company.fees()
-    late_customer.company.pay(late_customer.number, "400.00", on=days(-8))
-    late_customer.run()
-    assert [text[:17] for _code, text in fee_tasks(late_customer)] == ["Waive GBP 4.00 of"]
-    late_customer.company.credit_invoice(number, "4.00")
-    late_customer.run_for_days(4)
-    assert fee_tasks(late_customer) == []
+def test_a_fee_that_a_user_has_lowered_in_the_ledger_is_not_too_high(charged_percent: Scenario) -> None:
+    [number] = charged_percent.company.fees()
+    charged_percent.company.pay(charged_percent.number, "400.00", on=days(-8))
+    charged_percent.run()
+    assert [text[:17] for _code, text in fee_tasks(charged_percent)] == ["Waive GBP 4.00 of"]
+    charged_percent.company.credit_invoice(number, "4.00")
+    charged_percent.run_for_days(4)
+    assert fee_tasks(charged_percent) == []

@@ -15,7 +15,7 @@ from connector.services.explain import InvoiceExplanation, explain
 from connector.vocabulary import RunOutcome
 from providers.quickbooks.ledger import QuickBooksLedger
 from providers.xero.ledger import XeroLedger
-from tests.connector.scenario import NOON, Scenario, ScenarioFactory, days
+from tests.connector.scenario import NOON, ResumeAfter, Scenario, ScenarioFactory, days
 
 
 def explained(scenario: Scenario) -> InvoiceExplanation:
@@ -33,12 +33,17 @@ def texts(scenario: Scenario) -> list[str]:
     return [email.text for email in scenario.sandbox.sendgrid.emails() if own not in email.to]
 
 
-@pytest.fixture
-def customer(scenario: Scenario) -> Scenario:
-    """A live company with one invoice of 1,200.00 that is not due yet."""
+def add_customer(scenario: Scenario) -> None:
     scenario.company.customer("Ashdown Ltd")
     scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(10), on=days(-2))
-    return scenario.go_live()
+    scenario.go_live()
+
+
+@pytest.fixture
+def customer(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Scenario]:
+    """A live company with one invoice of 1,200.00 that is not due yet."""
+    with resume_after(add_customer, scenario.company.provider) as resumed:
+        yield resumed
 
 
 def test_a_customer_is_thanked_for_a_payment_in_full(customer: Scenario) -> None:

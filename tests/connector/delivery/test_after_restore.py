@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ from connector.delivery.after_restore import must_withhold
 from connector.outbox import approvals
 from connector.restore.backup import restore_backup, write_backup
 from connector.vocabulary import ConnectionMode, LogKind, RunOutcome
-from tests.connector.scenario import Scenario
+from tests.connector.scenario import ResumeAfter, Scenario
 
 FEES = """
 [late_fees]
@@ -50,9 +50,7 @@ class ExternalState(NamedTuple):
     fees: list[str]
 
 
-@pytest.fixture
-def restore_after_a_day(scenario: Scenario, tmp_path: Path) -> Callable[[], None]:
-    """Return a function that restores a backup from before some emails, notes and a late fee."""
+def send_after_a_backup(scenario: Scenario) -> None:
     scenario.company.invoice(scenario.company.customer("Ashdown Ltd"), "1200.00", due_on=scenario.days_ago(6))
     scenario.company.invoice(scenario.company.customer("Birch Ltd"), "300.00", due_on=scenario.days_ago(14))
     scenario.company.invoice(scenario.company.customer("Cole Ltd"), "500.00", due_on=scenario.days_ago(-1))
@@ -60,13 +58,26 @@ def restore_after_a_day(scenario: Scenario, tmp_path: Path) -> Callable[[], None
     scenario.set_policy(FEES)
     scenario.run()
     scenario.pass_days(5)
-    tmp_path.chmod(0o700)
-    write_backup(scenario.app.engine, tmp_path / "backup.db", scenario.app.keyring, at=scenario.sandbox.clock.now())
+    write_backup(scenario.app.engine, backup_file(scenario), scenario.app.keyring, at=scenario.sandbox.clock.now())
     for _day in range(4):
         scenario.run()
         scenario.pass_days(1)
     assert "accounts@cole.example" in {to[0] for to, _subject in scenario.customer_emails()}
-    return lambda: restore_in_place(scenario, tmp_path / "backup.db")
+
+
+def backup_file(scenario: Scenario) -> Path:
+    return scenario.app.settings.duewell_home / "backup.db"
+
+
+def restore(scenario: Scenario) -> None:
+    restore_in_place(scenario, backup_file(scenario))
+
+
+@pytest.fixture
+def since(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Scenario]:
+    """A company with a backup from before some emails, notes and a late fee."""
+    with resume_after(send_after_a_backup, scenario.company.provider) as resumed:
+        yield resumed
 
 
 def external_state(scenario: Scenario) -> ExternalState:
@@ -78,50 +89,48 @@ def external_state(scenario: Scenario) -> ExternalState:
     return ExternalState(keys, notes, sorted(scenario.company.fees()))
 
 
-def test_nothing_that_was_sent_since_the_backup_is_sent_again(
-    scenario: Scenario, restore_after_a_day: Callable[[], None]
-) -> None:
-    before = external_state(scenario)
+def test_nothing_that_was_sent_since_the_backup_is_sent_again(since: Scenario) -> None:
+    before = external_state(since)
     assert before.fees
-    restore_after_a_day()
+    restore(since)
     for _run in range(3):
-        assert scenario.run().outcome is RunOutcome.OK
-        scenario.sandbox.clock.advance(timedelta(hours=1))
-    after = external_state(scenario)
+        assert since.run().outcome is RunOutcome.OK
+        since.sandbox.clock.advance(timedelta(hours=1))
+    after = external_state(since)
     assert set(Counter(after.email_keys).values()) == {1}
     assert set(before.email_keys) <= set(after.email_keys)
     assert all(len(notes) == len(set(notes)) for notes in after.notes.values())
     assert {number: after.notes[number][: len(notes)] for number, notes in before.notes.items()} == before.notes
     assert after.fees == before.fees
-    assert scenario.outbox("planned", "sending", "unconfirmed") == []
+    assert since.outbox("planned", "sending", "unconfirmed") == []
 
 
-def test_reminders_continue_after_a_restore(scenario: Scenario, restore_after_a_day: Callable[[], None]) -> None:
-    restore_after_a_day()
-    scenario.run()
-    before = len(scenario.customer_emails())
-    scenario.company.invoice(scenario.company.customer("Dent Ltd"), "90.00", due_on=scenario.today, on=scenario.today)
-    scenario.sandbox.clock.advance(timedelta(hours=1))
-    scenario.run()
-    assert len(scenario.customer_emails()) == before + 1
+def test_reminders_continue_after_a_restore(since: Scenario) -> None:
+    restore(since)
+    since.run()
+    before = len(since.customer_emails())
+    since.company.invoice(since.company.customer("Dent Ltd"), "90.00", due_on=since.today, on=since.today)
+    since.sandbox.clock.advance(timedelta(hours=1))
+    since.run()
+    assert len(since.customer_emails()) == before + 1
 
 
 def test_without_a_searchable_email_log_notes_prove_emails_and_the_others_need_approval(
-    scenario: Scenario, restore_after_a_day: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    since: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "eml"
     folder.mkdir()
     monkeypatch.setattr("providers.eml.mailer.EmlMailer.can_find_sent", False)
-    restore_after_a_day()
-    scenario.company.invoice(scenario.company.customer("Dent Ltd"), "90.00", due_on=scenario.today, on=scenario.today)
-    settings = scenario.app.settings.model_copy(update={"sendgrid_api_key": "", "eml_folder": folder})
-    scenario.app = replace(scenario.app, settings=settings)
-    scenario.run()
+    restore(since)
+    since.company.invoice(since.company.customer("Dent Ltd"), "90.00", due_on=since.today, on=since.today)
+    settings = since.app.settings.model_copy(update={"sendgrid_api_key": "", "eml_folder": folder})
+    since.app = replace(since.app, settings=settings)
+    since.run()
     assert [path for path in folder.iterdir() if "owner-email" not in path.name] == []
-    awaiting = scenario.outbox("awaiting_approval")
-    with writing(scenario.app.engine) as session:
-        approvals.approve(session, [each.id or 0 for each in awaiting], by="Ann", at=scenario.app.now())
-    scenario.run()
+    awaiting = since.outbox("awaiting_approval")
+    with writing(since.app.engine) as session:
+        approvals.approve(session, [each.id or 0 for each in awaiting], by="Ann", at=since.app.now())
+    since.run()
     emails = [path.read_text() for path in folder.iterdir() if "owner-email" not in path.name]
     assert len([text for text in emails if "accounts@dent.example" in text]) == 1
     assert [text for text in emails if "accounts@cole.example" in text] == []  # the note in the ledger proves it

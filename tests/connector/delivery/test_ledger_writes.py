@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from connector.outbox import approvals
 from connector.services import fees
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState
 from sandbox.faults import Rule
-from tests.connector.scenario import Scenario
+from tests.connector.scenario import ResumeAfter, Scenario
 
 POLICY = """
 [late_fees]
@@ -25,9 +26,14 @@ NOTE_PATH = "istory|ttachable"
 FEE_PATHS = {"xero": "/Invoices$", "quickbooks": "/invoice$"}
 
 
-@pytest.fixture(autouse=True)
-def _keys_are_ignored(scenario: Scenario) -> None:
-    """Make both ledgers carry out a write again that comes again under the same key."""
+@pytest.fixture
+def late_customer(late_customer: Scenario) -> Scenario:
+    """Their ledger carries out a write again that comes again under the same key."""
+    ignore_keys(late_customer)
+    return late_customer
+
+
+def ignore_keys(scenario: Scenario) -> None:
     scenario.sandbox.xero.api.replays_requests = scenario.sandbox.quickbooks.replays_requests = False
 
 
@@ -135,49 +141,65 @@ def test_a_note_that_a_user_sends_again_is_looked_for_first(late_customer: Scena
     assert [each.kind for each in late_customer.outbox("done") if each.kind == OutboxKind.NOTE] == [OutboxKind.NOTE]
 
 
-def charge(scenario: Scenario) -> Scenario:
+def warn(scenario: Scenario) -> None:
     """Make a fee due at the next sync."""
+    ignore_keys(scenario)
     scenario.set_policy(POLICY)
     scenario.company.customer("Ashdown Ltd")
     scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=scenario.days_ago(20))
     scenario.go_live()
     scenario.run()
     scenario.pass_days(7)
-    return scenario
+
+
+@pytest.fixture
+def warned(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Scenario]:
+    """A fee is due at the next sync."""
+    with resume_after(warn, scenario.company.provider) as resumed:
+        yield resumed
+
+
+def charge(scenario: Scenario) -> None:
+    warn(scenario)
+    scenario.run()
+
+
+@pytest.fixture
+def charged(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Scenario]:
+    """A fee has just been posted."""
+    with resume_after(charge, scenario.company.provider) as resumed:
+        yield resumed
 
 
 @pytest.mark.parametrize("action", ["drop_before", "drop_after"])
-def test_a_fee_whose_reply_is_lost_is_one_fee(scenario: Scenario, action: str) -> None:
-    charge(scenario)
-    lost = cut(scenario, action, FEE_PATHS[scenario.company.provider])
-    scenario.run()
+def test_a_fee_whose_reply_is_lost_is_one_fee(warned: Scenario, action: str) -> None:
+    lost = cut(warned, action, FEE_PATHS[warned.company.provider])
+    warned.run()
     assert lost.fired == 1
     for minutes in (1, 6, 61):
-        later(scenario, minutes)
-    assert len(scenario.company.fees()) == 1
-    assert scenario.outbox("sending", "unconfirmed") == []
+        later(warned, minutes)
+    assert len(warned.company.fees()) == 1
+    assert warned.outbox("sending", "unconfirmed") == []
 
 
 @pytest.mark.parametrize("paid", ["", "3.00"])
 @pytest.mark.parametrize("nth", [1, 2, 3])
-def test_a_waiver_whose_reply_is_lost_gives_back_the_fee_once(scenario: Scenario, paid: str, nth: int) -> None:
-    charge(scenario)
-    scenario.run()
-    [fee] = scenario.company.fees()
-    before = sum(scenario.company.open_balances().values()) - sum(scenario.company.fees().values())
+def test_a_waiver_whose_reply_is_lost_gives_back_the_fee_once(charged: Scenario, paid: str, nth: int) -> None:
+    [fee] = charged.company.fees()
+    before = sum(charged.company.open_balances().values()) - sum(charged.company.fees().values())
     if paid:
-        scenario.company.pay(fee, paid)
-    later(scenario, 61)
-    with writing(scenario.app.engine) as session:
-        [posted] = [each.id for each in fees.find_fees(session, scenario.connection)]
-    fees.waive(scenario.app, [posted], by="Ann", reason="a good customer")
-    cut(scenario, "drop_after", "nvoice|emo|ote|ayment", nth=nth)
-    set_mode(scenario.app, scenario.connection, ConnectionMode.LIVE)
+        charged.company.pay(fee, paid)
+    later(charged, 61)
+    with writing(charged.app.engine) as session:
+        [posted] = [each.id for each in fees.find_fees(session, charged.connection)]
+    fees.waive(charged.app, [posted], by="Ann", reason="a good customer")
+    cut(charged, "drop_after", "nvoice|emo|ote|ayment", nth=nth)
+    set_mode(charged.app, charged.connection, ConnectionMode.LIVE)
     for minutes in (1, 1, 6, 61):
-        later(scenario, minutes)
-    assert sum(scenario.company.open_balances().values()) == before
-    assert [each for each in scenario.outbox() if each.kind == OutboxKind.FEE_WAIVER and each.state != "done"] == []
-    assert count_credits(scenario) == (1 if paid else 0)
+        later(charged, minutes)
+    assert sum(charged.company.open_balances().values()) == before
+    assert [each for each in charged.outbox() if each.kind == OutboxKind.FEE_WAIVER and each.state != "done"] == []
+    assert count_credits(charged) == (1 if paid else 0)
 
 
 def count_credits(scenario: Scenario) -> int:

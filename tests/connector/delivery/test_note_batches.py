@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -17,18 +17,23 @@ from providers.errors import ProviderError, TransientError
 from providers.ledger import DocumentRef, NewNote
 from providers.quickbooks.ledger import QuickBooksLedger
 from sandbox.faults import RequestRecord, Rule
-from tests.connector.scenario import Scenario, days
+from tests.connector.scenario import ResumeAfter, Scenario, days
 
 CUSTOMERS = 5
 AFTER_A_LOST_REPLY = timedelta(minutes=6)
 
 
-@pytest.fixture
-def notes_due(scenario: Scenario) -> Scenario:
-    """A live company whose next sync emails five customers about an invoice each."""
+def add_five_customers(scenario: Scenario) -> None:
     for n in range(CUSTOMERS):
         scenario.company.invoice(scenario.company.customer(f"Customer{n} Ltd"), f"{100 + n}.00", due_on=days(-6))
-    return scenario.go_live()
+    scenario.go_live()
+
+
+@pytest.fixture
+def notes_due(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Scenario]:
+    """A live company whose next sync emails five customers about an invoice each."""
+    with resume_after(add_five_customers, scenario.company.provider) as resumed:
+        yield resumed
 
 
 on_quickbooks = pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)

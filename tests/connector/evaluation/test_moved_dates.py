@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import InvoiceDecisionRow, InvoiceRow, Task
 from connector.outbox import approvals
 from connector.vocabulary import ConnectionMode, OutboxKind, TaskCode, TaskState
-from tests.connector.scenario import Scenario, days
+from tests.connector.scenario import ResumeAfter, Scenario, add_late_customer, days
 
 FEES = """
 [late_fees]
@@ -212,6 +213,19 @@ def _set_sent(company: Any, number: str, *, sent: bool) -> None:
         company.simulator.edit(number, EmailStatus="EmailSent" if sent else "NeedToSend")
 
 
+def charge(scenario: Scenario, kind: str, day_count: int) -> None:
+    add_late_customer(scenario)
+    scenario.set_policy(f'{FEES}kind = "{kind}"\n')
+    scenario.run_for_days(day_count, weekends=True)
+    assert len(fee_amounts(scenario)) == 1
+
+
+CHARGE = {
+    (kind, day_count): partial(charge, kind=kind, day_count=day_count)
+    for kind, day_count in (("percent", 10), ("percent", 20), ("percent_per_month", 26))
+}
+
+
 @pytest.mark.parametrize(
     ("kind", "day_count", "due_on", "is_wrong"),
     [
@@ -222,14 +236,12 @@ def _set_sent(company: Any, number: str, *, sent: bool) -> None:
     ],
 )
 def test_a_fee_is_to_be_waived_where_the_moved_due_date_leaves_no_time_for_it(
-    late_customer: Scenario, kind: str, day_count: int, due_on: date, *, is_wrong: bool
+    scenario: Scenario, resume_after: ResumeAfter, kind: str, day_count: int, due_on: date, *, is_wrong: bool
 ) -> None:
-    late_customer.set_policy(f'{FEES}kind = "{kind}"\n')
-    late_customer.run_for_days(day_count, weekends=True)
-    assert len(fee_amounts(late_customer)) == 1
-    late_customer.company.move_due(late_customer.number, due_on)
-    late_customer.run()
-    assert (TaskCode.PROPOSE_WAIVER in open_tasks(late_customer)) is is_wrong
+    with resume_after(CHARGE[kind, day_count], scenario.company.provider) as charged:
+        charged.company.move_due(charged.number, due_on)
+        charged.run()
+        assert (TaskCode.PROPOSE_WAIVER in open_tasks(charged)) is is_wrong
 
 
 def test_after_a_due_date_is_moved_out_the_fee_for_the_old_one_is_to_be_waived(late_customer: Scenario) -> None:
@@ -250,16 +262,15 @@ def test_after_a_due_date_is_moved_out_the_fee_for_the_old_one_is_to_be_waived(l
     ("kind", "day_count", "due_on"), [("percent", 10, days(40)), ("percent_per_month", 26, days(4))]
 )
 def test_a_fee_for_an_earlier_due_date_is_to_be_waived_although_the_invoice_is_paid(
-    late_customer: Scenario, kind: str, day_count: int, due_on: date
+    scenario: Scenario, resume_after: ResumeAfter, kind: str, day_count: int, due_on: date
 ) -> None:
-    late_customer.set_policy(f'{FEES}kind = "{kind}"\n')
-    late_customer.run_for_days(day_count, weekends=True)
-    late_customer.company.move_due(late_customer.number, due_on)
-    late_customer.run()
-    late_customer.pass_days(2)
-    late_customer.company.pay(late_customer.number)  # in time now, or before the month is over
-    late_customer.run()
-    late_customer.pass_days(40)
-    late_customer.run()
-    assert TaskCode.PROPOSE_WAIVER in open_tasks(late_customer)
-    assert TaskCode.UNPAID_FEE not in open_tasks(late_customer)
+    with resume_after(CHARGE[kind, day_count], scenario.company.provider) as charged:
+        charged.company.move_due(charged.number, due_on)
+        charged.run()
+        charged.pass_days(2)
+        charged.company.pay(charged.number)  # in time now, or before the month is over
+        charged.run()
+        charged.pass_days(40)
+        charged.run()
+        assert TaskCode.PROPOSE_WAIVER in open_tasks(charged)
+        assert TaskCode.UNPAID_FEE not in open_tasks(charged)

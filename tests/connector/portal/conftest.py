@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from html import unescape
 from urllib.parse import urlsplit
 
@@ -33,7 +32,7 @@ from connector.db.tables import (
 from connector.services.invoices import find_invoice
 from connector.vocabulary import TaskCode
 from connector.web.app import make_app
-from tests.connector.scenario import Scenario
+from tests.connector.scenario import ResumeAfter, Scenario
 
 TODAY = date(2026, 6, 10)
 MILLER = "accounts@miller.example"
@@ -87,21 +86,23 @@ def serve(scenario: Scenario) -> Iterator[str]:
     thread.join(timeout=10)
 
 
+def send_reminders(scenario: Scenario) -> None:
+    scenario.company.customer("Miller & Sons", MILLER)
+    scenario.company.customer("Potter plc", "ap@potter.example")
+    scenario.company.invoice("Miller & Sons", "1200.00", due_on=TODAY - timedelta(days=6))
+    scenario.company.invoice("Miller & Sons", "80.50", due_on=TODAY + timedelta(days=20))
+    scenario.company.invoice("Potter plc", "640.00", due_on=TODAY - timedelta(days=2))
+    scenario.go_live().run()
+
+
 @pytest.fixture
 def scenario(
-    scenario_at: Callable[..., AbstractContextManager[Scenario]],
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
+    resume_after: ResumeAfter, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[PortalScenario]:
     """Two customers with open invoices, and the portal link from the first email to one of them."""
     monkeypatch.setenv("DUEWELL_BASE_URL", f"https://{HOST}")
-    with scenario_at(datetime(2026, 6, 10, 11, tzinfo=UTC), getattr(request, "param", "xero")) as made:
-        made.company.customer("Miller & Sons", MILLER)
-        made.company.customer("Potter plc", "ap@potter.example")
-        overdue = made.company.invoice("Miller & Sons", "1200.00", due_on=TODAY - timedelta(days=6))
-        upcoming = made.company.invoice("Miller & Sons", "80.50", due_on=TODAY + timedelta(days=20))
-        foreign = made.company.invoice("Potter plc", "640.00", due_on=TODAY - timedelta(days=2))
-        made.go_live().run()
+    with resume_after(send_reminders, getattr(request, "param", "xero")) as made:
+        overdue, upcoming, foreign = made.company.numbers
         [email] = made.sandbox.sendgrid.emails_to(MILLER)
         [link] = re.findall(rf"https://{HOST}/c/[a-z2-7]{{32}}", email.text)
         assert link in email.html.replace("&#x2f;", "/")

@@ -22,19 +22,24 @@ from connector.outbox.approvals import approve
 from connector.sync.webhook_inbox import receive_events
 from connector.vocabulary import ConnectionMode, LogKind, OutboxKind, RunOutcome
 from providers.capabilities import ChangeNotification
-from tests.connector.scenario import NOON, TODAY, Scenario, ScenarioFactory, days
+from tests.connector.scenario import NOON, TODAY, ResumeAfter, Scenario, ScenarioFactory, days
 from tests.connector.serving import serving
 
 FIRST, SECOND, THIRD = "Ashdown Ltd", "Ashdown Limited", "Ashdown & Co"
 
 
-@pytest.fixture
-def two_records(scenario: Scenario) -> Scenario:
-    """A live company with one customer entered twice, each time with an invoice that is due in three weeks."""
+def enter_twice(scenario: Scenario) -> None:
     for name in (FIRST, SECOND):
         scenario.company.customer(name, f"{name.split()[1].lower()}@ashdown.example")
         scenario.company.invoice(name, "900.00", due_on=days(21))
-    return scenario.go_live()
+    scenario.go_live()
+
+
+@pytest.fixture
+def two_records(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Scenario]:
+    """A live company with one customer entered twice, each time with an invoice that is due in three weeks."""
+    with resume_after(enter_twice, scenario.company.provider) as resumed:
+        yield resumed
 
 
 def set_(scenario: Scenario, name: str, **changes: object) -> None:
