@@ -123,7 +123,8 @@ def test_without_a_searchable_email_log_notes_prove_emails_and_the_others_need_a
     monkeypatch.setattr("providers.eml.mailer.EmlMailer.can_find_sent", False)
     restore(since)
     since.company.invoice(since.company.customer("Dent Ltd"), "90.00", due_on=since.today, on=since.today)
-    settings = since.app.settings.model_copy(update={"sendgrid_api_key": "", "eml_folder": folder})
+    others = dict.fromkeys(("sendgrid_api_key", "microsoft365_client_id", "gmail_client_id"), "")
+    settings = since.app.settings.model_copy(update={**others, "eml_folder": folder})
     since.app = replace(since.app, settings=settings)
     since.run()
     assert [path for path in folder.iterdir() if "owner-email" not in path.name] == []
