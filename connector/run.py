@@ -27,6 +27,7 @@ from connector.restore import rollback_detection
 from connector.restore.restore_gap import restore_gap
 from connector.runtime import lease
 from connector.runtime.budget import CallBudget
+from connector.runtime.progress_store import ProgressStore
 from connector.runtime.run_context import RunContext, ignore_progress
 from connector.sync import pull, webhook_inbox
 from connector.vocabulary import ConnectionHealth, LogKind, RunOutcome
@@ -73,7 +74,7 @@ def run_connection(
         with lease.acquire(app, connection_id) as held:
             ctx = _start_run(app, held, dry_run=dry_run, on_progress=on_progress)
             rollback_detection.record_log_head(app)
-            ctx.on_records_read = on_records_read
+            _watch(ctx, on_records_read)
             _run_steps(ctx)
             result = _finish_run(ctx)
             rollback_detection.record_log_head(app)
@@ -85,6 +86,22 @@ def run_connection(
     except Exception as error:
         log.exception("the run of connection %s could not start or finish", connection_id)
         return RunResult(connection_id, f"connection {connection_id}", RunOutcome.FAILED, _describe_fault(error))
+
+
+def _watch(ctx: RunContext, on_records_read: Callable[[int, int | None], None] | None) -> None:
+    """Store the progress for the pages that show it, besides reporting it to the caller."""
+    store, report = ProgressStore(ctx.app, ctx.connection_id, ctx.run_id), ctx.on_progress
+
+    def step(text: str) -> None:
+        store.step(text)
+        report(text)
+
+    def count(records: int, expected: int | None) -> None:
+        store.count(records, expected)
+        if on_records_read is not None:
+            on_records_read(records, expected)
+
+    ctx.on_progress, ctx.on_records_read = step, count
 
 
 def _run_steps(ctx: RunContext) -> None:
@@ -200,7 +217,12 @@ def _close_interrupted_runs(session: Session, connection_id: int, now: datetime)
     session.execute(
         update(SyncRun)
         .where(col(SyncRun.connection_id) == connection_id, col(SyncRun.ended_at).is_(None))
-        .values(ended_at=now, outcome=RunOutcome.FAILED, reason="interrupted; the next run continued from there")
+        .values(
+            ended_at=now,
+            outcome=RunOutcome.FAILED,
+            reason="interrupted; the next run continued from there",
+            progress="",
+        )
     )
 
 
@@ -212,7 +234,7 @@ def _finish_run(ctx: RunContext) -> RunResult:
         ctx.budget.save(session)
         counts = {**ctx.tally, **{f"calls_{kind}": count for kind, count in ctx.budget.calls_made.items()}}
         run = session.get_one(SyncRun, ctx.run_id)
-        run.ended_at, run.outcome, run.reason, run.counts = ctx.now(), outcome, reason, counts
+        run.ended_at, run.outcome, run.reason, run.counts, run.progress = ctx.now(), outcome, reason, counts, ""
         connection.last_run_at = ctx.started_at
         if _may_change_health(connection, outcome):
             connection.health, connection.health_reason = _HEALTH[outcome], reason

@@ -37,6 +37,11 @@ def load_mailbox_providers() -> dict[str, MailboxProvider[Any]]:
     return {name: cast("MailboxProvider[Any]", import_module(f"{__name__}.{name}").MAILBOX) for name in names}
 
 
+def list_mailer_names() -> list[str]:
+    """Return the names of all that can send email, sorted: services, mailboxes and folders."""
+    return sorted({*_names_with("MAILER"), *_names_with("MAILBOX")})
+
+
 def _builtin_names() -> tuple[str, ...]:
     return _names_with("PROVIDER")
 

@@ -32,6 +32,7 @@ from connector.db.tables import Connection, CustomerRow, InvoiceDecisionRow, Out
 from connector.reports.scope import Scope
 from connector.services.attention import AttentionList, load_attention
 from connector.services.receivables_totals import CurrencyTotals, load_currency_totals
+from connector.services.run_progress import RunProgress, describe_progress
 from connector.vocabulary import ConnectionHealth, ConnectionMode, OutboxState, TaskState
 from policies.formatting import format_datetime
 
@@ -62,6 +63,11 @@ class CompanySummary:
     row: Connection
     problems: list[str] = field(default_factory=list)
     run: SyncRun | None = None
+
+    @property
+    def progress(self) -> RunProgress | None:
+        """How far its run under way has come."""
+        return describe_progress(self.run) if self.run is not None else None
 
     @property
     def is_first_sync(self) -> bool:

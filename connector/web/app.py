@@ -28,6 +28,7 @@ from connector.web import (
     reports,
     review,
     runs,
+    setup,
     sign_in,
     sso,
     statutory_rates,
@@ -38,6 +39,7 @@ from connector.web.callback import handle_callback
 from connector.web.inbound_email import add_inbound_email
 from connector.web.ledger_webhooks import add_ledger_webhooks
 from connector.web.lists.routes import ROUTES as LISTS
+from connector.web.live import add_live
 from connector.web.metrics import metrics_text
 from connector.web.portal import add_portal
 from connector.web.rendering import ICON, LIST_SCRIPT, PASSKEY_SCRIPT, REVIEW_SCRIPT, STYLE, render
@@ -53,6 +55,7 @@ ROUTES = (
     *sso.ROUTES,
     *my_account.ROUTES,
     *today.ROUTES,
+    *setup.ROUTES,
     *log.ROUTES,
     *runs.ROUTES,
     *outbox.ROUTES,
@@ -90,6 +93,7 @@ def make_app(app: AppContext, scheduler: SchedulerStatus, *extra_hosts: str) -> 
     web_app.add_exception_handler(HTTPException, _render_http_error)
     _add_checks(web_app, app, scheduler)
     add_stop_pages(web_app, app)
+    add_live(web_app, app)
     add_portal(web_app, app)
     add_sendgrid_webhooks(web_app, app)
     add_inbound_email(web_app, app)

@@ -110,6 +110,11 @@ class PageRequest:
         return self.app.now()
 
     @property
+    def time_zone(self) -> str:
+        """The time zone in which the user reads all times, "" for that of the company each belongs to."""
+        return self.user.time_zone if self.user else ""
+
+    @property
     def actor(self) -> CurrentUser:
         """The signed-in user; raises ``NotFound`` where nobody is."""
         if self.user is None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +25,7 @@ _FOLDER = Path(__file__).parent
 STYLE = (_FOLDER / "style.css").read_text(encoding="utf-8")
 ICON = (_FOLDER / "icon.svg").read_text(encoding="utf-8")
 PASSKEY_SCRIPT = (_FOLDER / "passkeys.js").read_text(encoding="utf-8")
+LIVE_SCRIPT = (_FOLDER / "live.js").read_text(encoding="utf-8")
 LIST_SCRIPT = (_FOLDER / "lists.js").read_text(encoding="utf-8")
 REVIEW_SCRIPT = (_FOLDER / "review.js").read_text(encoding="utf-8")
 # For the pages of a signed-in user: our own scripts, which may fetch our own pages. Public pages allow no script.
@@ -76,8 +80,36 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+class _PageZones:
+    """The time zones of a page: the one that all its times are shown in, if any, and those they were given in."""
+
+    def __init__(self, shown: str) -> None:
+        self.shown = shown
+        self.given: Counter[str] = Counter()
+
+
+_zones: ContextVar[_PageZones | None] = ContextVar("zones", default=None)
+
+
+def _page_datetime(value: datetime | None, time_zone: str = "UTC") -> str | Markup:
+    """Return an instant in the zone of the page, else in the one given."""
+    zones = _zones.get()
+    if zones is None or value is None:
+        return format_datetime(value, time_zone)
+    zones.given[time_zone] += 1
+    return format_datetime(value, zones.shown or time_zone)
+
+
+def _page_zone() -> str:
+    """Return the zone of the times so far on the page, "" where it has none."""
+    zones = _zones.get()
+    return (zones.shown or next(iter(zones.given))) if zones is not None and zones.given else ""
+
+
 _ENVIRONMENT.filters.update(
-    datetime=format_datetime,
+    datetime=_page_datetime,
     date=format_date,
     money=format_money,
     label=label,
@@ -88,6 +120,26 @@ _ENVIRONMENT.filters.update(
 )
 
 
+_ENVIRONMENT.globals.update(page_zone=_page_zone)
+
+
 def render(template: str, **values: object) -> str:
-    """Return a page as HTML. ``request`` is the ``PageRequest`` it answers, None on pages without a user's name."""
-    return _ENVIRONMENT.get_template(template).render({"request": None, **values})
+    """Return a page as HTML. ``request`` is the ``PageRequest`` it answers, None on pages without a user's name.
+
+    All times of a page are in one zone: the one that the user has chosen, else the company's. Where companies of
+    several zones meet, it is the one of most of its times; the page is then made a second time.
+    """
+    chosen = str(getattr(values.get("request"), "time_zone", ""))
+    page, given = _render_in(chosen, template, values)
+    if not chosen and len(given) > 1:
+        page, _given = _render_in(given.most_common(1)[0][0], template, values)
+    return page
+
+
+def _render_in(time_zone: str, template: str, values: Mapping[str, object]) -> tuple[str, Counter[str]]:
+    zones = _PageZones(time_zone)
+    token = _zones.set(zones)
+    try:
+        return _ENVIRONMENT.get_template(template).render({"request": None, **values}), zones.given
+    finally:
+        _zones.reset(token)

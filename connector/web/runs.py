@@ -14,6 +14,7 @@ from connector.audit.run_summary import format_calls, format_outcome
 from connector.db.engine import reading
 from connector.db.tables import Budget, SyncLogEntry, SyncRun
 from connector.errors import NotFound
+from connector.services.run_progress import describe_progress
 from connector.vocabulary import LogKind, RunOutcome
 from connector.vocabulary.labels import in_sentence, label, vocabularies
 from connector.web.log import parse_filter
@@ -105,6 +106,7 @@ def show_run(request: PageRequest) -> Response:
         return request.render(
             "run.html",
             run=row,
+            progress=describe_progress(row),
             summary=_describe(row),
             company=company,
             sections=sections,

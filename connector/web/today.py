@@ -13,6 +13,7 @@ from connector.evaluation import exceptions
 from connector.reports.scope import Scope
 from connector.services.attention import load_attention
 from connector.services.receivables_totals import load_currency_totals
+from connector.services.setup_guide import is_live, load_guide
 from connector.services.today import CompanySummary, list_open_tasks, load_dashboard
 from connector.vocabulary import Role
 from connector.web.page_request import CompanyFilter, PageRequest, build_url
@@ -26,9 +27,12 @@ def show_today(request: PageRequest) -> Response:
     with reading(request.app.engine) as session:
         company_filter = request.company_filter(session)
         dashboard = load_dashboard(session, company_filter.shown, request.now)
+        is_in_setup = request.actor.has_role(Role.OWNER) and not is_live(company_filter.companies)
+        guide = load_guide(request.app, session) if is_in_setup else None
         return request.render(
             "today.html",
             dashboard=dashboard,
+            guide=guide if guide is not None and not guide.is_done else None,
             company_filter=company_filter,
             list_url=partial(build_url, company=company_filter.selected_id),
         )

@@ -332,6 +332,9 @@ Table(
     Column("reason", Text, nullable=False),
     Column("dry_run", Boolean, nullable=False),
     Column("counts", JSON),
+    Column("progress", String, nullable=False),
+    Column("records_read", Integer, nullable=False),
+    Column("records_expected", Integer),
     UniqueConstraint("connection_id", "id"),
 )
 Table(

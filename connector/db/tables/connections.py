@@ -115,6 +115,9 @@ class SyncRun(SQLModel, table=True):
     reason: str = text_column()
     dry_run: bool = False
     counts: dict[str, int] | None = Field(default=None, sa_column=Column(JSON))
+    progress: str = ""  # while it is under way: the step, and the records read of those expected
+    records_read: int = 0
+    records_expected: int | None = None
     __table_args__ = (UniqueConstraint("connection_id", "id"),)
 
 

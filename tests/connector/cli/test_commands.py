@@ -110,6 +110,7 @@ EVERY_COMMAND = [
         "explain",
         "status",
         "doctor",
+        "setup",
         "backup",
         "restore",
     ],
