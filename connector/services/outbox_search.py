@@ -108,39 +108,6 @@ class EntryView:
         return self.standing.waived < payload_as(LateFeePayload, self.entry).amount
 
 
-@dataclass(frozen=True, slots=True)
-class EntryPage:
-    """A page of entries; ``older_id`` is where the next page begins, None at the end."""
-
-    rows: Sequence[EntryView]
-    older_id: int | None
-
-
-def find_entry_page(
-    session: Session,
-    company_ids: Collection[int],
-    *,
-    states: Collection[str] = (),
-    kinds: Collection[str] = (),
-    before_id: int | None = None,
-    size: int = PAGE_SIZE,
-) -> EntryPage:
-    """Return a page of entries."""
-    company = col(OutboxEntry.connection_id)
-    # The index finds the few open entries. Of the many final ones the newest are scanned and filtered instead.
-    by_index = not set(states) & _FINAL_STATES and (states or len(company_ids) == 1)
-    query = entries_query().where((company if by_index else company + 0).in_(list(company_ids)))
-    if states:
-        query = query.where(col(OutboxEntry.state).in_(list(states)))
-    if kinds:
-        query = query.where(col(OutboxEntry.kind).in_(list(kinds)))
-    if before_id is not None:
-        query = query.where(col(OutboxEntry.id) < before_id)
-    rows = session.execute(query.order_by(col(OutboxEntry.id).desc()).limit(size + 1)).all()
-    views = _as_views(session, rows[:size])
-    return EntryPage(views, views[-1].entry.id if len(rows) > size else None)
-
-
 def get_entry(session: Session, entry_id: int) -> EntryView | None:
     """Return one entry, None where there is none."""
     views = _as_views(session, session.execute(entries_query().where(col(OutboxEntry.id) == entry_id)).all())

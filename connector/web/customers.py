@@ -16,7 +16,7 @@ from connector.db.tables import Connection, CustomerRow, ErasedCustomer
 from connector.emails import portal_links
 from connector.errors import NotFound, NotPossible
 from connector.languages import LANGUAGES
-from connector.services import customer_search, customer_timeline
+from connector.services import customer_timeline
 from connector.services.customer_details import load_customer_details
 from connector.services.invoice_timeline import Target
 from connector.settings import is_publicly_reachable
@@ -36,22 +36,6 @@ _LINK_ACTIONS: dict[str, Callable[..., object]] = {
     "link_created": portal_links.create_link,
     "link_revoked": portal_links.revoke_links,
 }
-
-
-def list_customers(request: PageRequest) -> Response:
-    """Show a page of customers, those with an open balance or all."""
-    search, show_all = request.query.get("search", "").strip()[:200], request.query.get("show") == "all"
-    with reading(request.app.engine) as session:
-        company_filter = request.company_filter(session)
-        page = customer_search.find_customer_page(
-            session,
-            company_filter.ids,
-            request.now.date(),
-            search=search,
-            only_with_balance=not show_all,
-            cursor=request.query.get("after", "")[:200],
-        )
-    return request.render("customers.html", page=page, company_filter=company_filter, search=search, show_all=show_all)
 
 
 def show_customer(request: PageRequest) -> Response:
@@ -166,7 +150,6 @@ def event_url(company: Connection, target: Target | None) -> str:
 
 
 ROUTES = (
-    Route("GET", "/customers", list_customers),
     Route("GET", "/companies/{company:int}/customers/{customer}", show_customer),
     Route("POST", "/companies/{company:int}/customers/{customer}", update_customer, Role.BOOKKEEPER),
 )

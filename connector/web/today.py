@@ -14,7 +14,7 @@ from connector.reports.scope import Scope
 from connector.services.attention import load_attention
 from connector.services.receivables_totals import load_currency_totals
 from connector.services.setup_guide import is_live, load_guide
-from connector.services.today import CompanySummary, list_open_tasks, load_dashboard
+from connector.services.today import load_dashboard
 from connector.vocabulary import Role
 from connector.web.page_request import CompanyFilter, PageRequest, build_url
 from connector.web.routes import Route
@@ -47,16 +47,6 @@ def list_attention(request: PageRequest) -> Response:
         typical = {each.currency: each.typical for each in load_currency_totals(session, scope)} if scope.ids else {}
         found = load_attention(session, scope, typical, size=_PAGE_SIZE + 1, offset=(page - 1) * _PAGE_SIZE)
         return _render_list(request, "attention.html", company_filter, found.rows, page)
-
-
-def list_tasks(request: PageRequest) -> Response:
-    """Show a page of the open tasks."""
-    page = request.page_number()
-    with reading(request.app.engine) as session:
-        company_filter = request.company_filter(session)
-        companies = {row.id or 0: CompanySummary(row) for row in company_filter.shown}
-        rows = list_open_tasks(session, companies, size=_PAGE_SIZE + 1, offset=(page - 1) * _PAGE_SIZE)
-        return _render_list(request, "tasks.html", company_filter, rows, page)
 
 
 def list_exceptions(request: PageRequest) -> Response:
@@ -96,7 +86,6 @@ def mark_correct(request: PageRequest) -> Response:
 ROUTES = (
     Route("GET", "/", show_today),
     Route("GET", "/attention", list_attention),
-    Route("GET", "/tasks", list_tasks),
     Route("GET", "/exceptions", list_exceptions),
     Route("POST", "/exceptions", mark_correct, Role.BOOKKEEPER),
 )

@@ -91,7 +91,7 @@ class InvoiceRow(SQLModel, table=True):
         Index("ix_invoice_customer", "connection_id", "customer_id"),
         Index(
             "ix_invoice_open",
-            *("connection_id", "customer_id", "currency", "due_on", "due_e4", "total_e4"),
+            *("connection_id", "customer_id", "currency", "due_on", "due_e4", "total_e4", "external_id", "is_open"),
             sqlite_where=text("is_open = 1"),
             postgresql_where=text("is_open"),
         ),

@@ -14,16 +14,17 @@ from functools import partial
 from sqlmodel import Session
 
 from connector.app_context import AppContext
-from connector.arrangements import agreements
+from connector.arrangements import agreements, tasks
 from connector.arrangements.agreements import Attribution
 from connector.arrangements.customer_settings import SettingChanges, apply_settings
 from connector.db.engine import reading, writing
 from connector.db.ids import parse_id
-from connector.db.tables import CustomerRow, CustomerSetting, InvoiceRow, InvoiceSetting, OutboxEntry
+from connector.db.tables import CustomerRow, CustomerSetting, InvoiceRow, InvoiceSetting, OutboxEntry, Task
 from connector.errors import NotFound
 from connector.outbox import approvals
 from connector.services import fees
 from connector.services.lists.engine import Key
+from connector.services.lists.tasks import task_version
 from connector.vocabulary import OutboxState
 
 SEEN_MAX = 1000  # rows of one act: what a form can carry, and a database writes in a few seconds
@@ -130,13 +131,37 @@ def waive_fees(app: AppContext, rows: Sequence[SeenRow], actor: Actor, *, reason
     return _one_by_one(rows, waive)
 
 
+def complete_tasks(app: AppContext, rows: Sequence[SeenRow], actor: Actor, note: str) -> BulkResult:
+    """Record the same outcome for tasks, and close them."""
+    return _for_tasks(app, rows, actor, lambda task_id: tasks.complete(app, [task_id], by=actor.name, note=note))
+
+
+def assign_tasks(app: AppContext, rows: Sequence[SeenRow], actor: Actor, owner: str) -> BulkResult:
+    """Assign tasks to a person ("Ann Lee <ann@example.com>")."""
+    return _for_tasks(app, rows, actor, lambda task_id: tasks.reassign(app, [task_id], owner, by=actor.name))
+
+
+def _for_tasks(app: AppContext, rows: Sequence[SeenRow], actor: Actor, act: Callable[[int], object]) -> BulkResult:
+    def change(row: SeenRow) -> None:
+        with reading(app.engine) as session:
+            task = session.get(Task, row.key[0])
+            if task is None:
+                raise NotFound
+            actor.require(task.connection_id)
+            if task_version(task) != row.version:
+                raise tasks.TaskError(f"Task {task.id} has changed since you read it.")
+        act(row.key[0])
+
+    return _one_by_one(rows, change)
+
+
 def _one_by_one(rows: Sequence[SeenRow], act: Callable[[SeenRow], object]) -> BulkResult:
     """Act on each row in a transaction of its own: what is not possible for one is reported, and stops no other."""
     result = BulkResult()
     for row in rows:
         try:
             act(row)
-        except approvals.OutboxError as error:
+        except (approvals.OutboxError, tasks.TaskError) as error:
             result.left.append(str(error))
         else:
             result.done += 1

@@ -63,6 +63,7 @@ class Listing:
     default_sort: str  # "-" before a name sorts in descending order
     currency: Any = None
     amounts: Mapping[str, Any] = field(default_factory=dict)
+    amounts_of: Callable[[Any], Select[Any]] | None = None  # the query of the amounts, where others have them
     joins: Mapping[str, Join] = field(default_factory=dict)
     always: Sequence[ColumnElement[bool]] = ()  # conditions of the list itself
 
@@ -158,6 +159,8 @@ def iter_keys(session: Session, listing: Listing, query: ListQuery, limit: int) 
 
 def count_totals(session: Session, listing: Listing, query: ListQuery) -> Totals:
     """Return how many rows match and what they add up to, in one query."""
+    if listing.amounts_of is not None:
+        return _count_totals_elsewhere(session, listing, query)
     sums = [func.sum(column) for column in listing.amounts.values()]
     of_currency = [] if listing.currency is None else [listing.currency]
     found = _filtered(listing, query, select(func.count(), *of_currency, *sums).select_from(listing.table), ())
@@ -170,6 +173,19 @@ def count_totals(session: Session, listing: Listing, query: ListQuery) -> Totals
             if total is not None and row[1]:
                 amounts[name][row[1]] = from_e4(int(total))
     return Totals(count, amounts)
+
+
+def _count_totals_elsewhere(session: Session, listing: Listing, query: ListQuery) -> Totals:
+    """Count the rows, and total the amounts of what belongs to them: rows of currency and amounts."""
+    assert listing.amounts_of is not None  # noqa: S101 - the caller has looked
+    matching = _filtered(listing, query, select(*listing.key).select_from(listing.table), ()).subquery()
+    count = session.execute(select(func.count()).select_from(matching).params(today=query.today)).scalar_one()
+    amounts = {name: dict[str, Decimal]() for name in listing.amounts}
+    for currency, *totals in session.execute(listing.amounts_of(matching).params(today=query.today)):
+        for name, total in zip(amounts, totals, strict=True):
+            if total:
+                amounts[name][currency] = from_e4(int(total))
+    return Totals(int(count), amounts)
 
 
 def parse_values(listing: Listing, query: ListQuery) -> dict[str, FilterValue]:
@@ -231,7 +247,7 @@ def _filtered(listing: Listing, query: ListQuery, found: Select[Any], needs: tup
         conditions.append(filter_.condition(value, query.today))
     for name in wanted:
         found = listing.joins[name](found)
-    return found.where(*conditions)
+    return found.where(*conditions).params(today=query.today)
 
 
 def _order(listing: Listing, sort: Sort, *, descending: bool, backwards: bool) -> list[Any]:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from connector.web.lists import invoices, outbox
+from connector.web.lists import customers, invoices, outbox, tasks
 
-ROUTES = (*invoices.ROUTES, *outbox.ROUTES)
+ROUTES = (*invoices.ROUTES, *outbox.ROUTES, *customers.ROUTES, *tasks.ROUTES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from connector.db.engine import reading, writing
 from connector.db.ids import ID_MAX, parse_id
 from connector.db.tables import Connection, CustomerRow, InvoiceDecisionRow, InvoiceRow, OutboxEntry, SyncRun, Task
 from connector.evaluation import exceptions
-from connector.services import customer_search, customer_timeline, mode_change, outbox_search
+from connector.services import customer_timeline, mode_change, outbox_search
 from connector.services.customer_details import load_customer_details
 from connector.services.today import load_dashboard
 from connector.vocabulary import ConnectionMode, LogKind, OutboxKind, OutboxState, RunOutcome, TaskCode
@@ -103,8 +102,6 @@ def test_searches_return_the_same_on_both_databases(engine: Engine) -> None:
                 "Line 0",
             ]
         assert len(log_search.find_run_page(session, log_search.LogFilter(company_ids=[one, two])).rows) == 1
-        left = outbox_search.find_entry_page(session, [one, two], states=("done",))
-        assert [(each.customer, each.amounts) for each in left.rows] == [("Miller", [("5.00", "GBP")])]
         assert outbox_search.count_needing_attention(session, [one, two]) == {"awaiting_approval": 1}
         outlook = mode_change.preview_mode_change(session, rows[0], NOON.date())
         assert [(each.count, str(each.amount)) for each in (*outlook.planned, *outlook.upcoming)] == [(1, "5.00")] * 2
@@ -116,11 +113,6 @@ def test_customer_pages_are_the_same_on_both_databases(engine: Engine) -> None:
         fill_company(session, DataSize(invoices=40, runs=6), one)
     with reading(engine) as session:
         row, customer = session.get_one(Connection, one), session.get_one(CustomerRow, (one, "c1"))
-        first = customer_search.find_customer_page(session, [one], YEAR_END.date(), search="CUSTOMER", size=3)
-        rest = customer_search.find_customer_page(session, [one], YEAR_END.date(), cursor=first.next_cursor)
-        names = [each.row.name for page in (first, rest) for each in page.rows]
-        assert names == [f"Customer {n:05}" for n in range(4)]
-        assert first.rows[1].open_balance == {"EUR": Decimal("333.00")}
         told = load_customer_details(session, row, customer, YEAR_END)
         assert [each.number for each in told.invoices] == ["INV-12", "INV-11", "INV-10"]
         events, older = customer_timeline.customer_timeline(session, customer, size=30)

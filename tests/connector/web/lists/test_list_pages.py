@@ -17,8 +17,8 @@ from sqlmodel import col
 
 from connector.db.engine import reading, writing
 from connector.db.money import to_e4
-from connector.db.tables import CustomerRow, InvoiceRow, InvoiceSetting, OutboxEntry, SyncLogEntry
-from connector.vocabulary import OutboxState
+from connector.db.tables import CustomerRow, InvoiceRow, InvoiceSetting, OutboxEntry, SyncLogEntry, Task
+from connector.vocabulary import OutboxState, TaskCode
 from policies.receivables import InvoiceStatus
 from tests.connector.site import *  # noqa: F403
 
@@ -254,3 +254,56 @@ def test_a_list_needs_few_queries_and_stays_small(site: Site, companies: tuple[i
     for path in ("/invoices", "/outbox", "/fees", "/customers", "/tasks", "/runs", "/log"):
         assert count_queries(lambda path=path: browser.get(path)) <= 12, path
         assert len(browser.page.content) <= 60_000, (path, len(browser.page.content))
+
+
+def test_the_search_opens_an_exact_number_and_groups_the_rest(site: Site, companies: tuple[int, int]) -> None:
+    browser = site.sign_in("viewer")
+    found = browser.get("/search?q=n-3")
+    assert found.url.endswith(f"/companies/{companies[0]}/invoices/id-N-3")
+    browser.get("/search?q=12.496,13")
+    assert "Invoices by amount" in browser.text
+    assert "=S-1 GBP 12,496.13" in " ".join(browser.text.split())
+    browser.get("/search?q=x.example")
+    assert "Miller & Sons" in browser.text
+    assert "Ash GmbH" in browser.text
+    assert "Nothing found for “nobody”" in browser.get("/search?q=nobody").text
+    assert "The key / takes you there" in " ".join(browser.get("/search").text and browser.text.split())
+    northern = site.sign_in("bookkeeper", companies[0], email="n@example.com")
+    for text in ("=S-1", "12496.13", "Ash GmbH", "c1@x.example"):
+        northern.get(f"/search?q={text}")
+        assert "Ash" not in northern.text.replace(f"“{text}”", "").replace(f"Search: {text}", "")
+        assert "South" not in northern.text
+
+
+def test_customers_and_tasks_are_changed_many_at_once(site: Site, companies: tuple[int, int]) -> None:
+    site.add_rows(
+        *(
+            Task(
+                connection_id=companies[0], key=f"t{n}", code=TaskCode.CALL, customer_id="c1", invoice_ids=[],
+                due_on=TODAY - timedelta(days=n - 1), reason=f"Ring {n}", created_at=site.clock.at,
+            )
+            for n in range(3)
+        )
+    )  # fmt: skip
+    browser = site.sign_in("bookkeeper")
+    page = browser.get("/customers?sort=-overdue").text
+    assert cells(page, "Customer") == ["Ash GmbH", "Miller & Sons"]
+    assert "GBP 12,701.63" in page.partition("<tfoot")[2]
+    browser.submit("/customers", {"do": "pause", "scope": "page", "until": "2026-06-01"})
+    assert "would already be over" in browser.text
+    browser.get("/customers")
+    browser.submit("/customers", {"do": "assign", "scope": "page", "assignee": "Ann Lee <ann@example.com>"})
+    assert "Assigned." in browser.text
+    assert cells(browser.get("/customers?owner=ann").text, "Customer") == ["Ash GmbH", "Miller & Sons"]
+    assert cells(browser.get("/tasks?state=overdue").text, "Reason") == ["Ring 2"]
+    browser.get("/tasks")
+    browser.submit("/tasks", {"do": "complete", "scope": "page", "note": ""})
+    assert "Enter the outcome" in browser.text
+    page = browser.get("/tasks").text
+    chosen = re.findall(r'name="id" value="([^"]*)"', page)
+    with writing(site.app.engine) as session:
+        session.get_one(Task, int(chosen[0].partition(":")[0])).owner = "ben@example.com"
+    browser.submit("/tasks", {"do": "complete", "id": chosen, "note": "Spoke to Mr Ash"})
+    assert "2 of 3 completed. Left as they are:" in browser.text
+    assert "has changed since you read it." in browser.text
+    assert len(cells(browser.get("/tasks?state=done").text, "Reason")) == 2

@@ -1,0 +1,88 @@
+"""The engine of lists, and the search, on both databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from benchmarks.full_year import NOW, DataSize, add_company, fill_company
+from connector.db.engine import reading, writing
+from connector.db.tables import CustomerRow, InvoiceRow
+from connector.services.lists import customers, invoices, outbox, tasks
+from connector.services.lists.engine import (
+    ListQuery,
+    check_position,
+    count_totals,
+    decode_position,
+    encode_position,
+    find_page,
+)
+from connector.services.search import MatchKind, find_everywhere
+
+LISTINGS = (invoices.LISTING, customers.LISTING, outbox.OUTBOX, outbox.FEES, tasks.LISTING)
+
+
+def test_every_list_pages_forwards_and_back_by_every_column(engine: Engine) -> None:
+    with writing(engine) as session:
+        ids = [add_company(session, name) for name in ("Zeta", "alpha")]
+        for company in ids:
+            fill_company(session, DataSize(invoices=60, runs=7), company)
+        for n in range(0, 60, 7):
+            session.get_one(InvoiceRow, (ids[0], f"i{n}")).due_on = None
+    with reading(engine) as session:
+        for listing in LISTINGS:
+            for name in listing.sorts:
+                for sort in (name, f"-{name}"):
+                    query = ListQuery(ids, {"state": "all"} if listing.find_filter("state").default else {}, sort)  # type: ignore[union-attr]
+                    query = ListQuery(query.company_ids, query.values, sort, NOW.date())
+                    whole = find_page(session, listing, query, size=1000)
+                    assert len(whole.keys) == count_totals(session, listing, query).count
+                    page = find_page(session, listing, query, size=3)
+                    pages = [page.keys]
+                    while page.next is not None:
+                        after = decode_position(listing, sort, encode_position(page.next))
+                        assert after is not None
+                        page = find_page(session, listing, query, after=after, size=3)
+                        pages.append(page.keys)
+                    assert [key for each in pages for key in each] == whole.keys, (listing.name, sort)
+                    back: list[Any] = []
+                    while page.previous is not None:
+                        page = find_page(session, listing, query, before=page.previous, size=3)
+                        back.insert(0, page.keys)
+                    assert [key for each in back for key in each] == whole.keys[: -len(pages[-1])], (listing.name, sort)
+
+
+def test_a_position_of_another_list_is_none_of_this_one() -> None:
+    for position in ([], ["", 1], ["x", 1, "i"], ["", "1", "i"], ["2026-01-01", 1, "\x00"], ["", 2**40, "i"], 7):
+        with pytest.raises(ValueError):  # noqa: PT011 - whatever it is about
+            check_position(invoices.LISTING, "due_on", position)
+
+
+def test_a_search_finds_numbers_amounts_names_and_addresses_best_first(engine: Engine) -> None:
+    with writing(engine) as session:
+        one, other = add_company(session, "One"), add_company(session, "Other")
+        fill_company(session, DataSize(invoices=120, runs=1), one)
+        fill_company(session, DataSize(invoices=10, runs=1), other)
+        session.get_one(CustomerRow, (one, "c3")).emails = "Pay@Ash.example,ap@ash.example"
+        gone = session.get_one(CustomerRow, (one, "c4"))
+        gone.deleted = True
+    with reading(engine) as session:
+        found = find_everywhere(session, [one], "inv-11")
+        numbers = [each.name for each in found.of_kind(MatchKind.INVOICE)]
+        assert (numbers[0], set(numbers[1:])) == ("INV-11", {f"INV-{n}" for n in range(110, 120)})
+        assert found.only_exact_invoice is not None
+        assert find_everywhere(session, [one, other], "INV-7").only_exact_invoice is None  # both have one
+        for text in ("103.00", "EUR 103", "103,00"):
+            assert [each.name for each in find_everywhere(session, [one], text).of_kind(MatchKind.AMOUNT)] == ["INV-3"]
+        found = find_everywhere(session, [one], "AP@ash")
+        assert [(each.id, each.detail) for each in found.matches] == [("c3", "Pay@Ash.example, ap@ash.example")]
+        assert [each.id for each in find_everywhere(session, [one], "customer 00001").matches] == ["c1"]
+        assert find_everywhere(session, [one], "Customer 00004").matches == []
+        assert find_everywhere(session, [other], "INV-11").matches == []
+        assert find_everywhere(session, [], "INV-7").matches == []
+        assert find_everywhere(session, [one], "I").matches == []  # one letter must be all of it
+        assert find_everywhere(session, [one], "%%").matches == []
+        found = find_everywhere(session, [one], "inv")
+        assert (len(found.matches), found.more) == (20, [MatchKind.INVOICE])
