@@ -1,4 +1,4 @@
-"""Simulated Xero, QuickBooks Online and SendGrid on one machine, over real HTTP, for the demo and the tests."""
+"""Simulated accounting systems and email services on one machine, over real HTTP, for the demo and the tests."""
 
 from sandbox.server import Sandbox
 

@@ -71,6 +71,18 @@ def find_mailbox(app: AppContext, name: str = "") -> ConnectedMailbox | None:
         return session.scalars(select(ConnectedMailbox).where(col(ConnectedMailbox.provider) == wanted)).first()
 
 
+def reply_address(app: AppContext, session: Session) -> str:
+    """Return the address of the mailbox that sends the emails, where answers are read; "" without one.
+
+    An account owner's own address would take them elsewhere. Whoever sets ``MAIL_REPLY_TO`` wants that.
+    """
+    name, reply_to = mailer_name(app.settings), app.settings.mail_reply_to
+    if name not in app.mailboxes or reply_to:
+        return ""
+    row = session.scalars(select(ConnectedMailbox).where(col(ConnectedMailbox.provider) == name)).first()
+    return row.address if row is not None else ""
+
+
 def mailbox_problem(app: AppContext, row: ConnectedMailbox) -> str:
     """Return why a mailbox cannot be used any more, "" while it can."""
     with reading(app.engine) as session:

@@ -249,9 +249,7 @@ def _may_be_charged(ctx: RunContext, entry_id: int) -> bool:
 def _deliver_email(ctx: RunContext, entry_id: int, kind: str) -> None:
     mailer = ctx.mailer
     if mailer is None:
-        message = (
-            "Email is not set up: set MAIL_FROM and SENDGRID_API_KEY (or SMTP_URL, or EML_FOLDER), then sync again."
-        )
+        message = "Email is not set up: set MAIL_FROM and one of the services in docs/operations.md, then sync again."
         if message not in ctx.action_required:
             ctx.action_required.append(message)
         raise CircuitOpen(message)

@@ -174,6 +174,7 @@ def _hosts(app: AppContext) -> list[tuple[str, str]]:
         ("quickbooks", settings.quickbooks_api_url, settings.quickbooks_client_id),
         ("sendgrid", settings.sendgrid_api_url, settings.sendgrid_api_key),
         ("gmail", settings.gmail_api_url, settings.gmail_client_id),
+        ("microsoft365", settings.microsoft365_login_url, settings.microsoft365_client_id),
     ]
     return [(name, url) for name, url, used in hosts if used]
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from connector.app_context import AppContext, mailer_name
-from connector.connections.mailboxes import find_mailbox
+from connector.connections import mailboxes
 from connector.connections.tokens import WARN_BEFORE_END
 from connector.db.engine import reading
 from connector.db.tables import EmailEvent, Grant, OutboxEntry
@@ -65,12 +65,12 @@ def sender(app: AppContext) -> Iterator[Finding]:
 
 
 def mailbox(app: AppContext) -> Iterator[Finding]:
-    """Check that the mailbox that emails are sent from is connected, and whether its access ends on its own."""
-    name = mailer_name(app.settings)
+    """Check the mailbox that sends the emails: is it connected, for how long, and the one of the sender?"""
+    name, settings = mailer_name(app.settings), app.settings
     if name not in app.mailboxes:
         return
     title, command = app.mailboxes[name].title, f"duewell connect {name}"
-    row = find_mailbox(app, name)
+    row = mailboxes.find_mailbox(app, name)
     if row is None:
         fix = f"Connect one under Settings, Sender, or with: {command}"
         yield Finding("email.mailbox", ERROR, f"No {title} mailbox is connected: reminders stay planned.", fix)
@@ -82,8 +82,15 @@ def mailbox(app: AppContext) -> Iterator[Finding]:
     elif grant.ends_at is not None and grant.ends_at - app.now() <= WARN_BEFORE_END:
         text = f"The access to {row.address} ({title}) ends on {format_date(grant.ends_at.date())}."
         yield Finding("email.mailbox", WARNING, text, _ENDING_HINTS.get(name, f"Reconnect it before: {command}"))
+    elif settings.mail_from.lower() != row.address.lower():
+        text = f"Emails are sent from the mailbox {row.address}, but as {settings.mail_from or 'nobody'}."
+        fix = f"Set MAIL_FROM to {row.address}, unless the mailbox may send as the other address."
+        yield Finding("email.mailbox", WARNING, text, fix)
     else:
         yield Finding("email.mailbox", OK, f"Emails are sent from the mailbox {row.address} ({title}), and read in it.")
+    if settings.mail_reply_to and settings.mail_reply_to.lower() != row.address.lower():
+        text = f"Replies go to {settings.mail_reply_to}, and are not read: the mailbox is {row.address}."
+        yield Finding("email.replies", WARNING, text, "Leave MAIL_REPLY_TO empty to have replies pause reminders.")
 
 
 def links(app: AppContext) -> Iterator[Finding]:

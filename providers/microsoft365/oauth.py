@@ -22,7 +22,7 @@ from providers.microsoft365.service import TRACE_HEADER, microsoft_service
 NEEDED_SCOPES: Final = ("Mail.Send", "Mail.Read")
 SCOPES: Final = f"offline_access User.Read {' '.join(NEEDED_SCOPES)}"
 _VERIFIER_LENGTH = 96  # PKCE allows 43 to 128
-# What only a new consent helps against; all other errors are about the app or pass by themselves.
+# What only a new consent helps against; all other errors are about the app, or pass.
 _GRANT_IS_DEAD: Final = frozenset({"invalid_grant", "interaction_required", "consent_required", "login_required"})
 
 

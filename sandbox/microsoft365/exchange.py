@@ -78,7 +78,7 @@ class Mailbox:
         return draft
 
     def receive(self, content: bytes, *, folder: str = "inbox", message_class: str = "IPM.Note") -> StoredMessage:
-        """Put a message into a folder, as if it had come from outside."""
+        """Add a message to a folder, as if it had come from outside."""
         return self._store(content, folder, message_class=message_class)
 
     def find(self, message_id: str) -> StoredMessage | None:

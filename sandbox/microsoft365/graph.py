@@ -50,7 +50,7 @@ class GraphError(Exception):
     """An error in Graph's form."""
 
     def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
-        """Say what is wrong."""
+        """Hold the status, the code and the message of a reply."""
         super().__init__(message)
         self.status, self.code, self.headers = status, code, headers
 
@@ -139,10 +139,7 @@ class _Api:
         if not recipients:
             raise GraphError(400, "ErrorInvalidRecipients", "At least one recipient isn't valid.")
         if not service.mailbox.may_send_as(sender):
-            text = (
-                "The user account which was used to submit this request does not have the right to send mail on behalf"
-            )
-            raise GraphError(403, "ErrorSendAsDenied", f"{text} of the specified sending account.")
+            raise GraphError(403, "ErrorSendAsDenied", "This account has no right to send as the address in From.")
         match service.limits.count_message(now, len(recipients)):
             case "minute":
                 raise GraphError(429, "ApplicationThrottled", "Too many messages in a minute.", **{"Retry-After": "60"})

@@ -86,12 +86,12 @@ class Microsoft365:
         ]
 
     def receive(self, content: bytes, *, folder: str = "inbox", message_class: str = "IPM.Note") -> StoredMessage:
-        """Put any message into a folder."""
+        """Add any message to a folder."""
         with self.core.lock:
             return self.mailbox.receive(content, folder=folder, message_class=message_class)
 
     def receive_text(self, sender: str, text: str, subject: str = "Hello", **headers: str) -> str:
-        """Put a plain message into the inbox; return its id."""
+        """Add a plain message to the inbox; return its id."""
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = sender, ADDRESS, subject
         message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])

@@ -14,7 +14,7 @@ from connector.settings import setting_names
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("providers/**/*.md")])
-SETTING = re.compile(r"\b(?:DUEWELL|XERO|QUICKBOOKS|SENDGRID|GMAIL|MAIL|SMTP|EML|OIDC)_[A-Z_]*[A-Z]\b")
+SETTING = re.compile(r"\b(?:DUEWELL|XERO|QUICKBOOKS|SENDGRID|MICROSOFT365|GMAIL|MAIL|SMTP|EML|OIDC)_[A-Z_]*[A-Z]\b")
 COMMAND = re.compile(r"(?:^|[`\s])(?:\.venv/bin/)?duewell ((?:[a-z]|--)[^`\n#]*)", re.MULTILINE)
 CODE = re.compile(r"```(\w*)\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 

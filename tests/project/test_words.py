@@ -57,6 +57,7 @@ SPELT_OUTSIDE = re.compile(
     r"`[^`\n]*`|``[^`]*``|https?://\S+|\bMAIL_\w+|/v3/mail\S*|\S+\.(?:md|py|toml|html|png|svg|mjml|db|env|json)\b|mail/send|smtp\S*"
     r"|[Ll]edger'?s? books|e-mail logs|E-Mail|Apple Mail|Mail (Send|Settings)|mail-parser-reply|mail\.send\b"
     r"|Undelivered Mail|Returned mail|the books cannot be changed by the API"
+    r"|\bMail\.?\\?\.?(?:Read|Send)\w*"
     r"|no mail host|mail loop|receiving mail at a rate|Send mail as|limit for sending mail|Mail (?:Delivery|service)"
     r"|mail\.(?:gmail|google)\.com",
 )

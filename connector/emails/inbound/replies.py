@@ -17,6 +17,7 @@ from connector import policy_store
 from connector.app_context import AppContext
 from connector.arrangements import review_tasks
 from connector.arrangements.customer_settings import apply_settings
+from connector.connections import mailboxes
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, CustomerRow, CustomerSetting, OutboxEntry, ReceivedReply, Task
 from connector.emails import contact_tokens
@@ -46,10 +47,10 @@ class ReplyOutcome(StrEnum):
 
 
 def reply_address(app: AppContext, session: Session, connection_id: int, customer_id: str) -> str:
-    """Return the customer's own reply address; "" where no domain is set up to receive replies."""
+    """Return the customer's own reply address, or that of the mailbox where replies are read; "" without either."""
     domain = app.settings.mail_reply_domain
     if not domain:
-        return ""
+        return mailboxes.reply_address(app, session)
     token = contact_tokens.get_token(app, session, connection_id, customer_id, TokenPurpose.REPLY)
     return f"reply+{token}@{domain}"
 

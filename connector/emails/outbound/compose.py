@@ -17,6 +17,7 @@ from sqlmodel import Session, col
 
 from connector import policy_store
 from connector.app_context import AppContext
+from connector.connections import mailboxes
 from connector.connections.account_owners import load_team
 from connector.db.engine import reading
 from connector.db.tables import CompletedStep, Connection, OutboxEntry
@@ -166,7 +167,8 @@ def _with_customer_links(composing: Composing, facts: EmailFacts, customer_id: s
     """Add the customer's own links and reply address, where customers can reach this installation."""
     app = composing.app
     if not (app.settings.mail_reply_domain or is_publicly_reachable(app.settings.duewell_base_url)):
-        return facts
+        with reading(app.engine) as session:
+            return replace(facts, tracked_reply_to=mailboxes.reply_address(app, session))
     with composing.writing() as session:
         key = (app, session, composing.connection_id, customer_id)
         return replace(

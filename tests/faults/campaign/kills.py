@@ -31,7 +31,7 @@ EFFECT_PATH = (
     "connector/delivery/after_restore.py", "connector/audit/sync_log.py", "connector/db/engine.py",
     "connector/connections/tokens.py", "connector/arrangements/suppressions.py",
     "connector/emails/outbound/compose.py", "connector/sync/mirror/pages.py", "providers/http.py", "providers/xero/",
-    "providers/quickbooks/", "providers/sendgrid/",
+    "providers/quickbooks/", "providers/sendgrid/", "providers/microsoft365/",
 )  # fmt: skip
 CALL_OVERSAMPLING = 25  # where only some lines are tried, calls and commits are tried so many times more often
 ALL_CODE = ("connector/", "providers/")

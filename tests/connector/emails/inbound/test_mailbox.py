@@ -1,10 +1,10 @@
-"""A bookkeeper's own mailbox at Microsoft 365: reminders leave from it, what answers them is taken, the rest is not."""
+"""A bookkeeper's own mailbox at Microsoft 365: it sends reminders, and only what answers them is taken."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,8 +14,11 @@ from sqlalchemy import text
 
 from connector.arrangements import suppressions
 from connector.connections import mailboxes
+from connector.connections.account_owners import set_default_owner
 from connector.connections.consent import begin_consent, finish_consent
-from connector.db.engine import reading
+from connector.db.engine import reading, writing
+from connector.db.tables import ConnectedMailbox, Grant
+from connector.services import doctor, doctor_email
 from connector.vocabulary import OutboxState, RunOutcome, TaskCode
 from sandbox.faults import Rule
 from sandbox.gmail import Gmail
@@ -37,7 +40,7 @@ SECRET = "Lunch with the kids at noon, do not tell Bob"
 
 @dataclass(kw_only=True)
 class MailboxScenario(Scenario):
-    """A live company whose reminders leave from the connected mailbox, and a customer who has been sent one."""
+    """A live company whose reminders are sent from the connected mailbox, and a customer who has been sent one."""
 
     @property
     def microsoft365(self) -> Microsoft365:
@@ -173,7 +176,8 @@ def test_a_revoked_consent_keeps_the_emails_and_says_what_to_do(scenario: Mailbo
 
 
 def test_a_mailbox_that_cannot_be_read_stops_no_sync(reminded: MailboxScenario) -> None:
-    reminded.sandbox.faults.add(Rule("refuse", service=NAME, kind="read", status=503, times=0))
+    wait = {"Retry-After": "600"}  # longer than a read waits
+    reminded.sandbox.faults.add(Rule("refuse", service=NAME, kind="read", status=429, headers=wait, times=0))
     assert reminded.sync() == RunOutcome.DEFERRED
     reminded.sandbox.faults.clear()
     reminded.microsoft365.reply(1, "We paid this on Monday.")
@@ -219,3 +223,51 @@ def test_what_came_of_it_reads_well(reminded: MailboxScenario) -> None:
     reminded.sync()
     assert "Ashdown Ltd replied to an email; a task was created." in log_text(reminded)
     assert mailboxes.find_mailbox(reminded.app) is not None
+
+
+def test_answers_come_back_to_the_mailbox_and_not_to_the_account_owner(scenario: MailboxScenario) -> None:
+    scenario.connect()
+    set_default_owner(scenario.app, scenario.connection, "Ann Lee <ann@owner.example>", by="a test")
+    scenario.go_live().run()
+    [email] = scenario.microsoft365.delivered_to(ASHDOWN)
+    assert email["Reply-To"] == ADDRESS
+
+
+@pytest.mark.parametrize(
+    ("failure", "arrives"),
+    [
+        (Rule("refuse", status=429, headers={"Retry-After": "30"}, applied=True), True),
+        (Rule("refuse", status=429, headers={"Retry-After": "30"}), True),
+        (Rule("refuse", status=503, applied=True), True),
+        (Rule("refuse", status=504, headers={"Retry-After": "5"}), False),
+        (Rule("html", applied=True), True),
+    ],
+    ids=["429, sent", "429, not sent", "503, sent", "504, not sent", "a page, sent"],
+)
+def test_whatever_graph_says_nobody_gets_a_reminder_twice(
+    scenario: MailboxScenario, failure: Rule, *, arrives: bool
+) -> None:
+    scenario.go_live()
+    scenario.sandbox.faults.add(replace(failure, service=NAME, kind="email"))
+    for _sync in range(3):
+        scenario.run()
+        scenario.sandbox.clock.advance(timedelta(hours=1))
+    assert len(scenario.microsoft365.delivered_to(ASHDOWN)) == arrives
+    assert bool(scenario.outbox("unconfirmed")) != arrives
+
+
+def test_the_doctor_says_what_the_mailbox_lacks(scenario: MailboxScenario) -> None:
+    def finding() -> str:
+        return doctor.run_checks(scenario.app, [doctor_email.mailbox])[0].message
+
+    assert "and read in it" in finding()
+    row = mailboxes.find_mailbox(scenario.app)
+    assert row is not None
+    with writing(scenario.app.engine) as session:
+        session.get_one(ConnectedMailbox, row.id).address = "other@larkspur.example"
+    assert "from the mailbox other@larkspur.example, but as" in finding()
+    with writing(scenario.app.engine) as session:
+        session.get_one(Grant, row.grant_id).invalid_reason = "Microsoft no longer accepts it."
+    assert "no longer accepts it" in finding()
+    mailboxes.disconnect_mailbox(scenario.app, NAME)
+    assert "No Microsoft 365 mailbox is connected" in finding()
