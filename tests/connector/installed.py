@@ -7,12 +7,13 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
 import requests
-from typer.testing import CliRunner
+from typer import testing
 
 from connector.app_context import AppContext, open_app
 from connector.cli.main import cli
@@ -22,6 +23,8 @@ from connector.db.tables import Connection
 from connector.settings import load_settings, setting_names
 from sandbox import Sandbox
 
+# Each call of a command would put all commands together anew: a tenth of a second.
+testing._get_command = cache(testing._get_command)
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 
 
@@ -136,7 +139,7 @@ def duewell(monkeypatch: pytest.MonkeyPatch, services: SandboxServices, tmp_path
         monkeypatch.setenv(name, value)
 
     def run(*arguments: str, stdin: str = "") -> CommandResult:
-        result = CliRunner().invoke(cli, list(arguments), input=stdin, prog_name="duewell")
+        result = testing.CliRunner().invoke(cli, list(arguments), input=stdin, prog_name="duewell")
         return CommandResult(result.exit_code, result.stdout, result.stderr)
 
     return run

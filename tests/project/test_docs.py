@@ -17,6 +17,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("prov
 SETTING = re.compile(r"\b(?:DUEWELL|XERO|QUICKBOOKS|SENDGRID|MICROSOFT365|GMAIL|MAIL|SMTP|EML|OIDC)_[A-Z_]*[A-Z]\b")
 COMMAND = re.compile(r"(?:^|[`\s])(?:\.venv/bin/)?duewell ((?:[a-z]|--)[^`\n#]*)", re.MULTILINE)
 CODE = re.compile(r"```(\w*)\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+COMMANDS = typer.main.get_command(cli)
 
 
 def named(page: Path) -> str:
@@ -36,7 +37,7 @@ def commands(page: Path) -> Iterator[str]:
 
 def problem_with(words: list[str]) -> str:
     """Follow a command line through the existing commands; return the unknown part, "" if there is none."""
-    command: Any = typer.main.get_command(cli)
+    command: Any = COMMANDS
     walked = ["duewell"]
     for word in words:
         below = getattr(command, "commands", {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,10 +39,13 @@ CALLS = ("eval", "exec", "compile", "__import__")
 UNSAFE_TEMPLATE = re.compile(r"\|\s*safe\b|autoescape\s+(false|off)", re.IGNORECASE)
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
-    for package in PACKAGES:
-        for file in (ROOT / package).rglob("*.py"):
-            yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+@cache
+def sources() -> list[tuple[str, ast.Module]]:
+    return [
+        (file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8")))
+        for package in PACKAGES
+        for file in (ROOT / package).rglob("*.py")
+    ]
 
 
 def imports(tree: ast.Module) -> Iterator[str]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from connector.auth import passwords
 from connector.auth.passwords import WeakPasswordError, hash_password, verify_password
+
+AS_SHIPPED = passwords._HASHER  # the tests use a cheaper one
 
 GUESSED = (
     "password1234", "P@ssw0rd2024!", "123456789012", "qwertyuiop123", "1q2w3e4r5t6y", "1qaz2wsx3edc", "zaq12wsxcde3",
@@ -48,4 +51,10 @@ def test_any_other_password_is_accepted_letter_by_letter() -> None:
         assert verify_password(password, hashed)
         assert not verify_password(password.swapcase(), hashed)
         assert not verify_password(password + " ", hashed)
-        assert hashed.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+
+
+def test_passwords_are_hashed_at_the_cost_that_rfc_9106_recommends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "_HASHER", AS_SHIPPED)
+    hashed = hash_password("correct horse battery staple")
+    assert hashed.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert verify_password("correct horse battery staple", hashed)
