@@ -157,6 +157,43 @@ def passkeys(
     _print(document, f"Passkeys: {text}.", as_json=as_json)
 
 
+@users.command()
+def digest(
+    email: EmailArgument,
+    at: Annotated[str | None, typer.Option(metavar="HH:MM", help='When it is sent; "" for the usual time.')] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(metavar="ZONE", help='Of the digest and of pages, as Europe/London; "" for none.')
+    ] = None,
+    off: Annotated[bool | None, typer.Option("--off/--on", help="Switch it off, or on again.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show when a user gets the morning digest, or change it."""
+    from connector.auth.preferences import update_preferences
+    from connector.auth.users import find_user
+    from connector.db.engine import writing
+
+    with open_command_app() as app, writing(app.engine) as session:
+        user = find_user(session, email)
+        update_preferences(
+            session,
+            user.id or 0,
+            time_zone=user.time_zone if time_zone is None else time_zone,
+            digest_at=user.digest_at if at is None else at,
+            digest_off=user.digest_off if off is None else off,
+        )
+        document = {
+            "id": user.id,
+            "email": user.email,
+            "off": user.digest_off,
+            "at": user.digest_at,
+            "time_zone": user.time_zone,
+        }
+    when = f"at {document['at']}" if document["at"] else "an hour before emails may be sent"
+    zone = document["time_zone"] or "each company's time zone"
+    text = "no digest" if document["off"] else f"the digest is sent {when}, {zone}"
+    _print(document, f"{document['email']}: {text}.", as_json=as_json)
+
+
 def _find_ids(session: Session, names: list[str] | None) -> list[int] | None:
     from connector.connections.registry import find_connection
 

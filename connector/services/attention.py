@@ -176,7 +176,9 @@ def _grouped(
     first_id: ColumnElement[int | None],
 ) -> Select[str, int, str, str, int | None, int]:
     connection_id, customer_id = col(table.connection_id), col(table.customer_id)
-    query = select(literal(kind.value), connection_id, customer_id, code.label("code"), first_id, func.count())
+    query: Select[str, int, str, str, int | None, int] = select(
+        literal(kind.value), connection_id, customer_id, code.label("code"), first_id, func.count()
+    )
     return query.group_by(connection_id, customer_id, code)
 
 

@@ -160,7 +160,7 @@ def _missing_sender(app: AppContext, confirmed: dict[str, str]) -> str:
     settings = app.settings
     if not mailer_name(settings):
         titles = ", ".join(mailer_title(app, name) for name in providers.list_mailer_names())
-        return f"No email service is set up; there are {titles}."
+        return f"No email service is set up. Choose one: {titles}."
     if not settings.mail_from:
         return "MAIL_FROM is not set: the address that emails are sent from."
     if confirmed.get(SetupStep.SENDER) != sender_fingerprint(app):

@@ -38,7 +38,7 @@ from policies.formatting import format_datetime
 
 STALE_AFTER = timedelta(hours=26)
 SHOWN_MAX = 5  # customers on the page; all others are behind a link
-_RECENTLY = timedelta(hours=24)
+RECENTLY = timedelta(hours=24)
 _COMING_DAYS = 7
 _SENT_KINDS = (
     "email",
@@ -135,7 +135,7 @@ def _counts_query(scope: Scope) -> CompoundSelect[str, str, date | None, int]:
         .where(condition, col(OutboxEntry.kind).in_(_SENT_KINDS))
         .group_by(entry_kind)
         for what, condition in (
-            ("sent", _sent_since(scope.ids, scope.now - _RECENTLY)),
+            ("sent", _sent_since(scope.ids, scope.now - RECENTLY)),
             (
                 "planned",
                 and_(col(OutboxEntry.connection_id).in_(acting), col(OutboxEntry.state) == OutboxState.PLANNED),

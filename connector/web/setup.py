@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-import providers
 from connector.app_context import mailer_name
 from connector.db.engine import reading, writing
 from connector.errors import NotFound
@@ -35,7 +34,6 @@ def show_guide(request: PageRequest) -> Response:
         ledgers=[
             (name, each.title, each.missing_settings(app.settings)) for name, each in sorted(app.providers.items())
         ],
-        mailers=[mailer_title(app, name) for name in providers.list_mailer_names()],
         mailer=mailer_title(app, mailer_name(app.settings)),
         settings=app.settings,
         env_file=app.settings.duewell_home / ".env",

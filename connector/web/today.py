@@ -14,7 +14,7 @@ from connector.reports.scope import Scope
 from connector.services.attention import load_attention
 from connector.services.receivables_totals import load_currency_totals
 from connector.services.setup_guide import is_live, load_guide
-from connector.services.today import load_dashboard
+from connector.services.today import RECENTLY, load_dashboard
 from connector.vocabulary import Role
 from connector.web.page_request import CompanyFilter, PageRequest, build_url
 from connector.web.routes import Route
@@ -34,6 +34,7 @@ def show_today(request: PageRequest) -> Response:
             dashboard=dashboard,
             guide=guide if guide is not None and not guide.is_done else None,
             company_filter=company_filter,
+            since_on=(request.now - RECENTLY).date(),
             list_url=partial(build_url, company=company_filter.selected_id),
         )
 

@@ -58,6 +58,11 @@ def test_today_fits_one_screen_and_is_as_long_for_twenty_companies_as_for_two(
             heights[-1].append(page.evaluate("document.documentElement.scrollHeight"))
             assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
             assert len(more) > 2 or Axe().run(page, options={"iframes": False}).violations_count == 0
+            if len(more) == 2 and size is PHONE:
+                for path in ("/setup", "/account", "/attention"):
+                    page.goto(site.base + path)
+                    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+                    assert Axe().run(page, options={"iframes": False}).violations_count == 0, path
             context.close()
     two, twenty = heights
     assert twenty[0] <= DESK["height"]

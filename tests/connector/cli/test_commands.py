@@ -135,7 +135,7 @@ EVERY_COMMAND = [
         "privacy",
     ],
     *[f"outbox {name}" for name in ("list", "approve", "reject", "edit", "resolve")],
-    *["customers list", "customers set", "customers show", "users passkeys"],
+    *["customers list", "customers set", "customers show", "users passkeys", "users digest"],
     *[f"tasks {name}" for name in ("list", "done", "outcome", "assign")],
     *[f"tokens {name}" for name in ("list", "create", "revoke")],
     *[f"invoices {name}" for name in ("list", "dispute", "undispute", "promise", "plan", "pause", "resume")],

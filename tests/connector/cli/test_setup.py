@@ -116,3 +116,12 @@ def test_it_asks_until_the_answer_is_one(duewell: Command, monkeypatch: pytest.M
     result = duewell("setup", stdin="nobody\nbilling@small.example\n")
     assert "MAIL_FROM must be one email address" in result.err
     assert dotenv_values(tmp_path / "home" / ".env")["MAIL_FROM"] == "billing@small.example"
+
+
+def test_the_digest_of_a_user_is_set_and_shown(duewell: Command) -> None:
+    duewell("users", "add", "ann@small.example", "owner")
+    changed = duewell("users", "digest", "ann@small.example", "--at", "06:30", "--time-zone", "Asia/Tokyo")
+    assert changed.out == "ann@small.example: the digest is sent at 06:30, Asia/Tokyo.\n"
+    assert json.loads(duewell("users", "digest", "ann@small.example", "--off", "--json").out)["off"] is True
+    refused = duewell("users", "digest", "ann@small.example", "--at", "6 o'clock")
+    assert (refused.exit_code, "Write it as 07:30" in refused.err) == (1, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from html import escape
 from typing import Any
 
 import pytest
@@ -123,6 +124,10 @@ def test_it_shows_what_needs_attention_what_was_sent_and_what_is_next(site: Site
     assert text.count("1 × Email") == 2  # sent since yesterday, and planned
     assert "13 Jun 2026" in text
     assert "1 task due within 7 days" in " ".join(text.split())
+    sent, planned = (f"/outbox?state={state}&kind=email" for state in ("done", "planned"))
+    for opened, count in ((sent + "&ended_from=2026-06-09", 1), (planned, 1)):
+        assert f'href="{escape(opened)}"' in page
+        assert browser.get(opened).text.count("/outbox/") >= count
     browser.get(f"/?company={south}")
     assert "the consent was withdrawn" in browser.text
     assert "Miller" not in browser.text
