@@ -125,8 +125,7 @@ def write_report(original: StoredMail, address: str, outcome: str, to: str, mess
         f"In-Reply-To: {original.message_id}", f"References: {original.message_id}", "MIME-Version: 1.0",
         f"Content-Type: {kind if is_complete else 'text/plain; charset=utf-8'}",
     ]  # fmt: skip
-    if not is_delay:
-        head.append(f"X-Failed-Recipients: {address}")
+    head.append(f"X-Failed-Recipients: {address}")  # also where it is only delayed
     if not is_complete:
         return "\r\n".join([*head, "", text]).encode()
     parts = {

@@ -18,7 +18,8 @@ _HEADER_MAX = 4000
 _STATUS = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
 _STATUS_IN_WORDS = re.compile(r"\b([45]\.\d{1,3}\.\d{1,3})\b")
 _REPORTERS = ("mailer-daemon@", "postmaster@")
-_FAILURE = re.compile(r"^delivery status notification \(failure\)\s*$", re.IGNORECASE)
+_NOTICE = re.compile(r"^delivery status notification \((?:failure|delay)\)\s*$", re.IGNORECASE)
+_DELAY = re.compile(r"\bdelay(?:ed)?\b", re.IGNORECASE)
 _OWN_ID_HEADER = "X-Duewell-Message-ID"  # where a service gives an email another Message-ID
 
 
@@ -110,12 +111,13 @@ def _read_notice(message: Message, reply: Reply) -> list[DeliveryReport]:
     if not reply.sender.lower().startswith(_REPORTERS):
         return []
     named = [each.strip().lower() for each in str(message.get("X-Failed-Recipients", "")).split(",") if each.strip()]
-    if not named and not _FAILURE.search(reply.subject):
+    if not named and not _NOTICE.search(reply.subject):
         return []
     words = one_line(reply.text, 300)
     status = _STATUS_IN_WORDS.search(words)
     said = (status.group(1) if status is not None else "", words)
-    return [DeliveryReport((address,) if address else (), "failed", *said) for address in named or [""]]
+    action = "delayed" if _DELAY.search(reply.subject) else "failed"
+    return [DeliveryReport((address,) if address else (), action, *said) for address in named or [""]]
 
 
 def _address(field: object) -> str:

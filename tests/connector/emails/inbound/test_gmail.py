@@ -19,6 +19,7 @@ from connector.connections.consent import begin_consent, finish_consent
 from connector.connections.mailboxes import find_mailbox
 from connector.db.engine import reading
 from connector.db.tables import EmailEvent, ReceivedReply, Task
+from connector.emails.inbound.received_message import read_message
 from connector.services.doctor_email import mailbox as check_mailbox
 from connector.services.doctor_email import sender as check_sender
 from connector.settings import load_settings
@@ -26,6 +27,7 @@ from connector.vocabulary import OutboxKind, RunOutcome, TaskCode
 from sandbox import Sandbox
 from sandbox.faults import Rule
 from sandbox.gmail import Gmail
+from sandbox.gmail.mail import StoredMail, write_report
 from tests.connector.scenario import NOON, SandboxCompany, Scenario, days
 
 PRIVATE = "Divorce papers"
@@ -169,6 +171,22 @@ def test_each_message_counts_once_also_where_the_mailbox_is_read_anew(correspond
     correspondence.gmail.reply(correspondence.number("Ashdown"), "Anything else?")
     assert scenario.run().outcome == RunOutcome.OK
     assert count_received(scenario) == (before[0] + 1, before[1])
+
+
+@pytest.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize(
+    ("outcome", "kind"), [("bounce", "failed"), ("delayed", "delayed"), ("sending_limit", "failed")]
+)
+def test_each_report_of_gmail_says_what_happened_to_whom(outcome: str, kind: str, *, complete: bool) -> None:
+    original = StoredMail("1", "1", b"Subject: Invoice\r\nMessage-ID: <a@mail.gmail.com>\r\n\r\nHi", [], NOON)
+    address, own = email_of("Ashdown"), "billing@larkspur.example"
+    raw = write_report(original, address, outcome, own, "<r@mx.google.com>", NOON, complete=complete)
+    message = read_message(raw)
+    assert message.is_report
+    assert [(each.addresses, each.action) for each in message.reports] == [((address,), kind)]
+    assert "<a@mail.gmail.com>" in message.references
+    unnamed = read_message(raw.replace(b"X-Failed-Recipients", b"X-Other"))
+    assert [each.action for each in unnamed.reports] == [kind]
 
 
 def count_received(scenario: Scenario) -> tuple[int, int]:
