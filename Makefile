@@ -16,7 +16,7 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations sandbox benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit faults faults-long contract races ninety bench screenshots audit sbom lock outdated format clean
+.PHONY: help demo dist test lint types unit faults faults-long contract races ninety bench screenshots audit sbom lock outdated format clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -24,6 +24,17 @@ help: ## Show this list
 
 demo: $(READY) ## Run the whole product on this machine: simulated services, two companies, eleven days of syncs
 	@$(BIN)/duewell demo $(DEMO_ARGS)
+
+dist: $(READY) constraints.txt ## Build what users install, in dist/: the sdist, the wheel made from it, and the versions to install with it
+	rm -rf build dist
+	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')" >/dev/null
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist dist/duewell-*.tar.gz
+	cp constraints.txt dist/
+	rm -rf build duewell.egg-info
+	@ls dist
+
+constraints.txt: requirements.lock
+	sed -E '/^ +--hash/d; s/ *\\$$//; s/\[[^]]*\]//' $< > $@
 
 test: lint types unit ## Run every check: lint, types, import contracts, all tests
 
@@ -80,6 +91,7 @@ format: $(READY) ## Format the code and apply ruff's automatic fixes
 lock: ## Update requirements.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --upgrade -o requirements.lock
+	$(MAKE) constraints.txt
 
 outdated: $(READY) ## List the pinned packages that have newer versions, without changing anything
 	@$(PIP) list --outdated

@@ -30,6 +30,14 @@ Provider = LedgerProvider[Settings]
 MailboxSystem = MailboxProvider[Settings]
 
 
+@dataclass
+class Notice:
+    """What stands at the head of every page of a demo: a sentence, and links with their texts."""
+
+    text: str
+    links: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(frozen=True)
 class AppContext:
     """What every part of one running duewell shares.
@@ -46,6 +54,7 @@ class AppContext:
     stop: threading.Event = field(default_factory=threading.Event)
     sleep: Callable[[float], object] | None = None
     mailboxes: dict[str, MailboxSystem] = field(default_factory=load_mailbox_providers)
+    notice: Notice | None = None
 
     def is_stopping(self) -> bool:
         """Return whether the program was asked to stop."""

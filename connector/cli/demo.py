@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urljoin
 
 import requests
 
 from connector import policy_store
-from connector.app_context import AppContext, open_app
+from connector.app_context import AppContext, Notice, open_app
 from connector.auth.sign_in import create_link
 from connector.auth.users import add_user
-from connector.connections.registry import begin_consent, finish_consent, set_mode
+from connector.cli.demo_processes import SyncProcesses, open_processes
+from connector.connections.registry import begin_consent, finish_consent, list_connections
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection
 from connector.run import RunResult, run_connection
@@ -26,14 +29,15 @@ from connector.services import fees
 from connector.settings import load_settings
 from connector.vocabulary import RunOutcome
 from connector.vocabulary.labels import in_sentence, label
+from policies.formatting import format_date
 from sandbox.desks import open_desk
 from sandbox.server import Sandbox
 from sandbox.situations import SITUATIONS, Player
 
 DEMO_DAYS = 11  # long enough for a warning, seven days, and the late fee that follows
-PROGRESS_SECONDS = 4.0
 WORKDAY_HOUR_UTC = 15  # within business hours from Berlin to New York
 SATURDAY = 5
+LEDGERS = ("xero", "quickbooks")
 # The demo companies' terms allow a late fee of one per cent; everything else is the default policy.
 POLICY = """
 [late_fees]
@@ -41,52 +45,129 @@ enabled = true
 approval = "automatic"
 terms_agreed_on = 2024-01-01
 """
+_MEMORY = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a private folder in it; what the demo writes is thrown away
+_MEMORY_MIN_BYTES = 500_000_000
+_SERVED_WITHIN_S = 10
+SyncDay = Callable[[Sequence[int], datetime], list[RunResult]]
+
+
+@dataclass
+class Demo:
+    """The demo under way: the simulated services and duewell on them.
+
+    The web app's clock stands at the last day from the start, so that nobody's session is eleven days old at the end.
+    """
+
+    sandbox: Sandbox
+    services_url: str
+    home: Path
+    port: int
+    days: int
+    today: datetime
+    on_progress: Callable[[str], None]
+    notice: Notice
+    failure: BaseException | None = None
+    is_served: threading.Event = field(default_factory=threading.Event)
+    is_over: threading.Event = field(default_factory=threading.Event)
+
+    def now(self) -> datetime:
+        """Return the time of the web app."""
+        return self.sandbox.clock.now() if self.is_over.is_set() else self.today
 
 
 def run_demo(
     *,
     port: int,
     once: bool,
+    days: int = DEMO_DAYS,
     on_progress: Callable[[str], None],
     print_line: Callable[[str], None],
     on_ready: Callable[[str], None],
 ) -> int:
     """Run the demo and return the exit status.
 
-    ``on_progress`` gets lines of progress, ``print_line`` the report, ``on_ready`` the address of the web app.
+    ``on_progress`` gets lines of progress, ``print_line`` the report, ``on_ready`` the address of the web app, which is
+    there before the days are played.
     """
     with ExitStack() as stack:
         today = last_weekday_afternoon(datetime.now(UTC))
-        sandbox = Sandbox(now=today - timedelta(days=DEMO_DAYS))
+        sandbox = Sandbox(now=today - timedelta(days=days))
         sandbox.xero.limits.minute = 0  # the clock stands still during a run: a minute would never end
         services_url = stack.enter_context(sandbox.serve())
         home = stack.enter_context(_temporary_home())
-        app = stack.enter_context(open_demo_app(sandbox, services_url, home, port))
+        demo = Demo(sandbox, services_url, home, port, days, today, on_progress, Notice("The demo begins."))
+        values = demo_settings(sandbox, services_url, home, port)
+        processes = stack.enter_context(open_processes(values, len(LEDGERS), sandbox.clock.now()))
+        with open_demo_app(sandbox, services_url, home, port) as app:
+            connections = connect_companies(app, on_progress)
+        app = stack.enter_context(closing(open_app(load_settings(**values), now=demo.now, sleep=sandbox.clock.sleep)))
+        app = replace(app, notice=demo.notice)
         on_progress(f"Simulated Xero, QuickBooks Online and SendGrid are listening on {services_url}")
         on_progress(f"The demo has its own database, {home / 'duewell.db'}, and deletes it when it ends.")
-        connections = connect_companies(app, on_progress)
-        players = [Player(open_desk(sandbox, each.provider)) for each in connections]
-        for player in players:
-            for name in SITUATIONS:
-                player.start(name, sandbox.clock.now().date())
-        on_progress(f"{len(SITUATIONS)} situations of real ledgers begin in each company (docs/situations.md)")
-        for connection in connections:
-            on_progress(f"{connection.name}: first sync in observe mode; then live mode")
-            run_connection(app, connection.id or 0, on_progress=_throttle(on_progress, connection.name))
-            set_mode(app, connection.id or 0, "live", by="the demo")
-        results = simulate_days(app, sandbox, connections, today, on_progress, players)
-        for result in results:
-            print_line("")
-            for line in result.report:
-                print_line(line)
-        _print_totals(app, sandbox, print_line)
         if once:
-            on_progress("To explore it in your browser, run duewell demo (here: .venv/bin/duewell demo).")
-        else:
-            on_progress(f"All emails, as their recipients see them: {services_url}/emails")
-            sandbox.clock.run()  # from now on it follows real time
-            _serve_demo(app, port, on_ready)
-        return 0 if all(result.outcome in {RunOutcome.OK, RunOutcome.DEFERRED} for result in results) else 1
+            results = play(demo, app, connections, processes)
+            _print_results(results, app, demo, print_line)
+            on_progress("To explore it in your browser, run duewell demo.")
+            return 0 if all(each.outcome in {RunOutcome.OK, RunOutcome.DEFERRED} for each in results) else 1
+        player = threading.Thread(target=_play_beside, args=(demo, app, connections, processes), daemon=True)
+        player.start()
+        _serve_demo(app, port, on_ready, demo)
+        return 0 if demo.failure is None else 1
+
+
+def play(demo: Demo, app: AppContext, connections: Sequence[Connection], processes: SyncProcesses) -> list[RunResult]:
+    """Play the first sync and the days; return the results of the last day."""
+    sandbox, ids = demo.sandbox, [each.id or 0 for each in connections]
+    players = [Player(open_desk(sandbox, each.provider)) for each in connections]
+    for player in players:
+        for name in SITUATIONS:
+            player.start(name, sandbox.clock.now().date())
+    demo.on_progress(f"{len(SITUATIONS)} situations of real ledgers begin in each company (docs/situations.md)")
+    demo.on_progress("First syncs in observe mode; then live mode")
+    demo.notice.text = "First sync: each company's ledger is read."
+    results = processes.go_live(ids, sandbox.clock.now())
+
+    def sync(ids: Sequence[int], at: datetime) -> list[RunResult]:
+        day = demo.days - (demo.today - at).days
+        demo.notice.text = f"Day {day} of {demo.days}: {format_date(at.date())} is being played. Reload to see more."
+        return processes.sync(ids, at)
+
+    results = simulate_days(app, sandbox, connections, demo.today, demo.on_progress, players, sync) or results
+    demo.notice.text = f"{demo.days} days were played; from now on it is {format_date(demo.today.date())}."
+    demo.notice.links = _links(demo, app)
+    return results
+
+
+def _play_beside(demo: Demo, app: AppContext, connections: Sequence[Connection], processes: SyncProcesses) -> None:
+    """Play the days while the web app is served; it comes first, for whoever waits for it."""
+    demo.is_served.wait(_SERVED_WITHIN_S)
+    try:
+        play(demo, app, connections, processes)
+    except Exception as problem:  # noqa: BLE001 - told to whoever looks at the demo
+        demo.failure = problem
+        demo.notice.text = f"The demo could not go on: {problem}"
+        demo.on_progress(demo.notice.text)
+        return
+    for text, address in demo.notice.links:
+        demo.on_progress(f"{text}: {address}")
+    demo.sandbox.clock.run()  # from now on it follows real time
+    demo.is_over.set()
+
+
+def _links(demo: Demo, app: AppContext) -> tuple[tuple[str, str], ...]:
+    """Return what else there is to see: the emails, and the portal of the customer who owes the most."""
+    from connector.arrangements.customer_settings import find_customers
+    from connector.emails.portal_links import create_link as create_portal_link
+
+    with reading(app.engine) as session:
+        customers = [each for each in find_customers(session, None, "") if each.emails and each.open_balance]
+        chosen = max(customers, key=lambda each: max(map(Decimal, each.open_balance.values())), default=None)
+        found = chosen and next(each for each in list_connections(session) if each.short_name == chosen.connection)
+    emails = ("All emails, as their recipients see them", f"{demo.services_url}/emails")
+    if chosen is None or found is None:
+        return (emails,)
+    portal = create_portal_link(app, int(found.id), chosen.id, by="the demo").link
+    return (emails, (f"The customer portal of {chosen.name}", portal))
 
 
 def last_weekday_afternoon(now: datetime) -> datetime:
@@ -99,20 +180,26 @@ def last_weekday_afternoon(now: datetime) -> datetime:
 
 @contextmanager
 def _temporary_home() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="duewell-demo-"))
+    roomy = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _MEMORY_MIN_BYTES
+    folder = Path(tempfile.mkdtemp(prefix="duewell-demo-", dir=_MEMORY if roomy else None))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def demo_settings(sandbox: Sandbox, services_url: str, home: Path, port: int) -> dict[str, str]:
+    """Return the settings of an installation on the simulated services."""
+    values = {name.lower(): value for name, value in sandbox.settings(services_url).items()}
+    values |= {"duewell_home": str(home), "duewell_database_url": f"sqlite:///{home}/duewell.db"}
+    return values | {"duewell_base_url": f"http://localhost:{port}", "duewell_secret_keys": ""}
+
+
 @contextmanager
 def open_demo_app(sandbox: Sandbox, sandbox_url: str, home: Path, port: int) -> Iterator[AppContext]:
     """Open an app that is connected to the simulated services and has the demo's policy."""
-    values = {name.lower(): value for name, value in sandbox.settings(sandbox_url).items()}
-    values |= {"duewell_home": str(home), "duewell_database_url": f"sqlite:///{home}/duewell.db"}
-    values |= {"duewell_base_url": f"http://localhost:{port}", "duewell_secret_keys": ""}
-    app = open_app(load_settings(**values), now=sandbox.clock.now, sleep=sandbox.clock.sleep)
+    settings = load_settings(**demo_settings(sandbox, sandbox_url, home, port))
+    app = open_app(settings, now=sandbox.clock.now, sleep=sandbox.clock.sleep)
     try:
         with writing(app.engine) as session:
             policy_store.set_policy(session, POLICY, by="the demo", at=app.now())
@@ -124,7 +211,7 @@ def open_demo_app(sandbox: Sandbox, sandbox_url: str, home: Path, port: int) -> 
 def connect_companies(app: AppContext, on_progress: Callable[[str], None]) -> list[Connection]:
     """Connect a company on each ledger, consenting as a user would."""
     connected: list[Connection] = []
-    for name in ("xero", "quickbooks"):
+    for name in LEDGERS:
         request = begin_consent(app, name)
         reply = requests.get(f"{request.url}&sandbox_allow=1", allow_redirects=False, timeout=10)
         connected += finish_consent(app, name, urljoin(request.url, reply.headers["Location"]))
@@ -135,36 +222,24 @@ def connect_companies(app: AppContext, on_progress: Callable[[str], None]) -> li
 def simulate_days(
     app: AppContext,
     sandbox: Sandbox,
-    connections: list[Connection],
+    connections: Sequence[Connection],
     today: datetime,
     on_progress: Callable[[str], None],
     players: Sequence[Player] = (),
+    sync: SyncDay | None = None,
 ) -> list[RunResult]:
     """Sync each company once a day until ``today``; return the results of the last day."""
+    ids = [each.id or 0 for each in connections]
     results: list[RunResult] = []
     while sandbox.clock.now() < today:
         sandbox.clock.advance(timedelta(days=1))
         for player in players:
             player.go_on(sandbox.clock.now().date())
-        results = [
-            run_connection(app, each.id or 0, on_progress=_throttle(on_progress, each.name)) for each in connections
-        ]
+        at = sandbox.clock.now()
+        results = sync(ids, at) if sync else [run_connection(app, each) for each in ids]
         summary = "; ".join(f"{result.name}: {_summarise_run(result)}" for result in results)
-        on_progress(f"{sandbox.clock.now():%a %d %b}  {summary}")
+        on_progress(f"{at:%a %d %b}  {summary}")
     return results
-
-
-def _throttle(on_progress: Callable[[str], None], name: str) -> Callable[[str], None]:
-    """Pass on a line of a long run's progress every few seconds."""
-    shown_at = time.monotonic()
-
-    def throttled(text: str) -> None:
-        nonlocal shown_at
-        if time.monotonic() - shown_at > PROGRESS_SECONDS:
-            shown_at = time.monotonic()
-            on_progress(f"            {name}: {text} …")
-
-    return throttled
 
 
 def _summarise_run(result: RunResult) -> str:
@@ -177,24 +252,40 @@ def _summarise_run(result: RunResult) -> str:
     return (", ".join(done) or "nothing to do") + outcome
 
 
-def _print_totals(app: AppContext, sandbox: Sandbox, print_line: Callable[[str], None]) -> None:
+def _print_results(
+    results: Sequence[RunResult], app: AppContext, demo: Demo, print_line: Callable[[str], None]
+) -> None:
+    for result in results:
+        print_line("")
+        for line in result.report:
+            print_line(line)
     with reading(app.engine) as session:
         posted = [fee for fee in fees.find_fees(session) if fee.state == "posted"]
     print_line("")
     print_line(
-        f"In {DEMO_DAYS} days: {len(sandbox.sendgrid.emails())} emails and {len(posted)} late fees, each of them"
-        " agreed in the terms and announced by email at least a week before. The latest:"
+        f"In {demo.days} days: {len(demo.sandbox.sendgrid.emails())} emails and {len(posted)} late fees, each of them"
+        " agreed in the terms and announced by email at least a week before." + (" The latest:" if posted else "")
     )
     for fee in posted[:3]:
         print_line(f"  {fee.number}: {fee.amount} {fee.currency} for {fee.invoice} ({fee.customer})")
 
 
-def _serve_demo(app: AppContext, port: int, on_ready: Callable[[str], None]) -> None:
+def _serve_demo(app: AppContext, port: int, on_ready: Callable[[str], None], demo: Demo) -> None:
     from connector.server.serve import serve
+
+    def run_when_over(app: AppContext, connection_id: int) -> object:
+        return run_connection(app, connection_id) if demo.is_over.is_set() else None
 
     with writing(app.engine) as session:
         at = app.now()
         user = add_user(session, "you@demo.example", "owner", name="You", by="the demo", at=at)
         link = create_link(session, user, at, signs_in_directly=True)
-    threading.Timer(1.0, on_ready, [f"http://localhost:{port}/welcome/{link}"]).start()
-    serve(app, "127.0.0.1", port)
+
+    def ready() -> None:
+        on_ready(f"http://localhost:{port}/welcome/{link}")
+        demo.is_served.set()
+
+    opener = threading.Timer(0.5, ready)
+    opener.daemon = True
+    opener.start()
+    serve(app, "127.0.0.1", port, run=run_when_over)

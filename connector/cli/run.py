@@ -39,12 +39,13 @@ def demo(
     port: PortOption = 8710,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Run the demo, print the result and exit.")] = False,
+    days: Annotated[int, typer.Option(min=0, max=60, help="How many days to play.")] = 11,
     as_json: JsonOption = False,
 ) -> None:
     """Try duewell without any account.
 
     Simulates Xero, QuickBooks Online and SendGrid on this machine, connects a demo company on each accounting system,
-    runs eleven days of reminders and opens the web app.
+    opens the web app and plays eleven days of reminders while you look.
     """
     import webbrowser
 
@@ -59,7 +60,12 @@ def demo(
             webbrowser.open(url)
 
     code = run_demo(
-        port=port, once=once, on_progress=echo_err, print_line=report.append if as_json else echo, on_ready=ready
+        port=port,
+        once=once,
+        days=days,
+        on_progress=echo_err,
+        print_line=report.append if as_json else echo,
+        on_ready=ready,
     )
     if as_json:
         echo_json({"ok": code == 0, "report": report})

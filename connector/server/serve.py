@@ -22,7 +22,7 @@ from connector.auth.sign_in import create_first_link
 from connector.privacy import retention
 from connector.run import run_connection
 from connector.server.protocol import LimitedProtocol
-from connector.server.scheduler import Scheduler
+from connector.server.scheduler import RunFunction, Scheduler
 from connector.settings import is_loopback_host
 from connector.web.app import make_app
 from connector.webhooks import delivery
@@ -39,14 +39,21 @@ class ServeError(Exception):
     """The web app cannot be served; ``str()`` says why and what to do."""
 
 
-def serve(app: AppContext, host: str, port: int, *, notify: Callable[[str], None] = print) -> None:
+def serve(
+    app: AppContext,
+    host: str,
+    port: int,
+    *,
+    notify: Callable[[str], None] = print,
+    run: RunFunction = run_connection,
+) -> None:
     """Serve until SIGTERM or Ctrl-C; then finish the calls under way, start no new ones, and return.
 
     A request that does not end is given up after seconds; whatever else does not end, after minutes.
 
     While there is no user, ``notify`` gets the link to create the first owner.
     """
-    scheduler = Scheduler(app, run_connection, jobs=BACKGROUND_JOBS)
+    scheduler = Scheduler(app, run, jobs=BACKGROUND_JOBS)
     web_app = make_app(app, scheduler, *([host] if not _is_unspecified(host) else []))
     config = server_config(web_app, host=host, port=port)
     if not is_loopback_host(host) and not app.settings.duewell_base_url.startswith("https://"):
