@@ -201,14 +201,14 @@ def _is_due_thank_you(assessment: InvoiceAssessment) -> bool:
     invoice, context = assessment.invoice, assessment.context
     if invoice.status is not InvoiceStatus.PAID or invoice.closed_on is None or invoice.total <= 0 or invoice.fee_of:
         return False
-    if invoice.paid <= 0 or invoice.last_paid_on is None:
+    if invoice.paid <= 0:
         return False  # credited or written off: no money came
     live_since_at = context.statement.live_since_at
     if live_since_at is None or Step.THANK_YOU in assessment.completed:
         return False
     live_on = live_since_at.astimezone(find_time_zone(context.statement.company.time_zone)).date()
     days_ago = (context.today - invoice.closed_on).days
-    days_since_payment = max(days_ago, (context.today - invoice.last_paid_on).days)
+    days_since_payment = max(days_ago, (context.today - (invoice.last_paid_on or invoice.closed_on)).days)
     is_recent = days_ago >= 0 and days_since_payment <= context.policy.thank_you.max_days_after_payment
     return invoice.closed_on >= live_on and is_recent and not _gets_no_email(assessment)
 

@@ -125,8 +125,8 @@ def _balance(amount: Decimal | None, currency: str) -> Decimal | None:
 
 
 def map_invoice(record: Invoice, context: MappingContext) -> InvoiceRecord:
-    """Map an invoice."""
-    currency = record.currency_ref.value if record.currency_ref else context.home_currency
+    """Map an invoice; its currency is "" where it names none."""
+    currency = record.currency_ref.value if record.currency_ref else ""
     status = _status(record)
     discount = (
         context.discounts.get(record.sales_term_ref.value) if record.sales_term_ref and context.discounts else None
@@ -146,7 +146,7 @@ def map_invoice(record: Invoice, context: MappingContext) -> InvoiceRecord:
         record.email_status != "NeedToSend" or record.print_status == "PrintComplete",
         _closed_on(record, context.payment_dates) if status == InvoiceStatus.PAID else None,
         None,
-        _discount(record.total_amt, discount.percent, currency) if discount else None,
+        _discount(record.total_amt, discount.percent, currency or context.home_currency) if discount else None,
         record.txn_date + timedelta(days=discount.days) if discount else None,
         note.removeprefix(FEE_NOTE).split(" (", 1)[0] if note.startswith(FEE_NOTE) else "",
         late_fee,
@@ -160,12 +160,12 @@ def map_invoice(record: Invoice, context: MappingContext) -> InvoiceRecord:
     )
 
 
-def map_payment(record: Payment, context: MappingContext) -> PaymentRecord:
+def map_payment(record: Payment) -> PaymentRecord:
     """Map a payment."""
     return PaymentRecord(
         record.id,
         record.customer_ref.value,
-        record.currency_ref.value if record.currency_ref else context.home_currency,
+        record.currency_ref.value if record.currency_ref else "",
         record.txn_date,
         record.total_amt,
         record.unapplied_amt or _ZERO,
@@ -173,14 +173,14 @@ def map_payment(record: Payment, context: MappingContext) -> PaymentRecord:
     )
 
 
-def map_credit_memo(record: CreditMemo, context: MappingContext) -> CreditRecord:
+def map_credit_memo(record: CreditMemo) -> CreditRecord:
     """Map a credit memo."""
     return CreditRecord(
         record.id,
         CreditKind.CREDIT_NOTE,
         record.doc_number or "",
         record.customer_ref.value,
-        record.currency_ref.value if record.currency_ref else context.home_currency,
+        record.currency_ref.value if record.currency_ref else "",
         record.txn_date,
         record.total_amt,
         record.balance,

@@ -74,7 +74,7 @@ class RecordMapper:
     def _credits(self, page: ChangePage, raws: list[Raw]) -> None:
         for record in mapping.decode_records(raws, CreditMemo, self._context.home_currency):
             if isinstance(record, CreditMemo):
-                page.credits.append(mapping.map_credit_memo(record, self._context))
+                page.credits.append(mapping.map_credit_memo(record))
             else:
                 _add_unmapped(page, record)
 
@@ -84,7 +84,7 @@ class RecordMapper:
             if isinstance(record, Payment):
                 found.append(record)
                 self._payment_dates[record.id] = record.txn_date
-                page.payments.append(mapping.map_payment(record, self._context))
+                page.payments.append(mapping.map_payment(record))
                 page.applications += applications.map_applications(record)
                 page.replaced_sources.append((CreditKind.PAYMENT, record.id))
                 continue

@@ -110,8 +110,12 @@ REPLIES = [
         Reply("quickbooks", status, AuthorizationExpired, AuthorizationExpired, "renew it in QuickBooks", body)
         for status in (200, 400, 403)
         for body in (
-            fault("6190", "Invalid Company Status"),
-            fault("007001", "Subscription for company has lapsed or Invalid destination URL is used."),
+            fault("6190", "Error"),
+            fault("7001", "Error"),
+            fault("007001", "Error"),
+            fault("", "Invalid Company Status"),
+            fault("", "errorCode=007001; statusCode=403"),
+            fault("", "Subscription for company has lapsed or Invalid destination URL is used."),
             fault("", "Subscription period has ended or canceled or there was a billing problem"),
         )
     ),
