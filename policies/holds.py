@@ -160,13 +160,19 @@ def no_due_date(context: StatementContext, invoice: Invoice) -> Hold | None:
 
 
 def withheld(context: StatementContext, invoice: Invoice) -> Hold | None:
-    """What is left after a payment is within what the customer may withhold by law."""
+    """What is left after a payment is within what the customer may withhold by law, up to a cent or a bank's charges.
+
+    A rest below the minimum balance is taken for withheld tax only where it comes near the percentage.
+    """
     percent = max(each.withholding_percent for each in context.customers(invoice))
     if percent <= 0 or invoice.paid <= 0:
         return None
     most = round_amount(invoice.total * percent / 100, invoice.currency)
+    minimum = context.policy.minimum_balance.for_currency(invoice.currency)
     excess = invoice.due - most
-    if excess > 0 and excess >= context.policy.minimum_balance.for_currency(invoice.currency):
+    if excess > 0 and (excess >= minimum or excess * 100 > invoice.total):
+        return None
+    if invoice.due < minimum and invoice.due * 2 < most:
         return None
     rest, total = (format_amount(amount, invoice.currency) for amount in (invoice.due, invoice.total))
     return Hold(
@@ -189,11 +195,11 @@ HOLDS: tuple[tuple[HoldCode, Callable[[StatementContext, Invoice], Hold | None]]
     (HoldCode.SUPPRESSED, suppressed),
     (HoldCode.NO_EMAIL_ADDRESS, no_email_address),
     (HoldCode.FEE_INVOICE, fee_invoice),
-    (HoldCode.BELOW_MINIMUM, below_minimum),
     (HoldCode.DRAFT, draft),
     (HoldCode.NEVER_SENT, never_sent),
     (HoldCode.NO_DUE_DATE, no_due_date),
     (HoldCode.WITHHELD, withheld),
+    (HoldCode.BELOW_MINIMUM, below_minimum),
 )
 _FEE_HOLDS = frozenset({HoldCode.FEE_INVOICE, HoldCode.NEVER_SENT})
 EMAIL_ONLY_HOLDS = frozenset({HoldCode.OPTED_OUT, HoldCode.SUPPRESSED, HoldCode.NO_EMAIL_ADDRESS})

@@ -6,6 +6,7 @@ that somebody can be asked about it.
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -18,12 +19,13 @@ ADDRESS_LENGTH_MAX: Final = 254
 _LOCAL_PART_LENGTH_MAX = 64
 _PLAIN = re.compile(r"[a-z0-9]+(?:[._+-][a-z0-9]+)*@[a-z0-9]+(?:[.-][a-z0-9]+)*\.[a-z]{2,}")  # most fields
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LOCAL_PART = re.compile(rf'{_ATOM}(?:\.{_ATOM})*|"(?:[^"\\\x00-\x1f\x7f]|\\.)+"')
+_LOCAL_PART = re.compile(rf'(?!/){_ATOM}(?:\.{_ATOM})*|"(?:[^"\\\x00-\x1f\x7f]|\\.)+"')
 _DOMAIN_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_ENTITY = re.compile(r"&(?:lt|gt|amp|quot|#\d{1,4}|#x[0-9a-fA-F]{1,4});")  # a program escaped it for a page
 _COMMENT = re.compile(r"\([^()]*\)")
 _ANGLES = re.compile(r"<([^<>]*)>")
 _SPACED_AT = re.compile(r"\s*@\s*")
-_SEPARATORS = frozenset(",;|\n\r\t\v\f\x85\u2028\u2029\u00b7\u2022")
+_SEPARATORS = frozenset(",;|\n\r\t\v\f\x85\u2028\u2029\u00b7\u2022\u3001")
 _TRIMMED = " .,;:\\|<>()[]{}'\"\u2018\u2019\u201c\u201d\u00ab\u00bb"
 
 
@@ -69,7 +71,7 @@ def parse_addresses(text: str | None) -> ParsedAddresses:
 
 def _cleaned(text: str) -> str:
     """Return the text without invisible characters, full-width forms as plain ones, and without comments."""
-    plain = unicodedata.normalize("NFKC", text)
+    plain = unicodedata.normalize("NFKC", html.unescape(text) if _ENTITY.search(text) else text)
     plain = "".join(
         char
         if char in _SEPARATORS
@@ -112,6 +114,8 @@ def _candidates(part: str) -> Iterator[str]:
         yield part.strip()  # a quoted local part
         return
     joined = _SPACED_AT.sub("@", part)
+    if joined.count("@") > 1:
+        joined = joined.replace(":", " ")  # "a@x:b@x"
     words = [word for word in re.split(r"[\s/]+" if joined.count("@") > 1 else r"\s+", joined) if "@" in word]
     if words:
         yield from words
@@ -126,7 +130,9 @@ def _normalised(candidate: str) -> str:
         text = text.strip(_TRIMMED).rpartition(":")[2].partition("?")[0]  # of "mailto:", "Email:" or a group's name
     local, at, domain = text.strip().rpartition("@")
     domain = _ascii_domain(domain.strip(" ."))
-    is_local = len(local) <= _LOCAL_PART_LENGTH_MAX and _LOCAL_PART.fullmatch(local) is not None
+    is_local = (
+        len(local) <= _LOCAL_PART_LENGTH_MAX and _LOCAL_PART.fullmatch(local) is not None
+    )
     address = f"{local}@{domain}"
     return address if at and domain and is_local and len(address) <= ADDRESS_LENGTH_MAX else ""
 

@@ -20,6 +20,7 @@ from connector.services.customer_timeline import customer_timeline
 from connector.services.explain import explain
 from connector.services.fees import find_fees
 from connector.services.upcoming_actions import list_upcoming
+from policies.formatting import format_date
 from tests.connector.scenario import NOON, Scenario, ScenarioFactory, days
 
 FEES = '[late_fees]\nenabled = true\nterms_agreed_on = 2025-01-01\napproval = "automatic"\n'
@@ -117,13 +118,25 @@ def test_numbered_and_unnumbered_invoices_share_one_sentence(quickbooks: Scenari
     assert "Invoice 1001 and the one of 21 May 2026 for £302.00" in email.text
 
 
-@pytest.mark.parametrize("number", [" ", "\t", "\u00a0"])
-def test_a_number_of_blanks_is_none(quickbooks: Scenario, number: str) -> None:
-    invoice_id = invoice(quickbooks, "222.00", number="x", issued=-20, due=-6)
-    quickbooks.company.simulator.edit(invoice_id, DocNumber=number)
+# Blanks, invisible characters, and what turns the reading direction
+NUMBERS = {
+    **dict.fromkeys(
+        (" ", "\t", "\u00a0", "\u200b", "\u202e\u2066", "\ufeff", "\x00", "\u00ad"), "the invoice of {date}"
+    ),
+    "10\n42": "invoice 10 42",
+    "\u202e1042\u200b": "invoice 1042",
+}
+
+
+def test_an_invoice_is_called_by_the_visible_characters_of_its_number_or_by_its_date(quickbooks: Scenario) -> None:
+    for n, number in enumerate(NUMBERS):
+        invoice_id = invoice(quickbooks, f"{222 + n}.00", number=f"x{n}", issued=-20 - n, due=-6)
+        quickbooks.company.simulator.edit(invoice_id, DocNumber=number)
     quickbooks.go_live()
+    expected = [title.format(date=format_date(quickbooks.days_ago(20 + n))) for n, title in enumerate(NUMBERS.values())]
     with reading(quickbooks.app.engine) as session:
-        assert [title_of(session, row) for row in session.scalars(select(InvoiceRow))] == ["the invoice of 21 May 2026"]
+        query = select(InvoiceRow).order_by(col(InvoiceRow.issued_on).desc())
+        assert [title_of(session, row) for row in session.scalars(query)] == expected
 
 
 def test_fees_on_invoices_without_or_with_one_number_are_separate_documents(quickbooks: Scenario) -> None:

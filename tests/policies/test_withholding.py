@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from policies.policy import ReminderPolicy
 from policies.receivables import BalanceChange, Invoice, Step
 from tests.policies.builders import (
     KNOWN_CUSTOMER,
@@ -56,6 +57,22 @@ def test_what_is_withheld_is_not_chased_and_the_certificate_is_asked_for_once() 
 def test_only_a_rest_within_the_percentage_of_the_total_is_withheld(paid: str, percent: str, code: str) -> None:
     customer = replace(KNOWN_CUSTOMER, withholding_percent=Decimal(percent))
     assert first_decision(statement(part_paid(10, paid), customer=customer)).code == code
+
+
+@pytest.mark.parametrize(
+    ("paid", "code"),
+    [
+        ("1080", "withholding_certificate"),  # the certificate is worth 120, whatever is not worth a reminder
+        ("1100", "withholding_certificate"),  # tax is often withheld from the net amount
+        ("1150", "below_minimum"),
+        ("1069", "withholding_certificate"),
+        ("1060", "below_minimum"),  # 140 are not 10 % of 1,200, and not worth a reminder
+        ("999", "past_due"),  # 201 is neither withheld nor too small
+    ],
+)
+def test_a_minimum_balance_is_no_room_for_more_than_the_percentage(paid: str, code: str) -> None:
+    policy = ReminderPolicy.from_toml("[minimum_balance]\nEUR = 200")
+    assert first_decision(statement(part_paid(10, paid), customer=WITHHOLDER), policy=policy).code == code
 
 
 def test_an_invoice_on_which_nothing_was_paid_is_chased_in_full() -> None:

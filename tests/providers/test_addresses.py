@@ -44,9 +44,25 @@ SHAPES = {
     "o'neil+ap@x.example": ["o'neil+ap@x.example"],
     '"ann lee"@x.example': ['"ann lee"@x.example'],
     "ann\x00@x.example": ["ann@x.example"],
+    "a@x.example:b@x.example": ["a@x.example", "b@x.example"],
+    "Ann: a@x.example Bo: mailto:b@x.example": ["a@x.example", "b@x.example"],
+    "a@x.example\u3001b@x.example": ["a@x.example", "b@x.example"],
+    "a@x.example\uff0cb@x.example\uff1bc@x.example": ["a@x.example", "b@x.example", "c@x.example"],
+    "Ann &lt;a@x.example&gt;": ["a@x.example"],
+    "a&#64;x.example; b&amp;c@x.example": ["a@x.example", "b&c@x.example"],
+    "a@x.example..": ["a@x.example"],
+    ".a@x.example": ["a@x.example"],
+    "\u00aba@x.example\u00bb": ["a@x.example"],
+    "{a@x.example}\\": ["a@x.example"],
+    "a@stra\u00dfe.example": ["a@xn--strae-oqa.example"],
+    "a@mu\u0308ller.example": ["a@xn--mller-kva.example"],
+    "a@x\u3002example": ["a@x.example"],
+    "=?utf-8?q?Ann?= <a@x.example>": ["a@x.example"],
 }
 NONE = ["", " ", None, "n/a", "none", "ann", "ann@", "@x.example", "ann@localhost", "ann@x..example", "ann@1.2.3.4",
         "a b c", "ann@x_y.example", "ann..lee@x.example", "anné@x.example", "ann@-x.example", "ann.@x.example",
+        "https://x.example/ann@x.example", "//ann@x.example", "ann@x.example-bo@y.example", "\U0001f600@x.example",
+        "ann@[1.2.3.4]", "ann@x.example#", "stra\u00dfe@x.example", "ann (at) x.example", "ann@x .example",
         f"{'a' * 65}@x.example", f"a@{'x' * 64}.example", "\u00a0\u200b", ";;,|"]  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from sqlmodel import SQLModel
 
 import connector.db.tables  # noqa: F401  # fills the metadata
 from connector.db.money import to_e4_column
+from connector.plain_text import one_line
 from policies.receivables import InvoiceStatus
 from providers.ledger import (
     ApplicationRecord,
@@ -47,6 +48,7 @@ _INSTANT_OF_DUE_DATE: dict[str, ColumnElement[Any]] = {
     "sqlite": literal_column("invoice.due_on || ' 10:30:00.000000'"),
     "postgresql": literal_column("((invoice.due_on + time '10:30') at time zone 'UTC')"),
 }
+_NUMBER_LENGTH_MAX = 1000
 _WITH_FRACTION = len("2026-11-21T12:00:00.250000Z")
 
 
@@ -134,6 +136,13 @@ Columns = Mapping[str, Values]
 ColumnBuilder = Callable[[Columns, Storage], Values]
 
 
+def _one_line(name: str) -> ColumnBuilder:
+    """Return the builder of a column without invisible characters: a number of these alone is none."""
+    return lambda columns, _to: [
+        text if text.isprintable() else one_line(text, _NUMBER_LENGTH_MAX) for text in columns[name]
+    ]
+
+
 def _copied(name: str) -> ColumnBuilder:
     return lambda columns, _to: columns[name]
 
@@ -193,7 +202,8 @@ _COLUMN_BUILDERS: dict[str, list[ColumnBuilder]] = {
         _none,  # balance_at, set where the page is stored
     ],
     "invoice": [
-        *map(_copied, ("external_id", "number")),
+        _copied("external_id"),
+        _one_line("number"),
         *_DOCUMENT,
         *map(_date, ("issued_on", "due_on")),
         *map(_money, ("total", "due")),
@@ -218,7 +228,8 @@ _COLUMN_BUILDERS: dict[str, list[ColumnBuilder]] = {
         _instant("updated_at"),
     ],
     "credit": [
-        *map(_copied, ("kind", "external_id", "number")),
+        *map(_copied, ("kind", "external_id")),
+        _one_line("number"),
         *_DOCUMENT,
         _date("dated_on"),
         *map(_money, ("total", "remaining")),
