@@ -27,6 +27,7 @@ _BOUNCES_BY_CLASSIFICATION: Final = {
     "reputation": RefusalCause.SENDER,
     "frequency or volume too high": RefusalCause.RECIPIENT,
     "technical": RefusalCause.RECIPIENT,
+    "technical failure": RefusalCause.RECIPIENT,
 }
 _BOUNCES_BY_STATUS: Final = {  # RFC 3463, where a permanent status is not about the address
     "5.1.7": RefusalCause.SENDER,  # the sender's address
@@ -59,7 +60,9 @@ _ADDRESS_IS_BAD: Final = re.compile(
     re.IGNORECASE,
 )
 _NOT_NOW: Final = re.compile(
-    r"\bgr[ea]y-?list|too many hops|(?:mail|message) loop|try (?:again )?later|action aborted", re.IGNORECASE
+    r"\bgr[ea]y-?list|too many hops|(?:mail|message) loop|try (?:again )?later|action aborted"
+    r"|timed? ?out\b|connection (?:refused|reset)|unreachable",
+    re.IGNORECASE,
 )
 _OWN_LIMIT: Final = re.compile(  # of the mailbox that sends: Gmail says so after it has accepted the email
     r"\blimit for sending\b|\bsending limit\b|\bsending quota\b", re.IGNORECASE

@@ -20,6 +20,7 @@ VENDORS_DROP_REASONS = {
 VENDORS_CLASSIFICATIONS = {  # tsg_logs_v3, BounceClassification
     "Content", "Frequency or Volume Too High", "Invalid Address", "Mailbox Unavailable", "Reputation", "Technical",
     "Unclassified",
+    "Technical Failure",  # so in the API for bounces
 }  # fmt: skip
 
 
