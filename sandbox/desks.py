@@ -42,6 +42,14 @@ class Desk(Protocol):
         """Enter a credit note and apply it to the invoice."""
         ...
 
+    def pay_all(self, customer: str) -> None:
+        """Enter a payment of each open invoice of a customer, whoever raised it."""
+        ...
+
+    def write_off(self, invoice: str) -> None:
+        """Clear an invoice by a payment to an account of bad debts: no money came."""
+        ...
+
     def void(self, invoice: str) -> None:
         """Void an unpaid invoice."""
         ...
@@ -110,6 +118,16 @@ class XeroDesk:
         del customer
         self._bookkeeper.credit(invoice, amount, self._organisation)
 
+    def pay_all(self, customer: str) -> None:
+        """Pay each approved invoice of the contact."""
+        for invoice in self._bookkeeper.invoices(self._organisation):
+            if invoice.contact.id == customer and invoice.status == "AUTHORISED":
+                self.pay(invoice.id)
+
+    def write_off(self, invoice: str) -> None:
+        """Enter a payment to the account of bad debts."""
+        self._bookkeeper.pay(invoice, "", "", self._organisation, account="431")
+
     def void(self, invoice: str) -> None:
         """Void the invoice."""
         self._bookkeeper.void(invoice, self._organisation)
@@ -131,7 +149,7 @@ class QuickBooksDesk:
 
     def __init__(self, bookkeeper: QuickBooksBookkeeper, mailer: SendGrid) -> None:
         """Work on the bookkeeper's company."""
-        self._bookkeeper = bookkeeper
+        self._bookkeeper, self._bad_debts = bookkeeper, ""
         self.fail_address = mailer.set_outcome
 
     def add_customer(self, name: str, email: str, *, parent: str = "") -> str:
@@ -161,6 +179,17 @@ class QuickBooksDesk:
     def credit(self, invoice: str, customer: str, amount: str) -> None:
         """Enter a credit memo and apply it."""
         self._bookkeeper.apply_credit(self._bookkeeper.credit(customer, amount)["Id"], invoice)
+
+    def pay_all(self, customer: str) -> None:
+        """Receive a payment of each open invoice of the customer."""
+        for invoice in self._bookkeeper.invoices():
+            if invoice["CustomerRef"]["value"] == customer and invoice["Balance"]:
+                self.pay(invoice["Id"])
+
+    def write_off(self, invoice: str) -> None:
+        """Deposit a payment to an account of bad debts."""
+        self._bad_debts = self._bad_debts or self._bookkeeper.add_account("Bad Debts", "Other Current Asset")
+        self._bookkeeper.pay(invoice, deposit_to=self._bad_debts)
 
     def void(self, invoice: str) -> None:
         """Void the invoice: its total and balance become 0."""

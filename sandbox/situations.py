@@ -142,6 +142,40 @@ def paid_most(desk: Desk, today: date) -> Play:
 
 
 @situation
+def part_paid_on_time_entered_late(desk: Desk, today: date) -> Play:
+    """A payment of a part, dated before the due date, is entered weeks later."""
+    _, invoice = _overdue(desk, "Tardy Tanners", "900.00", today, 25)
+    yield 10
+    desk.pay(invoice, "600.00", on=today - timedelta(days=27))
+
+
+@situation
+def paid_with_the_fee(desk: Desk, today: date) -> Play:
+    """The customer pays the invoice and whatever late fee was charged on it."""
+    customer, _ = _overdue(desk, "Honest Harness", "1400.00", today, 25)
+    yield 12
+    desk.pay_all(customer)
+
+
+@situation
+def written_off(desk: Desk, today: date) -> Play:
+    """A bad debt is written off by a payment that brought no money."""
+    _, invoice = _overdue(desk, "Sunken Salvage", "310.00", today, 12)
+    yield 2
+    desk.write_off(invoice)
+
+
+@situation
+def dispute_won_in_part(desk: Desk, today: date) -> Play:
+    """After weeks of a dispute a part is credited; the rest is paid some days later."""
+    customer, invoice = _overdue(desk, "Quarrel Quarry", "1000.00", today, 12)
+    yield 5
+    desk.credit(invoice, customer, "400.00")
+    yield 4
+    desk.pay(invoice)
+
+
+@situation
 def parent_paid_on_account(desk: Desk, today: date) -> Play:
     """A sub-customer's invoice is overdue, and its parent has paid as much on account."""
     parent = desk.add_customer("Harbour Hill Group", "ap@harbour-hill.example")
@@ -191,6 +225,15 @@ def merged(desk: Desk, today: date) -> Play:
     other, _ = _overdue(desk, "Merrow Motors Ltd", "75.00", today, 2)
     yield 3
     desk.merge(customer, other)
+
+
+@situation
+def merged_without_invoices(desk: Desk, today: date) -> Play:
+    """A customer who never had an invoice is merged: in QuickBooks, only a webhook names both."""
+    empty = desk.add_customer("Umber Umbrellas", "accounts@umber-umbrellas.example")
+    other, _ = _overdue(desk, "Umber Umbrellas Ltd", "240.00", today, 9)
+    yield 3
+    desk.merge(empty, other)
 
 
 # Time

@@ -1,4 +1,4 @@
-"""Twenty situations of real ledgers, as in the demo: what customers are sent in sixteen days, and what is not."""
+"""Situations of real ledgers, as in the demo: what customers are sent in sixteen days, and what is not."""
 
 from __future__ import annotations
 
@@ -78,6 +78,32 @@ def played(
 def test_nobody_is_thanked_for_a_payment_that_never_came(played: Played) -> None:
     for address in ("coldharbour-crates", "nettlecombe-nursery"):
         assert not any("Thank you" in subject for subject in played.subjects(address)), address
+
+
+def test_nobody_is_thanked_for_a_debt_that_was_written_off(played: Played) -> None:
+    assert played.to("sunken-salvage")
+    assert not any("Thank you" in subject for subject in played.subjects("sunken-salvage"))
+
+
+def test_a_dispute_won_in_part_ends_with_thanks_for_the_rest(played: Played) -> None:
+    thanks = played.to("quarrel-quarry")[-1]
+    assert "received your payment of £600.00" in thanks.text
+
+
+def test_a_payment_of_a_part_that_is_entered_late_lowers_what_is_asked_for(played: Played) -> None:
+    assert "£300.00" in played.to("tardy-tanners")[-1].text
+    assert TaskCode.PROPOSE_WAIVER in played.task_codes("Tardy Tanners")
+
+
+def test_whoever_pays_the_fee_too_is_thanked_and_asked_for_nothing_more(played: Played) -> None:
+    assert "Honest Harness" in played.fees
+    assert "Thank you" in played.subjects("honest-harness")[-1]
+    assert TaskCode.UNPAID_FEE not in played.task_codes("Honest Harness")
+
+
+def test_after_a_merge_of_an_empty_record_the_other_one_is_chased(played: Played) -> None:
+    assert played.to("umber-umbrellas-ltd")
+    assert not any("umber-umbrellas.example" in address for email in played.emails for address in email.to)
 
 
 def test_thanks_name_the_money_that_came(played: Played) -> None:

@@ -9,12 +9,17 @@ from sandbox.desks import open_desk
 from sandbox.situations import SITUATIONS, Player
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
-CLOSED = ("Coldharbour Crates", "Pennywhistle Fabrics", "Nettlecombe Nursery", "Slowpost Signs")
+CLOSED = (
+    "Coldharbour Crates", "Pennywhistle Fabrics", "Nettlecombe Nursery", "Slowpost Signs", "Honest Harness",
+    "Sunken Salvage", "Quarrel Quarry",
+)  # fmt: skip
 OPEN = {
     "Bouncing Barrels": 780,  # the payment came back
     "Crumbley Mills": 12000,
     "Withheld Works": 200,
     "Mostly Masonry": 500,
+    "Tardy Tanners": 300,
+    "Umber Umbrellas Ltd": 240,
     "Laterly Logistics": 860,
     "Backdated Bakery": 410,
 }
@@ -45,7 +50,7 @@ def test_every_situation_plays_to_its_end(ledger: str) -> None:
     assert len(SITUATIONS) >= 12
     for name in SITUATIONS:
         player.start(name, NOON.date())
-    for days in range(1, 9):
+    for days in range(1, 14):
         sandbox.clock.advance(timedelta(days=1))
         player.go_on(NOON.date() + timedelta(days=days))
     left = dues(sandbox, ledger, company)
