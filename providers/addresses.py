@@ -130,9 +130,7 @@ def _normalised(candidate: str) -> str:
         text = text.strip(_TRIMMED).rpartition(":")[2].partition("?")[0]  # of "mailto:", "Email:" or a group's name
     local, at, domain = text.strip().rpartition("@")
     domain = _ascii_domain(domain.strip(" ."))
-    is_local = (
-        len(local) <= _LOCAL_PART_LENGTH_MAX and _LOCAL_PART.fullmatch(local) is not None
-    )
+    is_local = len(local) <= _LOCAL_PART_LENGTH_MAX and _LOCAL_PART.fullmatch(local) is not None
     address = f"{local}@{domain}"
     return address if at and domain and is_local and len(address) <= ADDRESS_LENGTH_MAX else ""
 
