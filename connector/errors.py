@@ -13,3 +13,11 @@ class NotPossible(Exception):
 
 class Busy(Exception):
     """A request that is not carried out because too many others wait; ``str()`` says so."""
+
+
+class InvalidField(NotPossible):
+    """A field of a form that cannot be used; ``field`` is its name, ``str()`` says what it needs."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field

@@ -38,7 +38,8 @@ class CustomerRecord(NamedTuple):
     """A customer as the ledger has it.
 
     ``emails`` are comma-separated, the main one first. ``region`` is a state or province. ``groups`` are the ledger's
-    own groups or types of customers, one per line.
+    own groups or types of customers, one per line. ``phones`` are joined by ``phones.join_phones``; ``contacts`` are
+    further persons, one per line: ``Ann Lee <ann@example.com>``.
     ``parent_id`` is set on a sub-customer, whose invoices go to the parent where ``bill_with_parent`` is true.
     ``balance`` is the ledger's own balance of the customer, in ``balance_currency`` ("" where it adds up amounts as
     they are); ``family_balance`` has that of all sub-customers in it. ``balance_is_tracked`` is true where the ledger
@@ -62,6 +63,8 @@ class CustomerRecord(NamedTuple):
     family_balance: Decimal | None = None
     balance_currency: str = ""
     balance_is_tracked: bool = True
+    phones: str = ""
+    contacts: str = ""
 
 
 class InvoiceRecord(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import unicodedata
+import zlib
 from dataclasses import dataclass, replace
 
 from sandbox.events import Customer, PaymentSpeed
@@ -15,6 +16,7 @@ _CUSTOMERS_PER_COUNTRY = {
     "quickbooks": {"US": 34, "CA": 8, "GB": 6, "DE": 5, "FR": 4, "IE": 3, "AU": 2},
 }
 _CURRENCY = {"GB": "GBP", "IE": "EUR", "DE": "EUR", "FR": "EUR", "US": "USD", "CA": "CAD", "AU": "AUD"}
+_CALLING_CODES = {"IE": "353", "DE": "49", "FR": "33", "AU": "61"}
 _SUFFIX = {"GB": "Ltd", "IE": "Ltd", "DE": "GmbH", "FR": "SARL", "US": "LLC", "CA": "Inc.", "AU": "Pty Ltd"}
 _ADDRESSES = {
     "GB": (("Leeds", "", "LS1 4DY"), ("Bristol", "", "BS1 5TR"), ("London", "", "E2 8DP"), ("Glasgow", "", "G2 1AL")),
@@ -219,3 +221,13 @@ def _apply_scenario(profile: CustomerProfile, scenario: str) -> CustomerProfile:
 def _slug(name: str) -> str:
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return "-".join(plain.lower().split())
+
+
+def phone_number(customer: Customer) -> str:
+    """Return a customer's telephone number, from the ranges that are kept free for fiction where there are some."""
+    last = zlib.crc32(customer.name.encode())
+    if customer.country in {"US", "CA"}:
+        return f"(503) 555-01{last % 100:02}"
+    if customer.country == "GB":
+        return f"020 7946 0{last % 1000:03}"
+    return f"+{_CALLING_CODES.get(customer.country, '44')} (0)30 23125 {last % 1000:03}"

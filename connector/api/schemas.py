@@ -272,6 +272,7 @@ class TaskOutcomeRequest(RequestModel):
 
     note: FreeText = ""
     promised_on: IsoDate | None = None
+    promised_amount: Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=4)] | None = None
     disputed: FreeText | None = None
     paused_until_on: IsoDate | None = None
     retry_on: IsoDate | None = None

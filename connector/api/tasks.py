@@ -46,6 +46,7 @@ def record_outcome(call: WriteCall, task: Id, body: schemas.TaskOutcomeRequest) 
     outcome = tasks.TaskOutcome(
         note=body.note,
         promised_on=body.promised_on,
+        promised_amount=body.promised_amount,
         disputed=body.disputed,
         paused_until_on=body.paused_until_on,
         retry_on=body.retry_on,

@@ -96,9 +96,17 @@ def resolve_dispute(
 
 
 def set_promise(
-    session: Session, invoice: InvoiceRow, attribution: Attribution, *, on: date | None, reason: str = ""
+    session: Session,
+    invoice: InvoiceRow,
+    attribution: Attribution,
+    *,
+    on: date | None,
+    reason: str = "",
+    amount: Decimal | None = None,
 ) -> InvoiceSetting:
     """Record that the customer promised to pay by a date, or withdraw the promise (``on`` None).
+
+    ``amount`` is what they promised of the invoice, None for its balance.
 
     Raises:
         AgreementError: the date is in the past.
@@ -115,8 +123,12 @@ def set_promise(
         raise AgreementError(message)
     _validate_year(on)
     row.promised_on = on
-    _create_agreement(session, invoice, attribution, AgreementKind.PROMISE, reason=reason, until_on=on)
-    text = f"is promised to be paid by {format_date(on)}" + (f": {reason}" if reason else "")
+    promise = _create_agreement(session, invoice, attribution, AgreementKind.PROMISE, reason=reason, until_on=on)
+    part = ""
+    if amount is not None:
+        promise.amount_e4, promise.currency = to_e4(amount), invoice.currency
+        part = f" with {format_amount(amount, invoice.currency)}"
+    text = f"is promised to be paid{part} by {format_date(on)}" + (f": {reason}" if reason else "")
     _log_change(session, invoice, attribution, AgreementChange.PROMISED, text)
     return row
 
@@ -216,7 +228,7 @@ def format_agreement(agreement: Agreement) -> str:
     preposition = "by" if agreement.kind == AgreementKind.PROMISE else "until"
     until = f" {preposition} {format_date(agreement.until_on)}" if agreement.until_on else ""
     parts, total = format_instalments(agreement), format_amount(from_e4(agreement.amount_e4), agreement.currency)
-    plan = f" for {total} ({parts})" if parts else ""
+    plan = f" for {total} ({parts})" if parts else f" {total}" if agreement.amount_e4 else ""
     reason = f": {agreement.reason}" if agreement.reason else ""
     by = f" ({agreement.recorded_by})" if agreement.recorded_by else ""
     return f"{label(agreement.kind, 'agreement_kind')}{plan}{until}{reason}{by}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -21,13 +22,14 @@ from connector.audit import sync_log
 from connector.connections import account_owners
 from connector.db.engine import writing
 from connector.db.invoice_names import labels_of
+from connector.db.money import from_e4
 from connector.db.paging import Page, paginate
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, InvoiceSetting, Task
 from connector.results import Result
 from connector.sync.mirror.charged_fees import load_charged_fees
 from connector.vocabulary import LogKind, TaskCode, TaskState
 from connector.vocabulary.labels import in_sentence, label
-from policies.formatting import format_date
+from policies.formatting import format_amount, format_date
 from policies.schedule import TASK_STEPS
 
 _IN_MAX = 500  # ids in one query
@@ -87,6 +89,7 @@ class TaskOutcome:
 
     note: str = ""
     promised_on: date | None = None
+    promised_amount: Decimal | None = None  # of the invoices together, the longest due first; None for all of it
     disputed: str | None = None  # the reason, "" for none
     paused_until_on: date | None = None
     retry_on: date | None = None
@@ -96,7 +99,8 @@ class TaskOutcome:
 
     def summary(self) -> str:
         """Return the outcome in words: ``promised to pay by 3 Dec 2026; spoke to Mr Ash``."""
-        parts = [f"promised to pay by {format_date(self.promised_on)}"] if self.promised_on else []
+        amount = f" {self.promised_amount:f}" if self.promised_amount else ""
+        parts = [f"promised to pay{amount} by {format_date(self.promised_on)}"] if self.promised_on else []
         parts += [f"disputed{': ' if self.disputed else ''}{self.disputed}"] if self.disputed is not None else []
         parts += [f"reminders paused until {format_date(self.paused_until_on)}"] if self.paused_until_on else []
         parts += [f"try again on {format_date(self.retry_on)}"] if self.retry_on else []
@@ -152,9 +156,9 @@ def record_task_outcome(app: AppContext, task_id: int, outcome: TaskOutcome, *, 
         _apply_outcome(session, task, outcome, attribution)
         summary = outcome.summary()
         if outcome.retry_on is not None:
-            task.due_on, task.outcome = outcome.retry_on, summary
+            task.due_on, task.outcome = outcome.retry_on, _joined(task.outcome, summary)
         else:
-            _close_task(task, TaskState.DONE, attribution, summary)
+            _close_task(task, TaskState.DONE, attribution, _joined(task.outcome, summary))
         _log(session, task, attribution, LogKind.TASK_OUTCOME, f"{by} on task {task.id}: {summary or 'completed'}.")
         return TaskStatus(id=task_id, state=TaskState(task.state), outcome=task.outcome, due_on=task.due_on)
 
@@ -225,7 +229,7 @@ def _obsolete_outcome(
 def _apply_outcome(session: Session, task: Task, outcome: TaskOutcome, attribution: Attribution) -> None:
     changes: list[Callable[[Session, InvoiceRow, Attribution], InvoiceSetting]] = []
     if outcome.promised_on is not None:
-        changes.append(partial(agreements.set_promise, on=outcome.promised_on, reason=outcome.note))
+        _record_promise(session, task, outcome, outcome.promised_on, attribution)
     if outcome.disputed is not None:
         changes.append(partial(agreements.record_dispute, reason=outcome.disputed))
     if outcome.paused_until_on is not None:
@@ -239,6 +243,44 @@ def _apply_outcome(session: Session, task: Task, outcome: TaskOutcome, attributi
         settings["contact_name"], settings["emails"] = outcome.contact
     if settings:
         apply_settings(session, task.connection_id, task.customer_id, settings, by=attribution.by, at=attribution.at)
+
+
+def _record_promise(session: Session, task: Task, outcome: TaskOutcome, on: date, attribution: Attribution) -> None:
+    """Record a promise for the invoices that its amount covers, the longest due first; the last one maybe in part."""
+    left = outcome.promised_amount
+    invoices = _task_invoices(session, task, outcome.invoices)
+    if left is not None:
+        _require_amount_owed(left, invoices)
+    for invoice in invoices:
+        due = from_e4(invoice.due_e4)
+        part = None if left is None or left >= due else left
+        agreements.set_promise(session, invoice, attribution, on=on, reason=outcome.note, amount=part)
+        left = None if left is None else left - due
+        if left is not None and left <= 0:
+            return
+
+
+def _require_amount_owed(amount: Decimal, invoices: Sequence[InvoiceRow]) -> None:
+    """Raise ``TaskError`` where that much of one currency is not due."""
+    currencies = {invoice.currency for invoice in invoices}
+    if len(currencies) > 1:
+        raise TaskError(f"The invoices are in {' and '.join(sorted(currencies))}: record each promise at its invoice.")
+    owed = sum((from_e4(invoice.due_e4) for invoice in invoices), Decimal(0))
+    if not 0 < amount <= owed:
+        raise TaskError(f"Enter an amount up to the {format_amount(owed, currencies.pop())} that is due.")
+
+
+def add_note(app: AppContext, task_id: int, note: str, *, by: str) -> None:
+    """Add a note to an open task."""
+    attribution = Attribution(by, app.now())
+    with writing(app.engine) as session:
+        task = _get_open_task(session, task_id)
+        task.outcome = _joined(task.outcome, note)
+        _log(session, task, attribution, LogKind.TASK_OUTCOME, f"{by} noted on task {task.id}: {note}")
+
+
+def _joined(*texts: str) -> str:
+    return "; ".join(filter(None, texts))
 
 
 def _task_invoices(session: Session, task: Task, names: Sequence[str]) -> list[InvoiceRow]:

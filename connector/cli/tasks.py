@@ -23,6 +23,8 @@ from connector.cli.terminal import (
 from connector.db.ids import ID_MAX
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from connector.arrangements.tasks import TaskItem
 
 IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX, help="See: duewell tasks list")]
@@ -92,6 +94,9 @@ def record_outcome(
     promised: Annotated[
         str | None, typer.Option(metavar="DATE", help="The customer promised to pay on this date.")
     ] = None,
+    amount: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="How much of it they promised, like 500.00; default: all.")
+    ] = None,
     disputed: Annotated[str | None, typer.Option(metavar="REASON", help="The customer disputes the invoice.")] = None,
     pause_until: Annotated[str | None, typer.Option(metavar="DATE", help="Pause reminders until this date.")] = None,
     retry_on: Annotated[
@@ -119,6 +124,7 @@ def record_outcome(
     outcome = TaskOutcome(
         note=note,
         promised_on=parse_date(promised) if promised else None,
+        promised_amount=_parse_amount(amount) if amount else None,
         disputed=disputed,
         paused_until_on=parse_date(pause_until) if pause_until else None,
         retry_on=parse_date(retry_on) if retry_on else None,
@@ -134,6 +140,35 @@ def record_outcome(
         echo_json(result)
     else:
         echo(f"Task {result.id}: {label(result.state)}. {result.outcome}")
+
+
+def _parse_amount(text: str) -> Decimal:
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(0)
+    if not amount.is_finite() or amount <= 0:
+        raise typer.BadParameter(f"{text!r} is not an amount; write it like 500.00.")
+    return amount
+
+
+@tasks.command("note")
+def add_note(
+    task_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="See: duewell tasks list")],
+    note: Annotated[str, typer.Argument(metavar="NOTE", help="A note for your colleagues.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Add a note to an open task."""
+    from connector.arrangements.tasks import add_note as add
+
+    with open_command_app() as app:
+        add(app, task_id, note, by=os_user())
+    if as_json:
+        echo_json({"id": task_id, "note": note})
+    else:
+        echo(f"Task {task_id}: noted")
 
 
 @tasks.command("assign")

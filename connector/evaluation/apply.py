@@ -22,6 +22,7 @@ from connector.outbox.drafts import Draft, task_key
 from connector.outbox.payloads import invoice_ids
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import ConnectionMode, LogKind, OutboxKind, TaskCode, TaskState
+from connector.vocabulary.tasks import CALL_CODES
 from policies.decisions import CreateTask, DecisionKind, NotifyOwner
 
 _DRY_RUN_VERBS = {
@@ -38,6 +39,7 @@ _CANCELLED_OUTCOMES = {
     TaskCode.UNREADABLE_DATA: set_aside_records.READABLE_AGAIN,
 }
 
+_REASON_LENGTH_MAX = 2000
 # The tasks whose text follows what is known now
 _UPDATED_CODES = {*_CANCELLED_OUTCOMES, TaskCode.PAYMENT_RETURNED}
 
@@ -126,6 +128,12 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
             if is_right_again:
                 reopen_task(session, known, at=ctx.now(), run_id=ctx.run_id)
             continue
+        if (call := _find_open_call(session, ctx.connection_id, task)) is not None:
+            _join_call(call, task)
+            _record_completed_steps(ctx, session, task, call, today)
+            facts = {"task": call.id, "code": task.code}
+            ctx.log(session, LogKind.TASK, task.reason, customer_id=task.customer_id, facts=facts)
+            continue
         row = Task(
             connection_id=ctx.connection_id,
             key=key,
@@ -144,6 +152,28 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
         ctx.tally["tasks"] += 1
         facts = {"task": row.id, "code": task.code}
         ctx.log(session, LogKind.TASK, task.reason, customer_id=task.customer_id, facts=facts)
+
+
+def _find_open_call(session: Session, connection_id: int, task: CreateTask) -> Task | None:
+    """Return the customer's open call, which a further reason to call them joins: they are called once."""
+    if task.code not in CALL_CODES:
+        return None
+    query = select(Task).where(
+        col(Task.connection_id) == connection_id,
+        col(Task.customer_id) == task.customer_id,
+        col(Task.code).in_(CALL_CODES),
+        col(Task.state) == TaskState.OPEN,
+    )
+    return session.scalars(query.order_by(col(Task.id)).limit(1)).first()
+
+
+def _join_call(call: Task, task: CreateTask) -> None:
+    """Add what a task is about to an open call, which becomes the more serious of the two."""
+    call.invoice_ids = list(dict.fromkeys([*call.invoice_ids, *task.invoice_ids]))
+    call.due_on = min(call.due_on, task.due_on)
+    if task.code == TaskCode.ESCALATION_CALL:
+        call.code, call.step = TaskCode(task.code), task.step or ""
+    call.reason = f"{task.reason} {call.reason}"[:_REASON_LENGTH_MAX]
 
 
 def _cancel_unwanted(ctx: RunContext, session: Session, batch: DecisionBatch) -> None:

@@ -43,7 +43,8 @@ _NOT_CUSTOMER_DATA = TableRule(reason="about this installation and its users, no
 _SPECIAL = TableRule(reason="erased by its own code: see erase.py")
 RULES: dict[str, TableRule] = {
     "customer": TableRule(
-        "external_id", dict.fromkeys(("name", "contact_name", "emails", "region", "language", "groups"), "")
+        "external_id",
+        dict.fromkeys(("name", "contact_name", "emails", "region", "language", "groups", "phones", "contacts"), ""),
     ),
     "customer_setting": TableRule(
         "customer_id", dict.fromkeys(("emails", "contact_name", "language", "tags", "suppression_reason"), "")
@@ -133,6 +134,10 @@ def find_subject(session: Session, customer: CustomerRow) -> Subject:
         contacts = {row.contact_name if row else "", setting.contact_name if setting else ""}
         names |= {each for each in contacts if " " in each.strip()}  # a first name alone could be a colleague's
         names |= {row.name} if row else set()
+        for person in row.contacts.splitlines() if row else ():
+            name, _angle, address = person.partition(" <")
+            names |= {name} if " " in name else set()
+            addresses.add(address.rstrip(">") or name)
         addresses |= set(f"{row.emails if row else ''},{setting.emails if setting else ''}".split(","))
     mine = col(OutboxEntry.connection_id) == here, col(OutboxEntry.customer_id).in_(ids)
     for payload in session.scalars(select(col(OutboxEntry.payload)).where(*mine)):

@@ -44,6 +44,7 @@ from policies.fee_rules import FeeApproval, FeeInvoicing, FeeKind, FeePreset, Un
 from policies.receivables import CreditKind, FeeOutcome, InvoiceStatus, Segment, SettlementKind, Size, Step
 from policies.schedule import StepKind
 from policies.sections import Language, Origin, Tone
+from providers.phones import PhoneKind
 
 _STEPS: dict[str, str] = {
     Step.THANK_YOU: "Thank-you email",
@@ -399,6 +400,12 @@ _EMAIL_STATUSES = {
     "unsubscribe": "Unsubscribed",
     "resubscribed": "Subscribed again",
 }
+_PHONE_KINDS: dict[str, str] = {
+    PhoneKind.DIRECT: "Direct",
+    PhoneKind.PHONE: "Telephone",
+    PhoneKind.MOBILE: "Mobile",
+    PhoneKind.OTHER: "Other telephone",
+}
 _FEE_PRESETS: dict[str, str] = {
     FeePreset.NONE: "None",
     FeePreset.UK: "United Kingdom",
@@ -531,6 +538,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "hold_code": _HOLD_CODES,
     "invoice_status": _INVOICE_STATUSES,
     "log_kind": _LOG_KINDS,
+    "phone_kind": _PHONE_KINDS,
     "outbox_kind": _OUTBOX_KINDS,
     "outbox_state": _OUTBOX_STATES,
     "planned_action": {**_OUTBOX_KINDS, **_TASK_CODES, **_STEPS},

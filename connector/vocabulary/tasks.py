@@ -61,5 +61,7 @@ class TaskCode(StrEnum):
     UNREADABLE_DATA = "unreadable_data"
 
 
+# A customer has one call task, whatever it is about
+CALL_CODES = (TaskCode.CALL, TaskCode.ESCALATION_CALL)
 # In place of an email, for want of a working address; once there is one, the email is due again.
 UNREACHABLE_CODES = (TaskCode.NO_EMAIL_ADDRESS, TaskCode.SUPPRESSED)

@@ -12,7 +12,7 @@ from connector.arrangements import agreements
 from connector.arrangements.agreements import AgreementError, Attribution
 from connector.db.engine import writing
 from connector.db.tables import InvoiceRow
-from connector.errors import NotFound, NotPossible
+from connector.errors import InvalidField, NotFound, NotPossible
 from connector.web.page_request import PageRequest
 from policies.receivables import Instalment
 
@@ -49,7 +49,7 @@ def form_date(request: PageRequest, name: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
-        raise NotPossible(f"{text!r} is not a valid date. Enter it as 2026-12-31.") from None
+        raise InvalidField(name, f"{text!r} is not a valid date. Enter it as 2026-12-31.") from None
 
 
 def _parse_action(request: PageRequest) -> AgreementAction:
@@ -109,5 +109,5 @@ def _parse_instalment(line: str) -> Instalment:
 def _required_date(request: PageRequest, name: str, description: str) -> date:
     on = form_date(request, name)
     if on is None:
-        raise NotPossible(f"Enter {description}.")
+        raise InvalidField(name, f"Enter {description}.")
     return on

@@ -19,6 +19,7 @@ from connector.languages import LANGUAGES
 from connector.services import customer_timeline
 from connector.services.customer_details import load_customer_details
 from connector.services.invoice_timeline import Target
+from connector.services.task_details import load_contacts
 from connector.settings import is_publicly_reachable
 from connector.vocabulary import Role
 from connector.web import agreement_forms
@@ -50,6 +51,7 @@ def show_customer(request: PageRequest) -> Response:
             company=company,
             customer=row,
             details=load_customer_details(session, company, row, request.now),
+            contacts=load_contacts(session, row, company),
             erased=session.get(ErasedCustomer, (row.connection_id, row.external_id)),
             events=events,
             older_page=page + 1 if has_older else None,

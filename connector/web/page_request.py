@@ -28,6 +28,9 @@ ALL_COMPANIES = "all"  # the value of the parameter ``company`` that ends a choi
 NOTICES = {
     "approved": "Approved. It will be sent with the next sync.",
     "rejected": "Rejected. It will not be sent.",
+    "task_closed": "Task closed. What was agreed applies from the next sync. Here is what is left to do.",
+    "task_snoozed": "Snoozed until then.",
+    "task_assigned": "Assigned.",
     "decision_undone": "Undone. It awaits approval again.",
     "text_changed": "Text saved. The email still needs approval.",
     "sent": "Marked as sent.",

@@ -592,6 +592,8 @@ Table(
     Column("balance_e4", BigInteger),
     Column("family_balance_e4", BigInteger),
     Column("balance_currency", String, nullable=False),
+    Column("phones", Text, nullable=False),
+    Column("contacts", Text, nullable=False),
     Column("balance_at", _INSTANT),
     Index(
         "ix_customer_parent",

@@ -29,6 +29,7 @@ from providers.ledger import (
     PaymentRecord,
     RecordKind,
 )
+from providers.phones import PhoneKind, join_phones
 from providers.quickbooks.schemas import CreditMemo, Customer, EmailAddress, Invoice, Line, Payment, Stub, Term
 
 RECORD_KINDS: Final = {
@@ -116,7 +117,17 @@ def map_customer(record: Customer, emails: str = "", home_currency: str = "") ->
         balance=_balance(record.balance, currency),
         family_balance=_balance(record.balance_with_jobs, currency),
         balance_currency=currency,
+        phones=_phones(record),
     )
+
+
+def _phones(record: Customer) -> str:
+    numbers = (
+        (PhoneKind.PHONE, record.primary_phone),
+        (PhoneKind.MOBILE, record.mobile),
+        (PhoneKind.OTHER, record.alternate_phone),
+    )
+    return join_phones((kind, each.free_form_number) for kind, each in numbers if each)
 
 
 def _balance(amount: Decimal | None, currency: str) -> Decimal | None:

@@ -84,6 +84,12 @@ class Stub(Struct, rename="pascal", gc=False):
     meta_data: Meta | None = None
 
 
+class TelephoneNumber(Struct, rename="pascal", gc=False):
+    """A telephone number, of any text."""
+
+    free_form_number: str | None = None
+
+
 class Customer(Struct, rename="pascal", gc=False):
     """A customer, sub-customer or job."""
 
@@ -93,6 +99,9 @@ class Customer(Struct, rename="pascal", gc=False):
     given_name: str | None = None
     family_name: str | None = None
     primary_email_addr: EmailAddress | None = None
+    primary_phone: TelephoneNumber | None = None
+    mobile: TelephoneNumber | None = None
+    alternate_phone: TelephoneNumber | None = None
     bill_addr: PostalAddress | None = None
     customer_type_ref: Ref | None = None
     parent_ref: IdRef | None = None

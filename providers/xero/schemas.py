@@ -235,6 +235,18 @@ class ContactPerson(
     included: bool | None = None
 
 
+class Phone(
+    Struct,
+    rename={"type": "PhoneType", "number": "PhoneNumber", "area": "PhoneAreaCode", "country": "PhoneCountryCode"},
+):
+    """A telephone number of a contact; there is one of each type, mostly empty."""
+
+    type: str | None = None
+    number: str | None = None
+    area: str | None = None
+    country: str | None = None
+
+
 class Address(Struct, rename={"type": "AddressType", "country": "Country", "region": "Region", "city": "City"}):
     """A postal address; a contact has a POBOX (billing) and a STREET one."""
 
@@ -274,6 +286,7 @@ class Contact(
         "email": "EmailAddress",
         "persons": "ContactPersons",
         "addresses": "Addresses",
+        "phones": "Phones",
         "merged_into": "MergedToContactID",
         "groups": "ContactGroups",
         "balances": "Balances",
@@ -291,6 +304,7 @@ class Contact(
     email: str | None = None
     persons: list[ContactPerson] | None = None
     addresses: list[Address] | None = None
+    phones: list[Phone] | None = None
     merged_into: str | None = None
     groups: list[ContactGroup] | None = None
     balances: Balances | None = None

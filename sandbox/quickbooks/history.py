@@ -8,6 +8,7 @@ from typing import Any
 
 from sandbox import events
 from sandbox.core import JsonObject
+from sandbox.customers import phone_number
 from sandbox.quickbooks import writes
 from sandbox.quickbooks.api_errors import ApiFault
 from sandbox.quickbooks.company_ledger import CompanyLedger
@@ -103,6 +104,7 @@ class HistoryReplay:
             "BillAddr": {name: value for name, value in address.items() if value},
             "CurrencyRef": {"value": customer.currency}, "SalesTermRef": {"value": str(self._terms[terms].number)},
         }  # fmt: skip
+        data["PrimaryPhone"] = {"FreeFormNumber": phone_number(customer)}
         if customer.email:
             data["PrimaryEmailAddr"] = {"Address": customer.email}
         self._entries[customer.key] = writes.create(self._ledger, "Customer", data)

@@ -24,6 +24,15 @@ class ContactPerson(NamedTuple):
     include_in_emails: bool
 
 
+class ContactPhone(NamedTuple):
+    """A telephone number; ``type`` is DEFAULT, DDI, MOBILE or FAX."""
+
+    type: str
+    number: str
+    area_code: str = ""
+    country_code: str = ""
+
+
 class LineItem(NamedTuple):
     """A line of an invoice or credit note; ``line_amount`` is before tax if amounts are exclusive."""
 
@@ -66,6 +75,7 @@ class Contact(Document):
     merged_into: str = ""
     customer: bool = True
     persons: tuple[ContactPerson, ...] = ()
+    phones: tuple[ContactPhone, ...] = ()
     groups: tuple[str, ...] = ()
     outstanding: Decimal | None = None  # the balance that Xero shows, where a test sets it
 

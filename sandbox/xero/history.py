@@ -8,8 +8,9 @@ from decimal import Decimal
 
 from sandbox import events
 from sandbox.core import stable_uuid
+from sandbox.customers import phone_number
 from sandbox.simulation import ITEMS, CompanyHistory
-from sandbox.xero.documents import ZERO, Contact, Credit, Invoice, LineItem, Payment
+from sandbox.xero.documents import ZERO, Contact, ContactPhone, Credit, Invoice, LineItem, Payment
 from sandbox.xero.organisation import Organisation, ValidationFailed
 
 _SALES_ACCOUNT = "200"
@@ -93,6 +94,7 @@ class HistoryReplay:
             customer.country,
             customer.currency,
             customer.terms_days,
+            phones=(ContactPhone("DEFAULT", phone_number(customer)),),
         )
 
     def _invoice(self, event: events.InvoiceIssued) -> Invoice:

@@ -236,6 +236,13 @@ def payment_json(payment: Payment, *, lines: bool = True) -> bytes:  # noqa: ARG
     )
 
 
+def _phone(kind: str, contact: Contact) -> JsonObject:
+    """Return a contact's telephone number of a type: Xero sends all four, with empty fields where there is none."""
+    found = next((each for each in contact.phones if each.type == kind), None)
+    number, area, country = (found.number, found.area_code, found.country_code) if found else ("", "", "")
+    return {"PhoneType": kind, "PhoneNumber": number, "PhoneAreaCode": area, "PhoneCountryCode": country}
+
+
 def contact_json(contact: Contact, *, lines: bool = True) -> bytes:  # noqa: ARG001 -- all shapes are called alike
     """Return a contact with persons, addresses and terms."""
     address = {
@@ -255,7 +262,7 @@ def contact_json(contact: Contact, *, lines: bool = True) -> bytes:  # noqa: ARG
         "EmailAddress": contact.email,
         "BankAccountDetails": "",
         "Addresses": [{"AddressType": "POBOX", "City": "", "Region": "", "PostalCode": "", "Country": ""}, address],
-        "Phones": [{"PhoneType": "DEFAULT", "PhoneNumber": "", "PhoneAreaCode": "", "PhoneCountryCode": ""}],
+        "Phones": [_phone(kind, contact) for kind in ("DDI", "DEFAULT", "FAX", "MOBILE")],
         "UpdatedDateUTC": format_instant(contact.updated_at),
         "ContactGroups": [{"ContactGroupID": stable_uuid("group", name), "Name": name} for name in contact.groups],
         "IsSupplier": not contact.customer,

@@ -35,6 +35,8 @@ class CustomerRow(SQLModel, table=True):
     balance_e4: int | None = money_column(None)  # the ledger's own balance of the customer
     family_balance_e4: int | None = money_column(None)  # and with all sub-customers
     balance_currency: str = ""
+    phones: str = text_column()  # see ``providers/phones.py``
+    contacts: str = text_column()  # further persons, one per line: "Ann Lee <ann@example.com>"
     balance_at: datetime | None = instant_column()  # when it was read; NULL where the ledger reports each change of it
     __table_args__ = (
         Index(

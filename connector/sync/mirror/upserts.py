@@ -198,7 +198,7 @@ _COLUMN_BUILDERS: dict[str, list[ColumnBuilder]] = {
         _instant("updated_at"),
         *map(_copied, ("groups", "parent_id", "bill_with_parent")),
         *map(_money_or_none, ("balance", "family_balance")),
-        _copied("balance_currency"),
+        *map(_copied, ("balance_currency", "phones", "contacts")),
         _none,  # balance_at, set where the page is stored
     ],
     "invoice": [

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
+from html import unescape
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from connector.db.engine import reading
+from connector.arrangements.agreements import format_agreement
+from connector.db.engine import reading, writing
 from connector.db.money import to_e4
-from connector.db.tables import CustomerRow, InvoiceRow, InvoiceSetting, Task
+from connector.db.tables import Agreement, CustomerRow, InvoiceRow, InvoiceSetting, Task
 from connector.vocabulary import TaskCode, TaskState
 from policies.receivables import InvoiceStatus
 
@@ -34,7 +38,15 @@ def task(site: Site) -> int:
         created_at=site.clock.at,
     )
     site.add_rows(
-        CustomerRow(connection_id=company, external_id="c1", name="Miller & Sons", emails="ap@miller.example"),
+        CustomerRow(
+            connection_id=company,
+            external_id="c1",
+            name="Miller & Sons",
+            emails="ap@miller.example",
+            country="GB",
+            phones="phone 020 7946 0018\nother ask for Jo, room 7",
+            contacts="Ann Lee <ann@miller.example>",
+        ),
         InvoiceRow(
             connection_id=company,
             external_id="i1",
@@ -53,28 +65,84 @@ def task(site: Site) -> int:
     return row.id or 0
 
 
-def test_the_outcome_of_a_task_is_recorded_with_its_promise(site: Site, task: int) -> None:
-    browser = site.sign_in("bookkeeper")
-    assert f'href="/tasks/{task}"' in browser.get("/").text
+def submit(browser: Any, task: int, **fields: str) -> Any:
     browser.get(f"/tasks/{task}")
-    assert "GBP 99.50 due on" in browser.text
-    browser.submit(f"/tasks/{task}", {"note": "Spoke to Jo", "promised_on": "2026-06-19"})
-    assert "Saved." in browser.text
+    return browser.submit(f"/tasks/{task}", fields)
+
+
+def read_task(site: Site, task: int) -> Task:
     with reading(site.app.engine) as session:
-        row, said = session.get_one(Task, task), session.get_one(InvoiceSetting, (1, "i1"))
-    assert (row.state, row.ended_by) == ("done", "bookkeeper@example.com")
+        return session.get_one(Task, task)
+
+
+def test_a_task_shows_whom_to_call_and_what_is_due_now(site: Site, task: int) -> None:
+    site.clock.advance(days=1)
+    browser = site.sign_in("viewer")
+    page = browser.get(f"/tasks/{task}").text
+    assert '<a class="button" href="tel:+442079460018">020 7946 0018</a>' in page
+    assert "ask for Jo" in browser.text
+    assert "Ann Lee &lt;ann@miller.example&gt;" in page
+    assert "GBP 99.50" in browser.text
+    assert '<strong class="bad">Overdue</strong>' in page
+    assert "Save promise" not in page
+    with writing(site.app.engine) as session:
+        session.get_one(InvoiceRow, (1, "i1")).is_open = False
+    assert "Due now" not in (browser.get(f"/tasks/{task}") and browser.text)
+
+
+def test_a_promise_is_one_form_with_its_date_and_amount(site: Site, task: int) -> None:
+    browser = site.sign_in("bookkeeper")
+    submit(browser, task, do="promise", promised_on="2026-06-19", promised_amount="50", note="Spoke to Jo")
+    assert "Task closed." in browser.text
+    with reading(site.app.engine) as session:
+        said = session.get_one(InvoiceSetting, (1, "i1"))
+        agreement = session.scalars(select(Agreement)).one()
     assert str(said.promised_on) == "2026-06-19"
-    browser.get(f"/tasks/{task}")
-    assert "Save outcome" not in browser.text
+    assert agreement.amount_e4 == to_e4(Decimal(50))
+    assert format_agreement(agreement).startswith("Promise to pay GBP 50.00 by 19 Jun 2026: Spoke to Jo")
+    closed = read_task(site, task)
+    assert (closed.state, closed.ended_by) == ("done", "bookkeeper@example.com")
+    assert "Save promise" not in browser.get(f"/tasks/{task}").text
 
 
-def test_an_invalid_date_leaves_the_task_open(site: Site, task: int) -> None:
+def test_a_task_is_annotated_snoozed_assigned_and_closed_with_an_outcome(site: Site, task: int) -> None:
     browser = site.sign_in("bookkeeper")
-    browser.get(f"/tasks/{task}")
-    browser.submit(f"/tasks/{task}", {"promised_on": "soon"})
-    assert browser.page.status_code == 409
-    with reading(site.app.engine) as session:
-        assert session.get_one(Task, task).state == TaskState.OPEN
+    submit(browser, task, do="note", note="Office closes at 4")
+    submit(browser, task, do="snooze", retry_on="2026-06-12", note="no answer")
+    submit(browser, task, do="assign", owner="Ben Roe <ben@example.com>")
+    row = read_task(site, task)
+    assert (row.state, str(row.due_on), row.owner) == ("open", "2026-06-12", "Ben Roe <ben@example.com>")
+    submit(browser, task, do="close", note="They will look into it")
+    row = read_task(site, task)
+    assert row.outcome == "Office closes at 4; try again on 12 Jun 2026; no answer; They will look into it"
+    assert row.state == "done"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "problem"),
+    [
+        ({"do": "promise", "promised_on": "soon"}, "promised_on", "is not a valid date"),
+        ({"do": "promise"}, "promised_on", "Enter the date of the promised payment."),
+        ({"do": "promise", "promised_on": "2026-06-01"}, "promised_on", "is in the past"),
+        ({"do": "promise", "promised_on": "2026-06-19", "promised_amount": "1.000,00"}, "promised_amount", "amount"),
+        ({"do": "promise", "promised_on": "2026-06-19", "promised_amount": "99.51"}, "promised_amount", "GBP 99.50"),
+        ({"do": "close"}, "note", "Enter what came of it."),
+        ({"do": "snooze", "retry_on": "2026-06-10"}, "retry_on", "Enter a date in the future."),
+        ({"do": "assign", "owner": "nobody"}, "owner", "nobody"),
+    ],
+)
+def test_what_is_wrong_stays_in_the_form_beside_its_field(
+    site: Site, task: int, fields: dict[str, str], field: str, problem: str
+) -> None:
+    browser = site.sign_in("bookkeeper")
+    page = submit(browser, task, **fields)
+    assert page.status_code == 422
+    assert f'aria-describedby="{field}-problem"' in page.text
+    [said] = re.findall(rf'id="{field}-problem">([^<]*)<', page.text)
+    assert problem in unescape(said)
+    for value in list(fields.values())[1:]:
+        assert f'value="{value}"' in page.text
+    assert read_task(site, task).state == TaskState.OPEN
 
 
 def test_an_invoice_page_shows_timeline_and_next_steps(site: Site, task: int) -> None:
