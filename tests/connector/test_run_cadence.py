@@ -20,9 +20,9 @@ approval = "automatic"
 terms_agreed_on = 2025-01-01
 """
 # `make ninety` simulates ninety days at every cadence (26,000 runs and more for each ledger, most of an hour); these
-# tests simulate four days of hourly runs, over the change of the clocks, and business hours of runs every five minutes.
+# tests simulate four days of hourly runs, over the change of the clocks, and five hours of runs every five minutes.
 HOURLY_DAYS = int(os.environ.get("HOURLY_DAYS", "4"))
-FIVE_MINUTES_DAYS = float(os.environ.get("FIVE_MINUTES_DAYS", "0.35"))
+FIVE_MINUTES_DAYS = float(os.environ.get("FIVE_MINUTES_DAYS", "0.2"))
 START = datetime(2026, 3, 26, 11, 0, tzinfo=UTC)  # three days before the clocks change in London
 EVENING = timedelta(hours=11)  # the bookkeeper works at 22:00 UTC, when no email is sent anywhere
 
