@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 _LENGTH_MAX: Final = 60
 _DIGITS_MIN, _DIGITS_MAX = 3, 15  # of a number that can be dialled; 15 is E.164's
 _KEYPAD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
-_EXTENSION = re.compile(r"(?i)[\s,;]*(?:ext(?:ension|n)?\.?|x|#|durchwahl|poste)\s*[:.]?\s*(\d{1,7})\s*$")
+_EXTENSION = re.compile(r"(?i)[\s,;]*(?:ext(?:ension|n)?\.?|local|x|#|durchwahl|poste)\s*[:.]?\s*(\d{1,7})\s*$")
 _VANITY = re.compile(r"(?<![A-Za-z])[A-Za-z]{3,}(?![A-Za-z]*@)")
 # Calling code, and the digit that stands before a number within the country only ("" for none)
 _COUNTRIES: Final = {

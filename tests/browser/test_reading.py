@@ -9,11 +9,15 @@ from urllib.parse import urljoin
 
 import pytest
 import requests
+from sqlalchemy import select
+from sqlmodel import col
 
 from connector.auth.sign_in import create_link
 from connector.auth.users import add_user, find_user
 from connector.connections.registry import begin_consent, finish_consent, set_mode
 from connector.db.engine import writing
+from connector.db.tables import CustomerRow, InvoiceRow, Task
+from connector.vocabulary import TaskCode
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 Site = Any
@@ -117,4 +121,29 @@ def test_twenty_emails_are_approved_by_reading_in_as_many_actions_and_one(
     page.get_by_role("heading", name="Email as sent").wait_for()
     assert "107.00" in page.frame_locator("iframe").locator("body").inner_text()
     check_sizes(site, page, request, "sent")
+    record_promise_on_a_task(site, page, request)
     assert complaints == []
+
+
+def record_promise_on_a_task(site: Site, page: Any, request: pytest.FixtureRequest) -> None:
+    """Open a call from the list of tasks, and record what was promised."""
+    with writing(site.app.engine) as session:
+        invoice = session.scalars(select(InvoiceRow).where(col(InvoiceRow.total_e4) == 107_0000)).one()
+        session.get_one(CustomerRow, (1, invoice.customer_id)).phones = "phone 020 7946 0018\nmobile 07700 900123"
+        session.add(
+            Task(
+                connection_id=1, key="t", code=TaskCode.CALL, step="call", customer_id=invoice.customer_id,
+                invoice_ids=[invoice.external_id], due_on=site.app.now().date() - timedelta(days=1),
+                reason="Call about GBP 107.00, 9 days overdue.", created_at=site.app.now(),
+            )
+        )  # fmt: skip
+    page.goto(f"{site.base}/tasks")
+    actions = Actions(page)
+    actions.click(page.get_by_role("row", name="Customer 07 Ltd").get_by_role("link", name="Call").first)
+    page.get_by_role("link", name="020 7946 0018").wait_for()
+    check_sizes(site, page, request, "task")
+    actions.count += 1
+    page.get_by_label("Payment promised for").fill("2026-06-19")
+    actions.click(page.get_by_role("button", name="Save promise"))
+    page.get_by_text("Task closed.").wait_for()
+    assert actions.count <= 4
