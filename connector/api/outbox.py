@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from sqlmodel import Session
 from starlette.responses import Response
 
 from connector.api import problems, schemas
 from connector.api.api_route import ApiRoute, ReadCall, WriteCall
-from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response
+from connector.api.call import Call, ConnectionParam, PageParam, json_response
 from connector.api.etags import IfMatch, parse_if_match, with_etag
+from connector.api.list_queries import ListFilters, list_parameters, list_response
 from connector.api.problems import ApiError
 from connector.api.schemas import Id
 from connector.db.engine import reading, writing
@@ -23,6 +24,8 @@ from connector.outbox.approvals import EntryStatus, entry_status
 from connector.services import email_editing, entry_email, fees, outbox_search
 from connector.services.entry_email import EntryEmail
 from connector.services.fees import FeeItem
+from connector.services.lists import outbox as lists
+from connector.services.lists.engine import Key, ListQuery
 from connector.services.outbox_search import EntryItem
 
 router = APIRouter(route_class=ApiRoute)
@@ -33,15 +36,15 @@ States = Annotated[list[schemas.OutboxState], Query(description="Only entries in
 def list_outbox(
     call: ReadCall,
     page_query: PageParam,
+    filters: Annotated[ListFilters, Depends(list_parameters(lists.OUTBOX, without=["state"]))],
     connection: ConnectionParam = "",
     state: States = [],  # noqa: B006 - as FastAPI asks
 ) -> Response:
     """List outbox entries, newest first."""
     with reading(call.app.engine) as session:
-        part = page_query.for_companies(call.connection_ids(session, connection), int)
-        return page_response(
-            outbox_search.find_entries(session, None, state or None, page=part), page_query, lambda row: [row.id]
-        )
+        values = {**filters.values, "state": ",".join(state)}
+        query = ListQuery(call.connection_ids(session, connection), values, filters.sort, call.now.date())
+        return list_response(session, lists.OUTBOX, page_query, query, _load_entries)
 
 
 @router.get("/outbox/{entry:int}", tags=["outbox"], response_model=EntryItem)
@@ -113,11 +116,16 @@ def resolve_entry(call: WriteCall, entry: Id, body: schemas.DeliveryOutcomeReque
 
 
 @router.get("/fees", tags=["fees"], response_model=schemas.Page[FeeItem])
-def list_fees(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
+def list_fees(
+    call: ReadCall,
+    page_query: PageParam,
+    filters: Annotated[ListFilters, Depends(list_parameters(lists.FEES))],
+    connection: ConnectionParam = "",
+) -> Response:
     """List late fees with their annual rate, newest first."""
     with reading(call.app.engine) as session:
-        part = page_query.for_companies(call.connection_ids(session, connection), int)
-        return page_response(fees.find_fees(session, page=part), page_query, lambda row: [row.id])
+        query = ListQuery(call.connection_ids(session, connection), filters.values, filters.sort, call.now.date())
+        return list_response(session, lists.FEES, page_query, query, _load_fees)
 
 
 @router.post("/fees/approve", tags=["fees"], response_model=list[EntryStatus])
@@ -138,6 +146,14 @@ def waive_fees(call: WriteCall, body: schemas.WaiveFeesRequest, if_match: IfMatc
     return json_response(
         fees.waive(call.app, body.ids, by=call.actor, reason=body.reason, amount=body.amount, seen=seen)
     )
+
+
+def _load_entries(session: Session, keys: Sequence[Key]) -> Mapping[Key, object]:
+    return {(row.id,): row for row in outbox_search.find_entries(session, ids=[key[0] for key in keys])}
+
+
+def _load_fees(session: Session, keys: Sequence[Key]) -> Mapping[Key, object]:
+    return {(row.id,): row for row in fees.find_fees(session, ids=[key[0] for key in keys])}
 
 
 def _email(call: Call, entry: OutboxEntry) -> Response:

@@ -24,6 +24,7 @@ from connector.errors import NotFound
 from connector.evaluation import exceptions
 from connector.services import status
 from connector.services import upcoming_actions as planning
+from connector.services.search import TEXT_MAX, SearchResult, find_everywhere
 from connector.services.status import ConnectionStatus
 from connector.services.upcoming_actions import UpcomingAction
 
@@ -36,6 +37,17 @@ SinceParam = Annotated[IsoInstant | None, Query(description="Only entries from t
 def get_status(call: ReadCall) -> Response:
     """Get the status of each connection: health, runs, remaining calls and what needs attention."""
     return json_response([row for row in status.list_statuses(call.app) if call.client.can_see(row.id)])
+
+
+@router.get("/search", tags=["search"], response_model=SearchResult)
+def search(
+    call: ReadCall,
+    q: Annotated[str, Query(max_length=TEXT_MAX, description="A number, an amount, a name or an email address.")] = "",
+    connection: ConnectionParam = "",
+) -> Response:
+    """Search invoices by number or amount and customers by name or email address, best first."""
+    with reading(call.app.engine) as session:
+        return json_response(find_everywhere(session, call.connection_ids(session, connection), q))
 
 
 @router.get("/connections", tags=["connections"], response_model=schemas.Page[ConnectionItem])

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Concatenate, ParamSpec, cast
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from sqlmodel import Session
 from starlette.responses import Response
 
 from connector.api import schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall, WriteCall
-from connector.api.call import Call, ConnectionParam, PageParam, SecretResponse, json_response, page_response
+from connector.api.call import Call, ConnectionParam, PageParam, SecretResponse, json_response
+from connector.api.list_queries import ListFilters, by_company_key, list_parameters, list_response
 from connector.arrangements import agreements, customer_settings
 from connector.arrangements.agreements import Attribution
 from connector.arrangements.customer_settings import CustomerItem, SettingChanges, UpdatedSettings
@@ -25,6 +26,10 @@ from connector.services import customer_profile, invoices
 from connector.services.customer_profile import CustomerProfile
 from connector.services.explain import InvoiceExplanation, explain
 from connector.services.invoices import InvoiceAgreements, InvoiceItem
+from connector.services.lists import customers as customer_list
+from connector.services.lists import invoices as invoice_list
+from connector.services.lists.engine import Key, ListQuery
+from connector.services.lists.filters import ALL
 from policies.receivables import Instalment
 
 P = ParamSpec("P")
@@ -37,14 +42,20 @@ CustomerId = Annotated[str, Path(description="The customer's id or name.")]
 def list_customers(
     call: ReadCall,
     page_query: PageParam,
+    filters: Annotated[ListFilters, Depends(list_parameters(customer_list.LISTING))],
     connection: ConnectionParam = "",
-    search: Annotated[str, Query(max_length=200, description="Only customers whose name contains this.")] = "",
 ) -> Response:
     """List customers with their open balance, email addresses and settings."""
+    values = {"state": ALL, **filters.values}
     with reading(call.app.engine) as session:
-        part = page_query.for_companies(call.connection_ids(session, connection), int, str)
-        rows = customer_settings.find_customers(session, None, search, page=part)
-        return page_response(rows, page_query, _cursor_key(call, session))
+        ids = call.connection_ids(session, connection)
+        query = ListQuery(ids, values, filters.sort or "id", call.now.date())
+
+        def load(session: Session, keys: Sequence[Key]) -> Mapping[Key, object]:
+            wanted: Sequence[Any] = keys
+            return by_company_key(call, session, customer_settings.find_customers(session, keys=wanted))
+
+        return list_response(session, customer_list.LISTING, page_query, query, load)
 
 
 @router.get("/customers/{connection}/{customer}", tags=["customers"], response_model=CustomerProfile)
@@ -94,14 +105,21 @@ def export_customer(call: AdminCall, connection: str, customer: CustomerId) -> R
 def list_invoices(
     call: ReadCall,
     page_query: PageParam,
+    filters: Annotated[ListFilters, Depends(list_parameters(invoice_list.LISTING))],
     connection: ConnectionParam = "",
     include_closed: Annotated[bool, Query(description="Include paid and voided invoices.")] = False,  # noqa: FBT002 - as FastAPI asks
 ) -> Response:
-    """List open invoices with their agreements."""
+    """List open invoices with their agreements; without a state, `include_closed` lists all."""
+    values = {"state": ALL if include_closed else "open", **filters.values}
     with reading(call.app.engine) as session:
-        part = page_query.for_companies(call.connection_ids(session, connection), int, str)
-        rows = invoices.find_invoices(session, only_open=not include_closed, page=part)
-        return page_response(rows, page_query, _cursor_key(call, session))
+        ids = call.connection_ids(session, connection)
+        query = ListQuery(ids, values, filters.sort or "id", call.now.date())
+
+        def load(session: Session, keys: Sequence[Key]) -> Mapping[Key, object]:
+            wanted: Sequence[Any] = keys
+            return by_company_key(call, session, invoices.find_invoices(session, keys=wanted))
+
+        return list_response(session, invoice_list.LISTING, page_query, query, load)
 
 
 @router.get("/invoices/{connection}/{invoice}", tags=["invoices"], response_model=InvoiceExplanation)
@@ -174,11 +192,6 @@ def _find_invoice(call: Call, connection: str, invoice: str) -> InvoiceRow:
 def _find_customer(call: Call, connection: str, customer: str) -> CustomerRow:
     with reading(call.app.engine) as session:
         return customer_settings.find_customer(session, customer, call.find_connection(session, connection).id)
-
-
-def _cursor_key(call: Call, session: Session) -> Callable[[CustomerItem | InvoiceItem], list[int | str | None]]:
-    ids = {row.short_name: row.id for row in call.connections(session)}
-    return lambda row: [ids[row.connection], row.id]
 
 
 def _parse_changes(body: schemas.CustomerSettingsRequest) -> SettingChanges:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
+from sqlmodel import Session
 from starlette.responses import Response
 
 from connector.api import schemas
 from connector.api.api_route import ApiRoute, ReadCall, WriteCall
-from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response
+from connector.api.call import Call, ConnectionParam, PageParam, json_response
+from connector.api.list_queries import ListFilters, list_parameters, list_response
 from connector.api.schemas import Id
 from connector.arrangements import tasks
 from connector.arrangements.tasks import Contact, TaskItem, TaskStatus
 from connector.db.engine import reading
 from connector.db.tables import Task
 from connector.errors import NotFound
-from connector.vocabulary import TaskState
+from connector.services.lists import tasks as task_list
+from connector.services.lists.engine import Key, ListQuery
+from connector.services.lists.filters import ALL
 
 router = APIRouter(route_class=ApiRoute, tags=["tasks"])
 
@@ -26,17 +30,20 @@ router = APIRouter(route_class=ApiRoute, tags=["tasks"])
 def list_tasks(
     call: ReadCall,
     page_query: PageParam,
+    filters: Annotated[ListFilters, Depends(list_parameters(task_list.LISTING))],
     connection: ConnectionParam = "",
-    owner: Annotated[str, Query(max_length=200, description="Part of the owner's name or address.")] = "",
     include_closed: Annotated[bool, Query(description="Include completed and cancelled tasks.")] = False,  # noqa: FBT002 - as FastAPI asks
 ) -> Response:
-    """List tasks, newest first."""
+    """List open tasks, newest first; without a state, `include_closed` lists all."""
+    values = {"state": ALL if include_closed else "open", **filters.values}
     with reading(call.app.engine) as session:
-        part = page_query.for_companies(call.connection_ids(session, connection), int)
-        states = tuple(TaskState) if include_closed else (TaskState.OPEN,)
-        return page_response(
-            tasks.find_tasks(session, states=states, owner=owner, page=part), page_query, lambda row: [row.id]
-        )
+        ids = call.connection_ids(session, connection)
+        query = ListQuery(ids, values, filters.sort or "-id", call.now.date())
+        return list_response(session, task_list.LISTING, page_query, query, _load_tasks)
+
+
+def _load_tasks(session: Session, keys: Sequence[Key]) -> Mapping[Key, object]:
+    return {(row.id,): row for row in tasks.find_tasks(session, ids=[key[0] for key in keys])}
 
 
 @router.post("/tasks/{task}/outcome", response_model=TaskStatus)

@@ -16,7 +16,7 @@ from connector.arrangements.agreements import YEAR_MAX
 from connector.audit import sync_log
 from connector.db.engine import writing
 from connector.db.money import format_e4
-from connector.db.paging import Page, matches_keys, paginate
+from connector.db.paging import matches_keys
 from connector.db.tables import Connection, CustomerRow, CustomerSetting, InvoiceRow
 from connector.geo import is_reached
 from connector.languages import LANGUAGES
@@ -97,15 +97,19 @@ class UpdatedSettings(Result):
 
 
 def find_customers(
-    session: Session, connection_id: int | None = None, search: str = "", *, page: Page | None = None
+    session: Session,
+    connection_id: int | None = None,
+    search: str = "",
+    *,
+    keys: Sequence[tuple[int, str]] | None = None,
 ) -> list[CustomerItem]:
-    """List customers by name, with their open balances and what users set for them."""
+    """List customers by name, or those with these keys, with their open balances and what users set for them."""
     query = _customers_query(connection_id).order_by(col(CustomerRow.connection_id), func.lower(col(CustomerRow.name)))
     if search:
         query = query.where(col(CustomerRow.name).icontains(search, autoescape=True))
-    query = paginate(query, page, col(CustomerRow.connection_id), CustomerRow.connection_id, CustomerRow.external_id)
+    if keys is not None:
+        query = query.where(matches_keys(col(CustomerRow.connection_id), col(CustomerRow.external_id), keys))
     rows = session.execute(query).all()
-    keys = None if page is None else [(row.connection_id, row.external_id) for row, _name in rows]
     balances, settings = _open_balances(session, connection_id, keys), _settings(session, keys)
     return [
         CustomerItem(

@@ -23,7 +23,6 @@ from connector.connections import account_owners
 from connector.db.engine import writing
 from connector.db.invoice_names import labels_of
 from connector.db.money import from_e4
-from connector.db.paging import Page, paginate
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, InvoiceSetting, Task
 from connector.results import Result
 from connector.sync.mirror.charged_fees import load_charged_fees
@@ -117,7 +116,7 @@ def find_tasks(
     states: Collection[TaskState] = (TaskState.OPEN,),
     owner: str = "",
     customer_id: str = "",
-    page: Page | None = None,
+    ids: Collection[int] | None = None,
 ) -> list[TaskItem]:
     """List tasks, the soonest due first; ``owner`` is part of a name or an address."""
     query = (
@@ -128,7 +127,7 @@ def find_tasks(
             (col(CustomerRow.connection_id) == col(Task.connection_id))
             & (col(CustomerRow.external_id) == col(Task.customer_id)),
         )
-        .where(col(Task.state).in_(list(states)))
+        .where(col(Task.state).in_(list(states)) if ids is None else col(Task.id).in_(list(ids)))
         .order_by(col(Task.due_on), col(Task.id))
     )
     if connection_id is not None:
@@ -137,7 +136,6 @@ def find_tasks(
         query = query.where(col(Task.customer_id) == customer_id)
     if owner:
         query = query.where(col(Task.owner).icontains(owner, autoescape=True))
-    query = paginate(query, page, col(Task.connection_id), Task.id, newest_first=True)
     rows = session.execute(query).all()
     names = _invoice_names(session, [row for row, _, _ in rows])
     return [_as_item(row, short_name, name or row.customer_id, names) for row, short_name, name in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import partial
@@ -54,17 +55,19 @@ def register(parent: typer.Typer) -> None:
 def list_invoices(
     connection: ConnectionOption = None,
     include_closed: Annotated[bool, typer.Option("--all", help="Include paid and voided invoices.")] = False,
+    state: Annotated[str, typer.Option(help="Only: open, overdue, not_due, paid, draft or voided.")] = "",
+    search: Annotated[str, typer.Option(help="Only where number or customer contains this.")] = "",
+    sort: Annotated[str, typer.Option(help="By due_on, due, total, customer, number …; -due: the largest first.")] = "",
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List open invoices, the longest overdue first."""
-    from connector.db.engine import reading
-    from connector.services.invoices import find_invoices, format_active_agreements
+    from connector.services.invoices import format_active_agreements
 
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
-        with reading(app.engine) as session:
-            rows = find_invoices(session, inside, only_open=not include_closed)
+        values = {"state": state or ("all" if include_closed else "open"), "search": search}
+        rows = _find_rows(app, inside, values, sort)
     columns: Columns[InvoiceItem] = {
         "NUMBER": lambda row: row.number or f"({row.id})",  # the id is what commands take
         "COMPANY": lambda row: row.connection,
@@ -74,6 +77,35 @@ def list_invoices(
         "AGREEMENTS": lambda row: format_active_agreements(row.active_agreements),
     }
     echo_results(rows, columns, "There are no open invoices.", as_json=as_json, wide=wide)
+
+
+def _find_rows(app: AppContext, connection_id: int | None, values: dict[str, str], sort: str) -> list[InvoiceItem]:
+    from sqlalchemy import select
+    from sqlmodel import col
+
+    from connector.db.engine import reading
+    from connector.db.tables import Connection
+    from connector.services.invoices import find_invoices
+    from connector.services.lists.engine import ListQuery, iter_keys
+    from connector.services.lists.filters import FilterError
+    from connector.services.lists.invoices import LISTING
+
+    with reading(app.engine) as session:
+        ids = {
+            row.id: row.short_name for row in session.execute(select(col(Connection.id), col(Connection.short_name)))
+        }
+        wanted = [row_id for row_id in ids if row_id is not None and connection_id in {None, row_id}]
+        query = ListQuery(wanted, values, sort, app.now().date())
+        rows: list[InvoiceItem] = []
+        try:
+            for keys in iter_keys(session, LISTING, query, sys.maxsize):
+                found = {
+                    (row.connection, row.id): row for row in find_invoices(session, keys=[(a, b) for a, b in keys])
+                }
+                rows += [found[ids[company_id], invoice_id] for company_id, invoice_id in keys]
+        except FilterError as error:
+            raise typer.BadParameter(str(error)) from None
+    return rows
 
 
 @invoices.command("dispute")

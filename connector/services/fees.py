@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -16,7 +16,6 @@ from connector.audit import sync_log
 from connector.db.engine import writing
 from connector.db.invoice_names import labels_of
 from connector.db.money import to_e4
-from connector.db.paging import Page, paginate
 from connector.db.tables import Connection, CustomerRow, OutboxEntry
 from connector.outbox import approvals
 from connector.outbox import entries as outbox_entries
@@ -57,14 +56,16 @@ class FeeItem(Result):
     response: str
 
 
-def find_fees(session: Session, connection_id: int | None = None, *, page: Page | None = None) -> list[FeeItem]:
-    """List late fees, newest first."""
+def find_fees(
+    session: Session, connection_id: int | None = None, *, ids: Collection[int] | None = None
+) -> list[FeeItem]:
+    """List late fees, newest first, or those with these ids."""
     query = select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.LATE_FEE).order_by(col(OutboxEntry.id).desc())
     if connection_id is not None:
         query = query.where(col(OutboxEntry.connection_id) == connection_id)
-    fees = list(
-        session.scalars(paginate(query, page, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True))
-    )
+    if ids is not None:
+        query = query.where(col(OutboxEntry.id).in_(list(ids)))
+    fees = list(session.scalars(query))
     standings = load_standings(session, fees)
     return [_as_item(session, standings[fee.id]) for fee in fees]
 

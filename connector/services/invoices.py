@@ -13,7 +13,7 @@ from connector.app_context import AppContext
 from connector.arrangements.agreements import Attribution, format_instalments
 from connector.db.engine import writing
 from connector.db.money import format_e4
-from connector.db.paging import Page, matches_keys, paginate
+from connector.db.paging import matches_keys
 from connector.db.tables import Agreement, Connection, CustomerRow, InvoiceRow, InvoiceSetting
 from connector.results import Amount, Result, optional
 from connector.vocabulary import AgreementKind, AgreementState
@@ -69,15 +69,15 @@ class InvoiceAgreements(Result):
 
 
 def find_invoices(
-    session: Session, connection_id: int | None = None, *, only_open: bool = True, page: Page | None = None
+    session: Session, connection_id: int | None = None, *, only_open: bool = True, keys: Sequence[Key] | None = None
 ) -> list[InvoiceItem]:
-    """List invoices with the agreements that apply to them, the longest due first."""
+    """List invoices with the agreements that apply to them, the longest due first; or those with these keys."""
     query = _invoices_query(connection_id).order_by(col(InvoiceRow.due_on), col(InvoiceRow.external_id))
-    if only_open:
+    if keys is not None:
+        query = query.where(matches_keys(col(InvoiceRow.connection_id), col(InvoiceRow.external_id), keys))
+    elif only_open:
         query = query.where(col(InvoiceRow.is_open))
-    query = paginate(query, page, col(InvoiceRow.connection_id), InvoiceRow.connection_id, InvoiceRow.external_id)
     rows = session.execute(query).all()
-    keys = None if page is None else [(row.connection_id, row.external_id) for row, _name, _customer in rows]
     agreements = active_agreements(session, keys)
     return [
         InvoiceItem(

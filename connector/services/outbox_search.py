@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from connector.db.paging import Page, paginate
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry
 from connector.outbox.approvals import entry_etag
 from connector.outbox.drafts import short_key
@@ -154,15 +153,16 @@ def find_entries(
     connection_id: int | None = None,
     states: Collection[str] | None = None,
     *,
-    page: Page | None = None,
+    ids: Collection[int] | None = None,
 ) -> list[EntryItem]:
-    """List entries, newest first."""
+    """List entries, newest first, or those with these ids."""
     query = entries_query().order_by(col(OutboxEntry.id).desc())
     if connection_id is not None:
         query = query.where(col(OutboxEntry.connection_id) == connection_id)
     if states:
         query = query.where(col(OutboxEntry.state).in_(list(states)))
-    query = paginate(query, page, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True)
+    if ids is not None:
+        query = query.where(col(OutboxEntry.id).in_(list(ids)))
     return [as_item(entry, company.short_name, name or "") for entry, company, name in session.execute(query)]
 
 

@@ -33,6 +33,13 @@ class MatchKind(StrEnum):
     CUSTOMER = "customer"
 
 
+KIND_TITLES = {
+    MatchKind.INVOICE: "Invoices by number",
+    MatchKind.AMOUNT: "Invoices by amount",
+    MatchKind.CUSTOMER: "Customers",
+}
+
+
 class SearchMatch(Result):
     """An invoice or a customer that was found; ``exact`` where the whole number, amount, name or address matches."""
 

@@ -5,15 +5,9 @@ from __future__ import annotations
 from starlette.responses import RedirectResponse, Response
 
 from connector.db.engine import reading
-from connector.services.search import PART_MIN, MatchKind, SearchMatch, find_everywhere
+from connector.services.search import KIND_TITLES, PART_MIN, MatchKind, SearchMatch, find_everywhere
 from connector.web.page_request import PageRequest, entity_url
 from connector.web.routes import Route
-
-_GROUPS = (
-    (MatchKind.INVOICE, "Invoices by number"),
-    (MatchKind.AMOUNT, "Invoices by amount"),
-    (MatchKind.CUSTOMER, "Customers"),
-)
 
 
 def search(request: PageRequest) -> Response:
@@ -24,7 +18,7 @@ def search(request: PageRequest) -> Response:
     only = result.only_exact_invoice
     if only is not None and request.query.get("all") != "yes":
         return RedirectResponse(match_url(only), status_code=303)
-    groups = [(kind, title, result.of_kind(kind)) for kind, title in _GROUPS if result.of_kind(kind)]
+    groups = [(kind, title, result.of_kind(kind)) for kind, title in KIND_TITLES.items() if result.of_kind(kind)]
     return request.render(
         "search.html",
         result=result,

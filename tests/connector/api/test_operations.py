@@ -35,6 +35,7 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
         "verify_log": ({}, None),
         "get_plan": ({}, None),
         "list_exceptions": ({}, None),
+        "search": ({}, None),
         "list_outbox": ({}, None),
         "get_entry": ({"entry": entry["awaiting_approval"]}, None),
         "get_email": ({"entry": entry["awaiting_approval"]}, None),
@@ -209,3 +210,23 @@ def test_nothing_is_returned_without_a_valid_token(scenario: Scenario, validate_
         assert answer.headers["Content-Type"] == "application/problem+json"
         validate_reply(scenario.document, {"$ref": "#/components/schemas/Problem"}, answer.json())
         scenario.site.clock.advance(seconds=10)
+
+
+def test_lists_take_the_filters_and_sorts_of_the_pages(scenario: Scenario) -> None:
+    program = scenario.client("read")
+    numbers = [row["number"] for row in program.get("/invoices?sort=due_on&state=all")["items"]]
+    assert [row["number"] for row in program.get("/invoices?sort=-due_on&state=all")["items"]] == numbers[::-1]
+    assert [row["number"] for row in program.get("/invoices?search=INV-1")["items"]] == ["INV-1"] * 2
+    assert program.get("/invoices?min=999999999")["items"] == []
+    first = program.get("/outbox?sort=-amount&limit=1")
+    more = program.get(f"/outbox?sort=-amount&limit=1&cursor={first['next']}")
+    assert first["items"][0]["id"] != more["items"][0]["id"]
+    for path in ("/invoices?sort=secret", "/invoices?min=lots", "/tasks?state=odd", "/fees?planned_from=x"):
+        assert program.request("GET", path).status_code == 422, path
+    assert program.request("GET", f"/outbox?sort=step&cursor={'WyJhIiwiYiJd'}").status_code == 422
+    names = {each["name"] for each in program.get("/openapi.json")["paths"]["/customers"]["get"]["parameters"]}
+    assert {"state", "segment", "owner", "min", "max", "sort", "cursor"} <= names
+    found = program.get("/search?q=inv-1")["matches"]
+    assert (found[0]["name"], found[0]["kind"], found[0]["exact"]) == ("INV-1", "invoice", True)
+    south = scenario.client("read", scenario.north.id)
+    assert "south-ltd" not in south.request("GET", "/search?q=c1").text
