@@ -1,7 +1,7 @@
 """One search over all companies a user sees: invoices by number or amount, customers by name or email address.
 
-Measured with 100,000 invoices, reading the numbers through takes less time than opening the page does, on both
-databases, and finds any part of a number; an index of texts would have to be kept at every sync.
+With 100,000 invoices, reading their numbers through takes 45 to 95 ms on either database and finds any part of one. A
+full-text index answers in less than a millisecond, but is another one on each database and makes every sync dearer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from connector.db.money import MoneyError, format_e4, to_e4
 from connector.db.tables import Connection, CustomerRow, CustomerSetting, InvoiceRow
 from connector.results import Amount, Result
 from connector.services.lists.filters import parse_amount
-from connector.vocabulary.labels import label
+from connector.vocabulary.labels import in_sentence, label
+from policies.formatting import format_date
 
 TEXT_MAX = 100
 PART_MIN = 2  # letters from which on a part of a name or number is looked for; less must be the whole
@@ -148,7 +149,7 @@ def _invoices(company_ids: Collection[int], condition: ColumnElement[bool], rank
 def _invoice_match(
     kind: MatchKind, row: InvoiceRow, company: Connection, customer: str | None, _row: object, *, exact: bool
 ) -> SearchMatch:
-    state = label(row.status) if not row.is_open else f"due {row.due_on}" if row.due_on else "open"
+    state = f"due {format_date(row.due_on)}" if row.is_open and row.due_on else in_sentence(label(row.status))
     return SearchMatch(
         kind=kind,
         id=row.external_id,

@@ -17,7 +17,6 @@ from connector.errors import NotFound
 from connector.services.run_progress import describe_progress
 from connector.vocabulary import LogKind, RunOutcome
 from connector.vocabulary.labels import in_sentence, label, vocabularies
-from connector.web.log import parse_filter
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
@@ -84,15 +83,6 @@ class RunSection:
     lines: list[tuple[SyncLogEntry, int | None]]  # with the id of the outbox entry that a line is about
 
 
-def list_runs(request: PageRequest) -> Response:
-    """Show a page of runs."""
-    with reading(request.app.engine) as session:
-        filter_form = parse_filter(request, session)
-        page = log_search.find_run_page(session, filter_form.query)
-    summaries = [(run, _describe(run)) for run in page.rows]
-    return request.render("runs.html", page=page, filter_form=filter_form, summaries=summaries)
-
-
 def show_run(request: PageRequest) -> Response:
     """Show one run; the page can refresh automatically while it is under way."""
     with reading(request.app.engine) as session:
@@ -148,7 +138,4 @@ def _describe(run: SyncRun) -> str:
     return format_outcome(run.outcome, run.reason, run.counts or {}) if run.outcome else "Under way."
 
 
-ROUTES = (
-    Route("GET", "/runs", list_runs),
-    Route("GET", "/runs/{run:int}", show_run),
-)
+ROUTES = (Route("GET", "/runs/{run:int}", show_run),)

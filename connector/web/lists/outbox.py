@@ -20,7 +20,7 @@ from connector.services.outbox_search import EntryView
 from connector.vocabulary import FeeState, OutboxState
 from connector.vocabulary.labels import in_sentence, label
 from connector.web.lists import page
-from connector.web.lists.view import Action, Cell, Column, Field, ListView, Row, money_cell
+from connector.web.lists.view import Action, Cell, Column, Field, ListView, Row, money_cell, utc_text
 from connector.web.page_request import PageRequest, entity_url
 from connector.web.rendering import format_datetime
 from connector.web.routes import Route
@@ -80,7 +80,7 @@ def _entry_row(view: EntryView) -> Row:
         exported=(
             *(entry.id, label(entry.kind, "outbox_kind"), label(entry.step, "step") if entry.step else ""),
             *(view.state_label, view.company.name, view.customer, plain, entry.currency),
-            *(_utc(entry.planned_at), _utc(entry.ended_at), entry.reason, entry.response),
+            *(utc_text(entry.planned_at), utc_text(entry.ended_at), entry.reason, entry.response),
         ),
     )
 
@@ -89,10 +89,6 @@ def _customer_cell(view: EntryView) -> Cell:
     if not view.customer:
         return Cell("–")
     return Cell(view.customer, entity_url(view.entry.connection_id, "customers", view.entry.customer_id))
-
-
-def _utc(at: object) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}" if at is not None else ""
 
 
 def load_fee_rows(_request: PageRequest, session: Session, keys: Sequence[Key]) -> list[Row]:
@@ -119,7 +115,7 @@ def _fee_row(view: EntryView, originals: str) -> Row:
         ),
         exported=(
             *(fee.number, view.state_label, view.company.name, view.customer, originals),
-            *(plain_amount(fee.amount, entry.currency), entry.currency, fee.annual_rate, _utc(entry.planned_at)),
+            *(plain_amount(fee.amount, entry.currency), entry.currency, fee.annual_rate, utc_text(entry.planned_at)),
         ),
     )
 

@@ -132,7 +132,7 @@ class ShownList:
     @property
     def has_further(self) -> bool:
         """Whether one of the further filters is in force."""
-        return any(self.value(each) not in {"", each.all_value} for each in self.further)
+        return any(self.value(each) not in {"", each.all_value, each.default} for each in self.further)
 
     @property
     def count_text(self) -> str:

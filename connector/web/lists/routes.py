@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from connector.web.lists import customers, invoices, outbox, tasks
+from connector.web.lists import customers, invoices, outbox, runs, tasks
 
-ROUTES = (*invoices.ROUTES, *outbox.ROUTES, *customers.ROUTES, *tasks.ROUTES)
+ROUTES = (*invoices.ROUTES, *outbox.ROUTES, *customers.ROUTES, *tasks.ROUTES, *runs.ROUTES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 
 from markupsafe import Markup
@@ -99,3 +100,8 @@ class ListView:
 def money_cell(amount: Decimal | None, currency: str, **more: str) -> Cell:
     """Return the cell of an amount; a dash where there is none."""
     return Cell("–" if amount is None else format_money(amount, currency), **more)
+
+
+def utc_text(at: datetime | None) -> str:
+    """Return an instant in UTC as CSV files have it; "" for None."""
+    return f"{at:%Y-%m-%d %H:%M:%S}" if at is not None else ""

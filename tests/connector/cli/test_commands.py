@@ -109,6 +109,7 @@ EVERY_COMMAND = [
         "plan",
         "explain",
         "status",
+        "search",
         "doctor",
         "setup",
         "backup",

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from benchmarks.full_year import NOW, DataSize, add_company, fill_company
 from connector.db.engine import reading, writing
 from connector.db.tables import CustomerRow, InvoiceRow
-from connector.services.lists import customers, invoices, outbox, tasks
+from connector.services.lists import customers, invoices, outbox, runs, tasks
 from connector.services.lists.engine import (
     ListQuery,
     check_position,
@@ -21,7 +21,7 @@ from connector.services.lists.engine import (
 )
 from connector.services.search import MatchKind, find_everywhere
 
-LISTINGS = (invoices.LISTING, customers.LISTING, outbox.OUTBOX, outbox.FEES, tasks.LISTING)
+LISTINGS = (invoices.LISTING, customers.LISTING, outbox.OUTBOX, outbox.FEES, tasks.LISTING, runs.LISTING)
 
 
 def test_every_list_pages_forwards_and_back_by_every_column(engine: Engine) -> None:
