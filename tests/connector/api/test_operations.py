@@ -61,6 +61,7 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
         "mark_exception_correct": ({}, {"id": f"{site_with_invoices['connection']}:odd:c1"}),
         "approve_entries": ({}, {"ids": [entry["awaiting_approval"]]}),
         "reject_entries": ({}, {"ids": [entry["rejected"]], "reason": "no"}),
+        "undo_decisions": ({}, {"ids": [entry["rejected"]]}),
         "resolve_entry": ({"entry": entry["unconfirmed"]}, {"sent": True}),
         "approve_fees": ({}, {"ids": [entry["fee-awaiting_approval"]]}),
         "waive_fees": ({}, {"ids": [entry["fee-done"]], "reason": "kind"}),
