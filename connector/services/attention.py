@@ -124,6 +124,8 @@ def load_attention(
         offset: How many to skip.
 
     """
+    if not scope.companies:
+        return AttentionList([], 0, Counter())
     companies = {row.id or 0: row for row in scope.companies}
     found: dict[_CustomerKey, CustomerAttention] = {}
     counts: Counter[AttentionKind] = Counter()

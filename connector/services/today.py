@@ -70,7 +70,7 @@ class CompanySummary:
         return describe_progress(self.run) if self.run is not None else None
 
     @property
-    def is_first_sync(self) -> bool:
+    def is_unread(self) -> bool:
         """Whether its invoices have not all been read yet."""
         return self.row.first_pull_done_at is None and self.row.health != ConnectionHealth.DISCONNECTED
 
@@ -93,9 +93,14 @@ class Dashboard:
         return [company for company in self.companies if company.problems]
 
     @property
-    def in_first_sync(self) -> list[CompanySummary]:
+    def unread(self) -> list[CompanySummary]:
         """The companies whose invoices have not all been read yet."""
-        return [company for company in self.companies if company.is_first_sync]
+        return [company for company in self.companies if company.is_unread]
+
+    @property
+    def in_first_sync(self) -> list[CompanySummary]:
+        """Those of them that are being read, or will be within a minute."""
+        return [company for company in self.unread if not company.problems]
 
 
 def load_dashboard(session: Session, rows: Sequence[Connection], now: datetime) -> Dashboard:
@@ -109,7 +114,7 @@ def load_dashboard(session: Session, rows: Sequence[Connection], now: datetime) 
         company.run = run if run is not None and run.outcome is None else None
     totals = load_currency_totals(session, scope) if rows else []
     typical = {each.currency: each.typical for each in totals}
-    attention = load_attention(session, scope, typical, size=SHOWN_MAX) if rows else AttentionList([], 0, Counter())
+    attention = load_attention(session, scope, typical, size=SHOWN_MAX)
     dashboard = Dashboard(companies, totals, attention, Counter(), Counter(), Counter(), 0)
     return _add_counts(session, scope, dashboard) if rows else dashboard
 

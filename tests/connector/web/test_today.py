@@ -76,6 +76,7 @@ def test_an_owner_without_a_company_sees_how_to_start(site: Site) -> None:
     owner = site.sign_in("owner")
     assert "Connect your first company" in owner.get("/").text
     assert "Connect your first company" not in site.sign_in("viewer").get("/").text
+    assert "No customer needs attention." in owner.get("/attention").text
 
 
 def test_it_shows_what_needs_attention_what_was_sent_and_what_is_next(site: Site) -> None:
@@ -233,8 +234,12 @@ def test_before_the_first_sync_ends_it_never_says_that_nothing_needs_attention(s
     assert 'href="/runs/1"' in browser.get("/").text
     site.add_company("South Ltd", first_pull_done_at=site.clock.at)
     browser.get("/")
-    assert "1 company is still being read" in browser.text
+    assert "the invoices of 1 company have not all been read" in browser.text
     assert "Nothing. All" not in browser.text
+    site.add_company("East Ltd", synced_at=None, health="authorization_expired", health_reason="Reconnect it.")
+    page = browser.get("/").text.partition("Receivables")[0]
+    assert "North Ltd" in page.partition("First sync under way")[2]
+    assert "East Ltd: it starts" not in browser.text  # it does not, until it is reconnected
 
 
 @pytest.mark.parametrize("path", ["/", "/attention"])
