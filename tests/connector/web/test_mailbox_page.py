@@ -45,6 +45,7 @@ def test_an_owner_connects_a_mailbox_sees_it_and_disconnects_it(site: Site) -> N
     assert ADDRESS in page
     assert "Not read yet" in page
     assert "Read in the mailbox" in page
+    assert "SENDGRID_WEBHOOK_PUBLIC_KEY" not in page
     answer = owner.submit("/settings/mailbox/disconnect", {"system": "microsoft365"})
     assert "Confirm that you want to disconnect" in answer.text
     owner.get(PAGE)
