@@ -11,7 +11,7 @@ from connector.db.engine import reading, writing
 from connector.db.ids import parse_id
 from connector.db.invoice_names import names_of
 from connector.emails.outbound.email_templates import LINE_NAMES
-from connector.errors import NotFound
+from connector.errors import NotFound, NotPossible
 from connector.outbox import approvals
 from connector.services import email_editing, email_preview, entry_email, outbox_search
 from connector.services import fees as late_fees
@@ -125,6 +125,8 @@ def _waive(request: PageRequest, entry_id: int, _action: str) -> str:
     with reading(request.app.engine) as session:
         _get_entry(request, session, entry_id)
     seen, reason = {entry_id: request.form_value("fingerprint")}, request.form_value("reason")
+    if not reason:
+        raise NotPossible("Enter why the fee is waived. Nothing was changed.")
     amount = late_fees.parse_waived_amount(request.form_value("amount"))
     late_fees.waive(request.app, [entry_id], by=request.actor.email, reason=reason, amount=amount, seen=seen)
     return "waived"

@@ -63,8 +63,9 @@ def _log_seen_again(session: Session, row: ErasedCustomer, record: CustomerRecor
 
 def _redact_customer(record: CustomerRecord) -> CustomerRecord:
     name = erased_name(record.external_id)
-    texts = dict.fromkeys(("contact_name", "emails", "region", "language", "groups", "phones", "contacts"), "")
-    return record._replace(name=name, **texts)
+    return record._replace(
+        name=name, contact_name="", emails="", region="", language="", groups="", phones="", contacts=""
+    )
 
 
 def _redact_invoice(record: InvoiceRecord) -> InvoiceRecord:

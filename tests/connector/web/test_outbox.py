@@ -203,6 +203,8 @@ def test_a_fee_shows_its_calculation_and_annual_rate_and_is_waived(site: Site, c
     browser.get(f"/outbox/{posted}")
     assert "a flat fee, as agreed" in browser.text
     assert "262.0 % per year" in browser.text
+    assert browser.submit(f"/outbox/{posted}", {"do": "waive"}).status_code == 409
+    browser.get(f"/outbox/{posted}")
     browser.submit(f"/outbox/{posted}", {"do": "waive", "reason": "goodwill"})
     assert "Waived" in browser.text
     browser.get(f"/outbox/{draft}")
