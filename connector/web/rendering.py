@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Self
 from zoneinfo import ZoneInfo
 
 from babel import Locale
@@ -100,6 +101,24 @@ def _page_datetime(value: datetime | None, time_zone: str = "UTC") -> str | Mark
         return format_datetime(value, time_zone)
     zones.given[time_zone] += 1
     return format_datetime(value, zones.shown or time_zone)
+
+
+class PageTime(str):
+    """An instant in a cell of a list: its text in the zone given, and in a page in the zone of that page."""
+
+    __slots__ = ("time_zone", "value")
+    value: datetime
+    time_zone: str
+
+    def __new__(cls, value: datetime, time_zone: str) -> Self:
+        """Take an instant, and the zone of the company that it belongs to."""
+        made = super().__new__(cls, formatting.format_datetime(value.astimezone(ZoneInfo(time_zone))))
+        made.value, made.time_zone = value, time_zone
+        return made
+
+    def __html__(self) -> str:
+        """Return it as an element, when the page is made."""
+        return str(_page_datetime(self.value, self.time_zone))
 
 
 def _page_zone() -> str:

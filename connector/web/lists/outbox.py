@@ -22,7 +22,7 @@ from connector.vocabulary.labels import in_sentence, label
 from connector.web.lists import page
 from connector.web.lists.view import Action, Cell, Column, Field, ListView, Row, money_cell, utc_text
 from connector.web.page_request import PageRequest, entity_url
-from connector.web.rendering import format_datetime
+from connector.web.rendering import PageTime
 from connector.web.routes import Route
 from policies.currencies import plain_amount
 
@@ -64,7 +64,7 @@ def _entry_row(view: EntryView) -> Row:
     plain = "" if amount is None else plain_amount(amount, entry.currency)
     is_over = entry.state in _ENDED
     at = entry.ended_at if is_over else entry.send_after
-    when = "" if at is None else format_datetime(at, view.company.time_zone)
+    when = "" if at is None else PageTime(at, view.company.time_zone)
     return Row(
         key=(entry.id,),
         version=view.etag,

@@ -14,7 +14,7 @@ from connector.vocabulary import RunOutcome
 from connector.web.lists.page import list_routes
 from connector.web.lists.view import Cell, Column, ListView, Row
 from connector.web.page_request import PageRequest
-from connector.web.rendering import format_datetime
+from connector.web.rendering import PageTime
 
 
 def load_rows(_request: PageRequest, session: Session, keys: Sequence[Key]) -> list[Row]:
@@ -30,7 +30,7 @@ def _row(run: SyncRun, company: Connection) -> Row:
         version="",
         title=f"sync {run.id}",
         cells=(
-            Cell(format_datetime(run.started_at, company.time_zone), f"/runs/{run.id}"),
+            Cell(PageTime(run.started_at, company.time_zone), f"/runs/{run.id}"),
             Cell(company.name),
             Cell(summary, note="dry run" if run.dry_run else "", style=style),
         ),
