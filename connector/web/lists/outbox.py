@@ -9,6 +9,7 @@ from sqlmodel import Session
 from starlette.responses import Response
 
 from connector.db.engine import reading
+from connector.errors import NotPossible
 from connector.outbox.payloads import LateFeePayload, amount_of, load_payload, payload_as
 from connector.services import fees as late_fees
 from connector.services import outbox_search
@@ -129,7 +130,10 @@ def _resolve(request: PageRequest, rows: Sequence[SeenRow], actor: Actor, *, sen
 
 
 def _waive(request: PageRequest, rows: Sequence[SeenRow], actor: Actor) -> BulkResult:
-    return bulk.waive_fees(request.app, rows, actor, reason=request.form_value("reason"))
+    reason = request.form_value("reason")
+    if not reason:
+        raise NotPossible("Enter the reason: why these fees are waived.")
+    return bulk.waive_fees(request.app, rows, actor, reason=reason)
 
 
 _APPROVE = Action("approve", "Approve", partial(_decide, approve=True), "approved", "approved", style="")

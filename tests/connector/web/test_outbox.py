@@ -253,6 +253,19 @@ def test_an_email_that_was_sent_is_shown_as_it_was_in_a_frame_where_nothing_load
     assert other.get(f"/outbox/{entry_id}/email.html").status_code == 404
 
 
+def test_late_fees_are_waived_many_at_once_with_a_reason(site: Site, company_with_invoice: int) -> None:
+    ids = [add_fee(site, company_with_invoice, state) for state in ("awaiting_approval", "done")]
+    browser = site.sign_in("bookkeeper")
+    browser.get("/fees")
+    browser.submit("/fees", {"do": "waive", "scope": "page"})
+    assert "Enter the reason" in browser.text
+    browser.get("/fees")
+    browser.submit("/fees", {"do": "waive", "scope": "page", "reason": "goodwill"})
+    assert "Waived." in browser.text
+    assert [get_entry(site, each).state for each in ids] == ["rejected", "done"]
+    assert "Waiver requested" in browser.text
+
+
 def test_viewers_see_entries_without_buttons(site: Site, company_with_invoice: int) -> None:
     entry = add_email(site, company_with_invoice)
     viewer = site.sign_in("viewer")
