@@ -269,7 +269,7 @@ def _update_entries(ids: list[int], seen: list[str] | None, update: Update, mess
     from connector.db.engine import writing
     from connector.outbox.approvals import entry_status
 
-    if seen and len(seen) != len(ids):
+    if seen and (len(seen) != len(ids) or len(set(ids)) != len(ids)):
         raise typer.BadParameter("Give --seen once for each ID, in the same order, or not at all.")
     versions = dict(zip(ids, seen or (), strict=False))
     with open_command_app() as app, writing(app.engine) as session:

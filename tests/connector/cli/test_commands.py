@@ -334,6 +334,8 @@ def test_entries_that_changed_since_they_were_read_are_left_alone(
     assert "was changed by Ann" in refused.err
     uneven = duewell(*command, str(first), str(second), "--seen", read[first])
     assert (uneven.exit_code, uneven.out) == (2, "")
+    repeated = duewell(*command, str(first), str(first), "--seen", "another version", "--seen", read[first])
+    assert (repeated.exit_code, repeated.out) == (2, "")
     assert {item["id"]: item["state"] for item in json.loads(duewell("outbox", "--json").out)}[first] == (
         "awaiting_approval"
     )
