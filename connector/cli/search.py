@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from connector.cli.options import ConnectionOption
-from connector.cli.terminal import Columns, JsonOption, echo_json, echo_results, open_command_app
+from connector.cli.terminal import (
+    Columns,
+    JsonOption,
+    WideOption,
+    echo_json,
+    echo_results,
+    find_connection_id,
+    money,
+    open_command_app,
+)
 
 if TYPE_CHECKING:
     from connector.services.search import SearchMatch
@@ -21,13 +30,13 @@ def register(parent: typer.Typer) -> None:
 def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A number, amount, name or email address.")],
     connection: ConnectionOption = None,
+    wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find invoices by number or amount, and customers by name or email address."""
     from sqlalchemy import select
     from sqlmodel import col
 
-    from connector.cli.terminal import find_connection_id
     from connector.db.engine import reading
     from connector.db.tables import Connection
     from connector.services.search import KIND_TITLES, find_everywhere
@@ -44,7 +53,7 @@ def search(
         "FOUND": lambda row: KIND_TITLES[row.kind],
         "NAME": lambda row: row.name,
         "COMPANY": lambda row: row.connection,
-        "AMOUNT": lambda row: f"{row.amount} {row.currency}" if row.amount else "",
-        "DETAIL": lambda row: row.detail,
+        "AMOUNT": lambda row: money(row.amount, row.currency) if row.amount else "",
+        "DETAILS": lambda row: row.detail,
     }
-    echo_results(result.matches, columns, f"Nothing found for {result.text!r}.", as_json=False)
+    echo_results(result.matches, columns, f"Nothing found for {result.text!r}.", as_json=False, wide=wide)
