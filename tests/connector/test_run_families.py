@@ -128,7 +128,7 @@ def test_known_credit_is_not_counted_twice_and_a_higher_balance_is_no_credit(qui
 
 def exception_reasons(scenario: Scenario) -> list[str]:
     with reading(scenario.app.engine) as session:
-        return sorted(session.scalars(select(ExceptionRow.reason)))
+        return sorted(session.scalars(select(col(ExceptionRow.reason))))
 
 
 def test_a_chargeback_by_journal_entry_is_an_exception_and_holds_nothing(quickbooks: Scenario) -> None:

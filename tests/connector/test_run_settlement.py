@@ -301,7 +301,7 @@ def test_a_write_off_right_before_sending_is_not_thanked_for(
     late_customer: Scenario, monkeypatch: pytest.MonkeyPatch, amount: str
 ) -> None:
     """It lands after the sync has read the ledger: the invoice is read again, and so is where its payment went."""
-    ledger = {"xero": XeroLedger, "quickbooks": QuickBooksLedger}[late_customer.company.provider]
+    ledger: Any = {"xero": XeroLedger, "quickbooks": QuickBooksLedger}[late_customer.company.provider]
     reload = ledger.reload_documents
 
     if not amount:
