@@ -50,11 +50,13 @@ def test_an_email_that_breaks_our_code_does_not_stop_the_others(
     add_late_invoice(scenario, "Birch Ltd")
     original, composed = compose.compose_entry, list[int]()
 
-    def first_breaks(composing: compose.Composing, documents: Documents, entry_id: int) -> Email:
+    def first_breaks(
+        composing: compose.Composing, documents: Documents, entry_id: int, *, all_companies: bool = False
+    ) -> Email:
         composed.append(entry_id)
         if entry_id == composed[0]:
             raise KeyError("a secret of a record")
-        return original(composing, documents, entry_id)
+        return original(composing, documents, entry_id, all_companies=all_companies)
 
     with monkeypatch.context() as patch:
         patch.setattr(compose, "compose_entry", first_breaks)
