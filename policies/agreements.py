@@ -42,7 +42,7 @@ def promise_broken_on(context: StatementContext, promised_on: date) -> date:
     """Return the date from which a promise counts as broken."""
     if context.today > promised_on + timedelta(days=_CERTAINLY_BROKEN_DAYS):
         return promised_on + timedelta(days=_CERTAINLY_BROKEN_DAYS)
-    return grace_ends_on(promised_on, context.policy, context.statement.holiday_place, context.calendar)
+    return grace_ends_on(promised_on, context.policy, context.statement.holiday_region, context.calendar)
 
 
 def grace_ends_on(promised_on: date, policy: ReminderPolicy, place: str, calendar: Calendar) -> date:

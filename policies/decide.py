@@ -88,7 +88,7 @@ def _build_day_context(
     company_zone = find_time_zone(company.time_zone)
     customer_zone = find_time_zone(customer.time_zone, company.time_zone)
     today = now.astimezone(company_zone).date()
-    send_slot = find_send_slot(now, customer_zone, statements[0].holiday_place, policy.send_window, calendar)
+    send_slot = find_send_slot(now, customer_zone, statements[0].holiday_region, policy.send_window, calendar)
     sends_on = send_slot.at.astimezone(company_zone).date() if send_slot.at else today
     invoices = [invoice for statement in statements for invoice in statement.invoices]
     past_actions = PastActions.from_actions(_actions_that_count(statements, customer, invoices), invoices)

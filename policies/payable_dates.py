@@ -21,7 +21,7 @@ _SEARCH_DAYS = 30
 
 def with_payable_dates(statement: Statement, policy: ReminderPolicy, calendar: Calendar) -> Statement:
     """Return a statement whose invoices say until when they can be paid in time, where that is not the due date."""
-    fees, place = policy.late_fees, statement.holiday_place
+    fees, place = policy.late_fees, statement.holiday_region
     regions = {place, place[:2], _likely_region(place, statement.company)}
     is_elsewhere = fees.due_on_weekend_regions and fees.due_on_weekend_regions.isdisjoint(regions)
     if fees.due_on_weekend is WeekendDueDate.STAYS or is_elsewhere:
@@ -31,7 +31,7 @@ def with_payable_dates(statement: Statement, policy: ReminderPolicy, calendar: C
 
 def _likely_region(place: str, company: Company) -> str:
     """Return the region that counts for a customer: the company's own, where only their common country is known."""
-    return company.holiday_place if company.holiday_place.partition("-")[0] == place else place
+    return company.holiday_region if company.holiday_region.partition("-")[0] == place else place
 
 
 def _with_payable_date(invoice: Invoice, place: str, calendar: Calendar) -> Invoice:

@@ -96,7 +96,7 @@ class Company:
 
     ``time_zone`` is an IANA name, ``country`` an ISO 3166 alpha-2 code, ``lock_on`` the ledger's lock date (no entries
     up to and including that day); ``ledger_reminders`` is true where the ledger sends invoice reminders of its own;
-    ``holiday_place`` is the region of its address like US-NY, or its country where that is unknown.
+    ``holiday_region`` is the region of its address like US-NY, or its country where that is unknown.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Company:
     time_zone: str
     lock_on: date | None = None
     ledger_reminders: bool = False
-    holiday_place: str = ""
+    holiday_region: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class Customer:
     contact_name: str = ""
     emails: tuple[str, ...] = ()
     country: str = ""
-    holiday_place: str = ""  # a region like AU-VIC; "" is the country
+    holiday_region: str = ""  # a region like AU-VIC; "" is the country
     time_zone: str = ""
     language: str = ""
     active: bool = True
@@ -388,6 +388,6 @@ class Statement:
     live_since_at: datetime | None = None
 
     @property
-    def holiday_place(self) -> str:
+    def holiday_region(self) -> str:
         """The country or region whose public holidays count for the customer."""
-        return self.customer.holiday_place or self.customer.country or self.company.country
+        return self.customer.holiday_region or self.customer.country or self.company.country

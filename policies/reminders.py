@@ -135,7 +135,7 @@ def _suspension_on(covered: list[InvoiceAssessment], sends_on: date) -> date | N
     if on is None:
         return None
     statement, calendar = covered[0].context.statement, covered[0].context.calendar
-    return common_business_day(on, {statement.holiday_place, statement.company.country}, calendar)
+    return common_business_day(on, {statement.holiday_region, statement.company.country}, calendar)
 
 
 def reminder_reason(assessment: InvoiceAssessment, step: Step, send_slot: SendSlot) -> str:

@@ -36,8 +36,8 @@ def time_zone(country: str, region: str, company_country: str = "", company_zone
 
 
 @lru_cache(maxsize=4096)
-def holiday_place(country: str, region: str) -> str:
-    """Return the place whose public holidays count: ``AU-VIC`` for a region that is known, else the country's code."""
+def holiday_region(country: str, region: str) -> str:
+    """Return the region whose public holidays count: ``AU-VIC``, or the country's code where the region is unknown."""
     from holidays.utils import country_holidays  # noqa: PLC0415 - it takes a while, and few processes decide anything
 
     code = country_code(country)

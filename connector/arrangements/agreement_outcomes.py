@@ -24,7 +24,7 @@ from policies.decisions import CreateTask
 from policies.formatting import format_date, format_days
 from policies.policy import ReminderPolicy
 from policies.receivables import InvoiceStatus, Step
-from providers.geo import holiday_place
+from providers.geo import holiday_region
 
 _BROKEN_KINDS: dict[str, AgreementKind] = {
     TaskCode.PROMISE_BROKEN: AgreementKind.PROMISE,
@@ -135,8 +135,8 @@ def _judge(
     if agreement.kind not in _DATED_KINDS or agreement.until_on is None:
         return _Outcome(AgreementState.RESOLVED, f"{name} ended: {title} was paid on {paid_on}.")
     customer = session.get(CustomerRow, (agreement.connection_id, agreement.customer_id))
-    place = holiday_place(customer.country, customer.region) if customer and customer.country else connection.country
-    if invoice.closed_on < grace_ends_on(agreement.until_on, policy, place, HolidayCalendar()):
+    region = holiday_region(customer.country, customer.region) if customer and customer.country else connection.country
+    if invoice.closed_on < grace_ends_on(agreement.until_on, policy, region, HolidayCalendar()):
         return _Outcome(AgreementState.KEPT, f"{name} kept: {title} was paid on {paid_on}.")
     late = format_days((invoice.closed_on - agreement.until_on).days)
     return _Outcome(AgreementState.BROKEN, f"{name} broken: {title} was paid {late} late, on {paid_on}.")

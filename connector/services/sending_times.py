@@ -67,5 +67,5 @@ def _find_slot(session: Session, entry: OutboxEntry, company: Connection, start:
     customer = build_customer(entry.customer_id, row, None, None, (), facts)
     policy, _version = policy_store.get_active_policy(session, entry.connection_id).for_customer(entry.customer_id)
     zone = find_time_zone(customer.time_zone, facts.time_zone)
-    place = customer.holiday_place or customer.country or facts.country
-    return find_send_slot(start, zone, place, policy.send_window, HolidayCalendar())
+    region = customer.holiday_region or customer.country or facts.country
+    return find_send_slot(start, zone, region, policy.send_window, HolidayCalendar())

@@ -95,8 +95,8 @@ def _plan_email(statement: Statement, invoice: Invoice, step: Step, today: date)
 
 def _suspension_on(statement: Statement, today: date) -> date:
     """Return a date for a final notice to name."""
-    places = {statement.holiday_place, statement.company.country}
-    return common_business_day(today + timedelta(days=MIN_NOTICE_DAYS), places, HolidayCalendar())
+    regions = {statement.holiday_region, statement.company.country}
+    return common_business_day(today + timedelta(days=MIN_NOTICE_DAYS), regions, HolidayCalendar())
 
 
 def _fill_missing_facts(facts: EmailFacts, invoice: Invoice, today: date) -> EmailFacts:

@@ -127,7 +127,7 @@ def _update_connection(connection: Connection, details: CompanyDetails) -> list[
     new = {
         "base_currency": company.base_currency,
         "country": company.country,
-        "holiday_place": company.holiday_place,
+        "holiday_region": company.holiday_region,
         "time_zone": company.time_zone,
         "lock_on": company.lock_on,
         "ledger_reminders": company.ledger_reminders,
@@ -142,7 +142,7 @@ def _update_connection(connection: Connection, details: CompanyDetails) -> list[
 _CHANGES = {
     "base_currency": "base currency {}",
     "country": "country {}",
-    "holiday_place": "public holidays of {}",
+    "holiday_region": "public holidays of {}",
     "time_zone": "time zone {}",
     "lock_on": "lock date {}",
     "ledger_reminders": "reminders sent by the accounting system: {}",

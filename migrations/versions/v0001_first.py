@@ -273,7 +273,7 @@ Table(
     Column("health_reason", Text, nullable=False),
     Column("base_currency", String, nullable=False),
     Column("country", String, nullable=False),
-    Column("holiday_place", String, nullable=False),
+    Column("holiday_region", String, nullable=False),
     Column("time_zone", String, nullable=False),
     Column("lock_on", Date),
     Column("ledger_reminders", Boolean, nullable=False),

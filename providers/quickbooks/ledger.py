@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 from policies.receivables import Company
 from providers.calls import CallKind
 from providers.errors import PermanentError, ProviderError
-from providers.geo import country_code, currency_of, holiday_place, time_zone
+from providers.geo import country_code, currency_of, holiday_region, time_zone
 from providers.http import ambiguous_reply_error
 from providers.ledger import (
     ChangePage,
@@ -254,7 +254,7 @@ def _build_company_details(info: CompanyInfo, preferences: Preferences) -> Compa
         country=country,
         time_zone=_company_time_zone(info.default_time_zone or "", country, region),
         lock_on=accounting.book_close_date if accounting else None,
-        holiday_place=holiday_place(country, region),
+        holiday_region=holiday_region(country, region),
     )
     named = {one.name: one.value or "" for one in info.name_value}
     return CompanyDetails(

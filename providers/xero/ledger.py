@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from policies.receivables import Company
 from providers.calls import CallKind
 from providers.errors import AuthorizationExpired, PermanentError, TransientError
-from providers.geo import holiday_place
+from providers.geo import holiday_region
 from providers.ledger import (
     ChangePage,
     CompanyDetails,
@@ -80,7 +80,7 @@ class XeroLedger:
             zone or "UTC",
             max((lock for lock in locks if lock), default=None),
             own_reminders,
-            holiday_place(organisation.country or "", _region(organisation.addresses or [])),
+            holiday_region(organisation.country or "", _region(organisation.addresses or [])),
         )
         return CompanyDetails(company, organisation.subscription or "", tuple(warnings))
 

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from connector.geo import HolidayCalendar
-from providers.geo import holiday_place
+from providers.geo import holiday_region
 
 # The weekdays on which offices are closed, by the countries' own rules: for a country the days of the region in which
 # most people live. Singapore announces a year at a time: Eid, Vesak and Deepavali of 2028 and 2029 are forecasts.
@@ -122,4 +122,4 @@ def test_of_unknown_region_a_british_customer_has_the_holidays_of_england(
 def test_a_region_is_found_by_name_or_code_and_otherwise_the_country_counts(
     country: str, region: str, place: str
 ) -> None:
-    assert holiday_place(country, region) == place
+    assert holiday_region(country, region) == place

@@ -282,7 +282,7 @@ def test_nothing_is_sent_on_a_weekend_or_public_holiday_of_the_customers_country
 def test_the_public_holidays_of_the_customers_region_count() -> None:
     holidays = Holidays({("DE-BY", MONDAY): "Hill Day"})
     for place, name in (("DE-BY", "Hill Day"), ("DE-HH", "")):
-        customer = replace(KNOWN_CUSTOMER, holiday_place=place)
+        customer = replace(KNOWN_CUSTOMER, holiday_region=place)
         owed = statement(overdue_invoice(10), customer=customer, now=at(MONDAY))
         email = reminder_in(decide([owed], ReminderPolicy.default(), at(MONDAY), holidays))
         assert email is not None

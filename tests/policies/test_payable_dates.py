@@ -47,7 +47,7 @@ def payable_until(
 ) -> date:
     """Return the last date on which an invoice due on a day is paid in time."""
     facts = statement(invoice(0, today=due_on), customer=customer)
-    facts = replace(facts, company=replace(facts.company, holiday_place=company_place))
+    facts = replace(facts, company=replace(facts.company, holiday_region=company_place))
     [rolled] = with_payable_dates(facts, preset_policy(preset, line), calendar or HolidayCalendar()).invoices
     return payable_on(rolled)
 
@@ -85,7 +85,7 @@ def test_only_the_presets_that_say_so_move_a_due_date(preset: str) -> None:
 def test_in_the_united_states_a_due_date_moves_only_where_the_law_of_the_customers_state_is_known(
     place: str, moves: bool
 ) -> None:
-    customer = replace(KNOWN_CUSTOMER, country=place[:2] or "US", holiday_place=place)
+    customer = replace(KNOWN_CUSTOMER, country=place[:2] or "US", holiday_region=place)
     assert payable_until(SATURDAY, "us", customer=customer) == (date(2026, 6, 15) if moves else SATURDAY)
     everywhere = "due_on_weekend_regions = []"
     assert payable_until(SATURDAY, "us", customer=customer, line=everywhere) == date(2026, 6, 15)
@@ -105,7 +105,7 @@ def test_in_the_united_states_a_due_date_moves_only_where_the_law_of_the_custome
 def test_where_the_customers_state_is_unknown_the_companys_own_counts(
     place: str, company_place: str, moves: bool
 ) -> None:
-    customer = replace(KNOWN_CUSTOMER, country=place[:2], holiday_place=place)
+    customer = replace(KNOWN_CUSTOMER, country=place[:2], holiday_region=place)
     payable_on_monday = date(2026, 6, 15) if moves else SATURDAY
     assert payable_until(SATURDAY, "us", customer=customer, company_place=company_place) == payable_on_monday
 
@@ -120,8 +120,8 @@ def test_a_holiday_of_one_region_counts_where_the_region_of_the_customer_is_unkn
     """Epiphany is a holiday in Bavaria, not in Hamburg."""
     epiphany, next_day = date(2026, 1, 6), date(2026, 1, 7)
     assert payable_until(epiphany) == next_day
-    assert payable_until(epiphany, customer=replace(GERMAN, holiday_place="DE-BY")) == next_day
-    assert payable_until(epiphany, customer=replace(GERMAN, holiday_place="DE-HH")) == epiphany
+    assert payable_until(epiphany, customer=replace(GERMAN, holiday_region="DE-BY")) == next_day
+    assert payable_until(epiphany, customer=replace(GERMAN, holiday_region="DE-HH")) == epiphany
     on = date(2026, 6, 10)
     assert payable_until(on, calendar=Holidays(regional={("DE", on): "Feast"})) == date(2026, 6, 11)
 

@@ -29,7 +29,7 @@ from policies.receivables import (
     SettlementKind,
 )
 from providers.addresses import parse_addresses
-from providers.geo import country_code, holiday_place, language_in, time_zone
+from providers.geo import country_code, holiday_region, language_in, time_zone
 
 SqlRow = Row[Any]
 
@@ -43,7 +43,7 @@ def build_company(connection: Connection) -> Company:
         time_zone=connection.time_zone,
         lock_on=connection.lock_on,
         ledger_reminders=connection.ledger_reminders,
-        holiday_place=connection.holiday_place,
+        holiday_region=connection.holiday_region,
     )
 
 
@@ -67,7 +67,7 @@ def build_customer(
         emails=addresses.valid,
         invalid_emails=addresses.invalid,
         country=country,
-        holiday_place=holiday_place(country, region),
+        holiday_region=holiday_region(country, region),
         time_zone=time_zone(country, region, company.country, company.time_zone) or company.time_zone,
         language=_first_non_empty(setting and setting.language, row and row.language, language_in(country)),
         active=bool(row and row.active and not row.deleted),

@@ -307,7 +307,7 @@ def test_company_has_currency_country_time_zone_and_closing_date(company: Sandbo
     company.sandbox.quickbooks.close_books((company.now - timedelta(days=40)).date())
     facts = company.ledger.get_company_details()
     assert (facts.company.base_currency, facts.company.country) == ("USD", "US")
-    assert facts.company.holiday_place == "US-NY"
+    assert facts.company.holiday_region == "US-NY"
     assert facts.company.time_zone == "America/New_York"
     assert str(facts.company.lock_on) == "2026-10-11"
     assert "QuickBooks" in facts.subscription

@@ -158,11 +158,11 @@ def test_organisation_details_are_read(connected: ConnectedXero) -> None:
     facts = connected.ledger.get_company_details()
     assert (facts.company.base_currency, facts.company.country) == ("GBP", "GB")
     assert (facts.company.time_zone, facts.company.ledger_reminders) == ("Europe/London", False)
-    assert facts.company.holiday_place == "GB"
+    assert facts.company.holiday_region == "GB"
     connected.sandbox.xero.organisation().sends_reminders = True
     connected.sandbox.xero.organisation().region = "Scotland"
     company = connected.ledger.get_company_details().company
-    assert (company.ledger_reminders, company.holiday_place) == (True, "GB-SCT")
+    assert (company.ledger_reminders, company.holiday_region) == (True, "GB-SCT")
 
 
 def test_first_pull_equals_the_ledger_to_the_cent(connected: ConnectedXero) -> None:
