@@ -91,8 +91,8 @@ def open_app(
     return AppContext(settings, engine, Keyring.from_settings(settings), now, ledgers, sleep=sleep)
 
 
-def mailer_name(settings: Settings) -> str:
-    """Return the name of the mailer that the settings choose, "" where none is set up."""
+def list_mailers(settings: Settings) -> list[str]:
+    """Return the names of the mailers whose settings are there, the preferred first; MAIL_SERVICE allows one only."""
     mailboxes = load_mailbox_providers().items()
     chosen = (
         ("sendgrid", settings.sendgrid_api_key),
@@ -100,7 +100,7 @@ def mailer_name(settings: Settings) -> str:
         ("smtp", settings.smtp_url),
         ("eml", settings.eml_folder),
     )
-    return next((name for name, value in chosen if value), "")
+    return [name for name, value in chosen if value and settings.mail_service in {"", name}]
 
 
 class UncountedCalls:

@@ -13,7 +13,7 @@ from sqlmodel import Session, col
 
 from connector.app_context import AppContext
 from connector.audit import run_summary
-from connector.connections.mailboxes import open_mailer
+from connector.connections.mailboxes import list_mailboxes, open_mailer
 from connector.connections.pacing import Pacer
 from connector.connections.registry import end_expired_pause, open_ledger
 from connector.db.engine import reading, writing
@@ -107,7 +107,7 @@ def _watch(ctx: RunContext, on_records_read: Callable[[int, int | None], None] |
 def _run_steps(ctx: RunContext) -> None:
     """Take the steps of a sync. What was committed before a failure stays; the next run continues from there."""
     try:
-        _read_mailbox(ctx)  # replies pause reminders; delivery reports prove what was sent
+        _read_mailboxes(ctx)  # replies pause reminders; delivery reports prove what was sent
         recover.recover_interrupted(ctx)  # calls of a killed run whose outcome is not known
         pull.pull_changes(ctx)  # page by page, each with its cursor in one commit
         evaluate.decide_all(ctx)  # one decision per invoice; unsent entries are planned anew
@@ -147,16 +147,15 @@ def _try_after_failure(ctx: RunContext, action: Callable[[RunContext], None]) ->
         ctx.failures.append(_describe_fault(error))
 
 
-def _read_mailbox(ctx: RunContext) -> None:
-    """Read the connected mailbox; where it cannot be read, the sync goes on without."""
-    if ctx.dry_run:
-        return
-    try:
-        mailbox.read_mailbox(ctx.app, ctx.budget)
-    except TransientError as error:
-        ctx.deferred.append(f"The mailbox could not be read: {error}")
-    except ProviderError as error:
-        ctx.action_required.append(f"The mailbox could not be read: {error}")
+def _read_mailboxes(ctx: RunContext) -> None:
+    """Read every connected mailbox: answers also come to one that no longer sends. The sync goes on without it."""
+    for row in [] if ctx.dry_run else list_mailboxes(ctx.app):
+        try:
+            mailbox.read_mailbox(ctx.app, row, ctx.budget)
+        except TransientError as error:
+            ctx.deferred.append(f"The mailbox {row.address} could not be read: {error}")
+        except ProviderError as error:
+            ctx.action_required.append(f"The mailbox {row.address} could not be read: {error}")
 
 
 def _alert_account_owners(ctx: RunContext) -> None:

@@ -22,6 +22,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+import providers
+
 XERO_SCOPES = (
     "openid profile email offline_access accounting.settings.read accounting.contacts.read"
     " accounting.payments.read accounting.invoices"
@@ -156,6 +158,14 @@ def _path_segment(value: str) -> str:
     return value
 
 
+def _mailer(value: str) -> str:
+    names = providers.list_mailer_names()
+    if value.lower() not in names:
+        message = f"must be one of {', '.join(names)}"
+        raise ValueError(message)
+    return value.lower()
+
+
 def _one_line(value: str) -> str:
     if any(ord(character) < ord(" ") for character in value):
         message = "must be one line of plain text"
@@ -231,6 +241,7 @@ class Settings(BaseSettings):
     oidc_hosts: Annotated[str, AfterValidator(_host_names)] = ""
     oidc_acr_values: SingleLine = ""
 
+    mail_service: Annotated[str, AfterValidator(_mailer)] = ""
     mail_from: EmailAddress = ""
     mail_from_name: SingleLine = ""
     mail_reply_to: EmailAddress = ""

@@ -38,6 +38,10 @@ class TransientError(ProviderError):
         self.retry_at = retry_at
 
 
+class ReplyTooLarge(TransientError):
+    """The reply to a read is larger than we take: another try will not change that."""
+
+
 class RateLimited(TransientError):
     """A limit of the service is reached. Nothing happened."""
 

@@ -24,7 +24,15 @@ from urllib3.exceptions import HTTPError
 
 from providers.calls import CallKind, CallObserver
 from providers.deadline import current_call, enforce_deadlines
-from providers.errors import LimitWindow, OutcomeUnknown, PermanentError, ProviderError, RateLimited, TransientError
+from providers.errors import (
+    LimitWindow,
+    OutcomeUnknown,
+    PermanentError,
+    ProviderError,
+    RateLimited,
+    ReplyTooLarge,
+    TransientError,
+)
 from providers.response_parsing import (
     describe_body,
     describe_failure,
@@ -171,7 +179,10 @@ class TransportAdapter(HTTPAdapter):
         if not is_complete:
             size = f"{limits.body_bytes_max // 2**20} MiB"
             message = f"{self._service.title} sent more than {size}; the rest was not read"
-            raise self._ambiguous_reply_error(kind, message, response, limits.now() + _LONG_RETRY_DELAY)
+            if kind == CallKind.READ:
+                retry_at = limits.now() + _LONG_RETRY_DELAY
+                raise ReplyTooLarge(message, retry_at=retry_at, trace_id=self._trace_id(response))
+            raise self._ambiguous_reply_error(kind, message, response, None)
         self._raise_for_status(response, kind)
         return response
 

@@ -49,6 +49,10 @@ class ArrivalPage(NamedTuple):
 class Mailbox(Mailer, Protocol):
     """One mailbox: a mailer whose incoming messages can be read."""
 
+    def may_send_as(self, sender: str) -> bool | None:
+        """Return whether the mailbox may send from this address; None where its service does not say."""
+        ...
+
     def list_arrivals(self, cursor: str, since_at: datetime) -> Iterator[ArrivalPage]:
         """Yield what came into the inbox after ``cursor``, page by page.
 

@@ -57,9 +57,13 @@ class Email:
 
 
 class SendReceipt(NamedTuple):
-    """The email system has accepted the email under this id."""
+    """The email system has accepted the email under this id.
+
+    ``given_message_id`` is the Message-ID that its recipients see, where the system replaces ours, "" elsewhere.
+    """
 
     message_id: str
+    given_message_id: str = ""
 
 
 class Suppression(NamedTuple):

@@ -81,8 +81,7 @@ def connect(
 
 
 def _show_mailbox(app: AppContext, system: str, *, as_json: bool) -> None:
-    from connector.app_context import mailer_name
-    from connector.connections.mailboxes import find_mailbox
+    from connector.connections.mailboxes import find_mailbox, mailer_name
 
     row = find_mailbox(app, system)
     address = row.address if row is not None else ""
@@ -90,8 +89,8 @@ def _show_mailbox(app: AppContext, system: str, *, as_json: bool) -> None:
         echo_json({"provider": system, "address": address})
         return
     echo(f"{address} ({app.mailboxes[system].title})")
-    if mailer_name(app.settings) != system:
-        echo_err("Emails are sent by another service, whose settings come first: see docs/operations.md.")
+    if (sending := mailer_name(app)) != system:
+        echo_err(f"Emails are still sent by {sending}. To send them from this mailbox, set MAIL_SERVICE={system}")
     elif app.settings.mail_from.lower() != address.lower():
         echo_err(f"Set MAIL_FROM to {address}, or to an address that this mailbox may send from.")
 

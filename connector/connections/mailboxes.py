@@ -6,13 +6,14 @@ read.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import datetime
 
 from sqlalchemy import delete, or_, select, update
 from sqlmodel import Session, col
 
 import providers
-from connector.app_context import AppContext, EmailCalls, MailboxSystem, UncountedCalls, mailer_name
+from connector.app_context import AppContext, EmailCalls, MailboxSystem, UncountedCalls, list_mailers
 from connector.audit import sync_log
 from connector.connections.tokens import fresh_token, token_source
 from connector.db.engine import reading, writing
@@ -30,16 +31,35 @@ class MailboxNotConnected(Exception):
 
 
 def open_mailer(app: AppContext, calls: CallObserver | None = None) -> Mailer | None:
-    """Build the mailer of the settings; None without one.
+    """Build the mailer that sends the emails; None without one.
 
-    SendGrid comes first, then a mailbox, then SMTP, then a folder of .eml files. A mailbox that is not connected is one
-    that cannot be used: its calls raise ``AuthorizationExpired``.
+    A mailbox that is not connected is one that cannot be used: its calls raise ``AuthorizationExpired``.
     """
-    name = mailer_name(app.settings)
+    name = mailer_name(app)
     counted = app.stop_aware(EmailCalls(calls or UncountedCalls()))
     if name in app.mailboxes:
         return _open(app, app.mailboxes[name], find_mailbox(app, name), counted)
     return providers.build_mailer(name, app.settings, counted) if name else None
+
+
+def mailer_name(app: AppContext, session: Session | None = None) -> str:
+    """Return the name of the mailer that sends the emails, "" where none is set up.
+
+    It is that of MAIL_SERVICE; else SendGrid comes first, then a mailbox, then SMTP, then a folder of .eml files. Of
+    several mailboxes it is the one that is connected, and of those the one that was first: connecting another must not
+    change the sender unasked.
+    """
+    names = list_mailers(app.settings)
+    first = next(iter(names), "")
+    if first not in app.mailboxes or len([each for each in names if each in app.mailboxes]) == 1:
+        return first
+    return next((row.provider for row in list_mailboxes(app, session) if row.provider in names), first)
+
+
+def list_mailboxes(app: AppContext, session: Session | None = None) -> list[ConnectedMailbox]:
+    """Return the connected mailboxes, the one that was first connected first."""
+    with nullcontext(session) if session is not None else reading(app.engine) as opened:
+        return list(opened.scalars(select(ConnectedMailbox).order_by(col(ConnectedMailbox.id))))
 
 
 def open_mailbox(app: AppContext, row: ConnectedMailbox, calls: CallObserver | None = None) -> Mailbox:
@@ -66,7 +86,7 @@ def _missing_token(system: MailboxSystem) -> AccessToken:
 
 def find_mailbox(app: AppContext, name: str = "") -> ConnectedMailbox | None:
     """Return the connected mailbox of an email system, or of the one that sends the emails; None without one."""
-    wanted = name or mailer_name(app.settings)
+    wanted = name or mailer_name(app)
     with reading(app.engine) as session:
         return session.scalars(select(ConnectedMailbox).where(col(ConnectedMailbox.provider) == wanted)).first()
 
@@ -76,9 +96,9 @@ def reply_address(app: AppContext, session: Session) -> str:
 
     An account owner's own address would take them elsewhere. Whoever sets ``MAIL_REPLY_TO`` wants that.
     """
-    name, reply_to = mailer_name(app.settings), app.settings.mail_reply_to
-    if name not in app.mailboxes or reply_to:
+    if app.settings.mail_reply_to:
         return ""
+    name = mailer_name(app, session)
     row = session.scalars(select(ConnectedMailbox).where(col(ConnectedMailbox.provider) == name)).first()
     return row.address if row is not None else ""
 

@@ -17,6 +17,7 @@ from connector.outbox.payloads import EmailPayload, LateFeePayload, OwnerEmailPa
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import LogKind, OutboxKind, OutboxState
 from providers.errors import AuthorizationExpired, PermanentError, TransientError
+from providers.mailer import SendReceipt
 
 CHECK_PERIOD = timedelta(days=45)  # after a restore; as long as a step that had been sent may still be planned
 APPROVAL_PERIOD = timedelta(days=7)
@@ -36,13 +37,14 @@ def must_withhold(ctx: RunContext, entry_id: int, kind: str) -> bool:
     with ctx.reading() as session:
         entry = session.get_one(OutboxEntry, entry_id)
     try:
-        reference = _find_in_ledger(ctx, entry) or _find_in_email_log(ctx, entry)
+        reference = _find_in_ledger(ctx, entry)
+        receipt = SendReceipt(reference) if reference else _find_in_email_log(ctx, entry)
     except TransientError as error:
         record_deferral(ctx, kind, error)
         return True
     except AuthorizationExpired as error:  # an API key that may only send, say
         return _request_approval(ctx, entry, str(error))
-    if reference is None:
+    if receipt is None:
         is_unchecked = entry.kind == OutboxKind.EMAIL and not _can_search_email_log(ctx)
         if is_unchecked and ctx.now() - ctx.restore_gap.to_at <= APPROVAL_PERIOD:
             return _request_approval(ctx, entry, "The log of sent emails cannot be searched.")
@@ -52,7 +54,7 @@ def must_withhold(ctx: RunContext, entry_id: int, kind: str) -> bool:
         if entry.state != OutboxState.PLANNED:
             return True
         entries.mark_sending(session, entry, at=ctx.now(), on=ctx.today(ctx.connection(session)))
-    record_done(ctx, entry_id, reference, _FOUND_TEXT)
+    record_done(ctx, entry_id, receipt.message_id, _FOUND_TEXT, given_message_id=receipt.given_message_id)
     return True
 
 
@@ -71,7 +73,7 @@ def _find_in_ledger(ctx: RunContext, entry: OutboxEntry) -> str | None:
     return found.external_id if found is not None else None
 
 
-def _find_in_email_log(ctx: RunContext, entry: OutboxEntry) -> str | None:
+def _find_in_email_log(ctx: RunContext, entry: OutboxEntry) -> SendReceipt | None:
     payload = load_payload(entry)
     if ctx.mailer is None or not _can_search_email_log(ctx):
         return None
@@ -80,7 +82,7 @@ def _find_in_email_log(ctx: RunContext, entry: OutboxEntry) -> str | None:
     for since_at in _search_starts(ctx):
         found = ctx.mailer.find_sent(entry.key, payload.to, since_at)
         if found is not None:
-            return found.message_id
+            return found
     return None
 
 

@@ -50,12 +50,13 @@ def update_entry(ctx: RunContext, entry_id: int, change: Callable[[Session, Outb
         change(session, session.get_one(OutboxEntry, entry_id))
 
 
-def record_done(ctx: RunContext, entry_id: int, reference: str, detail: str) -> None:
+def record_done(ctx: RunContext, entry_id: int, reference: str, detail: str, *, given_message_id: str = "") -> None:
     """Record that an entry was sent; its notes are planned in the same commit."""
 
     def change(session: Session, entry: OutboxEntry) -> None:
         kind, verb = _DONE[OutboxKind(entry.kind)]
-        entries.mark_done(session, entry, at=ctx.now(), reference=reference, detail=detail)
+        at = ctx.now()
+        entries.mark_done(session, entry, at=at, reference=reference, detail=detail, given_message_id=given_message_id)
         ctx.tally[kind] += 1
         ctx.consecutive_failures[entry.kind] = 0
         ctx.log(session, kind, f"{verb}: {entry.reason} {detail}.", **log_fields(entry))

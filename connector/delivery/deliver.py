@@ -324,7 +324,8 @@ def _send(ctx: RunContext, entry_id: int, kind: str, mailer: Mailer, email: Emai
     except (AuthorizationExpired, TransientError) as error:
         defer(ctx, entry_id, kind, error)
     else:
-        record_done(ctx, entry_id, receipt.message_id, f"{mailer.name} accepted it for {', '.join(email.recipients)}")
+        detail = f"{mailer.name} accepted it for {', '.join(email.recipients)}"
+        record_done(ctx, entry_id, receipt.message_id, detail, given_message_id=receipt.given_message_id)
 
 
 def _cancel(ctx: RunContext, entry_id: int, reason: str) -> None:

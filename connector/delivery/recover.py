@@ -29,6 +29,7 @@ from connector.runtime.lease import LeaseLost
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import OutboxState
 from providers.errors import AuthorizationExpired, ProviderError, TransientError
+from providers.mailer import SendReceipt
 
 SEARCH_PERIOD = timedelta(days=3)  # SendGrid's log reaches back 30 days; what is not found in three, a user resolves
 log = logging.getLogger("duewell.recover")
@@ -87,24 +88,24 @@ def _recover_email(ctx: RunContext, entry_id: int) -> None:
         record_done(ctx, entry_id, proof, "the email service reported that it was sent")
         return
     assert isinstance(payload, EmailPayload | OwnerEmailPayload)  # noqa: S101 - an email's
-    reference = None
+    receipt = None
     if ctx.now() - dispatched_at <= SEARCH_PERIOD:
-        reference = _search_email_log(ctx, key, payload.to, since_at=dispatched_at)
-    if reference is not None:
-        record_done(ctx, entry_id, reference, "found in the email service's log")
+        receipt = _search_email_log(ctx, key, payload.to, since_at=dispatched_at)
+    if receipt is not None:
+        detail, given = "found in the email service's log", receipt.given_message_id
+        record_done(ctx, entry_id, receipt.message_id, detail, given_message_id=given)
     elif state == OutboxState.SENDING:
         record_unconfirmed(ctx, entry_id, "The sync that was sending it ended before it got the answer.")
 
 
-def _search_email_log(ctx: RunContext, key: str, to: tuple[str, ...], *, since_at: datetime) -> str | None:
+def _search_email_log(ctx: RunContext, key: str, to: tuple[str, ...], *, since_at: datetime) -> SendReceipt | None:
     if ctx.mailer is None or not ctx.mailer.can_find_sent:
         return None
     try:
-        found = ctx.mailer.find_sent(key, to, since_at)
+        return ctx.mailer.find_sent(key, to, since_at)
     except ProviderError as error:
         ctx.on_progress(f"the email service's log could not be searched: {error}")
         return None
-    return found.message_id if found is not None else None
 
 
 def _find_interrupted(ctx: RunContext) -> list[_Interrupted]:

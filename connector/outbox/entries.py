@@ -193,9 +193,12 @@ def completed_steps(entry: OutboxEntry, *, at: datetime, on: date) -> Iterator[C
         )
 
 
-def mark_done(session: Session, entry: OutboxEntry, *, at: datetime, reference: str, detail: str) -> None:
+def mark_done(
+    session: Session, entry: OutboxEntry, *, at: datetime, reference: str, detail: str, given_message_id: str = ""
+) -> None:
     """Record that the entry was sent, and plan the notes about it in the same transaction."""
     entry.state, entry.ended_at, entry.reference, entry.response = OutboxState.DONE, at, reference, detail
+    entry.given_message_id = given_message_id
     if entry.kind not in _NOTED_KINDS:
         return
     ids = invoice_ids(load_payload(entry).completed)

@@ -15,7 +15,8 @@ import dns.resolver
 from dns.rdtypes.ANY.MX import MX
 from dns.rdtypes.ANY.TXT import TXT
 
-from connector.app_context import AppContext, mailer_name
+from connector.app_context import AppContext
+from connector.connections.mailboxes import mailer_name
 from connector.services.doctor_checks import OK, WARNING, Finding
 
 LOOKUP_SECONDS = 4.0
@@ -99,7 +100,7 @@ class SenderDns:
 def sender_domain(app: AppContext) -> Iterator[Finding]:
     """Check the records of the sender's domain."""
     domain = _domain_of(app.settings.mail_from)
-    name = mailer_name(app.settings)
+    name = mailer_name(app)
     if domain and name not in {"", "eml"}:
         try:
             resolver = dns.resolver.Resolver()

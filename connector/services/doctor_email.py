@@ -10,15 +10,17 @@ import requests
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from connector.app_context import AppContext, mailer_name
+from connector.app_context import AppContext, UncountedCalls
 from connector.connections import mailboxes
+from connector.connections.mailboxes import mailer_name
 from connector.connections.tokens import WARN_BEFORE_END
 from connector.db.engine import reading
-from connector.db.tables import EmailEvent, Grant, OutboxEntry
+from connector.db.tables import ConnectedMailbox, EmailEvent, Grant, OutboxEntry
 from connector.services.doctor_checks import ERROR, OK, WARNING, Finding, get
 from connector.settings import is_publicly_reachable
 from connector.vocabulary import OutboxKind, OutboxState
 from policies.formatting import format_date
+from providers.errors import ProviderError
 
 _FREE_EMAIL_DOMAINS = {
     "gmail.com",
@@ -42,8 +44,14 @@ _DISTANT_PAST = datetime.min.replace(tzinfo=UTC)
 
 def sender(app: AppContext) -> Iterator[Finding]:
     """Check which service sends email, and the sender: an address of a free email provider looks forged."""
-    settings, name = app.settings, mailer_name(app.settings)
-    if not name:
+    settings, name = app.settings, mailer_name(app)
+    if not name and settings.mail_service:
+        fix = f"Set them, or another MAIL_SERVICE; see docs/connect-{settings.mail_service}.md or docs/operations.md."
+        text = (
+            f"Emails are to be sent by {settings.mail_service} (MAIL_SERVICE), whose settings are missing: they wait."
+        )
+        yield Finding("email.provider", ERROR, text, fix)
+    elif not name:
         fix = "Set SENDGRID_API_KEY, SMTP_URL or the client id of a mailbox (or EML_FOLDER to only write files)."
         yield Finding("email.provider", WARNING, "No email service is set up: reminders stay planned.", fix)
     else:
@@ -61,12 +69,28 @@ def sender(app: AppContext) -> Iterator[Finding]:
     else:
         yield Finding("email.sender", OK, f"Emails are sent from {settings.mail_from}.")
     if settings.mail_from and not settings.mail_reply_to:
-        yield Finding("email.reply_to", OK, f"Replies go to {settings.mail_from} (MAIL_REPLY_TO is not set).")
+        with reading(app.engine) as session:
+            reply_to = mailboxes.reply_address(app, session) or settings.mail_from
+        yield Finding("email.reply_to", OK, f"Replies go to {reply_to} (MAIL_REPLY_TO is not set).")
+    yield from _choice(app, name)
+
+
+def _choice(app: AppContext, name: str) -> Iterator[Finding]:
+    """Report which of several mailboxes sends the emails, where one is connected that does not."""
+    others = [row for row in mailboxes.list_mailboxes(app) if row.provider != name and row.provider in app.mailboxes]
+    if not others or app.settings.mail_service:
+        return
+    sending = app.mailboxes[name].title if name in app.mailboxes else name or "nobody"
+    why = "which was connected first" if name in app.mailboxes else "whose settings come first"
+    listed = " and ".join(f"{row.address} ({app.mailboxes[row.provider].title})" for row in others)
+    text = f"Emails are sent by {sending}, {why}; from the mailbox {listed} nothing is sent, only replies are read."
+    choices = " or ".join(dict.fromkeys(filter(None, [name, *(row.provider for row in others)])))
+    yield Finding("email.choice", WARNING, text, f"Choose with MAIL_SERVICE: {choices}; or disconnect the other one.")
 
 
 def mailbox(app: AppContext) -> Iterator[Finding]:
     """Check the mailbox that sends the emails: is it connected, for how long, and the one of the sender?"""
-    name, settings = mailer_name(app.settings), app.settings
+    name, settings = mailer_name(app), app.settings
     if name not in app.mailboxes:
         return
     title, command = app.mailboxes[name].title, f"duewell connect {name}"
@@ -83,14 +107,31 @@ def mailbox(app: AppContext) -> Iterator[Finding]:
         text = f"The access to {row.address} ({title}) ends on {format_date(grant.ends_at.date())}."
         yield Finding("email.mailbox", WARNING, text, _ENDING_HINTS.get(name, f"Reconnect it before: {command}"))
     elif settings.mail_from.lower() != row.address.lower():
-        text = f"Emails are sent from the mailbox {row.address}, but as {settings.mail_from or 'nobody'}."
-        fix = f"Set MAIL_FROM to {row.address}, unless the mailbox may send as the other address."
-        yield Finding("email.mailbox", WARNING, text, fix)
+        yield _check_other_sender(app, row)
     else:
         yield Finding("email.mailbox", OK, f"Emails are sent from the mailbox {row.address} ({title}), and read in it.")
     if settings.mail_reply_to and settings.mail_reply_to.lower() != row.address.lower():
         text = f"Replies go to {settings.mail_reply_to}, and are not read: the mailbox is {row.address}."
         yield Finding("email.replies", WARNING, text, "Leave MAIL_REPLY_TO empty to have replies pause reminders.")
+
+
+def _check_other_sender(app: AppContext, row: ConnectedMailbox) -> Finding:
+    """Ask the mailbox whether it may send as MAIL_FROM, which is another address than its own."""
+    sender_address = app.settings.mail_from
+    text = f"Emails are sent from the mailbox {row.address}, but as {sender_address or 'nobody'}."
+    fix = f"Set MAIL_FROM to {row.address}, unless the mailbox may send as the other address."
+    if not sender_address:
+        return Finding("email.mailbox", ERROR, text, f"Set MAIL_FROM to {row.address}.")
+    try:
+        allowed = mailboxes.open_mailbox(app, row, UncountedCalls()).may_send_as(sender_address)
+    except ProviderError as problem:
+        return Finding("email.mailbox", WARNING, f"{text} Whether it may could not be asked: {problem}", fix)
+    if allowed is None:  # the service says so only when an email is sent
+        return Finding("email.mailbox", WARNING, text, fix)
+    if allowed:
+        return Finding("email.mailbox", OK, f"Emails are sent as {sender_address} from the mailbox {row.address}.")
+    fix = f"Set MAIL_FROM to {row.address}, or confirm the other address there under Settings, Accounts, Send mail as."
+    return Finding("email.mailbox", ERROR, f"The mailbox {row.address} may not send as {sender_address}.", fix)
 
 
 def links(app: AppContext) -> Iterator[Finding]:

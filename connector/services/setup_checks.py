@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from connector.app_context import AppContext, UncountedCalls, mailer_name
-from connector.connections.mailboxes import open_mailer
+from connector.app_context import AppContext, UncountedCalls
+from connector.connections.mailboxes import mailer_name, open_mailer
 from connector.db.engine import writing
 from connector.db.tables import KeyValue
 from connector.emails.message_ids import message_id
 from connector.errors import NotPossible
 from connector.services import doctor_dns, doctor_email
 from connector.services.doctor_checks import ERROR, OK, WARNING, Check, Finding
-from connector.services.setup_guide import SetupStep, confirm_step, sender_fingerprint
+from connector.services.setup_guide import SetupStep, confirm_step, mailer_title, sender_fingerprint
 from providers.errors import AuthorizationExpired, PermanentError, ProviderError
 from providers.mailer import Email
 
@@ -70,8 +70,9 @@ def send_test_email(app: AppContext, to: str, *, by: str) -> str:
 def _build_test_email(app: AppContext, to: str) -> Email:
     settings = app.settings
     key = f"test:{app.now():%Y%m%dT%H%M%S}"
+    service = mailer_title(app, mailer_name(app))
     text = (
-        f"This is the test email of duewell, sent by {mailer_name(settings)} from {settings.mail_from}.\n\n"
+        f"This is the test email of duewell, sent by {service} from {settings.mail_from}.\n\n"
         "If it is in your inbox and not among the spam, customers will get your reminders. If not, look at the"
         f" sender's checks: {settings.duewell_base_url}/setup\n"
     )

@@ -15,7 +15,8 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 import providers
-from connector.app_context import AppContext, mailer_name
+from connector.app_context import AppContext
+from connector.connections.mailboxes import mailer_name
 from connector.db.tables import Connection, KeyValue, User
 from connector.results import Result
 from connector.vocabulary import ConnectionHealth, ConnectionMode
@@ -158,7 +159,7 @@ def _missing_keys(app: AppContext) -> str:
 
 def _missing_sender(app: AppContext, confirmed: dict[str, str]) -> str:
     settings = app.settings
-    if not mailer_name(settings):
+    if not mailer_name(app):
         titles = ", ".join(mailer_title(app, name) for name in providers.list_mailer_names())
         return f"No email service is set up. Choose one: {titles}."
     if not settings.mail_from:
@@ -170,7 +171,7 @@ def _missing_sender(app: AppContext, confirmed: dict[str, str]) -> str:
 
 def sender_fingerprint(app: AppContext) -> str:
     """Return what a test email has tested: the service and the address."""
-    return f"{mailer_name(app.settings)}:{app.settings.mail_from}"
+    return f"{mailer_name(app)}:{app.settings.mail_from}"
 
 
 def _missing_sync(rows: Sequence[Connection]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from connector.app_context import mailer_name
+from connector.connections.mailboxes import mailer_name
 from connector.db.engine import reading, writing
 from connector.errors import NotFound
 from connector.services import doctor, setup_checks
@@ -34,7 +34,7 @@ def show_guide(request: PageRequest) -> Response:
         ledgers=[
             (name, each.title, each.missing_settings(app.settings)) for name, each in sorted(app.providers.items())
         ],
-        mailer=mailer_title(app, mailer_name(app.settings)),
+        mailer=mailer_title(app, mailer_name(app)),
         settings=app.settings,
         env_file=app.settings.duewell_home / ".env",
         confirmable=CONFIRMABLE,

@@ -443,6 +443,7 @@ Table(
     Column("dispatched_at", _INSTANT),
     Column("ended_at", _INSTANT),
     Column("reference", String, nullable=False),
+    Column("given_message_id", String, nullable=False),
     Column("delivery_status", String, nullable=False),
     Column("refusal", String, nullable=False),
     Column("response", Text, nullable=False),

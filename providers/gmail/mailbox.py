@@ -16,7 +16,7 @@ from typing import Final
 
 import requests
 
-from providers.errors import AuthorizationExpired, PermanentError
+from providers.errors import AuthorizationExpired, PermanentError, ProviderError
 from providers.gmail.client import Client, HistoryRecord, Message
 from providers.mailbox import Arrival, ArrivalPage
 from providers.mailer import Email, SendReceipt, Suppression
@@ -54,7 +54,7 @@ class GmailMailbox:
         message[ID_HEADER] = str(message["Message-ID"])
         content = bytes(message)
         self._check_sender(email.sender)
-        return SendReceipt(self._client.send(content).id)
+        return self._receipt(self._client.send(content).id)
 
     def find_sent(self, key: str, to: tuple[str, ...], since_at: datetime) -> SendReceipt | None:
         """Search what was sent around that time for the email with this key."""
@@ -64,14 +64,20 @@ class GmailMailbox:
         if to and _PLAIN_ADDRESS.fullmatch(to[0]):
             query += f" to:{to[0]}"
         for found in self._search(query):
-            message = self._headers_of(found.id, [ID_HEADER])
+            message = self._headers_of(found.id, [ID_HEADER, _GIVEN_ID_HEADER])
             if message is not None and message.header(ID_HEADER).startswith(wanted):
-                return SendReceipt(message.id)
+                return SendReceipt(message.id, _given_id(message))
         return None
 
     def find_suppressions(self, addresses: Sequence[str]) -> dict[str, Suppression]:
         """Return none: Gmail has no lists; bounces arrive in the mailbox."""
         return {}
+
+    def may_send_as(self, sender: str) -> bool:
+        """Return whether Gmail keeps this sender; any other it would replace by the account's own address."""
+        if self._senders is None:
+            self._senders = self._find_senders()
+        return sender.lower() in self._senders
 
     def list_arrivals(self, cursor: str, since_at: datetime) -> Iterator[ArrivalPage]:
         """Yield what came in after the position ``cursor``; from ``since_at`` where Gmail no longer knows it."""
@@ -125,13 +131,14 @@ class GmailMailbox:
 
         ``newest`` is the position once all of it has been dealt with; before, it is the page that comes next.
         """
+        may_restart = bool(page_token)
         while True:
             try:
                 page = self._client.search(f"in:anywhere -in:sent -in:drafts after:{since_s}", page_token)
             except PermanentError:
-                if not page_token:
+                if not may_restart:
                     raise
-                page_token = ""  # the page is forgotten: from the first one on again
+                page_token, may_restart = "", False  # the stored page is forgotten: from the first one on again
                 continue
             page_token = page.next_page_token
             after = _SEPARATOR.join([newest, str(since_s), page_token]) if page_token else newest
@@ -203,6 +210,14 @@ class GmailMailbox:
                 raise
             return None
 
+    def _receipt(self, sent_id: str) -> SendReceipt:
+        """Return the receipt with the Message-ID that Gmail has given, if it can be read: the email is sent anyway."""
+        try:
+            message = self._headers_of(sent_id, [_GIVEN_ID_HEADER])
+        except ProviderError:
+            message = None
+        return SendReceipt(sent_id, _given_id(message) if message is not None else "")
+
     def _search(self, query: str) -> Iterator[Message]:
         page_token = ""
         for _page in range(_SEARCH_PAGES_MAX):
@@ -214,9 +229,7 @@ class GmailMailbox:
 
     def _check_sender(self, sender: str) -> None:
         """Refuse a sender that Gmail would replace without a word by the account's own address."""
-        if self._senders is None:
-            self._senders = self._find_senders()
-        if sender.lower() not in self._senders:
+        if not self.may_send_as(sender):
             message = (
                 f"Gmail would send from {self._address} instead of {sender} (MAIL_FROM); nothing was sent. Add that"
                 " address in Gmail under Settings, Accounts, Send mail as, and confirm it; or change MAIL_FROM"
@@ -227,6 +240,11 @@ class GmailMailbox:
         """Return the usable senders in lower case; those of the Workspace's own domain have no status."""
         usable = [each.send_as_email for each in self._client.aliases() if each.verification_status != "pending"]
         return frozenset(address.lower() for address in (self._address, *usable))
+
+
+def _given_id(message: Message) -> str:
+    found = _ID.fullmatch(message.header(_GIVEN_ID_HEADER).strip())
+    return found.group(0) if found is not None else ""
 
 
 def _is_own(message: Message) -> bool:

@@ -84,6 +84,7 @@ class OutboxEntry(SQLModel, table=True):
     dispatched_at: datetime | None = instant_column()
     ended_at: datetime | None = instant_column()
     reference: str = ""
+    given_message_id: str = ""  # of an email: the Message-ID its recipients see, where the service replaced ours
     delivery_status: str = ""  # of an email, from its events: delivered, bounce …
     refusal: str = ""  # of an email that reached none of its recipients: what that is about, see RefusalCause
     response: str = text_column()

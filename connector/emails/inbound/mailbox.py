@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 
 from connector import bounded_work
@@ -30,47 +31,72 @@ from connector.outbox.payloads import EmailPayload, load_payload
 from connector.vocabulary import OutboxKind
 from providers.calls import CallObserver
 from providers.delivery_events import DeliveryEvent, bounce_cause
-from providers.errors import PermanentError
+from providers.errors import PermanentError, ProviderError, ReplyTooLarge
 from providers.mailbox import Arrival, Mailbox
 
 READ_EVERY = timedelta(minutes=10)  # the syncs of all companies share the mailbox
 LOOK_BACK_MAX = timedelta(days=30)  # where the service no longer knows up to where it was read
 _OVERLAP = timedelta(days=1)
+_READING_MAX = timedelta(minutes=2)  # a full mailbox must not hold up the reminders
 _CLAIM = timedelta(minutes=15)
 _READING_S = 5.0
 _ANSWERED_WITHIN = timedelta(days=120)
+# Where an address says nothing about whom somebody works for
+_SHARED_DOMAINS = frozenset(
+    {
+        *("gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "yahoo.com", "icloud.com"),
+        *("aol.com", "gmx.de", "gmx.net", "web.de", "t-online.de", "orange.fr", "free.fr", "btinternet.com"),
+    }
+)
 _ACTIONS = {"failed": "bounce", "delayed": "deferred", "delivered": "delivered"}
 log = logging.getLogger("duewell.mailbox")
 
 
-def read_mailbox(app: AppContext, calls: CallObserver | None = None) -> int:
-    """Read what came into the mailbox since the last time, unless that was minutes ago; return how much was taken.
+def read_mailbox(app: AppContext, row: ConnectedMailbox, calls: CallObserver | None = None) -> int:
+    """Read what came into a mailbox since the last time, unless that was minutes ago; return how much was taken.
 
     Raises:
         ProviderError: it cannot be read now; what was read is not read again.
 
     """
-    row, now = mailboxes.find_mailbox(app), app.now()
-    if row is None or not mailboxes.claim_reading(app, row, due_before=now - READ_EVERY, until=now + _CLAIM):
+    now = app.now()
+    if row.provider not in app.mailboxes or app.mailboxes[row.provider].missing_settings(app.settings):
+        return 0
+    if not mailboxes.claim_reading(app, row, due_before=now - READ_EVERY, until=now + _CLAIM):
         return 0
     finished_at = None
     try:
-        taken = _read_all(app, row, mailboxes.open_mailbox(app, row, calls), now)
-        finished_at = now
+        taken, is_complete = _read_pages(app, row, mailboxes.open_mailbox(app, row, calls), now)
+        finished_at = now if is_complete else None
     finally:
         mailboxes.end_reading(app, row, read_at=finished_at)
     return taken
 
 
-def _read_all(app: AppContext, row: ConnectedMailbox, mailbox: Mailbox, now: datetime) -> int:
+def _read_pages(app: AppContext, row: ConnectedMailbox, mailbox: Mailbox, now: datetime) -> tuple[int, bool]:
+    """Return how much was taken, and whether all was read: the sync must go on, and the next one continues."""
     since_at = max((row.read_at or row.connected_at) - _OVERLAP, now - LOOK_BACK_MAX)
+    own = {row.address.lower(), app.settings.mail_from.lower()}  # a copy of ours to the mailbox itself is no answer
     taken = 0
     for page in mailbox.list_arrivals(row.cursor, since_at):
         for arrival in page.arrivals:
-            if arrival.sender.lower() != row.address.lower():
-                taken += _take(app, mailbox, arrival)
+            if arrival.sender.lower() not in own:
+                taken += _take_safely(app, mailbox, arrival)
         mailboxes.store_position(app, row, page.cursor)
-    return taken
+        if app.now() - now > _READING_MAX:
+            return taken, False
+    return taken, True
+
+
+def _take_safely(app: AppContext, mailbox: Mailbox, arrival: Arrival) -> bool:
+    """Take in a message; an odd one on which our own code fails stops neither the others nor the sync."""
+    try:
+        return _take(app, mailbox, arrival)
+    except (ProviderError, SQLAlchemyError):  # these concern all of them
+        raise
+    except Exception as fault:  # noqa: BLE001 - logged without its text and trace, which may quote private email
+        log.error("a message could not be taken in (%s); please report this", type(fault).__name__)  # noqa: TRY400
+        return False
 
 
 def _take(app: AppContext, mailbox: Mailbox, arrival: Arrival) -> bool:
@@ -81,21 +107,24 @@ def _take(app: AppContext, mailbox: Mailbox, arrival: Arrival) -> bool:
         return False
     try:
         content = mailbox.read_arrival(arrival.id)
-    except PermanentError as problem:  # this one message only
+    except (PermanentError, ReplyTooLarge) as problem:  # this one message only
         log.warning("a message could not be read: %s", problem)
-        content = None
+        return bool(answered) and _take_unreadable(app, arrival.id.encode(), answered)
     if content is None:
         return False
     try:
         request = bounded_work.Request(Work.READ_MESSAGE, content[:KEPT_BYTES], _READING_S)
         message = bounded_work.worker.run(request, ReceivedMessage)
     except WorkFailed as problem:
-        if answered:
-            log.warning("a reply could not be read (%s); it is kept as unreadable", problem)
-            unreadable = unreadable_reply(hashlib.sha256(content).hexdigest(), (), "")
-            replies.receive_answer(app, unreadable, _customers(answered))
-        return bool(answered)
+        log.warning("a message could not be read (%s)", problem)
+        return bool(answered) and _take_unreadable(app, content, answered)
     return _receive(app, message, arrival)
+
+
+def _take_unreadable(app: AppContext, identity: bytes, answered: list[OutboxEntry]) -> bool:
+    """Keep that somebody answered, though not what they wrote."""
+    unreadable = unreadable_reply(hashlib.sha256(identity).hexdigest(), (), "")
+    return replies.receive_answer(app, unreadable, _customers(answered)) == replies.ReplyOutcome.REPLY
 
 
 def _receive(app: AppContext, message: ReceivedMessage, arrival: Arrival) -> bool:
@@ -107,7 +136,8 @@ def _receive(app: AppContext, message: ReceivedMessage, arrival: Arrival) -> boo
         reported = _events(message, answered[:1], arrival.received_at)
         events.receive_events(app, reported)
         return bool(reported)
-    customers = _customers(answered)
+    own_domain = app.settings.mail_from.rpartition("@")[2]
+    customers = _customers(each for each in answered if _is_answer(message, each, own_domain))
     return bool(customers) and replies.receive_answer(app, message.reply, customers) != replies.ReplyOutcome.DUPLICATE
 
 
@@ -124,6 +154,22 @@ def find_answered(session: Session, references: Iterable[str], now: datetime) ->
         part: entry_id for entry_id, key in session.execute(sent) if (part := message_ids.local_part(key)) in wanted
     }
     return [session.get_one(OutboxEntry, found[part]) for part in wanted if part in found]
+
+
+def _is_answer(message: ReceivedMessage, entry: OutboxEntry, own_domain: str) -> bool:
+    """Return whether a message answers this email, and not only belongs to its conversation.
+
+    The mailbox's owner may have sent the email on to a colleague or a lawyer, whose answer is nobody else's business.
+    """
+    if entry.given_message_id in message.in_reply_to:
+        return True
+    if message_ids.local_part(entry.key) in message_ids.possible_ids(message.in_reply_to).values():
+        return True
+    payload = load_payload(entry)
+    recipients = [each.lower() for each in (*payload.to, *payload.cc)] if isinstance(payload, EmailPayload) else []
+    domains = {domain for each in recipients if (domain := each.rpartition("@")[2]) not in _SHARED_DOMAINS}
+    sender = message.reply.sender.lower()
+    return sender in recipients or sender.rpartition("@")[2] in domains - {own_domain.lower()}
 
 
 def _customers(answered: Iterable[OutboxEntry]) -> list[tuple[int, str]]:

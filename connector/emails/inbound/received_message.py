@@ -35,12 +35,16 @@ class DeliveryReport:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """A message; ``references`` are the Message-IDs of the emails it answers or reports about, the nearest first."""
+    """A message; ``references`` are the Message-IDs of the emails it answers or reports about, the nearest first.
+
+    ``in_reply_to`` are those that it answers itself; a forwarded conversation names ours only further back.
+    """
 
     reply: Reply
     references: tuple[str, ...]
     reports: tuple[DeliveryReport, ...] = ()
     is_report: bool = False
+    in_reply_to: tuple[str, ...] = ()
 
 
 def read_message(content: bytes) -> ReceivedMessage:
@@ -50,12 +54,14 @@ def read_message(content: bytes) -> ReceivedMessage:
     parts = _list_parts(message) if message.get_content_type() == "multipart/report" else []
     reports = [report for part in parts for report in _read_status(part)] or _read_notice(message, reply)
     original = next((ids for part in parts if (ids := _original_id(part))), ())
-    references = (*original, *_ids(message, "In-Reply-To"), *reversed(_ids(message, "References")))
+    in_reply_to = _ids(message, "In-Reply-To")
+    references = (*original, *in_reply_to, *reversed(_ids(message, "References")))
     return ReceivedMessage(
         reply=reply,
         references=tuple(dict.fromkeys(references))[:_IDS_MAX],
         reports=tuple(reports[:_REPORTS_MAX]),
         is_report=bool(parts or reports),
+        in_reply_to=in_reply_to[:_IDS_MAX],
     )
 
 

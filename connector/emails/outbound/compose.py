@@ -119,10 +119,16 @@ def _gather_facts(composing: Composing, documents: Documents, entry_id: int) -> 
         language = statement.customer.language
         template_lines = email_templates.find_custom_lines(session, connection_id, planned.step, language)
         custom_lines = (entry.custom_text or {}).get("lines", {})
-        earlier_keys = _list_earlier_keys(session, entry)
+        given_ids = _load_earlier_ids(session, entry)
         owner = load_team(session, connection).owner_of(entry.customer_id)
     facts = build_facts(app.settings, connection, statement, policy, planned, today, documents.pay_link, owner)
-    facts = replace(facts, earlier_keys=earlier_keys, template_lines=template_lines, custom_lines=custom_lines)
+    facts = replace(
+        facts,
+        earlier_keys=list(given_ids),
+        given_ids=given_ids,
+        template_lines=template_lines,
+        custom_lines=custom_lines,
+    )
     facts = _with_customer_links(composing, facts, statement.customer.id)
     return replace(
         facts,
@@ -195,18 +201,20 @@ def _find_statement(app: AppContext, session: Session, connection: Connection, e
     raise CannotCompose(message)
 
 
-def _list_earlier_keys(session: Session, entry: OutboxEntry) -> list[str]:
-    """Return the keys of the emails already sent about the leading invoice, oldest first, to make them one thread."""
-    return list(
-        session.scalars(
-            select(col(OutboxEntry.key))
-            .join(CompletedStep, col(CompletedStep.outbox_id) == OutboxEntry.id)
-            .where(
-                col(CompletedStep.connection_id) == entry.connection_id,
-                col(CompletedStep.invoice_id) == entry.invoice_id,
-                col(OutboxEntry.kind) == OutboxKind.EMAIL,
-                col(OutboxEntry.state) == OutboxState.DONE,
-            )
-            .order_by(col(OutboxEntry.id))
+def _load_earlier_ids(session: Session, entry: OutboxEntry) -> dict[str, str]:
+    """Return the emails already sent about the leading invoice, oldest first, to make them one thread.
+
+    Each is its key with the Message-ID that the service gave it instead of ours, "" where it kept ours.
+    """
+    rows = session.execute(
+        select(col(OutboxEntry.key), col(OutboxEntry.given_message_id))
+        .join(CompletedStep, col(CompletedStep.outbox_id) == OutboxEntry.id)
+        .where(
+            col(CompletedStep.connection_id) == entry.connection_id,
+            col(CompletedStep.invoice_id) == entry.invoice_id,
+            col(OutboxEntry.kind) == OutboxKind.EMAIL,
+            col(OutboxEntry.state) == OutboxState.DONE,
         )
+        .order_by(col(OutboxEntry.id))
     )
+    return {row.key: row.given_message_id for row in rows}

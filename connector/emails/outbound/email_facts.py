@@ -98,6 +98,7 @@ class EmailFacts:
         used as they are. ``payment_instructions`` are the company's payment instructions.
     Threading:
         ``earlier_keys`` are the outbox keys of the emails sent before in this sequence, oldest first.
+        ``given_ids`` are the Message-IDs of those keys that the email service replaced: recipients know only these.
     """
 
     key: str
@@ -129,6 +130,7 @@ class EmailFacts:
     portal_link: str = ""
     message_domain: str = ""
     earlier_keys: Sequence[str] = ()
+    given_ids: Mapping[str, str] = field(default_factory=dict)
     template_lines: Mapping[str, str] = field(default_factory=dict)
     custom_lines: Mapping[str, str] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()

@@ -104,7 +104,7 @@ def _headers(facts: EmailFacts) -> tuple[tuple[str, str], ...]:
         ("Auto-Submitted", "auto-generated"),  # so that out-of-office assistants do not answer (RFC 3834)
         ("X-Auto-Response-Suppress", "All"),
     ]
-    earlier = [message_id(key, domain) for key in facts.earlier_keys]
+    earlier = [facts.given_ids.get(key) or message_id(key, domain) for key in facts.earlier_keys]
     if earlier:
         references = earlier[:1] + earlier[1:][-REFERENCES_MAX:]
         headers += [("In-Reply-To", earlier[-1]), ("References", " ".join(references))]

@@ -11,7 +11,6 @@ from sqlalchemy import func, select
 from starlette.responses import Response, StreamingResponse
 
 from connector import policy_store
-from connector.app_context import mailer_name
 from connector.audit import sync_log
 from connector.auth.sessions import session_hash
 from connector.connections import mailboxes
@@ -70,13 +69,15 @@ def show_sender(request: PageRequest) -> Response:
     with reading(request.app.engine) as session:
         event_at = session.scalar(select(func.max(EmailEvent.received_at)))
         reply_at = session.scalar(select(func.max(ReceivedReply.received_at)))
+        reply_to = mailboxes.reply_address(request.app, session)
     return request.render(
         "settings_sender.html",
-        mailer=mailer_name(settings),
+        mailer=mailboxes.mailer_name(request.app),
         mailboxes=_list_mailboxes(request),
         settings=settings,
         event_at=event_at,
         reply_at=reply_at,
+        reply_to=reply_to,
         findings=doctor.run_checks(request.app, SENDER_CHECKS),
     )
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
-from connector.app_context import AppContext, UncountedCalls, mailer_name
+from connector.app_context import AppContext, UncountedCalls
 from connector.connections import mailboxes
 from connector.connections.consent import ConsentError, begin_consent, consent_outcome, finish_consent
 from connector.connections.tokens import associated_data, fresh_token
 from connector.db.engine import reading
 from connector.db.tables import ConnectedMailbox, Grant, SyncLogEntry
+from connector.services import doctor_email
 from connector.web.callback import handle_callback
 from providers.errors import AuthorizationExpired
 from sandbox.gmail import Gmail
@@ -24,6 +26,7 @@ from tests.connector.installed import Command, SandboxServices
 
 AnswerConsent = Callable[..., str]
 NAME = "microsoft365"
+REAL_GMAIL_SETTINGS = Gmail.settings
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +60,7 @@ def log_kinds(app: AppContext) -> list[str]:
 
 
 def test_the_mailbox_that_signed_in_sends_the_emails(app: AppContext, connect: Connect) -> None:
-    assert mailer_name(app.settings) == NAME
+    assert mailboxes.mailer_name(app) == NAME
     row = connect()
     assert row.address == ADDRESS
     mailer = mailboxes.open_mailer(app)
@@ -150,6 +153,38 @@ def test_without_a_mailbox_nothing_is_sent_and_the_reason_says_what_to_do(app: A
     assert mailer is not None
     with pytest.raises(AuthorizationExpired, match="duewell connect microsoft365"):
         mailer.find_sent("key", (), app.now())
+
+
+def test_the_mailbox_that_is_connected_sends_and_of_two_the_first_or_the_chosen_one(
+    app: AppContext, connect: Connect, services: SandboxServices, answer_consent: AnswerConsent
+) -> None:
+    def with_settings(**more: str) -> AppContext:
+        return replace(app, settings=app.settings.model_copy(update={**google, **more}))
+
+    def choice(app: AppContext) -> str:
+        return "".join(f"{each.message} {each.fix}" for each in doctor_email.sender(app) if each.id == "email.choice")
+
+    url = app.settings.microsoft365_api_url
+    google = {name.lower(): value for name, value in REAL_GMAIL_SETTINGS(services.sandbox.gmail, url).items()}
+    both = with_settings()
+    assert mailboxes.mailer_name(both) == "gmail", "none is connected yet"
+    connect()
+    assert mailboxes.mailer_name(both) == NAME
+    assert choice(both) == ""
+    finish_consent(both, "gmail", answer_consent(begin_consent(both, "gmail").url))
+    assert mailboxes.mailer_name(both) == NAME, "connecting another does not change the sender unasked"
+    assert "Microsoft 365, which was connected first" in choice(both)
+    assert "MAIL_SERVICE: microsoft365 or gmail" in choice(both)
+    chosen = with_settings(mail_service="gmail")
+    assert (mailboxes.mailer_name(chosen), choice(chosen)) == ("gmail", "")
+    unusable = with_settings(mail_service="smtp")
+    assert mailboxes.mailer_name(unusable) == ""
+    assert "sent by smtp (MAIL_SERVICE), whose settings are missing" in next(doctor_email.sender(unusable)).message
+    sendgrid = with_settings(sendgrid_api_key="SG.x")
+    assert mailboxes.mailer_name(sendgrid) == "sendgrid"
+    assert "whose settings come first" in choice(sendgrid)
+    mailboxes.disconnect_mailbox(both, NAME)
+    assert mailboxes.mailer_name(both) == "gmail"
 
 
 def test_the_browser_comes_back_to_the_sender_page(

@@ -74,7 +74,7 @@ def send(email: Email, calls: CallCounter) -> Callable[..., object]:
 def test_email_arrives_complete(send: Callable[..., object], email: Email) -> None:
     script = ScriptedServer()
     accepted = send(script)
-    assert accepted == ("<abc123@larkspur.example>",)
+    assert accepted == ("<abc123@larkspur.example>", "")
     arrived = message_from_bytes(script.email_data, policy=policy.default)
     text, html = (arrived.get_body((kind,)) for kind in ("plain", "html"))
     assert text is not None
@@ -140,7 +140,7 @@ def test_one_rejected_recipient_does_not_stop_the_others_email(send: Callable[..
             return super()._answer(stream, word)
 
     script = Picky()
-    assert send(script) == ("<abc123@larkspur.example>",)
+    assert send(script) == ("<abc123@larkspur.example>", "")
 
 
 def test_credentials_are_used_and_wrong_ones_stop_all_email(send: Callable[..., object]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urljoin
@@ -189,6 +189,19 @@ def test_each_report_of_gmail_says_what_happened_to_whom(outcome: str, kind: str
     assert [each.action for each in unnamed.reports] == [kind]
 
 
+def test_later_reminders_name_the_message_ids_that_their_recipient_knows(correspondence: Correspondence) -> None:
+    scenario, gmail = correspondence.scenario, correspondence.gmail
+    scenario.company.customer("Hazel Ltd", email_of("Hazel"))
+    scenario.company.invoice("Hazel Ltd", "800.00", due_on=scenario.days_ago(6))
+    scenario.sandbox.faults.add(Rule("drop_after", service="gmail", kind="email"))  # sent, and found an hour later
+    for hours in (1, 1, 0, 0, 0, 0):
+        scenario.run()
+        scenario.sandbox.clock.advance(timedelta(hours=hours) if hours else timedelta(days=7))
+    first, second, *_ = gmail.emails_to(email_of("Hazel"))
+    assert first.message_id.endswith("@mail.gmail.com>")
+    assert second.references == [first.message_id] * 2  # References and In-Reply-To
+
+
 def count_received(scenario: Scenario) -> tuple[int, int]:
     with reading(scenario.app.engine) as session:
         return len(session.scalars(select(ReceivedReply)).all()), len(session.scalars(select(EmailEvent)).all())
@@ -206,7 +219,9 @@ def test_revoked_access_keeps_the_emails_and_says_how_to_connect_again(correspon
     assert (finding.status, "duewell connect gmail" in finding.message) == ("error", True)
 
 
-def test_the_doctor_says_when_the_access_of_an_app_in_testing_ends(correspondence: Correspondence) -> None:
+def test_the_doctor_says_when_the_access_of_an_app_in_testing_ends_and_as_whom_one_may_send(
+    correspondence: Correspondence,
+) -> None:
     scenario = correspondence.scenario
     correspondence.gmail.sign_in.testing = True
     connect_gmail(scenario)
@@ -214,6 +229,15 @@ def test_the_doctor_says_when_the_access_of_an_app_in_testing_ends(correspondenc
     assert finding.status == "warning"
     assert "Testing" in finding.fix
     assert [each.status for each in check_sender(scenario.app)][:2] == ["ok", "ok"]
+    correspondence.gmail.sign_in.testing = False
+    connect_gmail(scenario)
+    asked = scenario.app.settings.model_copy(update={"mail_from": "office@larkspur.example"})
+    app = replace(scenario.app, settings=asked)
+    assert [each.status for each in check_mailbox(app)] == ["error"]
+    correspondence.gmail.add_alias("office@larkspur.example", "pending")
+    assert "may not send as office@larkspur.example" in next(check_mailbox(app)).message
+    correspondence.gmail.add_alias("office@larkspur.example")
+    assert [each.status for each in check_mailbox(app)] == ["ok"]
     with reading(scenario.app.engine) as session:
         assert "billing@larkspur.example (Gmail) was connected" in "\n".join(
             e.text for e in sync_log.list_entries(session)

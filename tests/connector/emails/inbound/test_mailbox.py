@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from connector.arrangements import suppressions
 from connector.connections import mailboxes
@@ -18,8 +19,11 @@ from connector.connections.account_owners import set_default_owner
 from connector.connections.consent import begin_consent, finish_consent
 from connector.db.engine import reading, writing
 from connector.db.tables import ConnectedMailbox, Grant
+from connector.emails.inbound.mailbox import read_mailbox
 from connector.services import doctor, doctor_email
 from connector.vocabulary import OutboxState, RunOutcome, TaskCode
+from providers.errors import ReplyTooLarge
+from providers.microsoft365.mailbox import Microsoft365Mailbox
 from sandbox.faults import Rule
 from sandbox.gmail import Gmail
 from sandbox.microsoft365 import ADDRESS, Microsoft365
@@ -117,10 +121,70 @@ def test_private_email_leaves_no_trace(
     assert len(read) == 1, "only what may be a delivery report is read at all"
 
 
-def test_the_owners_own_answer_to_a_customer_is_not_a_reply(reminded: MailboxScenario) -> None:
-    reminded.microsoft365.reply(1, "Thanks, I have seen it.", sender=ADDRESS)
-    reminded.sync()
+def test_what_only_belongs_to_the_conversation_is_no_reply(reminded: MailboxScenario) -> None:
+    alias = reminded.app.settings.mail_from
+    with writing(reminded.app.engine) as session:  # the mailbox's own address is another one than the sender's
+        session.execute(update(ConnectedMailbox).values(address="ann@larkspur.example"))
+    own = str(reminded.microsoft365.sent()[0].mime["Message-ID"])
+    receive, forwarded = reminded.microsoft365.receive_text, f"{own} <forward@larkspur.example>"
+    reminded.microsoft365.reply(1, "Thanks, I have seen it.", sender="ann@larkspur.example")
+    receive(alias, "Our next reminder", subject="Reminder", In_Reply_To=own, References=own)  # its blind copy
+    asked = {"In_Reply_To": "<forward@larkspur.example>", "References": forwarded}
+    receive("lawyer@law.example", SECRET, subject="Fwd: Invoice", **asked)
+    assert reminded.sync() == RunOutcome.OK
     assert list_tasks(reminded, TaskCode.REPLY) == []
+    assert SECRET not in stored_text(reminded)
+    domain = ASHDOWN.rpartition("@")[2]
+    receive(f"director@{domain}", "I shall see to it.", subject="Fwd: Invoice", **asked)
+    receive("help@desk.example", "Which invoice?", subject="Re: Invoice", In_Reply_To=own)
+    assert reminded.sync() == RunOutcome.OK
+    told = "".join(each.reason for each in list_tasks(reminded, TaskCode.REPLY))
+    assert "I shall see to it." in told
+    assert "Which invoice?" in told
+
+
+def test_a_large_mailbox_is_read_over_several_syncs(reminded: MailboxScenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, decode = reminded.sandbox.clock, Microsoft365Mailbox._decode
+
+    def slowly(mailbox: Microsoft365Mailbox, *reply: Any) -> Any:
+        clock.advance(timedelta(minutes=3))
+        return decode(mailbox, *reply)
+
+    monkeypatch.setattr("providers.microsoft365.mailbox.PAGE_SIZE", 1)
+    for number in range(3):
+        reminded.microsoft365.receive_text("news@news.example", f"Issue {number}")
+    reminded.microsoft365.reply(1, "We paid this on Monday.")
+    monkeypatch.setattr(Microsoft365Mailbox, "_decode", slowly)
+    clock.advance(timedelta(hours=1))
+    readings = [read_mailbox(reminded.app, row_now(reminded)) for _reading in range(6)]
+    assert readings.index(1) > 1, "each reading ended after its time, and the next one went on from there"
+    assert sum(readings) == 1
+
+
+def test_a_message_that_is_too_large_or_odd_for_us_stops_no_other(
+    reminded: MailboxScenario, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    read, refused = Microsoft365Mailbox.read_arrival, iter([ReplyTooLarge("64 MiB"), KeyError(SECRET)])
+
+    def read_arrival(mailbox: Microsoft365Mailbox, arrival_id: str) -> bytes | None:
+        if (problem := next(refused, None)) is not None:
+            raise problem
+        return read(mailbox, arrival_id)
+
+    monkeypatch.setattr(Microsoft365Mailbox, "read_arrival", read_arrival)
+    for answer in ("With all the drawings", SECRET, "We paid this on Monday."):
+        reminded.microsoft365.reply(1, answer)
+    assert reminded.sync() == RunOutcome.OK
+    told = "".join(each.reason for each in list_tasks(reminded, TaskCode.REPLY))
+    assert "could not be read here" in told
+    assert "We paid this on Monday." in told
+    assert SECRET not in caplog.text
+
+
+def row_now(scenario: Scenario) -> ConnectedMailbox:
+    row = mailboxes.find_mailbox(scenario.app)
+    assert row is not None
+    return row
 
 
 def test_an_out_of_office_reply_pauses_nothing(reminded: MailboxScenario) -> None:
