@@ -30,6 +30,7 @@ from policies.formatting import format_date, format_datetime
 
 _SKEW_WARNING, _SKEW_ERROR = timedelta(seconds=60), timedelta(minutes=5)
 _OVERDUE_AFTER_RUNS = 3
+_REMINDER_SETTINGS = {"xero": "in Xero under Settings, Invoice settings, Invoice reminders"}
 
 
 def run_checks(app: AppContext, checks: Sequence[Check] | None = None) -> list[Finding]:
@@ -228,8 +229,10 @@ def _connections(app: AppContext) -> Iterator[Finding]:
             )
         yield from _grant_end(app, row)
         if row.ledger_reminders:
-            fix = "Switch them off in Xero under Sales, Invoices, Invoice reminders. Until then duewell sends none."
-            yield Finding(f"{name}.reminders", WARNING, f"{row.name}: Xero sends its own reminders.", fix)
+            title = app.providers[row.provider].title
+            place = _REMINDER_SETTINGS.get(row.provider, f"in {title}")
+            fix = f"Switch them off {place}. Until then duewell sends none."
+            yield Finding(f"{name}.reminders", WARNING, f"{row.name}: {title} sends its own reminders.", fix)
 
 
 def _grant_end(app: AppContext, row: Connection) -> Iterator[Finding]:

@@ -43,8 +43,8 @@ _CREDITS: Final = {
     Stream.PREPAYMENTS: ("get_prepayments", "PrepaymentID"),
 }
 _REMINDERS_UNKNOWN: Final = (
-    "Xero does not say whether it sends invoice reminders itself. Check Business > Invoices > Invoice reminders in Xero"
-    " and switch them off, so that no customer is reminded twice."
+    "Xero does not say whether it sends invoice reminders itself. Check Settings > Invoice settings > Invoice reminders"
+    " in Xero and switch them off, so that no customer is reminded twice."
 )
 
 

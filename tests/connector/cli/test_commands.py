@@ -706,7 +706,9 @@ def test_doctor_checks_each_company(
     assert len(findings) == len(told)
     assert findings[f"connection.{company.short_name}"]["fix"].endswith("page, or with: duewell connect quickbooks")
     assert findings[f"connection.{company.short_name}"]["message"].endswith("The grant is dead.")
-    assert findings[f"connection.{company.short_name}.reminders"]["status"] == "warning"
+    reminders = findings[f"connection.{company.short_name}.reminders"]
+    assert (reminders["status"], "QuickBooks Online sends its own" in reminders["message"]) == ("warning", True)
+    assert "Xero" not in reminders["message"] + reminders["fix"]
     assert findings["scopes.sendgrid"]["status"] == "ok"
     assert findings["keys"]["status"] == "ok"
     skewed = findings["clock.quickbooks"]
