@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class RefusalCause(StrEnum):
@@ -71,6 +71,18 @@ class Suppression(NamedTuple):
 
     reason: str
     refused_at: datetime | None = None
+
+
+@runtime_checkable
+class PacedMailer(Protocol):
+    """A mailer that may send so many emails a minute only."""
+
+    def wait_for_room(self) -> None:
+        """Wait until the next email may be sent; before it is marked as being sent, and its facts grow old.
+
+        Raises ``TransientError`` where the program is asked to stop meanwhile.
+        """
+        ...
 
 
 class Mailer(Protocol):

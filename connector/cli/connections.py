@@ -90,7 +90,8 @@ def _show_mailbox(app: AppContext, system: str, *, as_json: bool) -> None:
         return
     echo(f"{address} ({app.mailboxes[system].title})")
     if (sending := mailer_name(app)) != system:
-        echo_err(f"Emails are still sent by {sending}. To send them from this mailbox, set MAIL_SERVICE={system}")
+        title = app.mailboxes[sending].title if sending in app.mailboxes else "another service"
+        echo_err(f"Emails are still sent by {title}. To send them from this mailbox, set MAIL_SERVICE={system}")
     elif app.settings.mail_from.lower() != address.lower():
         echo_err(f"Set MAIL_FROM to {address}, or to an address that this mailbox may send from.")
 

@@ -42,7 +42,7 @@ from connector.sync import pull
 from connector.sync.mirror.families import load_families
 from connector.vocabulary import LogKind, OutboxKind, OutboxState
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, TransientError
-from providers.mailer import Email, Mailer
+from providers.mailer import Email, Mailer, PacedMailer
 
 RECHECKED_KINDS = frozenset({OutboxKind.EMAIL, OutboxKind.LATE_FEE})  # sent only after their customer is read again
 RECHECK_BATCH_SIZE = 40  # customers read again at once: as many ids as Xero takes in one call …
@@ -257,6 +257,12 @@ def _deliver_email(ctx: RunContext, entry_id: int, kind: str) -> None:
         return
     if not address_checks.is_reachable(ctx, mailer, entry_id):
         return
+    if isinstance(mailer, PacedMailer):
+        try:
+            mailer.wait_for_room()  # neither while it counts as being sent, nor while what was read grows old
+        except TransientError as error:
+            record_deferral(ctx, kind, error)
+            return
     with ctx.reading() as session:
         source = _email_source(session, session.get_one(OutboxEntry, entry_id))
     email = _compose_email(ctx, entry_id, kind)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from connector.app_context import AppContext
 from connector.auth.sessions import session_hash
 from connector.connections.consent import ConsentError, finish_consent, redirect_uri
-from connector.connections.mailboxes import find_mailbox
+from connector.connections.mailboxes import find_mailbox, mailer_name
 from connector.vocabulary.labels import label
 from connector.web.rendering import render
 
@@ -46,7 +46,9 @@ def _mailbox_result(app: AppContext, provider_name: str, *, is_signed_in: bool) 
     row, title = find_mailbox(app, provider_name), app.mailboxes[provider_name].title
     lines = [
         f"The mailbox {row.address if row is not None else ''} ({title}) is connected.",
-        "Emails are sent from it, and answers to them are read in it. Other messages are not kept.",
+        "Emails are sent from it, and answers to them are read in it. Other messages are not kept."
+        if mailer_name(app) == provider_name
+        else f"Answers are read in it. Emails are sent by another service until you set MAIL_SERVICE={provider_name}.",
     ]
     if not is_signed_in:
         lines.append("You can close this page.")

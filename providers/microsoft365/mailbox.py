@@ -125,7 +125,8 @@ class Microsoft365Mailbox:
         own_id = str(message["Message-ID"])
         if email.attempt > 1 and self._is_known(own_id):
             return SendReceipt(own_id)
-        self._wait_for_room()
+        self.wait_for_room()
+        self._sent_at.append(time.monotonic())
         response = self._request("POST", "/me/sendMail", data=content, headers={"Content-Type": "text/plain"})
         if response.status_code == requests.codes.accepted:
             return SendReceipt(own_id)
@@ -207,12 +208,11 @@ class Microsoft365Mailbox:
         except PermanentError as error:
             raise AuthorizationExpired(str(error), trace_id=error.trace_id) from None
 
-    def _wait_for_room(self) -> None:
+    def wait_for_room(self) -> None:
         """Wait until fewer emails were sent within a minute than Exchange takes; stop where the program does."""
         while len(self._sent_at) == MESSAGES_A_MINUTE and time.monotonic() - self._sent_at[0] < _WINDOW_S:
             self._calls.before(CallKind.EMAIL)
             self._limits.sleep(1.0)
-        self._sent_at.append(time.monotonic())
 
     def _relative(self, link: str) -> str:
         """Return the path of a link to follow, which is stored: it must be one of this service."""

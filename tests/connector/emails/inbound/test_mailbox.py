@@ -22,7 +22,7 @@ from connector.db.tables import ConnectedMailbox, Grant
 from connector.emails.inbound.mailbox import read_mailbox
 from connector.services import doctor, doctor_email
 from connector.vocabulary import OutboxState, RunOutcome, TaskCode
-from providers.errors import ReplyTooLarge
+from providers.errors import ReplyTooLarge, TransientError
 from providers.microsoft365.mailbox import Microsoft365Mailbox
 from sandbox.faults import Rule
 from sandbox.gmail import Gmail
@@ -318,6 +318,25 @@ def test_whatever_graph_says_nobody_gets_a_reminder_twice(
         scenario.sandbox.clock.advance(timedelta(hours=1))
     assert len(scenario.microsoft365.delivered_to(ASHDOWN)) == arrives
     assert bool(scenario.outbox("unconfirmed")) != arrives
+
+
+def test_an_email_that_waits_for_its_turn_is_not_marked_as_being_sent(
+    scenario: MailboxScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sending: list[int] = []
+
+    def wait(_mailbox: Microsoft365Mailbox) -> None:
+        sending.append(len(scenario.outbox("sending")))
+        if len(sending) == 1:
+            raise TransientError("duewell is stopping")
+
+    monkeypatch.setattr(Microsoft365Mailbox, "wait_for_room", wait)
+    assert scenario.go_live().run().outcome == RunOutcome.DEFERRED
+    assert scenario.microsoft365.delivered_to(ASHDOWN) == []
+    assert {each.state for each in scenario.outbox("planned", "unconfirmed")} == {OutboxState.PLANNED}
+    scenario.run()
+    assert sending[:2] == [0, 0]
+    assert len(scenario.microsoft365.delivered_to(ASHDOWN)) == 1
 
 
 def test_the_doctor_says_what_the_mailbox_lacks(scenario: MailboxScenario) -> None:
