@@ -98,6 +98,11 @@ class PageQuery:
         self.check_key_types([int])
         return int(self.after[0] or 0) if self.after else None
 
+    def offset(self) -> int:
+        """Return how many items the previous pages held, for lists that have no key."""
+        self.check_key_types([int])
+        return int(self.after[0] or 0) if self.after else 0
+
     def check_key_types(self, key_types: Sequence[type]) -> None:
         """Reject a cursor of another list."""
         if self.after and [type(each) for each in self.after] != list(key_types):

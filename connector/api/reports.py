@@ -31,10 +31,10 @@ def get_report(call: ReadCall, page_query: PageParam, report: str, connection: C
     with reading(call.app.engine) as session:
         rows = [call.find_connection(session, connection)] if connection else call.connections(session)
         built = build(session, Scope(rows, call.now))
-    first = page_query.before_id() or 0
-    shown = built.items()[first : first + page_query.limit]
-    more = len(built.rows) > first + page_query.limit
+    start = page_query.offset()
+    end = start + page_query.limit
+    shown = built.items()[start:end]
     texts = {name: getattr(built, name) for name in ("name", "title", "question", "formula")}
     columns = [column._asdict() for column in built.columns]
-    items = {"items": shown, "next": encode_cursor([first + page_query.limit]) if more else None}
+    items = {"items": shown, "next": encode_cursor([end]) if len(built.rows) > end else None}
     return json_response({**texts, "notes": list(built.notes), "columns": columns, **items})
