@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from providers.errors import ProviderError
-from providers.ledger import DocumentRef, NewNote
-
-Settings_contra = TypeVar("Settings_contra", contravariant=True)
+from providers.ledger import DocumentRef, NewNote, Settings_contra
 
 
 class ChangeNotification(NamedTuple):

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from providers.calls import CallObserver
-from providers.ledger import AccessToken, ConsentRequest, JsonObject
+from providers.ledger import AccessToken, ConsentRequest, JsonObject, Settings_contra
 from providers.mailer import Mailer
-
-Settings_contra = TypeVar("Settings_contra", contravariant=True)
 
 
 class Arrival(NamedTuple):
