@@ -20,7 +20,6 @@ from connector.api.problems import ApiError
 from connector.app_context import AppContext
 from connector.auth.api_tokens import ApiClient
 from connector.db.ids import ID_MAX
-from connector.db.paging import Page
 from connector.db.tables import Connection
 from connector.errors import NotFound
 from connector.json_format import json_default
@@ -84,14 +83,6 @@ class PageQuery:
 
     after: Sequence[CursorValue]
     limit: int
-
-    def for_companies(self, companies: Sequence[int], *key_types: type) -> Page:
-        """Return the page to query: one item more than shown, to know whether another page follows.
-
-        ``key_types`` are the types of the list's cursor key.
-        """
-        self.check_key_types(key_types)
-        return Page(companies, self.after, self.limit + 1)
 
     def before_id(self) -> int | None:
         """Return the last id of the previous page, for lists in descending order of id."""

@@ -15,8 +15,8 @@ from connector.arrangements import suppressions
 from connector.arrangements.agreements import YEAR_MAX
 from connector.audit import sync_log
 from connector.db.engine import writing
+from connector.db.ids import matches_keys
 from connector.db.money import format_e4
-from connector.db.paging import matches_keys
 from connector.db.tables import Connection, CustomerRow, CustomerSetting, InvoiceRow
 from connector.geo import is_reached
 from connector.languages import LANGUAGES

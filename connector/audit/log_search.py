@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlmodel import Session, col
 
 from connector.db import invoice_names
-from connector.db.paging import matches_keys
+from connector.db.ids import matches_keys
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
 from connector.results import Result
 from connector.vocabulary import LogKind, RunOutcome

@@ -1,1 +1,1 @@
-"""The database: engine, tables, exact money, ids, paging."""
+"""The database: engine, tables, exact money, ids."""

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session, aliased
 from sqlmodel import col
 
-from connector.db.paging import matches_keys
+from connector.db.ids import matches_keys
 from connector.db.tables import InvoiceRow
 from policies.invoice_names import invoice_name, invoice_title
 

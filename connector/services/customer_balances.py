@@ -10,8 +10,8 @@ from decimal import Decimal
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
+from connector.db.ids import matches_keys
 from connector.db.money import from_e4
-from connector.db.paging import matches_keys
 from connector.db.tables import Connection, CustomerRow, InvoiceRow
 
 

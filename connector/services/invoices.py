@@ -12,8 +12,8 @@ from sqlmodel import Session, col
 from connector.app_context import AppContext
 from connector.arrangements.agreements import Attribution, format_instalments
 from connector.db.engine import writing
+from connector.db.ids import matches_keys
 from connector.db.money import format_e4
-from connector.db.paging import matches_keys
 from connector.db.tables import Agreement, Connection, CustomerRow, InvoiceRow, InvoiceSetting
 from connector.results import Amount, Result, optional
 from connector.vocabulary import AgreementKind, AgreementState

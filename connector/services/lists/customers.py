@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Date, Select, and_, bindparam, exists, func, or_, select
 from sqlmodel import Session, col
 
-from connector.db.paging import matches_keys
+from connector.db.ids import matches_keys
 from connector.db.tables import Connection, CustomerRow, CustomerSetting, InvoiceRow
 from connector.services.customer_balances import CustomerBalance, load_balances
 from connector.services.lists import joins

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 from sqlmodel import Session, col
 
-from connector.db.paging import matches_keys
+from connector.db.ids import matches_keys
 from connector.db.tables import Connection, CustomerRow, InvoiceDecisionRow, InvoiceRow
 from connector.services.invoices import ActiveAgreements, active_agreements
 from connector.services.lists import joins

@@ -1,4 +1,4 @@
-"""Pagination, tokens and webhooks: the same on SQLite and PostgreSQL."""
+"""Tokens and webhooks: the same on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ from typer.testing import CliRunner
 from connector.api import idempotency
 from connector.api.problems import ApiError
 from connector.app_context import AppContext
-from connector.arrangements import customer_settings, tasks
 from connector.audit import sync_log
 from connector.auth import api_tokens
 from connector.cli.main import cli
-from connector.db.engine import reading, writing
-from connector.db.paging import Page
+from connector.db.engine import writing
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry, Task
 from connector.secrets.keyring import Keyring
-from connector.services import fees, invoices, outbox_search
 from connector.settings import load_settings, setting_names
 from connector.vocabulary import LogKind, OutboxKind, OutboxState, TaskCode, TokenScope
 from connector.web.metrics import metrics_text
@@ -86,27 +83,6 @@ def filled(session: Session) -> list[int]:
                 ]
             )
     return ids
-
-
-def test_every_list_is_the_same_with_and_without_pages_and_only_of_its_companies(engine: Engine) -> None:
-    with writing(engine) as session:
-        one, _two, three = filled(session)
-    by_name = {"one": one, "three": three}
-    with reading(engine) as session:
-        for listing, key in (
-            (customer_settings.find_customers, lambda row: (by_name[row.connection], row.id)),
-            (invoices.find_invoices, lambda row: (by_name[row.connection], row.id)),
-            (outbox_search.find_entries, lambda row: (row.id,)),
-            (fees.find_fees, lambda row: (row.id,)),
-            (tasks.find_tasks, lambda row: (row.id,)),
-        ):
-            whole = listing(session, page=Page([one, three], (), 99))
-            assert len(whole) == 6
-            found: list[Any] = []
-            while rows := listing(session, page=Page([one, three], key(found[-1]) if found else (), 4)):
-                found += rows
-            assert found == whole
-        assert customer_settings.find_customers(session, page=Page([one], (), 1))[0].open_balance == {"GBP": "0.50"}
 
 
 def test_a_token_is_valid_until_it_expires_and_a_request_is_recorded_once(app: AppContext) -> None:
