@@ -24,7 +24,7 @@ from connector.settings import load_settings, setting_names
 from sandbox import Sandbox
 
 # Each call of a command would put all commands together anew: a tenth of a second.
-testing._get_command = cache(testing._get_command)
+testing._get_command = cache(testing._get_command)  # type: ignore[attr-defined]
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 
 

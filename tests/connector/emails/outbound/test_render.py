@@ -10,6 +10,7 @@ from itertools import product
 
 import pytest
 
+from connector.emails.message_ids import message_id
 from connector.emails.outbound.render import (
     EMAIL_STEPS,
     TONES,
@@ -20,7 +21,6 @@ from connector.emails.outbound.render import (
     InvoiceLine,
     PaidLine,
     compose_email,
-    message_id,
 )
 from connector.languages import LANGUAGES
 from policies.receivables import Step

@@ -18,9 +18,8 @@ from sqlmodel import col
 from connector.db.engine import reading, writing
 from connector.db.money import to_e4
 from connector.db.tables import CustomerRow, InvoiceRow, InvoiceSetting, OutboxEntry, SyncLogEntry, Task
-from connector.vocabulary import OutboxState, TaskCode
+from connector.vocabulary import OutboxKind, OutboxState, TaskCode
 from policies.receivables import InvoiceStatus
-from tests.connector.site import *  # noqa: F403
 
 Site = Any
 TODAY = date(2026, 6, 10)
@@ -197,7 +196,7 @@ def test_the_export_has_every_row_and_no_formula(site: Site, companies: tuple[in
 def add_entries(site: Site, company: int, count: int) -> None:
     site.add_rows(*(
         OutboxEntry(
-            connection_id=company, state=OutboxState.AWAITING_APPROVAL, key=f"k{company}:{n}", kind="email",
+            connection_id=company, state=OutboxState.AWAITING_APPROVAL, key=f"k{company}:{n}", kind=OutboxKind.EMAIL,
             step="past_due" if n % 2 else "second_notice", customer_id="c1", invoice_id="id-N-1", currency="GBP",
             content_hash=f"h{n}", amount_e4=to_e4(Decimal(n)), reason=f"N-{n} is late.", planned_at=site.clock.at,
             payload={"to": ["ap@x.example"], "listed": ["id-N-1"], "due": {"id-N-1": f"{n}.00"}},
@@ -221,9 +220,9 @@ def test_all_emails_that_match_are_approved_as_they_were_when_confirmed(site: Si
         changed.content_hash, changed.changed_at = "other", site.clock.at
         session.add(
             OutboxEntry(
-                connection_id=north, state=OutboxState.AWAITING_APPROVAL, key="new", kind="email", step="past_due",
-                customer_id="c1", currency="GBP", content_hash="new", amount_e4=to_e4(Decimal(50)), reason="New.",
-                planned_at=site.clock.at, payload={"to": ["ap@x.example"]},
+                connection_id=north, state=OutboxState.AWAITING_APPROVAL, key="new", kind=OutboxKind.EMAIL,
+                step="past_due", customer_id="c1", currency="GBP", content_hash="new", amount_e4=to_e4(Decimal(50)),
+                reason="New.", planned_at=site.clock.at, payload={"to": ["ap@x.example"]},
             )
         )  # fmt: skip
     browser.submit("/outbox", {"do": "approve"})
