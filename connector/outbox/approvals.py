@@ -108,7 +108,8 @@ def undo(
     require_seen(session, seen or {})
     entries = [find_entry(session, entry_id, (OutboxState.PLANNED, OutboxState.REJECTED), "undone") for entry_id in ids]
     for entry in entries:
-        if entry.approved_at is None and not entry.resolved_by:
+        decided = entry.resolved_by if entry.state == OutboxState.REJECTED else entry.approved_at
+        if not decided:  # what a service rejected was not a decision of anybody's
             message = f"Nobody has approved or rejected outbox entry {entry.id}: there is nothing to undo."
             raise OutboxError(message)
     for entry in entries:

@@ -11,7 +11,7 @@ import pytest
 from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
 from connector.db.tables import CompletedStep, Connection, OutboxEntry
-from connector.outbox.approvals import record_change
+from connector.outbox.approvals import OutboxError, record_change, undo
 from connector.services.sending_times import explain_sending
 from connector.vocabulary import OutboxState
 from tests.connector.web.test_outbox import add_email, company_with_invoice, get_entry, settings  # noqa: F401
@@ -72,6 +72,11 @@ def test_after_each_decision_the_next_entry_is_there_and_the_last_can_be_undone(
     decide(ann, do="approve")
     assert "Nothing awaits approval. You have decided about 3 entries." in words(ann)
     assert [get_entry(site, each).state for each in waiting] == ["planned"] * 3
+    with writing(site.app.engine) as session:  # what a service rejects is nobody's decision
+        row = session.get_one(OutboxEntry, first)
+        row.state, row.response = OutboxState.REJECTED, "no such mailbox"
+        with pytest.raises(OutboxError, match="nothing to undo"):
+            undo(session, [first], by="ann@example.com", at=site.clock.at)
 
 
 def test_what_changed_while_it_was_read_stays_and_says_so(site: Site, waiting: list[int]) -> None:
