@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -26,6 +27,7 @@ from connector.services.lists.filters import Filter, FilterError, FilterValue
 PAGE_SIZE = 50
 _CHUNK_SIZE = 2000
 _CURSOR_MAX = 1000
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 Key = tuple[Any, ...]  # of a row: a number, or a company's id and the ledger's
 Position = Sequence[str | int | None]  # of a row in a sorted list: its value in the column, then its key
@@ -221,13 +223,23 @@ def check_position(listing: Listing, sort: str, position: Any) -> Position:
     name, _descending = split_sort(listing, sort)
     _parse_value(listing.sorts[name].kind, position[0])
     for column, value in zip(listing.key, position[1:], strict=True):
-        if not isinstance(value, column.type.python_type) or "\x00" in str(value) or not _fits(value):
+        if not isinstance(value, column.type.python_type) or not _fits(value):
             raise ValueError(position)
     return position
 
 
 def _fits(value: object) -> bool:
+    """Return whether every database can compare a column with a value."""
+    if isinstance(value, str):
+        return _UNSTORABLE.search(value) is None
     return not isinstance(value, int) or (not isinstance(value, bool) and 0 <= value < 2**31)
+
+
+def _parse_integer(text: str) -> int:
+    value = int(text)
+    if not -(2**63) <= value < 2**63:  # more than a column holds
+        raise ValueError(text)
+    return value
 
 
 def _keys_query(listing: Listing, query: ListQuery, sort: Sort) -> Select[Any]:
@@ -288,12 +300,12 @@ def _parse_value(kind: ValueKind, text: Any) -> Any:
     """Return the value of a position; raises ``ValueError`` where it is none of this kind."""
     if text is None:
         return None
-    if not isinstance(text, str) or "\x00" in text:
+    if not isinstance(text, str) or not _fits(text):
         raise ValueError(text)
     if text == "" and kind is not ValueKind.TEXT:
         return None
     if kind is ValueKind.INTEGER:
-        return int(text)
+        return _parse_integer(text)
     if kind is ValueKind.DATE:
         return date.fromisoformat(text)
     if kind is ValueKind.INSTANT:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
@@ -92,7 +92,8 @@ def parse_amount(text: str) -> Decimal | None:
 def parse_day(name: str, text: str) -> date:
     """Return a date written as 2026-12-31; raises ``FilterError``."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
+        return day if day < date.max else day - timedelta(days=1)  # so that there is a day after it
     except ValueError:
         raise FilterError(name, f"{text!r} is not a date. Enter it as 2026-12-31.") from None
 

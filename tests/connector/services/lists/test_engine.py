@@ -58,6 +58,17 @@ def test_a_position_of_another_list_is_none_of_this_one() -> None:
     for position in ([], ["", 1], ["x", 1, "i"], ["", "1", "i"], ["2026-01-01", 1, "\x00"], ["", 2**40, "i"], 7):
         with pytest.raises(ValueError):  # noqa: PT011 - whatever it is about
             check_position(invoices.LISTING, "due_on", position)
+    for sort, value in (("due", str(10**30)), ("number", "\ud800"), ("number", "\x00")):
+        with pytest.raises(ValueError):  # noqa: PT011 - no database compares with it
+            check_position(invoices.LISTING, sort, [value, 1, "i"])
+    with pytest.raises(ValueError):  # noqa: PT011 - nor finds such a key
+        check_position(invoices.LISTING, "number", ["x", 1, "\udfff"])
+
+
+def test_the_last_day_of_the_calendar_can_be_asked_for(engine: Engine) -> None:
+    values = {"planned_from": "0001-01-01", "planned_to": "9999-12-31"}
+    with reading(engine) as session:
+        assert find_page(session, outbox.OUTBOX, ListQuery([1], values)).keys == []
 
 
 def test_a_search_finds_numbers_amounts_names_and_addresses_best_first(engine: Engine) -> None:
