@@ -156,6 +156,8 @@ def _read_mailboxes(ctx: RunContext) -> None:
             ctx.deferred.append(f"The mailbox {row.address} could not be read: {error}")
         except ProviderError as error:
             ctx.action_required.append(f"The mailbox {row.address} could not be read: {error}")
+        except Exception as error:  # noqa: BLE001 - noted without its text and trace, which may quote private email
+            ctx.failures.append(_describe_fault(error))
 
 
 def _alert_account_owners(ctx: RunContext) -> None:

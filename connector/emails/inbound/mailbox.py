@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col
 
 from connector import bounded_work
@@ -92,7 +92,7 @@ def _take_safely(app: AppContext, mailbox: Mailbox, arrival: Arrival) -> bool:
     """Take in a message; an odd one on which our own code fails stops neither the others nor the sync."""
     try:
         return _take(app, mailbox, arrival)
-    except (ProviderError, SQLAlchemyError):  # these concern all of them
+    except (ProviderError, OperationalError):  # these concern all of them, not what somebody wrote
         raise
     except Exception as fault:  # noqa: BLE001 - logged without its text and trace, which may quote private email
         log.error("a message could not be taken in (%s); please report this", type(fault).__name__)  # noqa: TRY400

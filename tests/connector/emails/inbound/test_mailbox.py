@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 from sqlalchemy import text, update
+from sqlalchemy.exc import DataError
 
 from connector.arrangements import suppressions
 from connector.connections import mailboxes
@@ -164,7 +165,8 @@ def test_a_large_mailbox_is_read_over_several_syncs(reminded: MailboxScenario, m
 def test_a_message_that_is_too_large_or_odd_for_us_stops_no_other(
     reminded: MailboxScenario, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    read, refused = Microsoft365Mailbox.read_arrival, iter([ReplyTooLarge("64 MiB"), KeyError(SECRET)])
+    odd = DataError("INSERT", {}, ValueError(SECRET))  # what a database says of a text that it cannot hold
+    read, refused = Microsoft365Mailbox.read_arrival, iter([ReplyTooLarge("64 MiB"), KeyError(SECRET), odd])
 
     def read_arrival(mailbox: Microsoft365Mailbox, arrival_id: str) -> bytes | None:
         if (problem := next(refused, None)) is not None:
@@ -172,7 +174,7 @@ def test_a_message_that_is_too_large_or_odd_for_us_stops_no_other(
         return read(mailbox, arrival_id)
 
     monkeypatch.setattr(Microsoft365Mailbox, "read_arrival", read_arrival)
-    for answer in ("With all the drawings", SECRET, "We paid this on Monday."):
+    for answer in ("With all the drawings", SECRET, SECRET, "We paid this on Monday."):
         reminded.microsoft365.reply(1, answer)
     assert reminded.sync() == RunOutcome.OK
     told = "".join(each.reason for each in list_tasks(reminded, TaskCode.REPLY))
