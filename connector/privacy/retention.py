@@ -143,17 +143,9 @@ def _prune_emails(session: Session, before: datetime, _now: datetime) -> int:
     for row in rows:
         row.payload = {name: [REMOVED] if name in _ADDRESSES else value for name, value in row.payload.items()}
         row.reason, row.response, row.custom_text = REMOVED, "", None
-        _forget_sent(session, row)
+    session.execute(delete(SentEmail).where(col(SentEmail.stored_at) < before))  # also of what was never confirmed
     old = col(EmailEvent.received_at) < before, col(EmailEvent.address) != ""
     return len(rows) + _execute(session, update(EmailEvent).where(*old).values(address=""))
-
-
-def _forget_sent(session: Session, entry: OutboxEntry) -> None:
-    session.execute(
-        delete(SentEmail).where(
-            col(SentEmail.connection_id) == entry.connection_id, col(SentEmail.outbox_id) == entry.id
-        )
-    )
 
 
 def _prune_tasks(session: Session, before: datetime, _now: datetime) -> int:

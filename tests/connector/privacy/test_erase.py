@@ -296,6 +296,11 @@ def test_old_data_is_deleted_once_a_day_and_nothing_is_sent_twice(scenario: Any)
     scenario.pass_days(1)
     retention.prune_daily(scenario.app)
     assert verified_log(scenario)[1] == texts  # and nothing is logged where nothing was old
+    with writing(scenario.app.engine) as session:  # of an attempt that was never confirmed, say
+        kept = {"connection_id": scenario.connection, "outbox_id": scenario.outbox()[0].id, "attempt": 9}
+        session.add(SentEmail(**kept, stored_at=long_ago(), content=b"sealed"))
+    retention.prune(scenario.app)
+    assert count("sent_email") == 0
     for wanted in ({"nonsense": 5}, {"raw": -1}, {"raw": 10**6}):
         with pytest.raises(retention.RetentionError):
             retention.set_retention(scenario.app, wanted, by="ann")
