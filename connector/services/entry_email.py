@@ -11,7 +11,7 @@ from sqlmodel import Session, col
 from connector.app_context import AppContext
 from connector.db.engine import reading
 from connector.db.tables import EmailEvent, OutboxEntry
-from connector.emails.outbound import sent_emails
+from connector.emails.outbound import digest_slots, sent_emails
 from connector.emails.outbound.sent_emails import EmailContent, KeptEmail
 from connector.outbox.entries import EMAIL_KINDS, UNSENT_STATES
 from connector.results import Result, optional
@@ -22,6 +22,7 @@ from policies.formatting import format_datetime
 
 _EVENTS_MAX = 200
 _NOT_KEPT = "This email is not kept any more: its retention period is over, or its customer was erased."
+_DIGEST_NOT_KEPT = "A sent digest is not kept: it is about all companies of its reader, which others do not all see."
 _NEVER_SENT = "This email was not sent."
 _NO_KEY = "This email cannot be read: the key it was encrypted with is not one of this installation's keys."
 
@@ -61,6 +62,7 @@ class EntryEmail(Result):
     attachments: list[AttachmentItem]
     sent_at: datetime | None = None
     attempt: int | None = None
+    was_rejected: bool = False  # by the email service: this attempt reached nobody
     attempts: list[int] = optional([])
     events: list[EmailEventItem] = optional([])
 
@@ -79,8 +81,10 @@ def load_email(app: AppContext, entry: OutboxEntry, *, attempt: int | None = Non
     elif entry.state == OutboxState.UNCONFIRMED:
         content, shown = sent_emails.content_of(email_preview.preview_email(app, entry)), None
     else:
-        raise email_preview.PreviewError(_NEVER_SENT if entry.state == OutboxState.REJECTED else _NOT_KEPT)
-    return _as_item(content, shown, [each.attempt for each in reversed(kept)], events)
+        raise email_preview.PreviewError(_why_not_kept(entry))
+    email = _as_item(content, shown, [each.attempt for each in reversed(kept)], events)
+    was_rejected = entry.state == OutboxState.REJECTED and shown is kept[0]
+    return email.model_copy(update={"was_rejected": was_rejected})
 
 
 def load_editable_email(app: AppContext, entry: OutboxEntry) -> tuple[EntryEmail, dict[str, str]]:
@@ -103,7 +107,8 @@ def find_email(app: AppContext, entry: OutboxEntry, *, attempt: int | None = Non
 def format_email(email: EntryEmail, time_zone: str = "UTC") -> list[str]:
     """Return an email as lines of text, with what became of it."""
     zone = ZoneInfo(time_zone)
-    state = f"Sent {format_datetime(email.sent_at.astimezone(zone))}" if email.sent_at else "As it would be sent now"
+    tried = "Rejected by the email service" if email.was_rejected else "Sent"
+    state = f"{tried} {format_datetime(email.sent_at.astimezone(zone))}" if email.sent_at else "As it would be sent now"
     rows = [
         ("State", state),
         ("From", f"{email.sender_name} <{email.sender}>"),
@@ -130,6 +135,12 @@ def _read(app: AppContext, entry: OutboxEntry) -> tuple[list[KeptEmail], list[Em
     with reading(app.engine) as session:
         kept = sent_emails.load_kept(session, app.keyring, entry.connection_id, entry.id or 0)
         return kept, _list_events(session, entry)
+
+
+def _why_not_kept(entry: OutboxEntry) -> str:
+    if entry.state == OutboxState.REJECTED:
+        return _NEVER_SENT
+    return _DIGEST_NOT_KEPT if digest_slots.is_digest(entry) else _NOT_KEPT
 
 
 def _content_of(kept: KeptEmail | None) -> EmailContent:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
@@ -58,14 +58,16 @@ def collect_parts(
 
 def _list_companies(app: AppContext, session: Session, recipient: str) -> list[Connection]:
     """List the acting companies in which somebody reads about customers or has tasks."""
+
+    def contains(column: ColumnElement[str]) -> ColumnElement[bool]:
+        return column.icontains(recipient, autoescape=True)
+
     named = select(col(CustomerSetting.connection_id)).where(
-        or_(col(CustomerSetting.owner).contains(recipient), col(CustomerSetting.sales_rep).contains(recipient))
+        or_(contains(col(CustomerSetting.owner)), contains(col(CustomerSetting.sales_rep)))
     )
-    assigned = select(col(Task.connection_id)).where(
-        col(Task.state) == TaskState.OPEN, col(Task.owner).contains(recipient)
-    )
-    is_default = recipient == (app.settings.mail_reply_to or app.settings.mail_from)
-    is_theirs = [col(Connection.owner).contains(recipient), *([col(Connection.owner) == ""] if is_default else [])]
+    assigned = select(col(Task.connection_id)).where(col(Task.state) == TaskState.OPEN, contains(col(Task.owner)))
+    is_default = recipient == digests.default_recipient(app.settings)
+    is_theirs = [contains(col(Connection.owner)), *([col(Connection.owner) == ""] if is_default else [])]
     query = select(Connection).where(
         or_(*is_theirs, col(Connection.id).in_(named), col(Connection.id).in_(assigned)),
         col(Connection.mode) != ConnectionMode.OBSERVE,

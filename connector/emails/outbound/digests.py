@@ -57,9 +57,14 @@ class Recipients:
         return (assignee,) if assignee else self.for_customer(task.customer_id)[:1]
 
 
+def default_recipient(settings: Settings) -> str:
+    """Return who reads about customers without an account owner: the sender."""
+    return (settings.mail_reply_to or settings.mail_from).lower()
+
+
 def load_recipients(session: Session, connection: Connection, settings: Settings) -> Recipients:
-    """Return who reads about which customer of a company; customers without an owner are the sender's."""
-    return Recipients(account_owners.load_team(session, connection), settings.mail_reply_to or settings.mail_from)
+    """Return who reads about which customer of a company."""
+    return Recipients(account_owners.load_team(session, connection), default_recipient(settings))
 
 
 def plan(
@@ -221,4 +226,5 @@ def _digest_window(session: Session, connection: Connection) -> SendWindow:
 
 
 def _address_of(mailbox: str) -> str:
-    return account_owners.split_mailbox(mailbox)[1] if mailbox else ""
+    """Return the address in lower case: in every company, and however somebody wrote it, a person gets one digest."""
+    return account_owners.split_mailbox(mailbox)[1].lower() if mailbox else ""
