@@ -1,8 +1,10 @@
 # duewell in a container: the web app and the hourly syncs, everything it keeps in /data. See docs/install.md
 FROM python:3.13-slim AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY pyproject.toml README.md CHANGELOG.md LICENSE constraints.txt .env.example ./
 COPY connector connector
+COPY deploy deploy
+COPY docs docs
 COPY migrations migrations
 COPY policies policies
 COPY providers providers

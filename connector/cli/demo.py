@@ -24,6 +24,7 @@ from connector.cli.demo_processes import SyncProcesses, open_processes
 from connector.connections.registry import begin_consent, finish_consent, list_connections
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection
+from connector.guides import guide
 from connector.run import RunResult, run_connection
 from connector.services import fees
 from connector.settings import load_settings
@@ -122,7 +123,7 @@ def play(demo: Demo, app: AppContext, connections: Sequence[Connection], process
     for player in players:
         for name in SITUATIONS:
             player.start(name, sandbox.clock.now().date())
-    demo.on_progress(f"{len(SITUATIONS)} situations of real ledgers begin in each company (docs/situations.md)")
+    demo.on_progress(f"{len(SITUATIONS)} situations of real ledgers begin in each company ({guide('situations.md')})")
     demo.on_progress("First syncs in observe mode; then live mode")
     demo.notice.text = "First sync: each company's ledger is read."
     results = processes.go_live(ids, sandbox.clock.now())

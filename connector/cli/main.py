@@ -30,6 +30,7 @@ from connector.cli import (
 )
 from connector.cli.help_texts import CommandSet
 from connector.cli.terminal import RootGroup
+from connector.guides import guides_folder
 
 cli = CommandSet(
     cls=RootGroup,
@@ -51,7 +52,7 @@ def _version(show: bool) -> None:
         raise typer.Exit
 
 
-@cli.callback()
+@cli.callback(epilog=f"Guides: {guides_folder()}, from README.md and docs/ on.")
 def duewell(
     _shown: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")

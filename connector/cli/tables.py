@@ -16,7 +16,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 _SENTENCES = ("REASON", "DETAILS", "SETTINGS", "AGREEMENTS", "SOURCE", "ENTRY", "DATA", "PAUSED", "OUTCOME")
 # Left out in this order; what remains says which row it is and how much it is about
 _EXPENDABLE = (
-    *("PASSKEY", "ADDED BY", "SET BY", "COMPARED", "STARTS WITH", "LAST USED", "TEMPLATE", "LANGUAGE", "COUNTRY"),
+    *("PASSKEY", "ADDED BY", "SET BY", "COMPARED", "STARTS WITH", "LAST USED", "LANGUAGE", "COUNTRY", "TEMPLATE"),
     *("CALLS LEFT", "NEXT SYNC", "MODE", "OWNER", "ACTION", "EXPIRES", "HEALTH", "KIND", "EMAIL", "STEP", "INVOICES"),
 )
 _LISTS = ("INVOICES", "COMPANIES", "OPEN BALANCE", "CALLS LEFT", "NEEDS ATTENTION")  # one item a line, if need be

@@ -48,7 +48,7 @@ def list_templates(wide: WideOption = False, as_json: JsonOption = False) -> Non
         rows = email_templates.list_steps(session)
     columns: Columns[email_templates.TemplateItem] = {
         "STEP": lambda row: row.step,
-        "EMAIL": lambda row: label(row.step),
+        "NAME": lambda row: label(row.step),
         "TEMPLATE": lambda row: row.text.capitalize(),
         "LANGUAGE": lambda row: row.language,
         "COMPANY": lambda row: row.connection,

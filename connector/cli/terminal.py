@@ -224,7 +224,9 @@ class RootGroup(Group):
 
 def build_group(kind: type[Group], text: str) -> typer.Typer:
     """Build a group of commands."""
-    return CommandSet(cls=kind, help=text, no_args_is_help=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    return CommandSet(
+        cls=kind, help=text, no_args_is_help=kind is Group, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
 
 
 def configure_stderr_log() -> None:

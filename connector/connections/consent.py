@@ -23,6 +23,7 @@ from connector.connections.short_names import build_short_name
 from connector.connections.tokens import store_token
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, Grant, PendingConsent
+from connector.guides import guide
 from connector.vocabulary import ConnectionHealth, LogKind
 from connector.vocabulary.labels import in_sentence, label
 from providers.errors import ProviderError
@@ -123,7 +124,8 @@ def _refuse_if_missing(provider: System, app: AppContext) -> None:
     if missing:
         message = (
             f"{provider.title} cannot be connected yet. Set {', '.join(missing)} in the environment or in"
-            f" {app.settings.duewell_home / '.env'}; docs/connect-{provider.name}.md explains where to find them."
+            f" {app.settings.duewell_home / '.env'}; {guide(f'connect-{provider.name}.md')} explains where to find"
+            " what is missing."
         )
         raise ConsentError(message)
 

@@ -33,6 +33,7 @@ from connector.delivery.circuit_breaker import (
 from connector.emails.outbound import compose, digest_slots, sent_emails
 from connector.emails.outbound.ledger_documents import LedgerDocuments
 from connector.evaluation.evaluate import decide_again, refresh_entry
+from connector.guides import guide
 from connector.outbox import entries
 from connector.outbox.entries import EMAIL_KINDS, StepAlreadyCompleted
 from connector.outbox.payloads import EmailPayload, invoice_ids, load_payload
@@ -249,7 +250,8 @@ def _may_be_charged(ctx: RunContext, entry_id: int) -> bool:
 def _deliver_email(ctx: RunContext, entry_id: int, kind: str) -> None:
     mailer = ctx.mailer
     if mailer is None:
-        message = "Email is not set up: set MAIL_FROM and one of the services in docs/operations.md, then sync again."
+        services = f"one of the services in {guide('operations.md')}"
+        message = f"Email is not set up: set MAIL_FROM and {services}, then sync again."
         if message not in ctx.action_required:
             ctx.action_required.append(message)
         raise CircuitOpen(message)

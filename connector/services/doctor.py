@@ -21,6 +21,7 @@ from connector.auth import passkey_requirement
 from connector.connections.tokens import associated_data, find_grant_end, reconnect_hint
 from connector.db.engine import reading, schema_revision, sqlite_file
 from connector.db.tables import Connection, Grant, WebhookEndpoint
+from connector.guides import guide
 from connector.secrets.keyring import KEY_FILE, KeyringError
 from connector.services import doctor_dns, doctor_email, doctor_scopes, statutory_rates
 from connector.services.doctor_checks import ERROR, OK, WARNING, Check, Finding, get
@@ -59,7 +60,8 @@ def _settings(app: AppContext) -> Iterator[Finding]:
             ready += 1
             yield Finding(f"settings.{name}", OK, f"{provider.title} can be connected.")
     if not ready:
-        fix = "Follow docs/connect-xero.md or docs/connect-quickbooks.md, or try the demo with: duewell demo"
+        guides = f"{guide('connect-xero.md')} or {guide('connect-quickbooks.md')}"
+        fix = f"Follow {guides}, or try the demo with: duewell demo"
         yield Finding("settings", WARNING, "No accounting system is set up.", fix)
 
 

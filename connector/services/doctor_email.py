@@ -16,6 +16,7 @@ from connector.connections.mailboxes import mailer_name
 from connector.connections.tokens import WARN_BEFORE_END
 from connector.db.engine import reading
 from connector.db.tables import ConnectedMailbox, EmailEvent, Grant, OutboxEntry
+from connector.guides import guide
 from connector.services.doctor_checks import ERROR, OK, WARNING, Finding, get
 from connector.settings import is_publicly_reachable
 from connector.vocabulary import OutboxKind, OutboxState
@@ -142,7 +143,8 @@ def links(app: AppContext) -> Iterator[Finding]:
     else:
         text = f"Customers cannot open {base}: emails have no link to the customer portal, and none to unsubscribe."
         fix = (
-            "Put duewell behind https under a public name and set DUEWELL_BASE_URL to it; see docs/customer-portal.md."
+            "Put duewell behind https under a public name and set DUEWELL_BASE_URL to it;"
+            f" see {guide('customer-portal.md')}."
         )
         yield Finding("email.links", WARNING, text, fix)
 

@@ -11,6 +11,7 @@ from connector.db.engine import writing
 from connector.db.tables import KeyValue
 from connector.emails.message_ids import message_id
 from connector.errors import NotPossible
+from connector.guides import guide
 from connector.services import doctor_dns, doctor_email
 from connector.services.doctor_checks import ERROR, OK, WARNING, Check, Finding
 from connector.services.setup_guide import SetupStep, confirm_step, mailer_title, sender_fingerprint
@@ -32,7 +33,7 @@ def ledger_keys(app: AppContext) -> Iterator[Finding]:
         except AuthorizationExpired:
             yield Finding(f"keys.{name}", OK, f"{provider.title} knows the app.")
         except PermanentError as problem:
-            fix = f"Copy the client id and secret again; see docs/connect-{name}.md."
+            fix = f"Copy the client id and secret again; see {guide(f'connect-{name}.md')}."
             yield Finding(f"keys.{name}", ERROR, f"{provider.title} does not accept the keys: {problem}.", fix)
         except ProviderError as problem:
             yield Finding(f"keys.{name}", WARNING, f"{provider.title} could not be asked: {problem}.", "Try again.")

@@ -103,14 +103,19 @@ class Dashboard:
         return [company for company in self.unread if not company.problems]
 
 
-def load_dashboard(session: Session, rows: Sequence[Connection], now: datetime) -> Dashboard:
-    """Load the dashboard, with as many queries for a hundred companies as for one."""
+def load_dashboard(
+    session: Session, rows: Sequence[Connection], now: datetime, *, is_replayed: bool = False
+) -> Dashboard:
+    """Load the dashboard, with as many queries for a hundred companies as for one.
+
+    Where days are replayed (the demo), an old sync is nothing to worry about.
+    """
     scope = Scope(rows, now)
     companies = [CompanySummary(row) for row in rows]
     latest = _last_runs(session, scope.ids) if rows else {}
     for company in companies:
         run = latest.get(company.row.id or 0)
-        company.problems = list(_problems(company.row, run, now))
+        company.problems = list(_problems(company.row, run, None if is_replayed else now))
         company.run = run if run is not None and run.outcome is None else None
     totals = load_currency_totals(session, scope) if rows else []
     typical = {each.currency: each.typical for each in totals}
@@ -190,8 +195,8 @@ def _last_runs(session: Session, ids: Sequence[int]) -> dict[int, SyncRun]:
     return {run.connection_id: run for run in session.scalars(select(SyncRun).where(col(SyncRun.id).in_(newest)))}
 
 
-def _problems(row: Connection, run: SyncRun | None, now: datetime) -> Iterable[str]:
-    """Yield what keeps a company from being synced, as sentences."""
+def _problems(row: Connection, run: SyncRun | None, now: datetime | None) -> Iterable[str]:
+    """Yield what keeps a company from being synced, as sentences; without ``now``, no sync is too long ago."""
     if row.health == ConnectionHealth.DISCONNECTED:
         return
     if row.health in {ConnectionHealth.AUTHORIZATION_EXPIRED, ConnectionHealth.FAILING}:
@@ -200,7 +205,7 @@ def _problems(row: Connection, run: SyncRun | None, now: datetime) -> Iterable[s
         yield run.reason or "The last sync did not complete."
     if row.pause_reason:
         yield f"Paused: {row.pause_reason}"
-    elif row.synced_at is not None and now - row.synced_at > STALE_AFTER:
+    elif now is not None and row.synced_at is not None and now - row.synced_at > STALE_AFTER:
         yield f"Last synced on {format_datetime(row.synced_at)}."
 
 

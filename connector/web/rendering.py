@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from connector.db.money import from_e4
+from connector.guides import guide
 from connector.services.entry_email import format_size
 from connector.vocabulary.labels import in_sentence, label
 from policies import formatting
@@ -139,7 +140,7 @@ _ENVIRONMENT.filters.update(
 )
 
 
-_ENVIRONMENT.globals.update(page_zone=_page_zone)
+_ENVIRONMENT.globals.update(guide=guide, page_zone=_page_zone)
 
 
 def render(template: str, **values: object) -> str:

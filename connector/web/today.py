@@ -26,7 +26,9 @@ def show_today(request: PageRequest) -> Response:
     """Show the dashboard of the user's companies, or of the one chosen."""
     with reading(request.app.engine) as session:
         company_filter = request.company_filter(session)
-        dashboard = load_dashboard(session, company_filter.shown, request.now)
+        dashboard = load_dashboard(
+            session, company_filter.shown, request.now, is_replayed=request.app.notice is not None
+        )
         is_in_setup = request.actor.has_role(Role.OWNER) and not is_live(company_filter.companies)
         guide = load_guide(request.app, session) if is_in_setup else None
         return request.render(

@@ -113,13 +113,28 @@ def test_wheel_and_sdist_hold_every_file_of_the_packages_and_nothing_else(built:
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    in_wheel = {name for name in zipfile.ZipFile(built["wheel"]).namelist() if ".dist-info/" not in name}
+    inside = zipfile.ZipFile(built["wheel"]).namelist()
+    in_wheel = {name for name in inside if ".dist-info/" not in name and ".data/" not in name}
     assert in_wheel == wanted
     with tarfile.open(built["sdist"]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames() if archive.getmember(name).isfile()}
-    beside = {name for name in names - wanted if not name.startswith("duewell.egg-info/")}
-    assert beside == {"LICENSE", "PKG-INFO", "README.md", "pyproject.toml", "setup.cfg"}
+    beside = {name for name in names - wanted - guides() if not name.startswith("duewell.egg-info/")}
+    assert beside == {"LICENSE", "PKG-INFO", "pyproject.toml", "setup.cfg"}
     assert wanted <= names
+
+
+def guides() -> set[str]:
+    """Return the files that whoever installs the wheel reads or copies."""
+    pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("docs/pictures/*.png"), *ROOT.glob("deploy/*")]
+    return {"README.md", "CHANGELOG.md", ".env.example", *(str(page.relative_to(ROOT)) for page in pages)}
+
+
+def test_the_guides_are_installed_and_named_where_somebody_needs_them(environment: Path, tmp_path: Path) -> None:
+    folder = environment.parent / "share/doc/duewell"
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == guides()
+    assert str(folder) in "".join(run(environment, tmp_path, "duewell", "--help").stdout.split())
+    refused = run(environment, tmp_path, "duewell", "connect", "xero")
+    assert f"{folder}/docs/connect-xero.md" in refused.stderr
 
 
 def test_the_wheel_plays_the_demo_in_an_empty_environment_from_another_folder(

@@ -121,7 +121,7 @@ def test_it_shows_what_needs_attention_what_was_sent_and_what_is_next(site: Site
     assert "Miller & Sons" in text
     assert "Approve: First reminder" in text
     assert "Delivery unconfirmed: First reminder" in text
-    assert "1 more companies with problems" in text
+    assert "1 more company has a problem" in text
     assert text.count("1 × Email") == 2  # sent since yesterday, and planned
     assert "13 Jun 2026" in text
     assert "1 task due within 7 days" in " ".join(text.split())
