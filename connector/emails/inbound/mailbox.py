@@ -22,7 +22,7 @@ from connector.app_context import AppContext
 from connector.bounded_work import Work, WorkFailed
 from connector.connections import mailboxes
 from connector.db.engine import reading
-from connector.db.tables import ConnectedMailbox, OutboxEntry
+from connector.db.tables import ConnectedMailbox, ErasedCustomer, OutboxEntry
 from connector.emails import message_ids
 from connector.emails.inbound import events, replies
 from connector.emails.inbound.received_message import KEPT_BYTES, DeliveryReport, ReceivedMessage
@@ -142,7 +142,10 @@ def _receive(app: AppContext, message: ReceivedMessage, arrival: Arrival) -> boo
 
 
 def find_answered(session: Session, references: Iterable[str], now: datetime) -> list[OutboxEntry]:
-    """Return the emails of ours with these Message-IDs, in their order, whichever service sent them."""
+    """Return the emails of ours with these Message-IDs, in their order, whichever service sent them.
+
+    Those to erased customers are left out: nothing they write is kept.
+    """
     wanted = list(dict.fromkeys(message_ids.possible_ids(references).values()))
     if not wanted:
         return []
@@ -153,7 +156,8 @@ def find_answered(session: Session, references: Iterable[str], now: datetime) ->
     found = {
         part: entry_id for entry_id, key in session.execute(sent) if (part := message_ids.local_part(key)) in wanted
     }
-    return [session.get_one(OutboxEntry, found[part]) for part in wanted if part in found]
+    entries = (session.get_one(OutboxEntry, found[part]) for part in wanted if part in found)
+    return [each for each in entries if session.get(ErasedCustomer, (each.connection_id, each.customer_id)) is None]
 
 
 def _is_answer(message: ReceivedMessage, entry: OutboxEntry, own_domain: str) -> bool:

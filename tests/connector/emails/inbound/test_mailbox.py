@@ -21,8 +21,9 @@ from connector.connections.consent import begin_consent, finish_consent
 from connector.db.engine import reading, writing
 from connector.db.tables import ConnectedMailbox, Grant
 from connector.emails.inbound.mailbox import read_mailbox
+from connector.privacy.erase import erase
 from connector.services import doctor, doctor_email
-from connector.vocabulary import OutboxState, RunOutcome, TaskCode
+from connector.vocabulary import OutboxKind, OutboxState, RunOutcome, TaskCode
 from providers.errors import ReplyTooLarge, TransientError
 from providers.microsoft365.mailbox import Microsoft365Mailbox
 from sandbox.faults import Rule
@@ -181,6 +182,16 @@ def test_a_message_that_is_too_large_or_odd_for_us_stops_no_other(
     assert "could not be read here" in told
     assert "We paid this on Monday." in told
     assert SECRET not in caplog.text
+
+
+def test_what_an_erased_customer_answers_is_not_kept(reminded: MailboxScenario) -> None:
+    [entry] = [each for each in reminded.outbox("done") if each.kind == OutboxKind.EMAIL]
+    erase(reminded.app, reminded.connection, entry.customer_id, by="Ann")
+    reminded.microsoft365.reply(1, SECRET)
+    assert reminded.sync() == RunOutcome.OK
+    assert list_tasks(reminded, TaskCode.REPLY) == []
+    assert SECRET not in stored_text(reminded)
+    assert ASHDOWN not in stored_text(reminded)
 
 
 def row_now(scenario: Scenario) -> ConnectedMailbox:
