@@ -99,6 +99,7 @@ def _show_mailbox(app: AppContext, system: str, *, as_json: bool) -> None:
 @connections.command("disconnect-mailbox")
 def disconnect_mailbox(
     system: Annotated[str, typer.Argument(metavar="microsoft365|gmail", help="Whose mailbox.")],
+    reason: Annotated[str, typer.Option(help="Why, for the log.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Disconnect the mailbox that emails are sent from."""
@@ -108,7 +109,7 @@ def disconnect_mailbox(
     with open_command_app() as app:
         parse_choice(system, app.mailboxes, "mailbox")
         try:
-            messages = do_disconnect(app, system, by=os_user())
+            messages = do_disconnect(app, system, by=os_user(), reason=reason)
         except MailboxNotConnected as problem:
             raise CommandError(str(problem)) from None
     if as_json:
@@ -272,7 +273,11 @@ def fee_posting(
 
 
 @connections.command()
-def disconnect(connection: ConnectionArgument, as_json: JsonOption = False) -> None:
+def disconnect(
+    connection: ConnectionArgument,
+    reason: Annotated[str, typer.Option(help="Why, for the log.")] = "",
+    as_json: JsonOption = False,
+) -> None:
     """Disconnect a company.
 
     The copy of its data and the log are kept.
@@ -281,7 +286,7 @@ def disconnect(connection: ConnectionArgument, as_json: JsonOption = False) -> N
 
     with open_command_app() as app:
         connection_id = get_connection_id(app, connection)
-        messages = do_disconnect(app, connection_id, by=os_user())
+        messages = do_disconnect(app, connection_id, by=os_user(), reason=reason)
     if as_json:
         echo_json({"id": connection_id, "health": ConnectionHealth.DISCONNECTED, "messages": messages})
     else:

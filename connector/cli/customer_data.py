@@ -99,6 +99,7 @@ def export(
 def erase(
     customer: CustomerArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation. This cannot be undone.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, for the log: without the customer's name.")] = "",
     undo: Annotated[
         bool, typer.Option("--undo", help="Read an erased customer's data from the accounting system again.")
     ] = False,
@@ -122,7 +123,7 @@ def erase(
         else:
             if not yes:
                 typer.confirm(f"Permanently erase the personal data of {found.name}?", abort=True, err=True)
-            erased = erasing.erase(*here, by=os_user())
+            erased = erasing.erase(*here, by=os_user(), reason=reason)
             result, lines = erased, erasing.format_result(erased)
     echo_json(result) if as_json else echo(lines[0])
     for each in lines[1:]:

@@ -129,8 +129,10 @@ def save_mailbox(
     return row
 
 
-def disconnect_mailbox(app: AppContext, name: str, *, by: str = "") -> list[str]:
+def disconnect_mailbox(app: AppContext, name: str, *, by: str = "", reason: str = "") -> list[str]:
     """Disconnect a mailbox: end the access as far as its service lets us, and delete the token here.
+
+    The ``reason`` is logged.
 
     Returns:
         What was done, and what is left to do: a sentence each.
@@ -146,6 +148,7 @@ def disconnect_mailbox(app: AppContext, name: str, *, by: str = "") -> list[str]
         session.flush()
         session.delete(session.get_one(Grant, row.grant_id))
         ended = f"The mailbox {row.address} ({system.title}) was disconnected{f' by {by}' if by else ''}."
+        ended += f" Reason: {reason.rstrip('.')}." if reason else ""
         sync_log.write(session, at=app.now(), kind=LogKind.MAILBOX_DISCONNECTED, text=ended)
     return [*filter(None, [ended, left]), f"To connect it again: {_command(name)}"]
 

@@ -210,8 +210,8 @@ def run_soon(app: AppContext, connection_id: int) -> Connection:
         return row
 
 
-def disconnect(app: AppContext, connection_id: int, *, by: str = "") -> list[str]:
-    """Disconnect a company: revoke the access at the provider and delete it here.
+def disconnect(app: AppContext, connection_id: int, *, by: str = "", reason: str = "") -> list[str]:
+    """Disconnect a company: revoke the access at the provider and delete it here; the ``reason`` is logged.
 
     Returns:
         What was done, what is kept, and how to reconnect: a sentence each.
@@ -229,6 +229,7 @@ def disconnect(app: AppContext, connection_id: int, *, by: str = "") -> list[str
         if grant_id is not None and not list_grant_connections(session, grant_id):
             session.delete(session.get_one(Grant, grant_id))
         ended = f"{row.name} was disconnected{_by_actor(by)}: duewell no longer has access to it."
+        ended += f" Reason: {reason.rstrip('.')}." if reason else ""
         if problem:
             ended += f" Revoking the access at {title} failed ({problem.rstrip('.')}); remove duewell there by hand."
         _log(app, session, row, LogKind.DISCONNECTED, ended)

@@ -60,6 +60,10 @@ class EraseError(Exception):
     """The customer cannot be erased now; ``str()`` says what to do first."""
 
 
+class ReasonNamesCustomerError(EraseError):
+    """The reason for an erasure contains what is erased."""
+
+
 class ErasureResult(Result):
     """What was erased and is left to the user: versions of the policy that name the customer, and a failed clean-up."""
 
@@ -71,15 +75,18 @@ class ErasureResult(Result):
     incomplete: str = ""
 
 
-def erase(app: AppContext, connection_id: int, customer_id: str, *, by: str) -> ErasureResult:
+def erase(app: AppContext, connection_id: int, customer_id: str, *, by: str, reason: str = "") -> ErasureResult:
     """Erase a customer's personal data, and return what was done and what is left to the user.
 
+    The ``reason`` is logged and kept.
+
     Raises:
-        EraseError: a run is in progress, or an outbox entry of the customer is being sent or unconfirmed.
+        EraseError: a run is in progress, an outbox entry of the customer is being sent or unconfirmed, or the reason
+            names the customer.
 
     """
     with _hold_lease(app, connection_id) as held:
-        result = _erase(app, held, customer_id, by)
+        result = _erase(app, held, customer_id, by, reason)
     return result.model_copy(update={"incomplete": _vacuum(app)})
 
 
@@ -135,12 +142,14 @@ def _hold_lease(app: AppContext, connection_id: int) -> Iterator[lease.Lease]:
         raise EraseError("This company is being synced. Try again when the sync has ended.") from busy
 
 
-def _erase(app: AppContext, run_lease: lease.Lease, customer_id: str, by: str) -> ErasureResult:
+def _erase(app: AppContext, run_lease: lease.Lease, customer_id: str, by: str, reason: str) -> ErasureResult:
     with writing(app.engine) as session:
         run_lease.renew(session)
         customer = session.get_one(CustomerRow, (run_lease.connection_id, customer_id))
         subject = find_subject(session, customer)
         _require_nothing_in_progress(session, subject)
+        if subject.is_named_in(reason):
+            raise ReasonNamesCustomerError("The reason is kept, so it must not name the customer.")
         lines = [row.id for row in find_log_lines(session, subject)]
         _erase_special_tables(app, session, subject)
         for name, rule in RULES.items():
@@ -153,10 +162,19 @@ def _erase(app: AppContext, run_lease: lease.Lease, customer_id: str, by: str) -
             )
             session.merge(mark)
         session.get_one(Connection, run_lease.connection_id).decision_fingerprint = ""
-        message = f"{by} erased the personal data of customer {customer_id}, including the texts of these log entries."
+        done, why = f"{by} erased the personal data of customer {customer_id}", ""
+        if reason:
+            why = f" Reason: {reason.rstrip('.')}."
+        line: dict[str, Any] = {
+            "at": app.now(),
+            "connection_id": run_lease.connection_id,
+            "customer_id": customer_id,
+        }
         erased = sync_log.erase_texts(
-            session, lines, at=app.now(), text=message, connection_id=run_lease.connection_id, customer_id=customer_id
+            session, lines, text=f"{done}, including the texts of these log entries.{why}", **line
         )
+        if not erased:  # the erasure is on record even where no line was about them
+            sync_log.write(session, kind=LogKind.ERASED, text=f"{done}.{why}", facts={"entries": []}, **line)
         return ErasureResult(
             id=customer_id,
             pseudonym=erased_name(customer_id),

@@ -28,6 +28,10 @@ from policies.currencies import plain_amount, round_amount, split_in_proportion
 from policies.formatting import format_amount
 
 
+class InvalidAmountError(approvals.OutboxError):
+    """An amount of a fee that cannot be waived; ``str()`` says how much can."""
+
+
 class FeeLineItem(Result):
     """A line of a fee's calculation, in the currency of the fee."""
 
@@ -130,7 +134,7 @@ def parse_waived_amount(text: str) -> Decimal | None:
     """Return an amount as a user typed it; None where the whole fee is waived.
 
     Raises:
-        OutboxError: it is not an amount.
+        InvalidAmountError: it is not an amount.
 
     """
     if not text.strip():
@@ -141,7 +145,7 @@ def parse_waived_amount(text: str) -> Decimal | None:
         amount = Decimal("NaN")
     if not amount.is_finite():
         message = f"{text.strip()!r} is not an amount: write it like 4.00."
-        raise approvals.OutboxError(message)
+        raise InvalidAmountError(message)
     return amount
 
 
@@ -156,7 +160,7 @@ def _create_waiver(
         return
     if amount is not None and not 0 < amount <= rest:
         message = f"{format_amount(rest, fee.currency)} of fee {fee.id} stands: waive more than 0 and at most that."
-        raise approvals.OutboxError(message)
+        raise InvalidAmountError(message)
     amount = rest if amount is None else round_amount(amount, fee.currency)
     valid_parts = [each for each in waivers if each.state != OutboxState.REJECTED]
     part = len(valid_parts) + 1 if valid_parts or amount < payload.amount else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import select
 from sqlmodel import Session, col
 from starlette.responses import Response
@@ -14,6 +16,7 @@ from connector.db.tables import Budget, Connection, SyncRun
 from connector.errors import NotFound, NotPossible
 from connector.geo import today_in
 from connector.services import mode_change
+from connector.services.pending_work import load_pending_work
 from connector.vocabulary import ConnectionMode, Role
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
@@ -55,13 +58,22 @@ def connect_ledger(request: PageRequest) -> Response:
 
 def show_company(request: PageRequest) -> Response:
     """Show the status of one company."""
+    return _render_company(request, {})
+
+
+def _render_company(request: PageRequest, problems: Mapping[str, str]) -> Response:
+    """Show the company; ``problems`` are what is wrong with the form that disconnects it, whose values stay."""
     with reading(request.app.engine) as session:
         row = _get_company(request, session)
         runs = select(SyncRun).where(col(SyncRun.connection_id) == row.id).order_by(col(SyncRun.id).desc())
         budgets = select(Budget).where(col(Budget.connection_id) == row.id).order_by(col(Budget.limit_name))
         return request.render(
             "company.html",
+            422 if problems else 200,
             company=row,
+            pending=load_pending_work(session, row.id or 0) if request.actor.has_role(Role.OWNER) else None,
+            problems=problems,
+            values={name: request.form_value(name, 300) for name in ("reason", "confirmed")},
             runs=list(session.scalars(runs.limit(_RUNS_SHOWN))),
             budgets=list(session.scalars(budgets)),
             counts=mode_change.count_mirrored(session, row),
@@ -116,11 +128,16 @@ def sync_now(request: PageRequest) -> Response:
 
 def disconnect(request: PageRequest) -> Response:
     """End the access to a company, here and in its accounting system."""
-    company_id = _get_connected_id(request)
+    company_id, reason = _get_connected_id(request), request.form_value("reason", 300)
+    if not reason:
+        return _render_company(request, {"reason": "Enter why this company is disconnected. Nothing was changed."})
     if request.form_value("confirmed") != "yes":
-        raise NotPossible("Confirm that you want to disconnect this company. Nothing was changed.")
-    lines = registry.disconnect(request.app, company_id, by=request.actor.email)
-    return request.render("message.html", title="Disconnected", lines=lines[:2], link=f"/companies/{company_id}")
+        message = "Confirm that you want to disconnect this company. Nothing was changed."
+        return _render_company(request, {"confirmed": message})
+    lines = registry.disconnect(request.app, company_id, by=request.actor.email, reason=reason)
+    return request.render(
+        "message.html", title="Disconnected", lines=lines[:2], link="/companies", link_text="See the other companies"
+    )
 
 
 def _provider_titles(request: PageRequest) -> dict[str, str]:

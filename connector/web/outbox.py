@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlmodel import Session
 from starlette.responses import HTMLResponse, Response
@@ -11,7 +11,7 @@ from connector.db.engine import reading, writing
 from connector.db.ids import parse_id
 from connector.db.invoice_names import names_of
 from connector.emails.outbound.email_templates import LINE_NAMES
-from connector.errors import NotFound, NotPossible
+from connector.errors import InvalidField, NotFound
 from connector.outbox import approvals
 from connector.services import email_editing, email_preview, entry_email, outbox_search
 from connector.services import fees as late_fees
@@ -32,6 +32,11 @@ PREVIEW_FRAME_CSP = f"{SIGNED_IN_CSP}; frame-src 'self'"
 
 def show_entry(request: PageRequest) -> Response:
     """Show one entry with its reason, and the email as the customer will read it."""
+    return _render_entry(request, {})
+
+
+def _render_entry(request: PageRequest, problems: Mapping[str, str]) -> Response:
+    """Show the entry; ``problems`` are what is wrong with the form that waives its fee, whose values stay."""
     with reading(request.app.engine) as session:
         view = _get_entry(request, session, request.path_id("entry"))
         invoices = outbox_search.list_entry_invoices(session, view)
@@ -40,6 +45,9 @@ def show_entry(request: PageRequest) -> Response:
     email, problem, lines = read_email(request, view)
     response = request.render(
         "entry.html",
+        422 if problems else 200,
+        problems=problems,
+        values={name: request.form_value(name) for name in ("reason", "amount")},
         view=view,
         invoices=invoices,
         names=names,
@@ -94,7 +102,11 @@ def resolve_entry(request: PageRequest) -> Response:
     }
     if action not in actions:
         raise NotFound
-    return request.redirect(f"/outbox/{entry_id}", notice=actions[action](request, entry_id, action))
+    try:
+        notice = actions[action](request, entry_id, action)
+    except InvalidField as error:
+        return _render_entry(request, {error.field: str(error)})
+    return request.redirect(f"/outbox/{entry_id}", notice=notice)
 
 
 def _approve_or_reject_entry(request: PageRequest, entry_id: int, action: str) -> str:
@@ -126,9 +138,12 @@ def _waive(request: PageRequest, entry_id: int, _action: str) -> str:
         _get_entry(request, session, entry_id)
     seen, reason = {entry_id: request.form_value("fingerprint")}, request.form_value("reason")
     if not reason:
-        raise NotPossible("Enter why the fee is waived. Nothing was changed.")
-    amount = late_fees.parse_waived_amount(request.form_value("amount"))
-    late_fees.waive(request.app, [entry_id], by=request.actor.email, reason=reason, amount=amount, seen=seen)
+        raise InvalidField("reason", "Enter why the fee is waived. Nothing was changed.")
+    try:
+        amount = late_fees.parse_waived_amount(request.form_value("amount"))
+        late_fees.waive(request.app, [entry_id], by=request.actor.email, reason=reason, amount=amount, seen=seen)
+    except late_fees.InvalidAmountError as error:
+        raise InvalidField("amount", str(error)) from error
     return "waived"
 
 

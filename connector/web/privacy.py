@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from starlette.responses import Response
 
 from connector.db.engine import reading
-from connector.errors import NotPossible
+from connector.errors import InvalidField, NotPossible
 from connector.privacy import export
-from connector.privacy.erase import EraseError, erase, format_result, undo_erasure
+from connector.privacy.erase import EraseError, ReasonNamesCustomerError, erase, format_result, undo_erasure
+from connector.services.pending_work import load_pending_work
 from connector.vocabulary import Role
 from connector.web.customers import get_customer
 from connector.web.page_request import PageRequest
@@ -30,7 +32,7 @@ def export_customer(request: PageRequest) -> Response:
 
 
 def confirm_erase(request: PageRequest) -> Response:
-    """Show what is erased and what is kept, and ask for the customer's name."""
+    """Show what is erased and what is kept, and ask for a reason and the customer's name."""
     return _render_erase(request)
 
 
@@ -38,10 +40,17 @@ def erase_customer(request: PageRequest) -> Response:
     """Erase the customer if the typed name is theirs, and show what remains to be done."""
     with reading(request.app.engine) as session:
         _company, row = get_customer(request, session)
-    if _normalise_name(request.form_value("name", _NAME_MAX)) != _normalise_name(row.name or row.external_id):
-        return _render_erase(request, "That is not the name of this customer.")
+    reason = request.form_value("reason", 300)
     try:
-        result = erase(request.app, row.connection_id, row.external_id, by=request.actor.email)
+        if not reason:
+            raise InvalidField("reason", "Enter why it is erased.")
+        if _normalise_name(request.form_value("name", _NAME_MAX)) != _normalise_name(row.name or row.external_id):
+            raise InvalidField("name", "That is not the name of this customer.")
+        result = erase(request.app, row.connection_id, row.external_id, by=request.actor.email, reason=reason)
+    except InvalidField as error:
+        return _render_erase(request, problems={error.field: str(error)})
+    except ReasonNamesCustomerError as error:
+        return _render_erase(request, problems={"reason": str(error)})
     except EraseError as error:
         return _render_erase(request, str(error))
     return request.render(
@@ -60,11 +69,20 @@ def undo_erase(request: PageRequest) -> Response:
     return request.redirect(request.path.removesuffix("/erase/undo"), notice="erasure_undone")
 
 
-def _render_erase(request: PageRequest, problem: str = "") -> Response:
+def _render_erase(request: PageRequest, problem: str = "", problems: Mapping[str, str] | None = None) -> Response:
+    """Show the form; ``problems`` are what is wrong with its fields, ``problem`` what else prevents the erasure."""
     with reading(request.app.engine) as session:
         company, row = get_customer(request, session)
+        pending = load_pending_work(session, row.connection_id, row.external_id)
     return request.render(
-        "customer_erase.html", 409 if problem else 200, company=company, customer=row, problem=problem
+        "customer_erase.html",
+        422 if problems else 409 if problem else 200,
+        company=company,
+        customer=row,
+        pending=pending,
+        problem=problem,
+        problems=problems or {},
+        values={name: request.form_value(name, _NAME_MAX) for name in ("reason", "name")},
     )
 
 

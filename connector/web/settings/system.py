@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -65,6 +65,11 @@ def show_index(request: PageRequest) -> Response:
 
 def show_sender(request: PageRequest) -> Response:
     """Show the sender, what comes back from customers, and the health checks of both."""
+    return _render_sender(request, {})
+
+
+def _render_sender(request: PageRequest, problems: Mapping[str, str]) -> Response:
+    """Show the sender; ``problems`` are what is wrong with the form that disconnects a mailbox, whose values stay."""
     settings = request.app.settings
     with reading(request.app.engine) as session:
         event_at = session.scalar(select(func.max(EmailEvent.received_at)))
@@ -72,6 +77,9 @@ def show_sender(request: PageRequest) -> Response:
         reply_to = mailboxes.reply_address(request.app, session)
     return request.render(
         "settings_sender.html",
+        422 if problems else 200,
+        problems=problems,
+        values={name: request.form_value(name, 300) for name in ("system", "reason", "confirmed")},
         mailer=mailboxes.mailer_name(request.app),
         mailboxes=_list_mailboxes(request),
         settings=settings,
@@ -102,13 +110,23 @@ def connect_mailbox(request: PageRequest) -> Response:
 
 def disconnect_mailbox(request: PageRequest) -> Response:
     """Disconnect the mailbox, here and as far as possible at its service."""
+    system, reason = request.form_value("system"), request.form_value("reason", 300)
+    if not reason:
+        return _render_sender(request, {"reason": "Enter why this mailbox is disconnected. Nothing was changed."})
     if request.form_value("confirmed") != "yes":
-        raise NotPossible("Confirm that you want to disconnect this mailbox. Nothing was changed.")
+        message = "Confirm that you want to disconnect this mailbox. Nothing was changed."
+        return _render_sender(request, {"confirmed": message})
     try:
-        lines = mailboxes.disconnect_mailbox(request.app, request.form_value("system"), by=request.actor.email)
+        lines = mailboxes.disconnect_mailbox(request.app, system, by=request.actor.email, reason=reason)
     except mailboxes.MailboxNotConnected as error:
         raise NotPossible(str(error)) from error
-    return request.render("message.html", title="Disconnected", lines=lines[:-1], link="/settings/sender")
+    return request.render(
+        "message.html",
+        title="Disconnected",
+        lines=lines[:-1],
+        link="/settings/sender",
+        link_text="Set up another way to send",
+    )
 
 
 def _list_mailboxes(request: PageRequest) -> list[_MailboxItem]:

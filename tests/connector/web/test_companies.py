@@ -139,6 +139,20 @@ def test_a_company_is_paused_with_a_reason_resumed_and_synced_now(site: Site, ob
     assert get_connection(site, observing_company).next_run_at == site.clock.at
 
 
+def test_disconnecting_asks_for_a_reason_and_names_what_is_not_sent_any_more(
+    site: Site, observing_company: int
+) -> None:
+    owner, page = site.sign_in("owner"), f"/companies/{observing_company}"
+    owner.get(page)
+    shown = " ".join(owner.text.split())
+    assert "Open balance: GBP 40.00 . It is still owed, and no longer chased." in shown
+    assert "2 emails and 1 late fee (GBP 5.00) planned: not sent." in shown
+    owner.submit(f"{page}/disconnect", {"confirmed": "yes"})
+    assert (owner.page.status_code, 'id="reason-problem"' in owner.page.text) == (422, True)
+    assert 'value="yes" required checked' in owner.page.text
+    assert get_connection(site, observing_company).health == "ok"
+
+
 def test_an_expired_authorisation_is_shown_with_the_button_to_reconnect(site: Site) -> None:
     company = site.add_company("North Ltd", health="authorization_expired", health_reason="Xero says no.")
     owner, viewer = site.sign_in("owner"), site.sign_in("viewer")
@@ -192,11 +206,13 @@ class TestWithSandbox:
         assert made.name in owner.text
         owner.get(f"/companies/{made.id}")
         assert "First sync in progress" in owner.text
-        owner.submit(f"/companies/{made.id}/disconnect", {})
+        owner.submit(f"/companies/{made.id}/disconnect", {"reason": "Sold"})
+        assert 'value="Sold"' in owner.page.text
         assert "Confirm that you want to disconnect this company" in owner.text
         owner.get(f"/companies/{made.id}")
-        owner.submit(f"/companies/{made.id}/disconnect", {"confirmed": "yes"})
+        owner.submit(f"/companies/{made.id}/disconnect", {"confirmed": "yes", "reason": "Sold"})
         assert "was disconnected" in owner.text
+        assert "Reason: Sold." in owner.text
         assert get_connection(site, made.id or 0).health == "disconnected"
 
 

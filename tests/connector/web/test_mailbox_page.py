@@ -46,10 +46,13 @@ def test_an_owner_connects_a_mailbox_sees_it_and_disconnects_it(site: Site) -> N
     assert "Not read yet" in page
     assert "Read in the mailbox" in page
     assert "SENDGRID_WEBHOOK_PUBLIC_KEY" not in page
-    answer = owner.submit("/settings/mailbox/disconnect", {"system": "microsoft365"})
-    assert "Confirm that you want to disconnect" in answer.text
-    owner.get(PAGE)
-    owner.submit("/settings/mailbox/disconnect", {"system": "microsoft365", "confirmed": "yes"})
+    form = {"system": "microsoft365", "reason": "New provider", "confirmed": "yes"}
+    for missing, words in (("reason", "Enter why this mailbox"), ("confirmed", "Confirm that you want to disconnect")):
+        answer = owner.submit("/settings/mailbox/disconnect", {**form, missing: ""})
+        assert (answer.status_code, words in answer.text.partition(f'id="{missing}-problem">')[2]) == (422, True)
+    assert 'value="New provider"' in answer.text
+    owner.submit("/settings/mailbox/disconnect", form)
+    assert "Reason: New provider." in owner.page.text
     assert "myapps.microsoft.com" in owner.page.text
     assert mailboxes.find_mailbox(site.app) is None
 

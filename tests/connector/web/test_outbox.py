@@ -203,7 +203,14 @@ def test_a_fee_shows_its_calculation_and_annual_rate_and_is_waived(site: Site, c
     browser.get(f"/outbox/{posted}")
     assert "a flat fee, as agreed" in browser.text
     assert "262.0 % per year" in browser.text
-    assert browser.submit(f"/outbox/{posted}", {"do": "waive"}).status_code == 409
+    for fields, field, words in (
+        ({"amount": "2"}, "reason", "Enter why the fee is waived"),
+        ({"reason": "goodwill", "amount": "two"}, "amount", "is not an amount"),
+        ({"reason": "goodwill", "amount": "2000"}, "amount", "waive more than 0 and at most that"),
+    ):
+        assert browser.submit(f"/outbox/{posted}", {"do": "waive", **fields}).status_code == 422
+        assert words in browser.page.text.partition(f'id="{field}-problem">')[2].partition("</p>")[0]
+        assert all(f'value="{value}"' in browser.page.text for value in fields.values())
     browser.get(f"/outbox/{posted}")
     browser.submit(f"/outbox/{posted}", {"do": "waive", "reason": "goodwill"})
     assert "Waived" in browser.text

@@ -84,10 +84,20 @@ def test_a_customer_is_erased_after_typing_their_name_and_restored(site_with_inv
     assert f'href="{page}"' in owner.get(CUSTOMER_PATH).text
     owner.get(page)
     assert "nothing is sent or charged twice" in owner.text
-    owner.submit(page, {"name": "Customer 00002"})
-    assert (owner.page.status_code, "That is not the name of this customer" in owner.text) == (409, True)
+    assert "Open balance: EUR 333.00 ." in " ".join(owner.text.split())
+    assert "1 email not sent yet: deleted." in " ".join(owner.text.split())
+    assert "1 open task: cancelled." in " ".join(owner.text.split())
+    for fields, field, words in (
+        ({"name": NAME}, "reason", "Enter why it is erased."),
+        ({"name": NAME, "reason": f"{NAME} asked"}, "reason", "it must not name the customer"),
+        ({"name": "Customer 00002", "reason": "By letter"}, "name", "That is not the name of this customer"),
+    ):
+        owner.submit(page, fields)
+        assert owner.page.status_code == 422
+        assert words in owner.page.text.partition(f'id="{field}-problem">')[2].partition("</p>")[0]
+        assert all(f'value="{value}"' in owner.page.text for value in fields.values())  # what was typed stays
     site_with_invoices.clock.advance(minutes=31)
-    owner.submit(page, {"name": " customer  00001"})
+    owner.submit(page, {"name": " customer  00001", "reason": "By letter"})
     assert (owner.page.status_code, "Confirm your identity" in owner.text, customer_name(site_with_invoices)) == (
         403,
         True,
@@ -103,6 +113,10 @@ def test_a_customer_is_erased_after_typing_their_name_and_restored(site_with_inv
     ):
         assert words in owner.text
     assert customer_name(site_with_invoices) == "Erased customer c1"
+    assert (
+        log_texts(site_with_invoices)[-1]
+        == "owner@example.com erased the personal data of customer c1. Reason: By letter."
+    )
     assert names_in_digests(site_with_invoices) == ["Erased customer c1", "Customer 00002"]
     assert NAME not in " ".join(log_texts(site_with_invoices))
     assert NAME not in owner.get(CUSTOMER_PATH).text
@@ -123,10 +137,12 @@ def test_what_prevents_erasure_is_reported_and_nothing_is_changed(site_with_invo
     page, before = f"{CUSTOMER_PATH}/erase", log_texts(site_with_invoices)
     owner.get(page)
     with lease.acquire(site_with_invoices.app, 1):
-        assert "This company is being synced. Try again when the sync has ended." in refused(page, name=NAME)
+        assert "This company is being synced. Try again when the sync has ended." in refused(
+            page, name=NAME, reason="asked"
+        )
     mail: dict[str, Any] = {"key": "m", "kind": "email", "state": "unconfirmed", "customer_id": "c1", "payload": {}}
     site_with_invoices.add_rows(OutboxEntry(connection_id=1, planned_at=NOW, **mail))
-    assert "resolve what the outbox shows as unconfirmed" in refused(page, name=NAME)
+    assert "resolve what the outbox shows as unconfirmed" in refused(page, name=NAME, reason="asked")
     assert (customer_name(site_with_invoices), log_texts(site_with_invoices)) == (NAME, before)
     site_with_invoices.add_rows(ErasedCustomer(connection_id=1, customer_id="c1", erased_at=NOW, erased_by="ann"))
     owner.get(CUSTOMER_PATH)
