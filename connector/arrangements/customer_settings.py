@@ -36,7 +36,11 @@ class UnknownCustomerError(Exception):
 
 
 class InvalidSettingError(Exception):
-    """A value that cannot be set for a customer; the message says why, and what can be."""
+    """A value that cannot be set for a customer; ``field`` is the setting, the message says why, and what can be."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class SettingChanges(TypedDict, total=False):
@@ -207,7 +211,7 @@ def validate_language(code: str) -> str:
     """
     if code and code not in LANGUAGES:
         message = f"There are no emails in {code!r}. Available: {', '.join(LANGUAGES)}."
-        raise InvalidSettingError(message)
+        raise InvalidSettingError("language", message)
     return code
 
 
@@ -222,7 +226,7 @@ def validate_withholding(text: str) -> str:
     percent = parse_decimal(plain) if plain else Decimal(0)
     if percent is None or not 0 <= percent <= WITHHOLDING_PERCENT_MAX:
         message = f"{text!r} is not a percentage from 0 to {WITHHOLDING_PERCENT_MAX}."
-        raise InvalidSettingError(message)
+        raise InvalidSettingError("withholding_percent", message)
     return format(percent.normalize(), "f") if percent else ""
 
 
@@ -251,13 +255,13 @@ def validate_changes(connection: Connection, changes: SettingChanges, now: datet
     until = changes.get("hold_until_on")
     if until is not None and until.year > YEAR_MAX:
         message = f"{format_date(until)} is too far away: the last possible year is {YEAR_MAX}."
-        raise InvalidSettingError(message)
+        raise InvalidSettingError("hold_until_on", message)
     if until is not None and is_reached(until, connection.time_zone, now):
         message = (
             f"A hold until {format_date(until)} would already be over. Choose a later date;"
             " to end a hold, leave the date empty (none on the command line)."
         )
-        raise InvalidSettingError(message)
+        raise InvalidSettingError("hold_until_on", message)
 
 
 def _customers_query(connection_id: int | None) -> Any:

@@ -15,7 +15,7 @@ class AgreementKind(StrEnum):
 
 
 class AgreementState(StrEnum):
-    """Where an agreement stands; every state but ``OPEN`` is final."""
+    """Where an agreement stands; every state but ``OPEN`` is final, unless what replaced it is undone."""
 
     OPEN = "open"
     KEPT = "kept"  # paid as promised or planned

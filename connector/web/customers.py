@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 from sqlmodel import Session
@@ -14,7 +14,7 @@ from connector.connections.account_owners import InvalidMailboxError, normalise_
 from connector.db.engine import reading
 from connector.db.tables import Connection, CustomerRow, ErasedCustomer
 from connector.emails import portal_links
-from connector.errors import NotFound, NotPossible
+from connector.errors import InvalidField, NotFound
 from connector.languages import LANGUAGES
 from connector.services import customer_timeline
 from connector.services.customer_details import load_customer_details
@@ -41,6 +41,12 @@ _LINK_ACTIONS: dict[str, Callable[..., object]] = {
 
 def show_customer(request: PageRequest) -> Response:
     """Show one customer with a page of their timeline."""
+    return _render_customer(request, {})
+
+
+def _render_customer(request: PageRequest, problems: Mapping[str, str]) -> Response:
+    """Show the customer; ``problems`` are what is wrong with the submitted form, whose values stay."""
+    is_settings = request.form_value("do") == "set"
     page = request.page_number()
     with reading(request.app.engine) as session:
         company, row = get_customer(request, session)
@@ -48,6 +54,13 @@ def show_customer(request: PageRequest) -> Response:
         links = portal_links.list_links(request.app, session, row.connection_id, row.external_id)
         return request.render(
             "customer.html",
+            422 if problems else 200,
+            form=agreement_forms.form_state(request, {} if is_settings else problems),
+            undo=agreement_forms.find_undoable(request, session, row.connection_id, row.external_id),
+            problems=problems if is_settings else {},
+            typed={name: request.form_value(name) for name in SettingChanges.__annotations__}
+            if problems and is_settings
+            else {},
             company=company,
             customer=row,
             details=load_customer_details(session, company, row, request.now),
@@ -66,31 +79,39 @@ def show_customer(request: PageRequest) -> Response:
 
 def update_customer(request: PageRequest) -> Response:
     """Save the customer's settings, record an agreement about their invoices, or create or revoke a portal link."""
+    try:
+        query = _update(request)
+    except InvalidField as error:
+        return _render_customer(request, {error.field: str(error)})
+    return request.redirect(request.path, **query)
+
+
+def _update(request: PageRequest) -> dict[str, str]:
+    """Carry out what was submitted, and return the query of the next page; raises ``InvalidField``."""
     action = request.form_value("do")
     with reading(request.app.engine) as session:
         company, row = get_customer(request, session)
         settings = customer_settings.customer_settings(session, row.connection_id, row.external_id)
     if action in _LINK_ACTIONS:
         _LINK_ACTIONS[action](request.app, row.connection_id, row.external_id, by=request.actor.email)
-        return request.redirect(request.path, notice=action)
+        return {"notice": action}
     if action != "set":
         invoice_ids = [each[:200] for each in request.form.get("invoice", ())]
-        agreement_forms.record_agreement(request, company.id or 0, row.external_id, invoice_ids)
-        return request.redirect(request.path, notice="recorded")
+        return agreement_forms.record_agreement(request, company.id or 0, row.external_id, invoice_ids)
     submitted = _parse_settings(request)
     changes = cast(
         "SettingChanges",
         {name: value for name, value in submitted.items() if value != (getattr(settings, name) or _unset_value(value))},
     )
     if not changes:
-        raise NotPossible("Nothing was changed.")
+        return {"notice": "unchanged"}
     try:
         customer_settings.update_settings(
             request.app, row.connection_id, row.external_id, changes, by=request.actor.email
         )
     except customer_settings.InvalidSettingError as error:
-        raise NotPossible(str(error)) from error
-    return request.redirect(request.path, notice="recorded")
+        raise InvalidField(error.field, str(error)) from error
+    return {"notice": "recorded"}
 
 
 def _parse_settings(request: PageRequest) -> SettingChanges:
@@ -99,7 +120,7 @@ def _parse_settings(request: PageRequest) -> SettingChanges:
     if segment not in {"", *Segment}:
         raise NotFound
     emails = [
-        _parse_mailbox(each, address_only=True)
+        _parse_mailbox("emails", each, address_only=True)
         for each in request.form_value("emails").replace(";", ",").split(",")
         if each.strip()
     ]
@@ -112,23 +133,24 @@ def _parse_settings(request: PageRequest) -> SettingChanges:
         "emails": ",".join(emails),
         "contact_name": request.form_value("contact_name", 200),
         "language": request.form_value("language"),
-        "owner": _parse_mailbox(request.form_value("owner")),
-        "sales_rep": _parse_mailbox(request.form_value("sales_rep")),
+        "owner": _parse_mailbox("owner", request.form_value("owner")),
+        "sales_rep": _parse_mailbox("sales_rep", request.form_value("sales_rep")),
         "withholding_percent": request.form_value("withholding_percent", 10),
         "tags": ",".join(filter(None, (tag.strip() for tag in request.form_value("tags").split(",")))),
     }
 
 
-def _parse_mailbox(text: str, *, address_only: bool = False) -> str:
-    """Return ``Ann Lee <ann@example.com>`` or an address alone, normalised; raises ``NotPossible``."""
+def _parse_mailbox(field: str, text: str, *, address_only: bool = False) -> str:
+    """Return ``Ann Lee <ann@example.com>`` or an address alone, normalised; raises ``InvalidField``."""
     if not text:
         return ""
     try:
         mailbox = normalise_mailbox(text.strip())
     except InvalidMailboxError as error:
-        raise NotPossible(str(error)) from error
+        raise InvalidField(field, str(error)) from error
     if address_only and "<" in mailbox:
-        raise NotPossible(f"Enter {text.strip()!r} as an address only. The contact's name has its own field.")
+        message = f"Enter {text.strip()!r} as an address only. The contact's name has its own field."
+        raise InvalidField(field, message)
     return mailbox
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlmodel import Session
 from starlette.responses import Response
 
 from connector.db.engine import reading
 from connector.db.tables import Connection, CustomerRow, InvoiceRow
-from connector.errors import NotFound
+from connector.errors import InvalidField, NotFound
 from connector.services.customer_profile import build_profile
 from connector.services.explain import explain_invoice
 from connector.vocabulary import Role
@@ -19,13 +21,22 @@ from connector.web.routes import Route
 
 def show_invoice(request: PageRequest) -> Response:
     """Show one invoice."""
+    return _render_invoice(request, {})
+
+
+def _render_invoice(request: PageRequest, problems: Mapping[str, str]) -> Response:
+    """Show the invoice; ``problems`` are what is wrong with the submitted form, whose values stay."""
     with reading(request.app.engine) as session:
         company, row = _get_invoice(request, session)
+        undo = agreement_forms.find_undoable(request, session, row.connection_id, row.customer_id)
         customer = session.get(CustomerRow, (row.connection_id, row.customer_id))
         profile = build_profile(session, customer, request.now) if customer is not None else None
         explanation = explain_invoice(request.app, session, row)
     return request.render(
         "invoice.html",
+        422 if problems else 200,
+        form=agreement_forms.form_state(request, problems),
+        undo=[each for each in undo if each.invoice_id == row.external_id],
         company=company,
         customer=customer,
         explanation=explanation,
@@ -39,8 +50,11 @@ def update_invoice(request: PageRequest) -> Response:
     """Record an agreement about the invoice."""
     with reading(request.app.engine) as session:
         company, row = _get_invoice(request, session)
-    agreement_forms.record_agreement(request, company.id or 0, row.customer_id, [row.external_id])
-    return request.redirect(request.path, notice="recorded")
+    try:
+        query = agreement_forms.record_agreement(request, company.id or 0, row.customer_id, [row.external_id])
+    except InvalidField as error:
+        return _render_invoice(request, {error.field: str(error)})
+    return request.redirect(request.path, **query)
 
 
 def _get_invoice(request: PageRequest, session: Session) -> tuple[Connection, InvoiceRow]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from html import escape, unescape
 from typing import Any
 
 from sqlalchemy import select
@@ -85,15 +86,17 @@ def test_an_agreement_is_recorded_for_all_selected_invoices_or_none(site_with_in
         PAGE, {"do": "promise", "promised_on": "2026-12-01", "invoice": ["i10", "i11"], "reason": "By phone"}
     )
     assert "Saved. It applies from the next sync." in browser.text
+    assert "Undo: promise to pay for 2 invoices" in browser.text
     assert {key: str(row.promised_on) for key, row in invoice_settings(site_with_invoices).items()} == {
         "i10": "2026-12-01",
         "i11": "2026-12-01",
     }
     assert "Promised for 1 Dec 2026" in browser.text
-    for fields, words in (
-        ({"do": "promise", "promised_on": "2026-12-02"}, "Select at least one invoice"),
-        ({"do": "promise", "invoice": "i10"}, "Enter the date of the promised payment"),
-        ({"do": "pause", "paused_until": "2026-11-01", "invoice": "i10"}, "would already be over"),
+    for fields, field, words in (
+        ({"do": "promise", "promised_on": "2026-12-02"}, "invoice", "Select at least one invoice"),
+        ({"do": "promise", "invoice": "i10"}, "promised_on", "Enter the date of the promised payment"),
+        ({"do": "promise", "promised_on": "2026-11-01", "invoice": "i10"}, "promised_on", "is in the past"),
+        ({"do": "pause", "paused_until": "2026-11-01", "invoice": "i10"}, "paused_until", "would already be over"),
         (
             {
                 "do": "payment_plan",
@@ -102,13 +105,17 @@ def test_an_agreement_is_recorded_for_all_selected_invoices_or_none(site_with_in
                 "first_due_on": "2026-12-01",
                 "invoice": "i10",
             },
+            "instalment_count",
             "number of instalments",
         ),
-        ({"do": "payment_plan", "instalments": "soon 5", "invoice": "i10"}, "is not an instalment"),
+        ({"do": "payment_plan", "instalments": "soon 5", "invoice": "i10"}, "instalments", "is not an instalment"),
     ):
         browser.get(PAGE)
-        browser.submit(PAGE, fields)
-        assert (browser.page.status_code, words in browser.text) == (409, True), words
+        browser.submit(PAGE, {**fields, "reason": "By phone"})
+        assert browser.page.status_code == 422, words
+        assert words in unescape(browser.page.text.partition(f'id="{field}-problem">')[2].partition("</p>")[0])
+        assert browser.page.text.count('value="By phone"') == 1  # what was typed stays
+        assert ('value="i10" aria-label="Select invoice INV-10" checked' in browser.page.text) == ("invoice" in fields)
     browser.get(PAGE)
     browser.submit(
         PAGE, {"do": "dispute", "invoice": ["i12", "i20"], "reason": "Never ordered"}
@@ -141,6 +148,37 @@ def test_a_payment_plan_a_pause_and_a_dispute_start_and_end_on_the_invoice_page(
         assert words in " ".join(browser.text.split()), words
     browser.get(page)
     assert browser.submit(page, {"do": "nonsense"}).status_code == 404
+    for fields, words in (
+        ({"do": "promise", "promised_on": "2026-12-02"}, "Promised for 2 Dec 2026"),
+        ({"do": "pause", "paused_until": "2026-12-24"}, "Reminders paused until 24 Dec 2026"),
+        ({"do": "dispute", "reason": "Two were broken"}, "Disputed since 23 Nov 2026: Two were broken"),
+    ):
+        browser.get(page)
+        first = browser.submit(page, fields).url.removeprefix(site_with_invoices.base)
+        assert words in " ".join(browser.text.split())
+        later = {**fields, **({"promised_on": "2026-12-09"} if "promised_on" in fields else {})}
+        later |= {"paused_until": "2026-12-31"} if "paused_until" in fields else {}
+        second = browser.submit(page, {**later, "reason": "A second one"}).url.removeprefix(site_with_invoices.base)
+        assert 'value="undo"' not in browser.get(first).text  # it was changed since
+        assert (
+            'value="undo"'
+            not in site_with_invoices.sign_in("viewer", email=f"{fields['do']}@example.com").get(second).text
+        )
+        browser.get(second)
+        browser.submit(page, {"do": "undo"})
+        assert "Undone. What applied before applies again." in browser.text
+        assert words in " ".join(browser.text.split())
+        assert browser.get(second).text.count('value="undo"') == 0
+        browser.get(first)
+        browser.submit(page, {"do": "undo"})
+        browser.get(page)
+        assert words not in " ".join(browser.text.split())
+    browser.get(page)
+    browser.submit(page, {"do": "pause"})
+    site_with_invoices.clock.advance(minutes=61)
+    assert browser.submit(page, {"do": "undo"}).status_code == 409
+    assert "Nothing was undone" in browser.text
+    assert invoice_settings(site_with_invoices)["i10"].paused
 
 
 def test_settings_are_saved_and_only_changes_are_logged(site_with_invoices: Site) -> None:
@@ -184,7 +222,10 @@ def test_settings_are_saved_and_only_changes_are_logged(site_with_invoices: Site
         *days,
     ):
         browser.get(PAGE)
-        assert browser.submit(PAGE, {**fields, **wrong}).status_code == 409, wrong
+        assert browser.submit(PAGE, {**fields, **wrong}).status_code == 422, wrong
+        assert f'id="{next(iter(wrong))}-problem"' in browser.page.text
+        assert f'value="{escape(next(iter(wrong.values())))}"' in browser.page.text or "language" in wrong
+        assert 'value="a, b"' in browser.page.text
     assert "A hold until 1 Jan 2020 would already be over" in browser.text
 
 
