@@ -16,7 +16,7 @@ from starlette.responses import Response
 from connector.api.allowed_methods import allowed_methods
 from connector.arrangements.agreements import AgreementError
 from connector.arrangements.customer_settings import InvalidSettingError, UnknownCustomerError
-from connector.arrangements.tasks import TaskError
+from connector.arrangements.tasks import NoOutcomeError, TaskError
 from connector.auth.api_tokens import ApiTokenError
 from connector.connections.account_owners import InvalidMailboxError
 from connector.connections.registry import DisconnectedError, PauseInPastError, UnknownConnectionError
@@ -76,6 +76,7 @@ _BY_EXCEPTION: Mapping[type[Exception], ProblemType] = {
     OutboxError: CONFLICT,
     EntryChanged: PRECONDITION_FAILED,
     PolicyChanged: PRECONDITION_FAILED,
+    NoOutcomeError: INVALID,  # before what it is a kind of
     TaskError: CONFLICT,
     ApiTokenError: INVALID,
     InvalidSettingError: INVALID,

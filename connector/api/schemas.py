@@ -285,7 +285,7 @@ class CompleteTasksRequest(RequestModel):
     """Tasks to mark as completed, by id."""
 
     ids: Ids
-    note: FreeText = ""
+    note: Annotated[str, Field(min_length=1, max_length=500, description="The outcome: what came of them.")]
 
 
 class AssignTasksRequest(RequestModel):

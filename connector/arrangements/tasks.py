@@ -42,6 +42,10 @@ class TaskError(Exception):
     """A task that cannot be closed like this; the message says why, and what would be possible."""
 
 
+class NoOutcomeError(TaskError):
+    """A task that is closed without saying what came of it."""
+
+
 class Contact(NamedTuple):
     """A person at the customer, and their email address."""
 
@@ -141,23 +145,37 @@ def find_tasks(
     return [_as_item(row, short_name, name or row.customer_id, names) for row, short_name, name in rows]
 
 
-def complete(app: AppContext, ids: Iterable[int], *, by: str, note: str = "") -> list[TaskStatus]:
-    """Close tasks as completed."""
+def complete(app: AppContext, ids: Iterable[int], *, by: str, note: str) -> list[TaskStatus]:
+    """Close tasks as completed, with what came of them.
+
+    Raises:
+        NoOutcomeError: the ``note`` is blank.
+        TaskError: a task is not open.
+
+    """
     return [record_task_outcome(app, task_id, TaskOutcome(note=note), by=by) for task_id in ids]
 
 
 def record_task_outcome(app: AppContext, task_id: int, outcome: TaskOutcome, *, by: str) -> TaskStatus:
-    """Record the outcome of a task and close it, or set its new due date where it is to be tried again."""
+    """Record the outcome of a task and close it, or set its new due date where it is to be tried again.
+
+    Raises:
+        NoOutcomeError: the outcome is empty.
+        TaskError: the task is not open, or the outcome does not fit it.
+
+    """
+    summary = outcome.summary().strip()
+    if not summary:
+        raise NoOutcomeError("Enter the outcome: what came of it.")
     attribution = Attribution(by, app.now())
     with writing(app.engine) as session:
         task = _get_open_task(session, task_id)
         _apply_outcome(session, task, outcome, attribution)
-        summary = outcome.summary()
         if outcome.retry_on is not None:
             task.due_on, task.outcome = outcome.retry_on, _joined(task.outcome, summary)
         else:
             _close_task(task, TaskState.DONE, attribution, _joined(task.outcome, summary))
-        _log(session, task, attribution, LogKind.TASK_OUTCOME, f"{by} on task {task.id}: {summary or 'completed'}.")
+        _log(session, task, attribution, LogKind.TASK_OUTCOME, f"{by} on task {task.id}: {summary}.")
         return TaskStatus(id=task_id, state=TaskState(task.state), outcome=task.outcome, due_on=task.due_on)
 
 

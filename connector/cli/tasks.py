@@ -73,11 +73,14 @@ def list_tasks(
 @tasks.command("done")
 def complete_tasks(
     ids: IdsArgument,
-    note: Annotated[str, typer.Option(help="The outcome, for your colleagues.")] = "",
+    note: Annotated[str, typer.Option(help="The outcome: what came of it.")],
     as_json: JsonOption = False,
 ) -> None:
     """Mark tasks as completed."""
     from connector.arrangements.tasks import complete
+
+    if not note.strip():
+        raise typer.BadParameter("Enter the outcome: what came of it.", param_hint="--note")
 
     with open_command_app() as app:
         results = complete(app, ids, by=os_user(), note=note)

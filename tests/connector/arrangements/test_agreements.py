@@ -291,7 +291,7 @@ def test_a_task_outcome_can_be_a_dispute_a_contact_or_a_retry(late_customer: Sce
         [setting] = session.scalars(select(CustomerSetting))
     assert setting.emails == "ash@ashdown.example"
     with pytest.raises(tasks.TaskError, match="is already completed"):
-        tasks.complete(late_customer.app, [task.id], by="Ann")
+        tasks.complete(late_customer.app, [task.id], by="Ann", note="called")
 
 
 def test_a_task_about_a_paid_invoice_is_cancelled(late_customer: Scenario) -> None:

@@ -473,8 +473,10 @@ def test_a_task_is_listed_assigned_and_completed_with_its_outcome(
     said = duewell("tasks", "outcome", str(first["id"]), "--promised", "2030-02-01", "--note", "Mr Ash")
     assert "Completed. promised to pay by 1 Feb 2030; Mr Ash" in said.out
     assert json.loads(duewell("invoices", "--json").out)[0]["active_agreements"] == {"promised_on": "2030-02-01"}
-    assert duewell("tasks", "done", str(second["id"])).exit_code == 0
-    again = duewell("tasks", "done", str(second["id"]))
+    for blank in ((), ("--note", " ")):
+        assert duewell("tasks", "done", str(second["id"]), *blank).exit_code == 2
+    assert duewell("tasks", "done", str(second["id"]), "--note", "Left a message").exit_code == 0
+    again = duewell("tasks", "done", str(second["id"]), "--note", "Left a message")
     assert (again.exit_code, "is already completed" in again.err) == (1, True)
 
 
