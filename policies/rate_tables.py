@@ -6,7 +6,7 @@ are kept apart from the policy document: a preset's rate is the same in every do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache
@@ -25,6 +25,15 @@ MAX_CHANGE = Decimal(4)  # percentage points from one half-year to the next: sin
 SOURCE_MAX = 300
 _PRESETS_DIR = Path(__file__).parent / "presets"
 _read_line = line_of_text(SOURCE_MAX)
+
+
+class RateError(PolicyError):
+    """Rates that cannot be used; ``fields`` are what is wrong with which key of a rate."""
+
+    def __init__(self, problems: Iterable[Problem], fields: Mapping[str, str]) -> None:
+        """Take what is wrong with the document, and the same by key."""
+        super().__init__(problems)
+        self.fields = fields
 
 
 class RateTable(NamedTuple):
@@ -138,9 +147,13 @@ def read_rate(table: Table, prefix: str = "") -> AddedRate:
     try:
         return AddedRate.model_validate(table)
     except ValidationError as error:
-        raise PolicyError(
-            Problem(0, prefix + _describe(str(detail["loc"][0]), detail["type"], detail["msg"]))
+        found = [
+            (str(detail["loc"][0]), str(detail["type"]), str(detail["msg"]))
             for detail in error.errors(include_url=False)
+        ]
+        raise RateError(
+            [Problem(0, prefix + _describe(*each)) for each in found],
+            {key: f"{message[:1].upper()}{message[1:]}." for key, _kind, message in found},
         ) from None
 
 
@@ -172,38 +185,40 @@ def check_new_rates(new: Sequence[AddedRate], added: AddedRates, today: date, *,
         PolicyError: a figure or date that cannot be right.
 
     """
-    problems = []
+    problems, fields = [], dict[str, str]()
     for each in sorted(new, key=lambda rate: rate.from_on):
-        reason = _refusal_reason(each, added, today, replace=replace)
+        field, reason = _refusal_reason(each, added, today, replace=replace)
         if reason:
+            fields[field] = f"{reason[:1].upper()}{reason[1:]}."
             problems.append(Problem(0, f"{each.preset} from {format_date(each.from_on)}: {reason}."))
         else:
             added = merge_rates(added, [each])
     if len({(each.preset, each.from_on) for each in new}) < len(new):
         problems.append(Problem(0, "A half-year is named twice."))
     if problems:
-        raise PolicyError(problems)
+        raise RateError(problems, fields)
 
 
-def _refusal_reason(new: AddedRate, added: AddedRates, today: date, *, replace: bool) -> str:
+def _refusal_reason(new: AddedRate, added: AddedRates, today: date, *, replace: bool) -> tuple[str, str]:
+    """Return the key of a rate that cannot be right, and why; "" twice where it can be added."""
     table = load_rate_table(new.preset)
     if table is None:
-        return "this preset has no half-yearly rates; set the rate in the policy itself"
+        return "preset", "this preset has no half-yearly rates; set the rate in the policy itself"
     if new.checked_on > today:
-        return f"it was compared on {format_date(new.checked_on)}, which is not yet past"
+        return "checked_on", f"it was compared on {format_date(new.checked_on)}, which is not yet past"
     if new.from_on > next_half_year(today):
-        return "the rate of that half-year is not published yet"
+        return "from_on", "the rate of that half-year is not published yet"
     rates = {on: (rate, verified) for on, rate, verified in table.rates}
     rates |= {each.from_on: (each.rate, True) for each in added if each.preset == new.preset}
     known = rates.get(new.from_on)
     if known is not None and known[1] and not replace:
-        return f"the table already has {format_percent(known[0])} for it; replace it if that is wrong"
+        return "replace", f"the table already has {format_percent(known[0])} for it; replace it if that is wrong"
     before_on, after_on = half_year_start(new.from_on - timedelta(days=1)), next_half_year(new.from_on)
     if new.from_on > max(rates) and before_on not in rates:
         missing_on = next_half_year(max(rates))
-        return f"the rate from {format_date(missing_on)} is missing: add it first"
+        return "from_on", f"the rate from {format_date(missing_on)} is missing: add it first"
     if new.from_on < min(rates) and after_on not in rates:
-        return f"the table begins on {format_date(min(rates))}; add the half-year just before it first"
+        return "from_on", f"the table begins on {format_date(min(rates))}; add the half-year just before it first"
     for on in (before_on, after_on):
         if on in rates and abs(rates[on][0] - new.rate) > MAX_CHANGE:
             near = f"{format_percent(rates[on][0])} from {format_date(on)}"
@@ -212,8 +227,8 @@ def _refusal_reason(new: AddedRate, added: AddedRates, today: date, *, replace: 
                 if new.rate < table.margin
                 else ""
             )
-            return f"{format_percent(new.rate)} is too far from {near}.{whole}"
-    return ""
+            return "rate", f"{format_percent(new.rate)} is too far from {near}.{whole}"
+    return "", ""
 
 
 def rates_end_on(preset: FeePreset, added: AddedRates) -> date | None:

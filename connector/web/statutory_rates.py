@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from types import MappingProxyType
 
 from sqlmodel import Session
 from starlette.responses import Response
@@ -17,7 +19,7 @@ from connector.web.routes import Route
 from policies.document import PolicyError
 from policies.fee_rules import FeePreset
 from policies.half_years import next_half_year
-from policies.rate_tables import SOURCE_MAX, RateTable, load_rate_table, read_rate
+from policies.rate_tables import SOURCE_MAX, RateError, RateTable, load_rate_table, read_rate
 
 _FIELDS = {"preset": 20, "from_on": 10, "rate": 10, "source": SOURCE_MAX, "checked_on": 10, "replace": 3}
 
@@ -61,23 +63,31 @@ def add_rate(request: PageRequest) -> Response:
     except PolicyError as error:
         with reading(request.app.engine) as session:
             context = get_policy_context(request, session, request.form_value("company"))
-            return _render(request, session, context, values, str(error))
+            fields = error.fields if isinstance(error, RateError) else {}
+            return _render(request, session, context, values, "" if fields else str(error), fields)
     company = {"company": str(context.id)} if context.company else {}
     return request.redirect("/policy/rates", **company, notice="rate_added")
 
 
 def _render(
-    request: PageRequest, session: Session, context: PolicyContext, values: dict[str, str], problem: str = ""
+    request: PageRequest,
+    session: Session,
+    context: PolicyContext,
+    values: dict[str, str],
+    problem: str = "",
+    problems: Mapping[str, str] = MappingProxyType({}),
 ) -> Response:
+    """Show the rates; ``problems`` are what is wrong with the fields of the form, ``problem`` what else is."""
     rows = statutory_rates.list_rates(session, context.id)
     tables = [(table, [row for row in rows if row.preset == table.preset][::-1]) for table in _tables()]
     return request.render(
         "policy_rates.html",
-        422 if problem else 200,
+        422 if problem or problems else 200,
         policy_context=context,
         tables=tables,
         values=values,
         problem=problem,
+        problems=problems,
     )
 
 

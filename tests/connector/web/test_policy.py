@@ -248,7 +248,16 @@ def test_a_statutory_rate_is_added_for_all_companies_or_one(site: Site) -> None:
     fields = {"preset": "uk", "from_on": "2022-01-01", "rate": "88", "source": "Bank Rate", "replace": "yes"}
     refused = owner.submit("/policy/rates", {**fields, "checked_on": "2022-01-03"})
     assert refused.status_code == 422
-    assert "Not added: uk from 1 Jan 2022: 88 % is too far from 9.25 % from 1 Jul 2022." in unescape(refused.text)
+    for wrong, words in (
+        ({}, ("rate", "88 % is too far from 9.25 % from 1 Jul 2022.")),
+        ({"rate": "much"}, ("rate", "ust be")),
+        ({"from_on": "2022-02-01"}, ("from_on", "ust be the first day of a half-year")),
+        ({"rate": "8.2", "checked_on": "2999-01-03"}, ("checked_on", "which is not yet past")),
+    ):
+        refused = owner.submit("/policy/rates", {"checked_on": "2022-01-03", **fields, **wrong})
+        assert refused.status_code == 422
+        assert words[1] in unescape(refused.text.partition(f'id="{words[0]}-problem">')[2].partition("</p>")[0])
+        assert 'value="Bank Rate"' in refused.text
     owner.submit("/policy/rates", {**fields, "checked_on": "2022-01-03", "rate": "8.2"})
     assert "Added by" in owner.get("/policy/rates").text
     owner.get(f"/policy/rates?company={company}")
