@@ -102,7 +102,8 @@ def switch_mode(request: PageRequest) -> Response:
     if mode != ConnectionMode.OBSERVE and request.form_value("reviewed") != "yes":
         raise NotPossible("Review what is planned, and confirm that you have.")
     registry.set_mode(request.app, company_id, mode, by=request.actor.email)
-    return request.redirect(f"/companies/{company_id}", notice="mode_changed")
+    notice = "mode_approve" if mode is ConnectionMode.APPROVE else "mode_changed"
+    return request.redirect(f"/companies/{company_id}", notice=notice)
 
 
 def pause(request: PageRequest) -> Response:

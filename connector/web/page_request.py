@@ -37,6 +37,7 @@ NOTICES = {
     "not_sent": "Marked as not sent. It may be planned again.",
     "waived": "Waived. If the fee is already in your accounting system, the next sync will void it.",
     "mode_changed": "Mode changed.",
+    "mode_approve": "Mode changed. What is planned awaits approval.",
     "paused": "Paused.",
     "resumed": "Resumed.",
     "sync_requested": "The sync will start within a minute.",
@@ -73,6 +74,24 @@ NOTICES = {
     "webhook_removed": "Webhook removed.",
     "webhook_resumed": "Webhook resumed. Events it missed will be delivered.",
     "webhook_tested": "A test event will be delivered within a minute. See the result below.",
+}
+_NEXT_EMAIL = ("Read the next email", "/outbox/review")
+_NEXT_TASK = ("See the open tasks", "/tasks")
+# What a user may want to do after that: the text of a link, and its address.
+NEXT_STEPS = {
+    "approved": _NEXT_EMAIL,
+    "rejected": _NEXT_EMAIL,
+    "mode_approve": ("Read what awaits approval", "/outbox/review"),
+    "sent": ("See what else is unconfirmed", "/outbox?state=unconfirmed"),
+    "not_sent": ("See what else is unconfirmed", "/outbox?state=unconfirmed"),
+    "waived": ("See the late fees", "/fees"),
+    "task_snoozed": _NEXT_TASK,
+    "task_assigned": _NEXT_TASK,
+    "agreement_recorded": ("See who else needs attention", "/attention"),
+    "recorded": ("See who else needs attention", "/attention"),
+    "sync_requested": ("Follow the syncs", "/runs"),
+    "policy_saved": ("See what is planned", "/outbox?state=planned"),
+    "rate_added": ("Go to the policy", "/policy"),
 }
 
 
@@ -206,6 +225,12 @@ class PageRequest:
     def notice(self) -> str:
         """What was done on the page before, "" for nothing."""
         return NOTICES.get(self.query.get("notice", ""), "")
+
+    @property
+    def next_step(self) -> tuple[str, str] | None:
+        """What to do next: the text of a link and its address; None where nothing suggests itself."""
+        step = NEXT_STEPS.get(self.query.get("notice", ""))
+        return None if step is None or step[1].partition("?")[0] == self.path else step
 
 
 def entity_url(company_id: int, kind: str, external_id: str) -> str:

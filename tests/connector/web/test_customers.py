@@ -87,6 +87,7 @@ def test_an_agreement_is_recorded_for_all_selected_invoices_or_none(site_with_in
     )
     assert "Saved. It applies from the next sync." in browser.text
     assert "Undo: promise to pay for 2 invoices" in browser.text
+    assert '<a href="/attention">See who else needs attention</a>' in browser.page.text
     assert {key: str(row.promised_on) for key, row in invoice_settings(site_with_invoices).items()} == {
         "i10": "2026-12-01",
         "i11": "2026-12-01",

@@ -213,6 +213,7 @@ def test_a_fee_shows_its_calculation_and_annual_rate_and_is_waived(site: Site, c
         assert all(f'value="{value}"' in browser.page.text for value in fields.values())
     browser.get(f"/outbox/{posted}")
     browser.submit(f"/outbox/{posted}", {"do": "waive", "reason": "goodwill"})
+    assert '<a href="/fees">See the late fees</a>' in browser.page.text
     assert "Waived" in browser.text
     browser.get(f"/outbox/{draft}")
     browser.submit(f"/outbox/{draft}", {"do": "reject", "reason": "too soon"})
