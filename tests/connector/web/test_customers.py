@@ -115,6 +115,7 @@ def test_an_agreement_is_recorded_for_all_selected_invoices_or_none(site_with_in
         browser.submit(PAGE, {**fields, "reason": "By phone"})
         assert browser.page.status_code == 422, words
         assert words in unescape(browser.page.text.partition(f'id="{field}-problem">')[2].partition("</p>")[0])
+        assert f'role="alert">Not saved. <a href="#{field}-problem">' in browser.page.text
         assert browser.page.text.count('value="By phone"') == 1  # what was typed stays
         assert ('value="i10" aria-label="Select invoice INV-10" checked' in browser.page.text) == ("invoice" in fields)
     browser.get(PAGE)
