@@ -27,9 +27,10 @@ from connector.services.fees import FeeItem
 from connector.services.lists import outbox as lists
 from connector.services.lists.engine import Key, ListQuery
 from connector.services.outbox_search import EntryItem
+from connector.vocabulary import OutboxState
 
 router = APIRouter(route_class=ApiRoute)
-States = Annotated[list[schemas.OutboxState], Query(description="Only entries in these states.")]
+States = Annotated[list[OutboxState], Query(description="Only entries in these states.")]
 
 
 @router.get("/outbox", tags=["outbox"], response_model=schemas.Page[EntryItem])

@@ -15,12 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from connector.api.iso_dates import IsoDate
 from connector.db.ids import ID_MAX
+from connector.vocabulary import ConnectionMode
 from policies.fee_rules import FeePreset
 from policies.receivables import Segment
 
 T = TypeVar("T")
-OutboxState = Literal["planned", "awaiting_approval", "sending", "done", "rejected", "unconfirmed"]
-Mode = Literal["observe", "approve", "live"]
 
 
 def _decimal_schema(pattern: str, limits: dict[str, int]) -> WithJsonSchema:
@@ -153,7 +152,7 @@ class RequestModel(BaseModel):
 class ModeRequest(RequestModel):
     """The new mode of a connection."""
 
-    mode: Mode
+    mode: ConnectionMode
 
 
 class PauseRequest(RequestModel):

@@ -23,6 +23,7 @@ from connector.cli.terminal import (
     os_user,
 )
 from connector.db.ids import ID_MAX
+from connector.vocabulary import OutboxState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -54,7 +55,7 @@ Seen = Annotated[
 ]
 outbox = build_group(ListGroup, "Show, approve and reject emails, notes and late fees.")
 fees = build_group(ListGroup, "Show, approve and waive late fees.")
-_STATES = ("planned", "awaiting_approval", "sending", "done", "rejected", "unconfirmed")
+_STATES = tuple(OutboxState)
 
 
 def register(parent: typer.Typer) -> None:
