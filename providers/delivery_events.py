@@ -8,18 +8,42 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from providers.mailer import RefusalCause
 
-# The delivery states of an email in order of precedence: a later one is never undone by an earlier one.
+
+class EventKind(StrEnum):
+    """What happened to an email, in the words of SendGrid's events."""
+
+    PROCESSED = "processed"
+    DEFERRED = "deferred"
+    DELIVERED = "delivered"
+    BLOCKED = "blocked"
+    BOUNCE = "bounce"
+    DROPPED = "dropped"
+    UNSUBSCRIBE = "unsubscribe"
+    SPAM_REPORT = "spamreport"
+    OPEN = "open"
+    CLICK = "click"
+    RESUBSCRIBED = "resubscribed"  # the recipient wants email again
+
+
+# The delivery states of an email in order of precedence: a later one is never undone by an earlier one. Opens and
+# clicks are none: they are sent only where tracking was switched on.
 DELIVERY_EVENTS: Final = (
-    "processed", "deferred", "delivered", "blocked", "bounce", "dropped", "unsubscribe", "spamreport",
-)  # fmt: skip
-READING_EVENTS: Final = ("open", "click")  # no delivery states: sent only where tracking was switched on
-RESUBSCRIBED: Final = "resubscribed"  # no delivery state: the recipient wants email again
+    EventKind.PROCESSED,
+    EventKind.DEFERRED,
+    EventKind.DELIVERED,
+    EventKind.BLOCKED,
+    EventKind.BOUNCE,
+    EventKind.DROPPED,
+    EventKind.UNSUBSCRIBE,
+    EventKind.SPAM_REPORT,
+)
 
 _BOUNCES_BY_CLASSIFICATION: Final = {
     "invalid address": RefusalCause.ADDRESS,
@@ -85,7 +109,7 @@ class DeliveryEvent(msgspec.Struct, frozen=True):
     """
 
     id: str
-    kind: str
+    kind: EventKind
     address: str
     at: datetime
     key: str = ""

@@ -18,7 +18,7 @@ from connector.outbox import entries
 from connector.outbox.payloads import EmailPayload, invoice_ids, load_payload
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import OutboxKind, OutboxState
-from providers.delivery_events import DeliveryEvent
+from providers.delivery_events import DeliveryEvent, EventKind
 from providers.mailer import Mailer, RefusalCause, Suppression
 
 
@@ -72,7 +72,7 @@ def _bounces(suppressed: Mapping[str, Suppression]) -> list[DeliveryEvent]:
     return [
         DeliveryEvent(
             id=f"listed:{address}:{found.refused_at.isoformat()}",
-            kind="bounce",
+            kind=EventKind.BOUNCE,
             address=address,
             at=found.refused_at,
             reason=found.reason,

@@ -18,14 +18,18 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from providers.delivery_events import DELIVERY_EVENTS, READING_EVENTS, RESUBSCRIBED, DeliveryEvent, bounce_cause
+from providers.delivery_events import DeliveryEvent, EventKind, bounce_cause
 from providers.mailer import RefusalCause
 from providers.sendgrid.client import KEY_ARG
 from providers.sendgrid.refusals import drop_cause
 
 SIGNATURE: Final = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP: Final = "X-Twilio-Email-Event-Webhook-Timestamp"
-_EVENT_ALIASES: Final = {"group_unsubscribe": "unsubscribe", "group_resubscribe": RESUBSCRIBED}
+_KINDS: Final = frozenset(EventKind)
+_EVENT_ALIASES: Final = {
+    "group_unsubscribe": EventKind.UNSUBSCRIBE,
+    "group_resubscribe": EventKind.RESUBSCRIBED,
+}
 _PEM_LINE: Final = re.compile(r"-----[A-Z ]+-----")
 _TEXT_MAX = 300
 
@@ -59,12 +63,13 @@ def parse_events(body: bytes) -> list[DeliveryEvent]:
 
 def _parse_event(raw: dict[str, Any]) -> DeliveryEvent | None:
     event = _text(raw, "event")
-    kind = _EVENT_ALIASES.get(event, event)
-    if kind == "bounce" and raw.get("type") == "blocked":
-        kind = "blocked"  # rejected this time only: SendGrid goes on sending to the address
-    if kind not in {*DELIVERY_EVENTS, *READING_EVENTS, RESUBSCRIBED} or not _text(raw, "sg_event_id"):
+    name = _EVENT_ALIASES.get(event, event)
+    if name not in _KINDS or not _text(raw, "sg_event_id"):
         return None
-    if kind == "open" and raw.get("sg_machine_open") is True:  # loaded before anybody read it
+    kind = EventKind(name)
+    if kind is EventKind.BOUNCE and raw.get("type") == "blocked":
+        kind = EventKind.BLOCKED  # rejected this time only: SendGrid goes on sending to the address
+    if kind is EventKind.OPEN and raw.get("sg_machine_open") is True:  # loaded before anybody read it
         return None
     refusal = _refusal(kind, raw)
     return DeliveryEvent(
@@ -75,17 +80,17 @@ def _parse_event(raw: dict[str, Any]) -> DeliveryEvent | None:
         key=_text(raw, KEY_ARG),
         message_id=_text(raw, "sg_message_id"),
         reason=_text(raw, "reason") or _text(raw, "response"),
-        suppresses_address=refusal == RefusalCause.ADDRESS or kind in {"unsubscribe", "spamreport"},
+        suppresses_address=refusal == RefusalCause.ADDRESS or kind in {EventKind.UNSUBSCRIBE, EventKind.SPAM_REPORT},
         refusal=refusal,
         is_group=event.startswith("group_"),
     )
 
 
-def _refusal(kind: str, raw: dict[str, Any]) -> RefusalCause | None:
+def _refusal(kind: EventKind, raw: dict[str, Any]) -> RefusalCause | None:
     """Return what a failed delivery is about; None for all other events."""
-    if kind == "dropped":
+    if kind is EventKind.DROPPED:
         return drop_cause(_text(raw, "reason"))
-    if kind in {"bounce", "blocked"}:
+    if kind in {EventKind.BOUNCE, EventKind.BLOCKED}:
         return bounce_cause(
             _text(raw, "type"), _text(raw, "status"), _text(raw, "bounce_classification"), _text(raw, "reason")
         )

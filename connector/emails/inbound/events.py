@@ -23,15 +23,15 @@ from connector.outbox import entries as outbox_entries
 from connector.outbox.entries import StepAlreadyCompleted
 from connector.plain_text import one_line
 from connector.vocabulary import LogKind, OutboxState, TaskCode
-from providers.delivery_events import DELIVERY_EVENTS, RESUBSCRIBED, DeliveryEvent
+from providers.delivery_events import DELIVERY_EVENTS, DeliveryEvent, EventKind
 from providers.mailer import RefusalCause
 
 _FAILURES = {
-    "blocked": "was rejected by the recipient's server",
-    "bounce": "bounced",
-    "dropped": "was dropped by the email service",
-    "spamreport": "was reported as spam",
-    "unsubscribe": "led to an unsubscribe from all emails",
+    EventKind.BLOCKED: "was rejected by the recipient's server",
+    EventKind.BOUNCE: "bounced",
+    EventKind.DROPPED: "was dropped by the email service",
+    EventKind.SPAM_REPORT: "was reported as spam",
+    EventKind.UNSUBSCRIBE: "led to an unsubscribe from all emails",
 }
 _GROUP_UNSUBSCRIBE = "led to an unsubscribe from this kind of email"
 _ADVICE = {
@@ -124,14 +124,14 @@ def _apply_event(app: AppContext, session: Session, entry: OutboxEntry | None, e
         _resolve_delivery(app, session, entry, event)
         if event.kind in DELIVERY_EVENTS and _rank(event.kind) > _rank(entry.delivery_status):
             entry.delivery_status = event.kind
-    if event.kind == RESUBSCRIBED:
+    if event.kind == EventKind.RESUBSCRIBED:
         _release_address(app, session, entry, event)
     elif event.kind in _FAILURES:
         _report_failure(app, session, entry, event)
 
 
 def _rank(kind: str) -> int:
-    return DELIVERY_EVENTS.index(kind) if kind else -1
+    return DELIVERY_EVENTS.index(EventKind(kind)) if kind else -1
 
 
 def _resolve_delivery(app: AppContext, session: Session, entry: OutboxEntry, event: DeliveryEvent) -> None:
@@ -202,11 +202,14 @@ def _has_resubscribed(session: Session, event: DeliveryEvent) -> bool:
     """Return whether the last choice of an address was to subscribe again; events arrive in any order."""
     choices = session.scalars(
         select(col(EmailEvent.kind))
-        .where(col(EmailEvent.address) == event.address, col(EmailEvent.kind).in_(["unsubscribe", RESUBSCRIBED]))
+        .where(
+            col(EmailEvent.address) == event.address,
+            col(EmailEvent.kind).in_([EventKind.UNSUBSCRIBE, EventKind.RESUBSCRIBED]),
+        )
         .order_by(col(EmailEvent.at).desc(), col(EmailEvent.received_at).desc())
         .limit(1)
     )
-    return choices.first() == RESUBSCRIBED
+    return choices.first() == EventKind.RESUBSCRIBED
 
 
 def _find_affected_customers(session: Session, entry: OutboxEntry | None, address: str) -> Sequence[CustomerRow]:

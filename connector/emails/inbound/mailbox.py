@@ -30,7 +30,7 @@ from connector.emails.inbound.reply_parsing import unreadable_reply
 from connector.outbox.payloads import EmailPayload, load_payload
 from connector.vocabulary import OutboxKind
 from providers.calls import CallObserver
-from providers.delivery_events import DeliveryEvent, bounce_cause
+from providers.delivery_events import DeliveryEvent, EventKind, bounce_cause
 from providers.errors import PermanentError, ProviderError, ReplyTooLarge
 from providers.mailbox import Arrival, Mailbox
 
@@ -48,7 +48,7 @@ _SHARED_DOMAINS = frozenset(
         *("aol.com", "gmx.de", "gmx.net", "web.de", "t-online.de", "orange.fr", "free.fr", "btinternet.com"),
     }
 )
-_ACTIONS = {"failed": "bounce", "delayed": "deferred", "delivered": "delivered"}
+_ACTIONS = {"failed": EventKind.BOUNCE, "delayed": EventKind.DEFERRED, "delivered": EventKind.DELIVERED}
 log = logging.getLogger("duewell.mailbox")
 
 
@@ -204,14 +204,14 @@ def _event(
     address = next((each for each in report.addresses if each in recipients), "")
     if not address and len(recipients) == 1:
         address = recipients[0]
-    kind = _ACTIONS.get(report.action, "")
-    if not kind or not address:
+    kind = _ACTIONS.get(report.action)
+    if kind is None or not address:
         return None
     refusal = None
-    if kind == "bounce":
+    if kind is EventKind.BOUNCE:
         lasting = not report.status.startswith("4")
         refusal = bounce_cause("bounce" if lasting else "expired", report.status, "", report.diagnostic)
-        kind = "bounce" if lasting else "blocked"
+        kind = EventKind.BOUNCE if lasting else EventKind.BLOCKED
     return DeliveryEvent(
         id=f"report:{message.reply.id[:40]}:{number}",
         kind=kind,

@@ -41,7 +41,7 @@ from connector.vocabulary import ConnectionMode, Role, TokenScope
 from connector.webhooks import delivery, endpoints
 from policies.receivables import Instalment, Step
 from providers.capabilities import ChangeNotification
-from providers.delivery_events import DeliveryEvent
+from providers.delivery_events import DeliveryEvent, EventKind
 from tests.races.harness.world import BROWSER, OWNERS, World
 
 Decision = Callable[[World], object]
@@ -119,7 +119,12 @@ def _plan(world: World) -> object:
 def _event(kind: str, key: str, **details: Any) -> Decision:
     def decide(world: World) -> object:
         event = DeliveryEvent(
-            id=f"{kind}-{key}", kind=kind, address="accounts@ashdown.example", at=world.app.now(), key=key, **details
+            id=f"{kind}-{key}",
+            kind=EventKind(kind),
+            address="accounts@ashdown.example",
+            at=world.app.now(),
+            key=key,
+            **details,
         )
         return events.receive_events(world.app, [event])
 
