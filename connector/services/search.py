@@ -17,7 +17,7 @@ from sqlmodel import Session, col
 from connector.db.money import MoneyError, format_e4, to_e4
 from connector.db.tables import Connection, CustomerRow, CustomerSetting, InvoiceRow
 from connector.results import Amount, Result
-from connector.services.lists.filters import parse_amount
+from connector.services.lists.filters import parse_amount, spellings
 from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_date
 
@@ -168,7 +168,7 @@ def _find_customers(session: Session, company_ids: Collection[int], text: str) -
     name, emails = func.lower(col(CustomerRow.name)), func.lower(col(CustomerRow.emails))
     own = func.lower(func.coalesce(CustomerSetting.emails, ""))
     contact = func.lower(func.coalesce(CustomerSetting.contact_name, col(CustomerRow.contact_name)))
-    rank = case((or_(*(each == text.lower() for each in (name, emails, own))), 0), else_=_rank(name, text))
+    rank = case((or_(*(each.in_(spellings(text)) for each in (name, emails, own))), 0), else_=_rank(name, text))
     query: Any = (
         select(CustomerRow, Connection, CustomerSetting, rank)
         .join(Connection, col(Connection.id) == col(CustomerRow.connection_id))
@@ -205,12 +205,11 @@ def _find_customers(session: Session, company_ids: Collection[int], text: str) -
 
 def _matches(text: str, *columns: Any) -> ColumnElement[bool]:
     """Return the condition that a column contains the text; a single letter must be all of it."""
-    lowered = text.lower()
     if len(text) < PART_MIN:
-        return or_(false(), *(column == lowered for column in columns))
-    return or_(*(column.contains(lowered, autoescape=True) for column in columns))
+        return or_(false(), *(column.in_(spellings(text)) for column in columns))
+    return or_(*(column.contains(each, autoescape=True) for each in spellings(text) for column in columns))
 
 
 def _rank(column: Any, text: str) -> Any:
-    lowered = text.lower()
-    return case((column == lowered, 0), (column.startswith(lowered, autoescape=True), 1), else_=2)
+    begins = or_(*(column.startswith(each, autoescape=True) for each in spellings(text)))
+    return case((column.in_(spellings(text)), 0), (begins, 1), else_=2)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, SQLColumnExpression, or_, select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
@@ -59,7 +59,7 @@ def collect_parts(
 def _list_companies(app: AppContext, session: Session, recipient: str) -> list[Connection]:
     """List the acting companies in which somebody reads about customers or has tasks."""
 
-    def contains(column: ColumnElement[str]) -> ColumnElement[bool]:
+    def contains(column: SQLColumnExpression[str]) -> ColumnElement[bool]:
         return column.icontains(recipient, autoescape=True)
 
     named = select(col(CustomerSetting.connection_id)).where(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from string import ascii_uppercase
 
 from sqlalchemy import ColumnElement
 
@@ -17,6 +18,7 @@ ALL = "all"  # the value of a choice that is not filtered by, where something el
 _TEXT_MAX = 200
 _AMOUNT_MAX = 24
 _THOUSANDS = 3  # digits after a separator of thousands
+_LOWER_ASCII = {ord(letter): letter.lower() for letter in ascii_uppercase}
 _CURRENCY = re.compile(r"^(?:[A-Za-z]{3}\s+|[^\w\s.,-]{1,2}\s*)|(?:\s+[A-Za-z]{3}|\s*[^\w\s.,-]{1,2})$")
 
 FilterValue = list[str] | str | int | date
@@ -87,6 +89,16 @@ def parse_amount(text: str) -> Decimal | None:
         return Decimal(compact)
     except InvalidOperation:
         return None
+
+
+def spellings(text: str) -> list[str]:
+    """Return a text as ``lower`` of either database may hold it: SQLite's leaves all but A to Z as it is.
+
+    >>> spellings("Ash"), spellings("école")
+    (['ash'], ['école', 'École'])
+    """
+    written = (text.lower(), text, text.title(), text.upper())
+    return list(dict.fromkeys([text.lower(), *(each.translate(_LOWER_ASCII) for each in written)]))
 
 
 def parse_day(name: str, text: str) -> date:

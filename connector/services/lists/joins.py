@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from connector.db.tables import Connection, CustomerRow, CustomerSetting
 from connector.services.lists.engine import Join
-from connector.services.lists.filters import Condition, Filter, FilterKind, FilterValue
+from connector.services.lists.filters import Condition, Filter, FilterKind, FilterValue, spellings
 
 CUSTOMER, SETTING, COMPANY = "customer", "setting", "company"
 CUSTOMER_NAME = func.lower(col(CustomerRow.name))
@@ -54,7 +54,9 @@ def one_of(conditions: Mapping[str, Callable[[date | None], ColumnElement[bool]]
 
 def contains(*columns: Any) -> Condition:
     """Return the condition that one of the columns contains a text, in upper or lower case."""
-    return lambda value, _today: or_(*(column.icontains(str(value), autoescape=True) for column in columns))
+    return lambda value, _today: or_(
+        *(column.icontains(each, autoescape=True) for each in spellings(str(value)) for column in columns)
+    )
 
 
 def at_least(column: Any) -> Condition:

@@ -77,6 +77,7 @@ def test_a_search_finds_numbers_amounts_names_and_addresses_best_first(engine: E
         fill_company(session, DataSize(invoices=120, runs=1), one)
         fill_company(session, DataSize(invoices=10, runs=1), other)
         session.get_one(CustomerRow, (one, "c3")).emails = "Pay@Ash.example,ap@ash.example"
+        session.get_one(CustomerRow, (one, "c5")).name = "École Sainte-Ânne"
         gone = session.get_one(CustomerRow, (one, "c4"))
         gone.deleted = True
     with reading(engine) as session:
@@ -91,6 +92,10 @@ def test_a_search_finds_numbers_amounts_names_and_addresses_best_first(engine: E
         assert [(each.id, each.detail) for each in found.matches] == [("c3", "Pay@Ash.example, ap@ash.example")]
         assert [each.id for each in find_everywhere(session, [one], "customer 00001").matches] == ["c1"]
         assert find_everywhere(session, [one], "Customer 00004").matches == []
+        for text in ("École", "école", "ÉCOLE sainte", "sainte-â"):
+            assert [each.id for each in find_everywhere(session, [one], text).matches] == ["c5"], text
+            page = find_page(session, customers.LISTING, ListQuery([one], {"state": "all", "search": text}))
+            assert page.keys == [(one, "c5")], text
         assert find_everywhere(session, [other], "INV-11").matches == []
         assert find_everywhere(session, [], "INV-7").matches == []
         assert find_everywhere(session, [one], "I").matches == []  # one letter must be all of it
