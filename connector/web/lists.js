@@ -91,6 +91,11 @@ addEventListener("popstate", () => {
   if (document.querySelector("[data-list]")) show(location.href, { push: false, form: true });
 });
 document.addEventListener("keydown", (event) => {
+  const act = event.key === "Enter" && event.target.matches("input") && event.target.closest("[data-act]");
+  if (act) { // Enter does what the field belongs to; without this script it does nothing
+    event.preventDefault();
+    act.querySelector("button").click();
+  }
   if (event.key !== "/" || event.metaKey || event.ctrlKey || event.altKey) return;
   if (event.target.closest("input, textarea, select, [contenteditable]")) return;
   const search = document.querySelector("[data-search]");
@@ -100,3 +105,5 @@ document.addEventListener("keydown", (event) => {
   search.select();
 });
 if (document.querySelector("[data-list]")) prepare();
+const menu = document.querySelector("header nav"), current = menu && menu.querySelector("[aria-current]");
+if (current) menu.scrollLeft = current.offsetLeft + current.offsetWidth / 2 - menu.clientWidth / 2; // one line on a phone

@@ -122,7 +122,10 @@ def _fee_row(view: EntryView, originals: str) -> Row:
 
 
 def _decide(request: PageRequest, rows: Sequence[SeenRow], actor: Actor, *, approve: bool) -> BulkResult:
-    return bulk.decide_entries(request.app, rows, actor, approve=approve, reason=request.form_value("reason"))
+    reason = request.form_value("reason")
+    if not approve and not reason:
+        raise NotPossible("Enter the reason: why these entries are rejected.")
+    return bulk.decide_entries(request.app, rows, actor, approve=approve, reason=reason)
 
 
 def _resolve(request: PageRequest, rows: Sequence[SeenRow], actor: Actor, *, sent: bool) -> BulkResult:

@@ -133,7 +133,7 @@ def test_an_entry_that_changed_since_it_was_seen_is_not_approved(site: Site, com
     assert f"The email to Miller <b>&</b> Sons ({other}) has changed since you read it" in browser.text
     assert [get_entry(site, each).state for each in (one, other)] == ["planned", "awaiting_approval"]
     browser.get("/outbox")
-    browser.submit("/outbox", {"do": "reject", "id": [f"{one}:abc", f"{other}:abc"]})
+    browser.submit("/outbox", {"do": "reject", "id": [f"{one}:abc", f"{other}:abc"], "reason": "Paid"})
     assert browser.page.status_code == 409
     assert f"({one}) is planned, approved by bookkeeper@example.com." in browser.text
 
@@ -304,3 +304,23 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_entries(
     browser.get("/outbox")
     older = re.findall(r'href="([^"]*)" data-list-link rel="next"', browser.page.text)[0].replace("&amp;", "&")
     assert browser.get(older).text.count('type="checkbox" name="id"') == 11
+
+
+def test_enter_in_a_field_approves_nothing(site: Site, company_with_invoice: int) -> None:
+    entry = add_email(site, company_with_invoice)
+    browser = site.sign_in("bookkeeper")
+    whole_list = browser.get("/outbox").text  # a form's first button is what Enter in any of its fields presses
+    form = whole_list[whole_list.index('<form class="card list"') :]
+    assert re.findall(r"<button[^>]*>", form)[0] == "<button disabled hidden>"
+    forms = re.findall(r"<form\b.*?</form>", browser.get(f"/outbox/{entry}").text, re.DOTALL)
+    with_reason = [each for each in forms if 'name="reason"' in each]
+    assert [re.findall(r'name="do" value="(\w+)"', each) for each in with_reason] == [["reject"]]
+
+
+def test_many_entries_are_rejected_only_with_a_reason(site: Site, company_with_invoice: int) -> None:
+    entry = add_email(site, company_with_invoice)
+    browser = site.sign_in("bookkeeper")
+    browser.get("/outbox")
+    browser.submit("/outbox", {"do": "reject", "id": f"{entry}:abc"})
+    assert "Enter the reason: why these entries are rejected." in browser.text
+    assert get_entry(site, entry).state == "awaiting_approval"
