@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import MAXYEAR, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -310,7 +310,7 @@ def _parse_value(kind: ValueKind, text: Any) -> Any:
         return date.fromisoformat(text)
     if kind is ValueKind.INSTANT:
         at = datetime.fromisoformat(text)
-        if at.tzinfo is None:
+        if at.tzinfo is None or not 1 < at.year < MAXYEAR:  # the first and last days are not instants in each zone
             raise ValueError(text)
         return at
     return text

@@ -197,6 +197,8 @@ def load_list(
             after=engine.decode_position(listing, query.sort, after),
             before=engine.decode_position(listing, query.sort, before),
         )
+        if not found.keys and (after or before):  # the rows of this page are gone: begin anew
+            found = engine.find_page(session, listing, query)
         totals = engine.count_totals(session, listing, query)
     except FilterError as error:
         return ShownList(request, view, company_filter, query, error, [], _NO_TOTALS, "", "")
