@@ -114,6 +114,5 @@ VIEW = ListView(
     ),
     empty="No open invoices. They appear after the first sync.",
     actions=_actions,
-    prominent=("state", "search", "due_from", "due_to"),
 )
 ROUTES = list_routes(VIEW)

@@ -59,7 +59,7 @@ VIEW = ListView(
     load=load_rows,
     csv_headings=("id", "started at (UTC)", "ended at (UTC)", "company", "result", "summary"),
     empty="No syncs yet.",
-    prominent=("state", "started_from", "started_to"),
+    prominent=("state",),
     template="runs.html",
 )
 ROUTES = list_routes(VIEW, act=False)
