@@ -23,7 +23,7 @@ class SetupQuestion(NamedTuple):
 
 
 SETUP_QUESTIONS = (
-    SetupQuestion("XERO_CLIENT_ID", "Xero client id (developer.xero.com, My Apps; Enter to leave it out)"),
+    SetupQuestion("XERO_CLIENT_ID", "Xero client id (developer.xero.com, My Apps)"),
     SetupQuestion("XERO_CLIENT_SECRET", "Xero client secret (of a web app; it is not shown)", is_secret=True),
     SetupQuestion("QUICKBOOKS_CLIENT_ID", "QuickBooks client id (developer.intuit.com, Keys & credentials)"),
     SetupQuestion("QUICKBOOKS_CLIENT_SECRET", "QuickBooks client secret (it is not shown)", is_secret=True),

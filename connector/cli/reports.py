@@ -14,6 +14,7 @@ from connector.cli.terminal import (
     echo,
     echo_err,
     echo_json,
+    echo_note,
     echo_table,
     find_connections,
     open_command_app,
@@ -63,7 +64,7 @@ def reports(
         headings = [column.heading.upper() for column in report.columns]
         echo_table(headings, ([_format_cell(row, each) for each in report.columns] for row in report.rows), wide=wide)
         for line in (report.formula, *report.notes):
-            echo_err(line)
+            echo_note(line)
     else:
         echo_err("There is no data for this report yet.")
 

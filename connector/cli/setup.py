@@ -9,6 +9,7 @@ import typer
 
 from connector.cli.options import parse_choice
 from connector.cli.terminal import CommandError, JsonOption, echo, echo_err, echo_json, open_command_app, os_user
+from connector.guides import guide
 
 if TYPE_CHECKING:
     from connector.app_context import AppContext
@@ -114,9 +115,11 @@ def _ask_for_settings() -> None:
     settings = load_settings()
     file = settings.duewell_home / ".env"
     entered: dict[str, str] = {}
-    for question in SETUP_QUESTIONS:
-        if getattr(settings, question.name.lower()):
-            continue
+    open_questions = [each for each in SETUP_QUESTIONS if not getattr(settings, each.name.lower())]
+    if open_questions:
+        mailboxes = f"{guide('connect-gmail.md')} or {guide('connect-microsoft365.md')}"
+        echo_err(f"Press Enter to leave a question out. To send from a mailbox of your own, see {mailboxes}.")
+    for question in open_questions:
         while True:
             text = typer.prompt(
                 question.text, default="", show_default=False, hide_input=question.is_secret, err=True

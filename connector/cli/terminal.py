@@ -45,6 +45,15 @@ def echo_err(text: str) -> None:
     print(line, end="", file=sys.stderr, flush=True)  # noqa: T201
 
 
+def echo_note(text: str) -> None:
+    """Print what is to be read below a table on stderr, in lines that fit the terminal."""
+    from connector.cli.tables import wrap_text
+
+    width = terminal_width()
+    for line in [text] if width is None else wrap_text(strip_control_characters(text), width):
+        echo_err(line)
+
+
 def echo(text: str) -> None:
     """Print a line of data on stdout."""
     _print(strip_control_characters(text))
@@ -78,7 +87,7 @@ def echo_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, wid
     for line in fitted.lines:
         echo(line)
     if fitted.left_out:
-        echo_err(f"Left out in {width} columns: {', '.join(fitted.left_out)}. Add --wide to see everything.")
+        echo_note(f"Left out in {width} columns: {', '.join(fitted.left_out)}. Add --wide to see everything.")
 
 
 def shows_styles() -> bool:

@@ -224,7 +224,8 @@ def _connections(app: AppContext) -> Iterator[Finding]:
             yield Finding(name, ERROR, f"{row.name}: {in_sentence(label(row.health))}. {reason}", fix)
         elif row.health != ConnectionHealth.DISCONNECTED and not row.pause_reason and _is_overdue(app, row, late):
             fix = "Keep `duewell serve` running, or run `duewell run` every hour."
-            yield Finding(name, WARNING, f"{row.name} has not been synced for more than {late}.", fix)
+            minutes = late // timedelta(minutes=1)
+            yield Finding(name, WARNING, f"{row.name} has not been synced for more than {minutes} minutes.", fix)
         else:
             yield Finding(
                 name, OK, f"{row.name}: {in_sentence(label(row.health))}, {in_sentence(label(row.mode))} mode."

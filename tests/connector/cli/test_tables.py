@@ -135,6 +135,15 @@ def test_what_finds_no_room_is_named_and_wide_shows_it(duewell: Terminal) -> Non
     assert "Left out" not in wide.stderr
 
 
+def test_what_stands_below_a_table_fits_too_and_says_which_template_an_email_uses(duewell: Terminal) -> None:
+    below = duewell.run("reports ageing", 60).stderr.splitlines()
+    assert len(below) > 1
+    assert max(map(cell_len, below)) <= 60
+    templates = duewell.run("templates", 80)
+    assert "TEMPLATE" in templates.stdout
+    assert max(map(cell_len, [*templates.stdout.splitlines(), *templates.stderr.splitlines()])) <= 80
+
+
 def test_amounts_have_separators_and_end_in_one_column(duewell: Terminal) -> None:
     lines = duewell.run("invoices", 100).stdout.splitlines()
     amounts = [found for line in lines if (found := re.search(r"[A-Z]{3} [\d,]+\.\d\d", line))]
