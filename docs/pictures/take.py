@@ -85,7 +85,7 @@ def _pages(app: AppContext, browser: Browser) -> None:
             ("/reports?company=1", "reports"),
         ):
             _shoot(page, path, name)
-        page.goto(f"{_base()}/outbox?state=awaiting_approval")
+        page.goto(f"{_base()}/outbox?state=awaiting_approval&company=all")
         page.get_by_role("link", name=re.compile("(first reminder|second notice)", re.IGNORECASE)).first.click()
         page.frame_locator("iframe").get_by_text("Kind regards").wait_for()
         page.get_by_role("heading", name="Email preview").evaluate("heading => heading.scrollIntoView()")
