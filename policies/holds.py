@@ -84,6 +84,10 @@ def paused(context: StatementContext, invoice: Invoice) -> Hold | None:
         return Hold(
             f"The customer's reminders are paused until {format_date(customer_until)}{because}.", customer_until
         )
+    if invoice.unreadable:
+        return Hold(
+            "Reminders for this invoice are paused: its newest version in the accounting system cannot be read."
+        )
     until = invoice.paused_until_on
     if until is not None:
         text = f"Reminders for this invoice are paused until {format_date(until)}."

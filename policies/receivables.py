@@ -282,6 +282,7 @@ class Invoice:
     promised_on: date | None = None
     paused: bool = False
     paused_until_on: date | None = None
+    unreadable: bool = False  # it is paused, because its newest version could not be read
     balance_changes: tuple[BalanceChange, ...] = ()
     payment_plan: PaymentPlan | None = None
     sub_customer: Customer | None = None

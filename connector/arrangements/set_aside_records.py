@@ -1,4 +1,4 @@
-"""Tasks about invoices that the accounting system no longer shows: reminders are paused until they can be read."""
+"""Tasks about invoices whose newest version cannot be read: reminders are paused until it can."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def unreadable_invoice_ids(session: Session, connection_id: int) -> set[str]:
 
 
 def create_tasks(app: AppContext, session: Session, connection_id: int) -> None:
-    """Create a task, once, for each invoice that spoils the ledger's replies: nobody has seen what it says by now.
+    """Create a task, once, for each invoice whose newest version cannot be read: nobody has seen what it says by now.
 
     One that was cancelled, as the invoice could be read again, is open again.
     """
@@ -47,7 +47,6 @@ def create_tasks(app: AppContext, session: Session, connection_id: int) -> None:
         .where(
             col(MalformedRow.connection_id) == connection_id,
             col(MalformedRow.kind) == RecordKind.INVOICE,
-            col(MalformedRow.raw) == b"",
         )
     )
     for record, invoice, customer in rows.all():

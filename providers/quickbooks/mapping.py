@@ -30,7 +30,8 @@ from providers.ledger import (
     RecordKind,
 )
 from providers.phones import PhoneKind, join_phones
-from providers.quickbooks.schemas import CreditMemo, Customer, EmailAddress, Invoice, Line, Payment, Stub, Term
+from providers.quickbooks.schemas import CreditMemo, Customer, EmailAddress, Invoice, Line, Meta, Payment, Stub, Term
+from providers.record_values import is_above_total, is_far_off, parse_currency, utc_instant
 
 RECORD_KINDS: Final = {
     "Customer": RecordKind.CUSTOMER,
@@ -50,6 +51,8 @@ _DELETED_SUFFIX = re.compile(
     re.IGNORECASE,
 )
 _AMOUNT_MAX: Final = Decimal(10**14)
+_PERCENT_MAX: Final = 100
+_DISCOUNT_DAYS_MAX: Final = 366
 
 _ZERO = Decimal(0)
 _FIRST_YEAR: Final = 1980  # an earlier due date is what a program writes for none: 0001-01-01, 1899-12-30, 1970-01-01
@@ -84,8 +87,9 @@ def decode_records(
     for raw in raws:
         try:
             record = decode(raw)
+            check_values(record)
             round_amounts(record, home_currency)
-        except (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation) as error:
+        except (msgspec.MsgspecError, ValueError, InvalidOperation) as error:
             yield _decode_deleted(raw, kind) or MalformedRecord(
                 kind, record_id(raw), _describe_error(error), bytes(raw)
             )
@@ -95,7 +99,7 @@ def decode_records(
 
 def map_customer(record: Customer, emails: str = "", home_currency: str = "") -> CustomerRecord:
     """Map a customer; ``emails`` (of the latest invoice) are used if the customer has none."""
-    currency = record.currency_ref.value if record.currency_ref else home_currency
+    currency = _customer_currency(record) or home_currency
     address = record.bill_addr
     contact = " ".join(filter(None, (record.given_name, record.family_name)))
     own = email_addresses(record.primary_email_addr)
@@ -119,6 +123,13 @@ def map_customer(record: Customer, emails: str = "", home_currency: str = "") ->
         balance_currency=currency,
         phones=_phones(record),
     )
+
+
+def _customer_currency(record: Customer) -> str:
+    try:
+        return parse_currency(record.currency_ref.value if record.currency_ref else "")
+    except ValueError:  # no reason to lose the customer
+        return ""
 
 
 def _phones(record: Customer) -> str:
@@ -150,7 +161,9 @@ def map_invoice(record: Invoice, context: MappingContext) -> InvoiceRecord:
         record.customer_ref.value,
         currency,
         record.txn_date,
-        record.due_date if record.due_date and record.due_date.year >= _FIRST_YEAR else None,
+        record.due_date
+        if record.due_date and record.due_date.year >= _FIRST_YEAR and not is_far_off(record.due_date)
+        else None,
         record.total_amt,
         record.balance,
         status,
@@ -203,6 +216,8 @@ def map_discount(record: Term) -> EarlyPaymentDiscount | None:
     """Return the discount of these terms, if any. Date-driven terms are skipped: none is better than a wrong one."""
     if not record.discount_percent or not record.discount_days or record.type == "DATE_DRIVEN":
         return None
+    if not 0 < record.discount_percent < _PERCENT_MAX or not 0 < record.discount_days < _DISCOUNT_DAYS_MAX:
+        return None
     return EarlyPaymentDiscount(record.discount_percent, record.discount_days)
 
 
@@ -254,10 +269,24 @@ def to_utc(at: datetime) -> datetime:
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
+def check_values(record: Struct) -> None:
+    """Write the currency of a record in capitals. Raises ValueError for what nothing can be calculated with."""
+    if not isinstance(record, Invoice | CreditMemo | Payment | Customer):
+        return
+    utc_instant(record.meta_data.last_updated_time)
+    if isinstance(record, Customer):
+        return
+    if is_far_off(record.txn_date):
+        message = "`TxnDate` is too far off"
+        raise ValueError(message)
+    if record.currency_ref:
+        record.currency_ref.value = parse_currency(record.currency_ref.value)
+
+
 def _created_at(text: str | None) -> datetime | None:
     """Return when a record was created; None where that cannot be read, which makes nothing else unreadable."""
     try:
-        return to_utc(datetime.fromisoformat(text)) if text else None
+        return utc_instant(datetime.fromisoformat(text)) if text else None
     except ValueError:
         return None
 
@@ -273,6 +302,9 @@ def round_amounts(record: Struct, home_currency: str) -> None:
                 line.amount = _rounded(line.amount, currency, "Line.Amount")
         else:
             record.balance = _rounded(record.balance, currency, "Balance")
+        if isinstance(record, Invoice) and is_above_total(record.balance, record.total_amt):
+            message = "`Balance` is above `TotalAmt`"
+            raise ValueError(message)
 
 
 def _rounded(amount: Decimal, currency: str, key: str) -> Decimal:
@@ -305,7 +337,14 @@ def _discount(total: Decimal, percent: Decimal, currency: str) -> Decimal:
 
 def _deleted_record(kind: RecordKind, record: Struct) -> DeletedRecord:
     meta = getattr(record, "meta_data", None)
-    return DeletedRecord(kind, record.id, to_utc(meta.last_updated_time) if meta else None)  # type: ignore[attr-defined]
+    return DeletedRecord(kind, record.id, _deleted_at(meta))  # type: ignore[attr-defined]
+
+
+def _deleted_at(meta: Meta | None) -> datetime | None:
+    try:
+        return utc_instant(meta.last_updated_time) if meta else None
+    except ValueError:
+        return None
 
 
 def _decode_deleted(raw: Raw, kind: RecordKind) -> DeletedRecord | None:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from providers.calls import CallKind
 from providers.errors import ProviderError
 from providers.http import ambiguous_reply_error
+from providers.record_values import repair_text
 
 PAGE_SIZE: Final = 1000  # the maximum of a query; its default of 100 truncates silently
 IDS_PER_QUERY: Final = 300  # in one IN list
@@ -60,7 +61,10 @@ def chunks(ids: Iterable[str], size: int = IDS_PER_QUERY) -> list[Sequence[str]]
 def decode_reply(body: bytes, envelope: type[E], kind: CallKind) -> E:
     """Decode the envelope of a reply. Raises for one that is not as documented: it cannot be trusted."""
     try:
-        return msgspec.json.decode(body, type=envelope)
+        try:
+            return msgspec.json.decode(body, type=envelope)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return msgspec.json.decode(repair_text(body), type=envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _undocumented_reply_error(kind, str(error)) from None
 

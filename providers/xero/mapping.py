@@ -22,10 +22,18 @@ from providers.ledger import (
     PaymentRecord,
     RecordKind,
 )
+from providers.record_values import is_above_total, repair_text
 from providers.xero import schemas
 from providers.xero.contacts import add_contact
 from providers.xero.schemas import Stream
-from providers.xero.values import InvalidField, parse_amount, parse_date, parse_instant, parse_optional_date
+from providers.xero.values import (
+    InvalidField,
+    parse_amount,
+    parse_currency_code,
+    parse_date,
+    parse_instant,
+    parse_optional_date,
+)
 
 _STATUSES = {
     "DRAFT": InvoiceStatus.DRAFT,
@@ -67,17 +75,22 @@ def add_invoice(page: ChangePage, invoice: schemas.Invoice) -> datetime | None:
     if status is None:
         message = "Status is not a known one"
         raise InvalidField(message)
+    currency = parse_currency_code("CurrencyCode", invoice.currency)
+    total, due = parse_amount("Total", invoice.total, currency), parse_amount("AmountDue", invoice.due, currency)
+    if is_above_total(due, total):
+        message = "AmountDue is above Total"
+        raise InvalidField(message)
     updated_at = parse_instant("UpdatedDateUTC", invoice.updated)
     issued_on = parse_date("Date", invoice.date_text or invoice.date or "")
     record = InvoiceRecord(
         invoice.id,
         (invoice.number or "").strip(),
         invoice.contact.id,
-        invoice.currency,
+        currency,
         issued_on,
         parse_optional_date("DueDate", invoice.due_date_text or invoice.due_date),
-        parse_amount("Total", invoice.total, invoice.currency),
-        parse_amount("AmountDue", invoice.due, invoice.currency),
+        total,
+        due,
         status,
         invoice.sent is not False,
         parse_optional_date("FullyPaidOnDate", invoice.paid_date),
@@ -91,7 +104,8 @@ def add_invoice(page: ChangePage, invoice: schemas.Invoice) -> datetime | None:
         updated_at,
     )
     if invoice.payments or invoice.credit_notes or invoice.overpayments or invoice.prepayments:
-        payments, applications = _map_payments(invoice, issued_on, updated_at), _map_applications(invoice, issued_on)
+        payments = _map_payments(invoice, currency, issued_on, updated_at)
+        applications = _map_applications(invoice, currency, issued_on)
         page.payments += payments
         page.applications += applications
     page.invoices.append(record)
@@ -99,14 +113,16 @@ def add_invoice(page: ChangePage, invoice: schemas.Invoice) -> datetime | None:
     return updated_at
 
 
-def _map_payments(invoice: schemas.Invoice, issued_on: date, updated_at: datetime) -> list[PaymentRecord]:
+def _map_payments(
+    invoice: schemas.Invoice, currency: str, issued_on: date, updated_at: datetime
+) -> list[PaymentRecord]:
     return [
         PaymentRecord(
             payment.id,
             invoice.contact.id,
-            invoice.currency,
+            currency,
             parse_optional_date("Payments.Date", payment.date) or issued_on,
-            parse_amount("Payments.Amount", payment.amount, invoice.currency),
+            parse_amount("Payments.Amount", payment.amount, currency),
             _ZERO,
             updated_at,
         )
@@ -115,7 +131,7 @@ def _map_payments(invoice: schemas.Invoice, issued_on: date, updated_at: datetim
     ]
 
 
-def _map_applications(invoice: schemas.Invoice, issued_on: date) -> list[ApplicationRecord]:
+def _map_applications(invoice: schemas.Invoice, currency: str, issued_on: date) -> list[ApplicationRecord]:
     """Return what is applied to the invoice, added up per source, because the mirror has one row per pair."""
     parts: list[tuple[CreditKind, str, Decimal | None, str | None]] = []
     if invoice.payments:
@@ -134,7 +150,7 @@ def _map_applications(invoice: schemas.Invoice, issued_on: date) -> list[Applica
             source_id,
             invoice.id,
             parse_optional_date("Date", on) or issued_on,
-            parse_amount("AppliedAmount", amount, invoice.currency),
+            parse_amount("AppliedAmount", amount, currency),
         )
         for kind, source_id, amount, on in parts
         if amount
@@ -161,6 +177,7 @@ def add_credit(
     if credit.type not in _SALES_CREDITS:
         return None
     kind = _KINDS[type(credit)]
+    currency = parse_currency_code("CurrencyCode", credit.currency)
     updated_at = parse_instant("UpdatedDateUTC", credit.updated)
     source = (kind, credit.id)
     if credit.status in _REMOVED_STATUSES:
@@ -174,10 +191,10 @@ def add_credit(
         kind,
         credit.number or "",
         credit.contact.id,
-        credit.currency,
+        currency,
         dated_on,
-        parse_amount("Total", credit.total, credit.currency),
-        parse_amount("RemainingCredit", credit.remaining or _ZERO, credit.currency) if usable else _ZERO,
+        parse_amount("Total", credit.total, currency),
+        parse_amount("RemainingCredit", credit.remaining or _ZERO, currency) if usable else _ZERO,
         updated_at,
     )
     applications = _merge_applications(
@@ -186,7 +203,7 @@ def add_credit(
             credit.id,
             one.invoice.id,
             parse_optional_date("Allocations.Date", one.date) or dated_on,
-            parse_amount("Allocations.Amount", one.amount, credit.currency),
+            parse_amount("Allocations.Amount", one.amount, currency),
         )
         for one in credit.allocations or ()
         if one.invoice is not None and not one.deleted and one.amount
@@ -235,7 +252,7 @@ class _RecordReader(NamedTuple):
         data = bytes(raw)
         try:
             external_id = getattr(msgspec.json.decode(data, type=_RecordIds), self.id_field)
-        except msgspec.ValidationError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             external_id = None
         external_id = external_id or f"unnamed-{hashlib.sha256(data).hexdigest()[:16]}"
         return MalformedRecord(self.kind, external_id, str(error), data)
@@ -261,16 +278,23 @@ _READERS = {
 _envelope = msgspec.json.Decoder(schemas.Envelope)
 
 
+def _decode_envelope(body: bytes) -> schemas.Envelope:
+    try:
+        return _envelope.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _envelope.decode(repair_text(body))
+
+
 def read_page(stream: Stream, body: bytes, page: ChangePage) -> PageSummary:
     """Add the records of a reply to ``page``. Raises ``msgspec.DecodeError`` if the whole reply is not a page."""
-    envelope = _envelope.decode(body)
+    envelope = _decode_envelope(body)
     reader = _READERS[stream]
     raws: list[Raw] = getattr(envelope, stream) or []
     latest: datetime | None = None
     for raw in raws:
         try:
             updated_at = reader.add(page, reader.decode(raw))
-        except (msgspec.ValidationError, InvalidField) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, InvalidField) as error:
             page.malformed.append(reader.malformed(raw, error))
         else:
             if updated_at is not None and (latest is None or updated_at > latest):

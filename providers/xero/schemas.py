@@ -121,7 +121,7 @@ class Invoice(
     status: str
     contact: ContactRef
     updated: str
-    currency: str = ""  # "": that of the organisation
+    currency: str | None = None  # None: that of the organisation
     total: Decimal
     due: Decimal
     number: str | None = None
@@ -173,7 +173,7 @@ class Credit(
     status: str
     contact: ContactRef
     updated: str
-    currency: str = ""  # "": that of the organisation
+    currency: str | None = None  # None: that of the organisation
     total: Decimal
     remaining: Decimal | None = None
     date_text: str | None = None

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
 from policies.currencies import round_amount
+from providers.record_values import is_far_off, parse_currency, utc_instant
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS_DATE = re.compile(r"/Date\((-?\d+)(?:([+-])(\d\d)(\d\d))?\)/")
@@ -23,19 +24,25 @@ def parse_instant(name: str, text: str) -> datetime:
     """Return the instant of ``/Date(1546128000000+0000)/``; its offset only tells in which zone it was written."""
     try:
         if text[-7:] == "+0000)/":
-            return _EPOCH + timedelta(milliseconds=int(text[6:-7]))
+            return utc_instant(_EPOCH + timedelta(milliseconds=int(text[6:-7])))
         match = _MS_DATE.fullmatch(text)
         if match:
-            return _EPOCH + timedelta(milliseconds=int(match[1]))
-        at = datetime.fromisoformat(text)
-        return at if at.tzinfo else at.replace(tzinfo=UTC)
+            return utc_instant(_EPOCH + timedelta(milliseconds=int(match[1])))
+        return utc_instant(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         raise InvalidField(_unreadable_date(name)) from None
 
 
-@lru_cache(maxsize=8192)
 def parse_date(name: str, text: str) -> date:
     """Return the date of ``2018-12-30T00:00:00`` or ``/Date(…)/``, not moved to another time zone."""
+    on = _parse_any_date(name, text)
+    if is_far_off(on):
+        raise InvalidField(_unreadable_date(name))
+    return on
+
+
+@lru_cache(maxsize=8192)
+def _parse_any_date(name: str, text: str) -> date:
     try:
         if text[:6] != "/Date(":
             return date.fromisoformat(text[:10])
@@ -54,11 +61,20 @@ def _unreadable_date(name: str) -> str:
 
 
 def parse_optional_date(name: str, text: str | None) -> date | None:
-    """Return a date that may be missing; on voided documents Xero writes 1 January 1970 for none, others 0001-01-01."""
+    """Return a date that may be missing: None for one that a program writes for none, of 1970, year 1 or year 9999."""
     if not text:
         return None
-    on = parse_date(name, text)
-    return on if on.year >= _FIRST_YEAR else None
+    on = _parse_any_date(name, text)
+    return on if on.year >= _FIRST_YEAR and not is_far_off(on) else None
+
+
+def parse_currency_code(name: str, text: str | None) -> str:
+    """Return the currency in capitals, "" for none."""
+    try:
+        return parse_currency(text)
+    except ValueError:
+        message = f"{name} is not a currency"
+        raise InvalidField(message) from None
 
 
 def parse_amount(name: str, amount: Decimal, currency: str) -> Decimal:

@@ -13,12 +13,15 @@ from msgspec import Raw
 from sqlmodel import select
 
 from connector.db.engine import reading
-from connector.db.tables import InvoiceDecisionRow, InvoiceRow, MalformedRow
+from connector.db.tables import InvoiceDecisionRow, InvoiceRow, MalformedRow, Task
+from connector.vocabulary import RunOutcome, TaskCode
 from policies.decisions import HoldCode
 from policies.receivables import InvoiceStatus
+from providers.calls import CallKind
 from providers.ledger import ChangePage, InvoiceRecord, MalformedRecord
 from providers.quickbooks import ledger, mapping
-from providers.quickbooks.schemas import Invoice
+from providers.quickbooks.queries import decode_reply
+from providers.quickbooks.schemas import Invoice, QueryReply
 from providers.xero.mapping import read_page
 from providers.xero.schemas import Stream
 from tests.connector.scenario import NOON, Scenario, ScenarioFactory, days
@@ -102,12 +105,96 @@ def test_a_balance_of_noise_is_paid() -> None:
 
 
 @READERS
-@pytest.mark.parametrize("written", ["0001-01-01", "1899-12-30", "1970-01-01"])
-def test_a_due_date_of_year_1_is_none(read: Any, written: str) -> None:
+@pytest.mark.parametrize("written", ["0001-01-01", "1899-12-30", "1970-01-01", "9999-12-31"])
+def test_a_due_date_of_year_1_or_9999_is_none(read: Any, written: str) -> None:
     text = written if read is read_quickbooks else f"{written}T00:00:00"
     found = read(**{DUE_KEYS[read]: text})
     assert isinstance(found, InvoiceRecord)
     assert found.due_on is None
+
+
+@READERS
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"TxnDate": "9999-12-31", "DateString": "9999-12-31T00:00:00"}, "Date"),
+        (
+            {
+                "MetaData": {"LastUpdatedTime": "9999-12-31T23:59:59-14:00"},
+                "UpdatedDateUTC": "/Date(253402300799000+0000)/",
+            },
+            "",
+        ),
+        ({"MetaData": {"LastUpdatedTime": "0001-01-01T00:00:00+14:00"}, "UpdatedDateUTC": "0001-01-01T00:00:00"}, ""),
+        ({"CurrencyRef": {"value": "£"}, "CurrencyCode": "£"}, "urrency"),
+        ({"CurrencyRef": {"value": "Pounds"}, "CurrencyCode": "Pounds"}, "urrency"),
+        ({"Balance": 100.01, "AmountDue": 100.01}, "above"),
+        ({"TotalAmt": -100, "Total": -100}, "above"),
+        ({"TotalAmt": 0, "Total": 0}, "above"),
+    ],
+)
+def test_what_nothing_can_be_calculated_with_is_set_aside_and_named(
+    read: Any, changed: dict[str, Any], named: str
+) -> None:
+    found = read(**changed)
+    assert isinstance(found, MalformedRecord)
+    assert found.external_id in {"1", "i1"}
+    assert named in found.reason
+
+
+@READERS
+@pytest.mark.parametrize("written", ["gbp", " GBP ", "Gbp"])
+def test_a_currency_is_written_in_capitals(read: Any, written: str) -> None:
+    found = read(**CURRENCIES[read](written))
+    assert isinstance(found, InvoiceRecord)
+    assert found.currency == "GBP"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (rb"A\ud83d", "A\ufffd"),
+        (rb"A\udc4d\ud83d", "A\ufffd\ufffd"),
+        (rb"A\ud83d\udc4d", "A\U0001f44d"),
+        (rb"A\\ud83d", "A\\ud83d"),
+        (b"A\xff", "A\ufffd"),
+    ],
+)
+def test_a_text_that_is_cut_within_a_character_costs_no_reply(written: bytes, read: str) -> None:
+    whole = json.dumps(XERO).replace('"@"', "100").encode()[:-1] + b', "InvoiceNumber": "' + written + b'"}'
+    page = ChangePage(cursor="")
+    read_page(Stream.INVOICES, b'{"Invoices": [' + whole + b"]}", page)
+    numbers = [each.number for each in page.invoices] + [each.external_id for each in page.malformed]
+    assert numbers in ([read], ["i1"])
+    whole = json.dumps(QUICKBOOKS).replace('"@"', "100").encode()[:-1] + b', "DocNumber": "' + written + b'"}'
+    body = b'{"QueryResponse": {"Invoice": [' + whole + b"]}}"
+    reply = decode_reply(body, QueryReply, CallKind.READ)
+    [found] = mapping.decode_records(reply.query_response.invoice, Invoice, "GBP")
+    assert isinstance(found, MalformedRecord) or (isinstance(found, Invoice) and found.doc_number == read)
+
+
+def spoil(scenario: Scenario, number: str) -> None:
+    """Give an invoice a currency that is none, which only a change outside the API can do."""
+    company = scenario.company
+    if company.provider == "xero":
+        company.simulator.edit(number, currency="£", **company.company_filter)
+        return
+    books = scenario.sandbox.quickbooks.ledger(company.external_id)
+    entry = books.get("Invoice", company.simulator.find(number)["Id"])
+    books.change(entry, {**entry.body, "CurrencyRef": {"value": "£"}})
+
+
+def test_of_an_invoice_whose_new_version_cannot_be_read_a_task_says_so(late_customer: Scenario) -> None:
+    late_customer.pass_days(1)
+    spoil(late_customer, late_customer.number)
+    assert late_customer.run().outcome == RunOutcome.OK
+    assert not sent(late_customer)
+    with reading(late_customer.app.engine) as session:
+        [decision] = session.scalars(select(InvoiceDecisionRow))
+        [task] = [each for each in session.scalars(select(Task)) if each.code == TaskCode.UNREADABLE_DATA]
+    assert "its newest version in the accounting system cannot be read" in decision.reason
+    assert late_customer.number in task.reason
+    assert "urrency" in task.reason
 
 
 @READERS

@@ -185,6 +185,7 @@ def build_invoice(
         promised_on=overrides.promised_on or promised_on,
         paused=unreadable or overrides.paused,
         paused_until_on=None if unreadable else overrides.paused_until_on,
+        unreadable=unreadable,
         balance_changes=changes,
         payment_plan=payment_plan,
         known_on=known.known_on,
