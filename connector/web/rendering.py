@@ -140,7 +140,7 @@ _ENVIRONMENT.filters.update(
 )
 
 
-_ENVIRONMENT.globals.update(guide=guide, page_zone=_page_zone)
+_ENVIRONMENT.globals.update(guide_path=guide, page_zone=_page_zone)
 
 
 def render(template: str, **values: object) -> str:
