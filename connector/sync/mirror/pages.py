@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -47,10 +47,21 @@ from connector.sync.mirror import applications, erased, merges, missing_currenci
 from connector.sync.mirror.statements import load_statements
 from connector.sync.mirror.upserts import STORAGE, DatedRecord, SqlRow, build_malformed_row, build_rows, upsert_text
 from policies.receivables import InvoiceStatus
-from providers.ledger import ChangePage, CreditRecord, DeletedRecord, InvoiceRecord, MalformedRecord, RecordKind
+from providers.ledger import (
+    ChangePage,
+    CreditRecord,
+    CustomerRecord,
+    DeletedRecord,
+    InvoiceRecord,
+    MalformedRecord,
+    PaymentRecord,
+    RecordKind,
+)
 
 __all__ = ["PageCounts", "load_statements", "store_page"]
 
+_Dated = TypeVar("_Dated", CustomerRecord, InvoiceRecord, PaymentRecord, CreditRecord, DeletedRecord)
+_CLOCK_SKEW = timedelta(minutes=10)  # a ledger's clock may be ahead of ours by as much
 _MIRRORED = (CustomerRow, InvoiceRow, PaymentRow, CreditRow, ApplicationRow, CustomerSetting, CompletedStep)
 _MALFORMED = SQLModel.metadata.tables["malformed_record"]
 _KNOWN_MALFORMED = select(_MALFORMED.c.kind, _MALFORMED.c.external_id).where(
@@ -81,9 +92,11 @@ def store_page(session: Session, connection_id: int, page: ChangePage, *, at: da
     """Store a page in the caller's transaction, in which the caller stores its cursor, too.
 
     Records the database cannot hold are added to ``page.malformed``, so that they are logged like those the provider
-    could not read. ``at`` is when the page was read, for malformed records alone.
+    could not read. ``at`` is when the page was read, for malformed records and for changes that the ledger dates later.
     """
     stored_at = at or datetime.now(UTC)
+    if at is not None:
+        _date_back(page, at)
     erased.redact_page(session, connection_id, page, at=stored_at)
     session.flush()
     missing_currencies.fill(session, connection_id, page)
@@ -112,6 +125,20 @@ def store_page(session: Session, connection_id: int, page: ChangePage, *, at: da
         if isinstance(row, _MIRRORED):  # loaded before, and perhaps changed by the statements above
             session.expire(row)
     return counts
+
+
+def _date_back(page: ChangePage, at: datetime) -> None:
+    """Date changes of the future at ``at``: every true change after one would look older, and a payment be missed."""
+    page.customers[:] = [_not_after(each, at) for each in page.customers]
+    page.invoices[:] = [_not_after(each, at) for each in page.invoices]
+    page.payments[:] = [_not_after(each, at) for each in page.payments]
+    page.credits[:] = [_not_after(each, at) for each in page.credits]
+    page.deleted[:] = [_not_after(each, at) for each in page.deleted]
+
+
+def _not_after(record: _Dated, at: datetime) -> _Dated:
+    is_future = record.updated_at is not None and record.updated_at > at + _CLOCK_SKEW
+    return record._replace(updated_at=at) if is_future else record
 
 
 def _with_entry_times(session: Session, connection_id: int, records: list[InvoiceRecord]) -> list[InvoiceRecord]:

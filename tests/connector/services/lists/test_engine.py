@@ -73,7 +73,7 @@ def test_the_last_day_of_the_calendar_can_be_asked_for(engine: Engine) -> None:
 
 @pytest.mark.parametrize(("sort", "value"), [("due", str(2**63)), ("due", "9" * 30), ("due_on", "9999-99-99")])
 def test_a_position_that_no_database_can_hold_begins_the_list_anew(sort: str, value: str) -> None:
-    position = [value, 1, "i1"]
+    position: list[str | int | None] = [value, 1, "i1"]
     assert decode_position(invoices.LISTING, sort, encode_position(position)) is None
     for at in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-12:00"):
         assert decode_position(outbox.OUTBOX_PAGE, "send_after", encode_position([at, 1])) is None

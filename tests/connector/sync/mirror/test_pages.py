@@ -262,7 +262,7 @@ UNSTORABLE: list[dict[str, Any]] = [
     {"due": Decimal("0.00001")},
     {"due": None},
     {"number": None},
-    {"number": "half a letter \ud800"},
+    {"customer_id": "half a letter \ud800"},
     {"updated_at": NOON.replace(tzinfo=None)},
 ]
 
@@ -374,3 +374,15 @@ def test_objects_loaded_before_see_what_a_page_changed(mirror: Engine) -> None:
         assert isinstance(session, Session)
         store_page(session, 1, _page(invoices=[INVOICE._replace(due=Decimal(1), updated_at=LATER)]))
         assert row.due_e4 == 10000
+
+
+def test_a_change_dated_in_the_future_hides_no_later_one(mirror: Engine) -> None:
+    future = datetime(2031, 1, 1, tzinfo=UTC)
+    with writing(mirror) as session:
+        store_page(session, 1, _page(**{**FULL_PAGE, "invoices": [INVOICE._replace(updated_at=future)]}), at=LATER)
+    assert _invoice(mirror).updated_at == LATER
+    paid_at = LATER + timedelta(minutes=1)
+    with writing(mirror) as session:
+        paid = INVOICE._replace(due=Decimal(0), updated_at=paid_at)
+        store_page(session, 1, _page(invoices=[paid]), at=paid_at)
+    assert _invoice(mirror).due_e4 == 0
