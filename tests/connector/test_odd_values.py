@@ -174,7 +174,7 @@ def test_a_text_that_is_cut_within_a_character_costs_no_reply(written: bytes, re
 
 
 def spoil(scenario: Scenario, number: str) -> None:
-    """Give an invoice a currency that is none, which only a change outside the API can do."""
+    """An invoice gets a currency that is none, which only a change outside the API can do."""
     company = scenario.company
     if company.provider == "xero":
         company.simulator.edit(number, currency="£", **company.company_filter)
