@@ -81,7 +81,7 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
         "resume_invoice": (site_with_invoices | one, None),
         "record_outcome": ({"task": task[0]}, {"promised_on": day, "note": "by phone"}),
         "assign_tasks": ({}, {"ids": [task[1]], "to": "Bob <bob@n.example>"}),
-        "complete_tasks": ({}, {"ids": [task[1]]}),
+        "complete_tasks": ({}, {"ids": [task[1]], "note": "called them"}),
         "set_policy": ({}, {"document": POLICY, **site_with_invoices}),
         "list_rates": ({}, None),
         "add_rate": ({}, {**RATE, **site_with_invoices}),
