@@ -138,6 +138,8 @@ def _xero_rows(page: XeroPage) -> Rows:
             None,
             None,
             "",
+            "",
+            "",
             None,
         )
         for one in page.Contacts
@@ -302,7 +304,7 @@ def _qb_rows(records: QbRecords, paid_on: dict[str, str]) -> Rows:
         (
             1, one.Id, one.DisplayName, "", one.PrimaryEmailAddr.Address, one.BillAddr.Country,
             one.BillAddr.CountrySubDivisionCode, "", one.Active, None, False, _qb_at(one.MetaData), "",
-            None, False, None, None, HOME_CURRENCY, None,
+            None, False, None, None, HOME_CURRENCY, "", "", None,
         )
         for one in records.Customer
     ]  # fmt: skip

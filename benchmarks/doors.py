@@ -136,11 +136,12 @@ def _service_doors(port: int) -> list[Door]:
         Door("/readyz", "a query of the database", 200, _get(port, "/readyz")),
         Door("/metrics", "counts of every table", 200, _get(port, "/metrics")),
         Door(
-            "/static/style.css /static/passkeys.js /static/icon.svg",
+            "/static/style.css /static/passkeys.js /static/lists.js /static/live.js /static/review.js /static/icon.svg",
             "a long head",
             200,
             _get(port, "/static/style.css", _COOKIES),
         ),
+        Door("/runs/{run:int}/events", "no session", 404, _get(port, "/runs/1/events", _COOKIES)),
         Door("/callback/{provider_name}", "a query of 40 kB", 400, _get(port, f"/callback/xero?code=1&state={_LONG}")),
     ]
 
