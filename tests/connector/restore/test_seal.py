@@ -24,8 +24,9 @@ NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(days=1)
 KEYRING, OTHER_KEYRING = Keyring([bytes(32)]), Keyring([bytes(31) + b"\1"])
 ADDED_OWNER = (
-    "INSERT INTO app_user (email, name, password_hash, role, all_companies, created_at, passkey_only, oidc_subject)"
-    " VALUES ('mallory@example.com', '', 'x', 'owner', 1, '2026-11-20 12:00:00.000000', 0, '')"
+    "INSERT INTO app_user (email, name, password_hash, role, all_companies, created_at, passkey_only, oidc_subject,"
+    " time_zone, digest_at, digest_off)"
+    " VALUES ('mallory@example.com', '', 'x', 'owner', 1, '2026-11-20 12:00:00.000000', 0, '', '', '', 0)"
 )
 KEEPS_LIVE = (
     "CREATE TRIGGER keep AFTER UPDATE OF mode ON connection"

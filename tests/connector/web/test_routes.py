@@ -331,6 +331,7 @@ def test_every_table_belongs_to_companies_or_is_known_not_to() -> None:
         "suppressed_address": "an address is suppressed for every company",
         "email_event": "found by the key of the outbox entry",
         "app_user": "people",
+        "connected_mailbox": "the installation's own, for every company",
         "daily_digest": "people: one email over their companies, without its text",
         "user_company": "people",
         "web_session": "people",
