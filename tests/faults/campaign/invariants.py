@@ -65,13 +65,18 @@ def snapshot_neighbour(world: World) -> NeighbourSnapshot:
 
 
 def find_unfinished(world: World) -> list[str]:
-    """Return what is unfinished: calls without a reply, and planned entries that are due."""
+    """Return what is unfinished: calls without a reply, and planned entries that are due.
+
+    Not a company's part of a digest that a person was, or may have been, sent on the same day: it waits for the next.
+    """
     now = world.clock.now().strftime("%Y-%m-%d %H:%M:%S.%f")
     with closing(_open(world)) as database:
         rows = database.execute(
             "SELECT key, state, response FROM outbox WHERE connection_id = ?"
             " AND (state = 'sending' OR (state = 'planned'"
-            " AND (send_after IS NULL OR send_after <= ?)))",
+            " AND (send_after IS NULL OR send_after <= ?)"
+            " AND NOT EXISTS (SELECT 1 FROM daily_digest WHERE outbox.kind = 'owner_email'"
+            " AND slot = json_extract(outbox.payload, '$.slot'))))",
             (world.connection, now),
         )
         return [f"{row['key']} is {row['state']} {row['response']}" for row in rows]
