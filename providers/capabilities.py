@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from providers.errors import ProviderError
-from providers.ledger import DocumentRef, NewNote, Settings_contra
+from providers.ledger import DocumentRef, NewNote
+from providers.sign_in import Settings_contra
 
 
 class ChangeNotification(NamedTuple):

@@ -11,14 +11,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from policies.receivables import Company, CreditKind, InvoiceStatus
 from providers.calls import CallObserver
-
-Settings_contra = TypeVar("Settings_contra", contravariant=True)
-GRANT_LIFETIME = "grant_lifetime_s"  # in a token: the seconds until only a new consent helps, if the provider tells
-JsonObject = dict[str, Any]  # a JSON object, as the service or the database has it
+from providers.sign_in import AccessToken, JsonObject, Settings_contra, SignIn
 
 
 class RecordKind(StrEnum):
@@ -357,15 +354,6 @@ class CompanyRef(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ConsentRequest:
-    """The consent URL, and what to keep (encrypted) until the user is redirected back."""
-
-    url: str
-    state: str
-    code_verifier: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Consent:
     """A given consent: the token as issued plus ``expires_at`` (Unix seconds), and the companies it covers."""
 
@@ -374,34 +362,8 @@ class Consent:
     companies: tuple[CompanyRef, ...]
 
 
-class LedgerProvider(Protocol[Settings_contra]):
+class LedgerProvider(SignIn[Settings_contra, Consent], Protocol[Settings_contra]):
     """What a provider exports as ``PROVIDER``: sign-in, tokens and clients, from the settings that it names."""
-
-    name: str
-    title: str
-
-    def missing_settings(self, settings: Settings_contra) -> list[str]:
-        """Return the names of the settings that are still needed before a company can be connected."""
-        ...
-
-    def begin_consent(self, settings: Settings_contra, redirect_uri: str) -> ConsentRequest:
-        """Build the consent URL with its state (and PKCE where the provider supports it)."""
-        ...
-
-    def finish_consent(
-        self,
-        settings: Settings_contra,
-        redirect_uri: str,
-        redirected_url: str,
-        consent_request: ConsentRequest,
-        calls: CallObserver,
-    ) -> Consent:
-        """Exchange the code of the redirect for a token and list the companies. Raises ``PermanentError`` if denied."""
-        ...
-
-    def refresh(self, settings: Settings_contra, token: JsonObject, calls: CallObserver) -> JsonObject:
-        """Return a new token with its refresh token. Raises ``AuthorizationExpired`` when the grant is dead."""
-        ...
 
     def revoke(
         self,
@@ -419,12 +381,4 @@ class LedgerProvider(Protocol[Settings_contra]):
         self, settings: Settings_contra, company: CompanyRef, access_token: AccessToken, calls: CallObserver
     ) -> Ledger:
         """Build the client of one company."""
-        ...
-
-
-class AccessToken(Protocol):
-    """Returns the current access token; the connector refreshes it under a lock when it is about to expire."""
-
-    def __call__(self, *, rejected_token: str | None = None) -> str:
-        """Return a token that is valid for the next minute; ``rejected_token`` is one that was just answered 401."""
         ...

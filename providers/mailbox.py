@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from providers.calls import CallObserver
-from providers.ledger import AccessToken, ConsentRequest, JsonObject, Settings_contra
 from providers.mailer import Mailer
+from providers.sign_in import AccessToken, JsonObject, Settings_contra, SignIn
 
 
 class Arrival(NamedTuple):
@@ -74,37 +74,8 @@ class MailboxConsent:
 
 
 @runtime_checkable
-class MailboxProvider(Protocol[Settings_contra]):
+class MailboxProvider(SignIn[Settings_contra, MailboxConsent], Protocol[Settings_contra]):
     """What a provider exports as ``MAILBOX``: sign-in, tokens and mailboxes, from the settings that it names."""
-
-    name: str
-    title: str
-
-    def missing_settings(self, settings: Settings_contra) -> list[str]:
-        """Return the names of the settings that are needed before a mailbox can be connected; it is used if none is."""
-        ...
-
-    def begin_consent(self, settings: Settings_contra, redirect_uri: str) -> ConsentRequest:
-        """Build the consent URL with its state and PKCE."""
-        ...
-
-    def finish_consent(
-        self,
-        settings: Settings_contra,
-        redirect_uri: str,
-        redirected_url: str,
-        consent_request: ConsentRequest,
-        calls: CallObserver,
-    ) -> MailboxConsent:
-        """Exchange the code of the redirect for a token, and read the mailbox's address.
-
-        Raises ``PermanentError`` if it was denied, or does not cover all that is needed.
-        """
-        ...
-
-    def refresh(self, settings: Settings_contra, token: JsonObject, calls: CallObserver) -> JsonObject:
-        """Return a new token with its refresh token. Raises ``AuthorizationExpired`` when the grant is dead."""
-        ...
 
     def revoke(self, settings: Settings_contra, token: JsonObject, calls: CallObserver) -> str:
         """End the access; where the service has no way to, return how the user does it there, else ""."""

@@ -27,8 +27,9 @@ from connector.guides import guide
 from connector.vocabulary import ConnectionHealth, LogKind
 from connector.vocabulary.labels import in_sentence, label
 from providers.errors import ProviderError
-from providers.ledger import CompanyRef, Consent, ConsentRequest, JsonObject
+from providers.ledger import CompanyRef, Consent
 from providers.mailbox import MailboxConsent, MailboxProvider
+from providers.sign_in import ConsentRequest, JsonObject
 
 LIFETIME = timedelta(minutes=15)
 System = Provider | MailboxSystem

@@ -21,9 +21,9 @@ from connector.db.tables import ConnectedMailbox, Grant
 from connector.vocabulary import LogKind
 from providers.calls import CallObserver
 from providers.errors import AuthorizationExpired, ProviderError
-from providers.ledger import AccessToken
 from providers.mailbox import Mailbox, MailboxConsent
 from providers.mailer import Mailer
+from providers.sign_in import AccessToken
 
 
 class MailboxNotConnected(Exception):

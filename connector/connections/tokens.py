@@ -27,7 +27,7 @@ from connector.secrets.private_files import private_folder
 from connector.vocabulary import ConnectionHealth, LogKind
 from providers.calls import CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, ProviderError, TransientError
-from providers.ledger import GRANT_LIFETIME, AccessToken, JsonObject
+from providers.sign_in import GRANT_LIFETIME, AccessToken, JsonObject
 
 EXPIRY_MARGIN = timedelta(seconds=60)  # a token that expires sooner is refreshed first
 WARN_BEFORE_END = timedelta(days=60)

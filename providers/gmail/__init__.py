@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from providers.calls import CallObserver
-    from providers.ledger import AccessToken, ConsentRequest, JsonObject
     from providers.mailbox import Mailbox, MailboxConsent
+    from providers.sign_in import AccessToken, ConsentRequest, JsonObject
 
 
 class GmailSettings(Protocol):

@@ -16,7 +16,7 @@ from providers.http import TransportLimits, ambiguous_reply_error, install_trans
 
 if TYPE_CHECKING:
     from providers.calls import CallObserver
-    from providers.ledger import AccessToken
+    from providers.sign_in import AccessToken
 
 _ME: Final = "gmail/v1/users/me"
 _BEARER: Final = "Bearer "

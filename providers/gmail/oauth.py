@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs, urlsplit
 
 import requests
 from authlib.common.errors import AuthlibBaseError
@@ -15,8 +13,8 @@ from providers.calls import CallKind, CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, TransientError
 from providers.gmail.client import Client
 from providers.http import Service, hosts_of, install_transport
-from providers.ledger import GRANT_LIFETIME, AccessToken, ConsentRequest, JsonObject
 from providers.mailbox import MailboxConsent
+from providers.sign_in import GRANT_LIFETIME, AccessToken, ConsentRequest, JsonObject, check_redirect, clean_code
 
 if TYPE_CHECKING:
     from providers.gmail import GmailSettings
@@ -58,7 +56,7 @@ def finish_consent(
     calls: CallObserver,
 ) -> MailboxConsent:
     """Exchange the code for a token, and read the mailbox's address. Each permission may have been unticked."""
-    _check_redirect(redirected_url, consent_request.state)
+    check_redirect(redirected_url, consent_request.state, "Google", ISSUER)
     session = _session(settings, calls)
     try:
         token = session.fetch_token(
@@ -128,24 +126,6 @@ def _session(settings: GmailSettings, calls: CallObserver) -> Any:
     return session
 
 
-def _check_redirect(redirected_url: str, state: str) -> None:
-    query = parse_qs(urlsplit(redirected_url).query)
-    if not hmac.compare_digest(query.get("state", [""])[0].encode(), state.encode()):
-        message = "This redirect does not belong to the sign-in that was started here; connect again"
-        raise PermanentError(message, code="state")
-    if query.get("iss", [ISSUER])[0].rstrip("/") != ISSUER:  # RFC 9207: if the issuer is named, it must be Google
-        message = "This redirect does not come from Google; connect again"
-        raise PermanentError(message, code="iss")
-    if error := query.get("error", [""])[0]:
-        code = _sanitise(error)
-        cause = "access was denied" if code == "access_denied" else f"Google replied {code}"
-        message = f"The sign-in failed: {cause}"
-        raise PermanentError(message, code=code)
-    if not query.get("code", [""])[0]:
-        message = "The URL that Google redirected you to holds no code; copy the complete URL"
-        raise PermanentError(message, code="code")
-
-
 def _check_token(token: JsonObject) -> None:
     """Raise where a permission was unticked, or where there is no lasting access."""
     granted = set(str(token.get("scope", "")).split())
@@ -174,8 +154,4 @@ def _fixed_token(value: str) -> AccessToken:
 
 
 def _error_code(error: Exception) -> str:
-    return _sanitise(str(error.error)) if isinstance(error, AuthlibBaseError) else "an unreadable reply"
-
-
-def _sanitise(text: str) -> str:
-    return "".join(letter for letter in text[:60] if letter.isalnum() or letter in "_-. ")
+    return clean_code(str(error.error)) if isinstance(error, AuthlibBaseError) else "an unreadable reply"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from providers.calls import CallObserver
-    from providers.ledger import AccessToken, ConsentRequest, JsonObject
     from providers.mailbox import Mailbox, MailboxConsent, MailboxProvider
     from providers.microsoft365.oauth import Microsoft365Settings
+    from providers.sign_in import AccessToken, ConsentRequest, JsonObject
 
 
 class Microsoft365:

@@ -21,11 +21,11 @@ import requests
 from providers.calls import CallKind, CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, TransientError
 from providers.http import TransportLimits, ambiguous_reply_error, install_transport, require_json
-from providers.ledger import AccessToken
 from providers.mailbox import Arrival, ArrivalPage
 from providers.mailer import Email, SendReceipt, Suppression
 from providers.message import build_message, message_id
 from providers.microsoft365.service import error_code, microsoft_service, refusal_error
+from providers.sign_in import AccessToken
 
 READ_TIMEOUT_S: Final = 30
 REQUEST_BYTES_MAX: Final = 4 * 10**6  # of the base64 that Graph takes in one request

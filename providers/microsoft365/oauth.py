@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import Any, Final, Protocol
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import requests
@@ -15,9 +13,9 @@ from authlib.integrations.requests_client import OAuth2Session
 from providers.calls import CallKind, CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, TransientError
 from providers.http import TransportLimits, install_transport, require_json
-from providers.ledger import ConsentRequest, JsonObject
 from providers.mailbox import MailboxConsent
 from providers.microsoft365.service import TRACE_HEADER, microsoft_service
+from providers.sign_in import ConsentRequest, JsonObject, check_redirect, clean_code
 
 NEEDED_SCOPES: Final = ("Mail.Send", "Mail.Read")
 SCOPES: Final = f"offline_access User.Read {' '.join(NEEDED_SCOPES)}"
@@ -66,7 +64,7 @@ def finish_consent(
     calls: CallObserver,
 ) -> MailboxConsent:
     """Exchange the code for a token that covers what is needed, and read the mailbox's address."""
-    _check_redirect(redirected_url, consent_request.state)
+    check_redirect(redirected_url, consent_request.state, "Microsoft")
     session = _session(settings, calls)
     try:
         token = session.fetch_token(
@@ -134,21 +132,6 @@ def _endpoint(settings: Microsoft365Settings, name: str) -> str:
     return f"{settings.microsoft365_login_url}/{settings.microsoft365_tenant}/oauth2/v2.0/{name}"
 
 
-def _check_redirect(redirected_url: str, state: str) -> None:
-    query = parse_qs(urlsplit(redirected_url).query)
-    if not hmac.compare_digest(query.get("state", [""])[0].encode(), state.encode()):
-        message = "This redirect does not belong to the sign-in that was started here; connect again"
-        raise PermanentError(message, code="state")
-    if error := query.get("error", [""])[0]:
-        code = _sanitise(error)
-        cause = "access was denied" if code == "access_denied" else f"Microsoft replied {code}"
-        message = f"The sign-in failed: {cause}"
-        raise PermanentError(message, code=code)
-    if not query.get("code", [""])[0]:
-        message = "The URL that Microsoft redirected you to holds no code; copy the complete URL"
-        raise PermanentError(message, code="code")
-
-
 def _check_scopes(token: JsonObject) -> None:
     """Refuse a consent without a scope that is needed: an administrator may have granted some of them only."""
     granted = {each.rpartition("/")[2].lower() for each in str(token.get("scope", "")).split()}
@@ -188,9 +171,5 @@ def _error_code(error: Exception) -> str:
     if not isinstance(error, AuthlibBaseError):
         return "an unreadable reply"
     number = str(error.description or "").partition(":")[0]
-    parts = [_sanitise(str(error.error)), _sanitise(number) if number.startswith("AADSTS") else ""]
+    parts = [clean_code(str(error.error)), clean_code(number) if number.startswith("AADSTS") else ""]
     return " ".join(filter(None, parts))
-
-
-def _sanitise(text: str) -> str:
-    return "".join(letter for letter in text[:60] if letter.isalnum() or letter in "_-. ")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from providers.calls import CallObserver
 from providers.capabilities import CallLimit, ChangeNotification
-from providers.ledger import AccessToken, CompanyRef, Consent, ConsentRequest, JsonObject, Ledger, LedgerProvider
+from providers.ledger import CompanyRef, Consent, Ledger, LedgerProvider
+from providers.sign_in import AccessToken, ConsentRequest, JsonObject
 
 if TYPE_CHECKING:
     from providers.quickbooks.oauth import QuickBooksSettings

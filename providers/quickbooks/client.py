@@ -16,8 +16,8 @@ from quickbooks.client import QuickBooks
 from providers.calls import CallKind, CallObserver
 from providers.errors import PermanentError
 from providers.http import Service, TransportLimits, hosts_of, install_transport
-from providers.ledger import AccessToken
 from providers.quickbooks import faults
+from providers.sign_in import AccessToken
 
 MINOR_VERSION: Final = 75  # the minimum since August 2025, and the latest known
 

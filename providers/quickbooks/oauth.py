@@ -20,8 +20,8 @@ from msgspec import Struct
 from providers.calls import CallKind, CallObserver
 from providers.errors import AuthorizationExpired, PermanentError, ProviderError, TransientError
 from providers.http import Service, TransportLimits, ambiguous_reply_error, hosts_of, install_transport, require_json
-from providers.ledger import GRANT_LIFETIME, ConsentRequest, JsonObject
 from providers.quickbooks.faults import TRACE_HEADER
+from providers.sign_in import GRANT_LIFETIME, ConsentRequest, JsonObject, clean_code
 
 SCOPES: Final = "com.intuit.quickbooks.accounting"  # no more: who the user is does not matter here
 TOKEN_HEADERS: Final = {
@@ -92,7 +92,7 @@ def finish_consent(
             "this redirect does not belong to the consent that was started here (its state differs)", code="state"
         )
     if "error" in reply:
-        error = _sanitise(reply["error"])
+        error = clean_code(reply["error"])
         raise PermanentError(f"Intuit replied {error!r} instead of granting access", code=error)
     realm_id, code = reply.get("realmId", ""), reply.get("code", "")
     if not code or not realm_id.isdecimal():
@@ -226,7 +226,7 @@ def _token_error(error: str) -> ProviderError:
         return PermanentError(
             "Intuit does not know this app: check QUICKBOOKS_CLIENT_ID and QUICKBOOKS_CLIENT_SECRET", code=error
         )
-    return PermanentError(f"Intuit rejected the token request ({_sanitise(error)})", code=_sanitise(error))
+    return PermanentError(f"Intuit rejected the token request ({clean_code(error)})", code=clean_code(error))
 
 
 def _token_to_store(token: JsonObject, endpoints: Endpoints, previous: Mapping[str, Any]) -> JsonObject:
@@ -238,7 +238,3 @@ def _token_to_store(token: JsonObject, endpoints: Endpoints, previous: Mapping[s
     if lifetimes:  # 100 days that each refresh renews, within the five years of the grant
         stored[GRANT_LIFETIME] = min(lifetimes)
     return {**stored, "endpoints": msgspec.to_builtins(endpoints)}
-
-
-def _sanitise(text: str) -> str:
-    return "".join(letter for letter in text[:60] if letter.isalnum() or letter in "_-. ")

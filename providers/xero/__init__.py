@@ -11,15 +11,8 @@ from providers.capabilities import CallLimit
 if TYPE_CHECKING:
     from providers.calls import CallObserver
     from providers.capabilities import ChangeNotification
-    from providers.ledger import (
-        AccessToken,
-        CompanyRef,
-        Consent,
-        ConsentRequest,
-        JsonObject,
-        Ledger,
-        LedgerProvider,
-    )
+    from providers.ledger import CompanyRef, Consent, Ledger, LedgerProvider
+    from providers.sign_in import AccessToken, ConsentRequest, JsonObject
     from providers.xero.oauth import XeroSettings
 
 _MINUTE: Final = timedelta(minutes=1)

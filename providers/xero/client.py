@@ -23,7 +23,7 @@ from providers.xero.service import CORRELATION_HEADER, xero_service
 
 if TYPE_CHECKING:
     from providers.calls import CallObserver
-    from providers.ledger import AccessToken
+    from providers.sign_in import AccessToken
 
 _BEARER: Final = "Bearer "
 Schema = TypeVar("Schema", bound=msgspec.Struct)

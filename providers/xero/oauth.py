@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
 from typing import Any, Protocol
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
@@ -18,7 +17,8 @@ from authlib.integrations.requests_client import OAuth2Session
 from providers.calls import CallKind, CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, TransientError
 from providers.http import TransportLimits, install_transport, kind_from_method, require_json
-from providers.ledger import CompanyRef, Consent, ConsentRequest, JsonObject
+from providers.ledger import CompanyRef, Consent
+from providers.sign_in import ConsentRequest, JsonObject, check_redirect, clean_code
 from providers.xero.service import CORRELATION_HEADER, xero_service
 
 # The granular scopes that apps created since March 2026 must request; older apps set XERO_SCOPES.
@@ -60,7 +60,7 @@ def finish_consent(
     settings: XeroSettings, redirect_uri: str, redirected_url: str, consent_request: ConsentRequest, calls: CallObserver
 ) -> Consent:
     """Exchange the code for a token and list the organisations that this consent covers."""
-    _check_redirect(redirected_url, consent_request.state, settings.xero_identity_url)
+    check_redirect(redirected_url, consent_request.state, "Xero", settings.xero_identity_url)
     session = _session(settings, calls)
     try:
         token = session.fetch_token(
@@ -166,24 +166,6 @@ def _token_url(settings: XeroSettings) -> str:
     return f"{settings.xero_identity_url}/connect/token"
 
 
-def _check_redirect(redirected_url: str, state: str, issuer: str) -> None:
-    query = parse_qs(urlsplit(redirected_url).query)
-    if not hmac.compare_digest(query.get("state", [""])[0].encode(), state.encode()):
-        message = "This redirect does not belong to the sign-in that was started here; connect again"
-        raise PermanentError(message, code="state")
-    if query.get("iss", [issuer])[0].rstrip("/") != issuer:  # RFC 9207: if the issuer is named, it must be Xero
-        message = "This redirect does not come from Xero; connect again"
-        raise PermanentError(message, code="iss")
-    if error := query.get("error", [""])[0]:
-        code = _sanitise(error)
-        cause = "access was denied" if code == "access_denied" else f"Xero replied {code}"
-        message = f"The sign-in failed: {cause}"
-        raise PermanentError(message, code=code)
-    if not query.get("code", [""])[0]:
-        message = "The URL that Xero redirected you to holds no code; copy the complete URL"
-        raise PermanentError(message, code="code")
-
-
 class _Connection(
     msgspec.Struct,
     rename={"id": "id", "tenant_id": "tenantId", "type": "tenantType", "name": "tenantName"},
@@ -238,8 +220,4 @@ def _fingerprint(token: JsonObject) -> str:
 
 
 def _error_code(error: Exception) -> str:
-    return _sanitise(str(error.error)) if isinstance(error, AuthlibBaseError) else "an unreadable reply"
-
-
-def _sanitise(text: str) -> str:
-    return "".join(letter for letter in text[:60] if letter.isalnum() or letter in "_-. ")
+    return clean_code(str(error.error)) if isinstance(error, AuthlibBaseError) else "an unreadable reply"

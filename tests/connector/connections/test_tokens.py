@@ -19,7 +19,7 @@ from connector.db.tables import Connection, Grant
 from connector.services import doctor
 from connector.settings import load_settings
 from providers.errors import AuthorizationExpired, TransientError
-from providers.ledger import JsonObject
+from providers.sign_in import JsonObject
 from sandbox.faults import Rule
 from tests.connector.installed import GiveConsent, SandboxServices
 

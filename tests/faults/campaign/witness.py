@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from connector.outbox.drafts import short_key
-from providers.ledger import JsonObject
+from providers.sign_in import JsonObject
 from tests.connector.scenario import SandboxCompany
 from tests.faults.campaign.in_process import Sent, is_effect
 from tests.faults.campaign.world import World

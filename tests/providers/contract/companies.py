@@ -21,13 +21,13 @@ from providers.ledger import (
     CreditRecord,
     CustomerRecord,
     InvoiceRecord,
-    JsonObject,
     LateFeeInvoice,
     Ledger,
     PaymentRecord,
 )
 from providers.quickbooks.client import Client as QuickBooksClient
 from providers.quickbooks.ledger import QuickBooksLedger
+from providers.sign_in import JsonObject
 from providers.xero.client import Client as XeroClient
 from providers.xero.ledger import XeroLedger
 from sandbox.server import Sandbox

@@ -9,7 +9,7 @@ import pytest
 
 from providers.errors import AuthorizationExpired, PermanentError, TransientError
 from providers.gmail import MAILBOX
-from providers.ledger import GRANT_LIFETIME
+from providers.sign_in import GRANT_LIFETIME
 from sandbox.faults import Rule
 from sandbox.gmail.service import ACCOUNT
 from tests.providers.gmail.conftest import BACK, World, reminder

@@ -11,9 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from providers.http import TransportLimits
-from providers.ledger import ChangePage, JsonObject
+from providers.ledger import ChangePage
 from providers.quickbooks.client import Client
 from providers.quickbooks.ledger import QuickBooksLedger
+from providers.sign_in import JsonObject
 from sandbox.quickbooks.company_ledger import REALM
 from sandbox.quickbooks.signin import ACCOUNTING
 from sandbox.server import Sandbox

@@ -13,8 +13,9 @@ import responses
 
 from providers import get_ledger_provider
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError
-from providers.ledger import CompanyRef, Consent, ConsentRequest
+from providers.ledger import CompanyRef, Consent
 from providers.quickbooks import oauth
+from providers.sign_in import ConsentRequest
 from sandbox.faults import Rule
 from sandbox.server import Sandbox
 from tests.providers.quickbooks.conftest import CallCounter

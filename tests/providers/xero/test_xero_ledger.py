@@ -16,7 +16,8 @@ import responses
 
 from providers.errors import OutcomeUnknown, PermanentError, TransientError
 from providers.http import TransportLimits
-from providers.ledger import AccessToken, LateFeeInvoice
+from providers.ledger import LateFeeInvoice
+from providers.sign_in import AccessToken
 from providers.xero.client import Client
 from providers.xero.fee_account import choose_fee_account
 from providers.xero.ledger import XeroLedger

@@ -15,7 +15,8 @@ import responses
 
 import providers
 from providers.errors import AuthorizationExpired, PermanentError, RateLimited, TransientError
-from providers.ledger import CompanyRef, ConsentRequest
+from providers.ledger import CompanyRef
+from providers.sign_in import ConsentRequest
 from providers.xero import PROVIDER
 from tests.providers.xero.conftest import CallRecorder
 

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from providers.calls import CallObserver
 from providers.errors import PermanentError
-from providers.ledger import AccessToken, CompanyRef, Consent, ConsentRequest, JsonObject, LedgerProvider
+from providers.ledger import CompanyRef, Consent, LedgerProvider
+from providers.sign_in import AccessToken, ConsentRequest, JsonObject
 
 from .ledger import CsvLedger
 
