@@ -70,12 +70,6 @@ class Call:
         rows = [self.find_connection(session, name_or_id)] if name_or_id else self.connections(session)
         return [row.id or 0 for row in rows]
 
-    def ensure_visible(self, connection_id: int | None) -> None:
-        """Raise ``NotFound`` for a connection that the client may not see."""
-        if not self.client.can_see(connection_id):
-            message = "Not found."
-            raise NotFound(message)
-
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import func, select, union
+from sqlalchemy import select, union
 from sqlmodel import Session, SQLModel, col
 
 from connector.app_context import AppContext
@@ -146,16 +146,6 @@ def list_exceptions(app: AppContext, connection_id: int | None) -> list[Exceptio
             )
             for each in rows
         ]
-
-
-def count_by_company(session: Session, companies: Collection[int]) -> dict[int, int]:
-    """Count the open exceptions of each company that has some."""
-    query = (
-        select(col(ExceptionRow.connection_id), func.count())
-        .where(col(ExceptionRow.connection_id).in_(list(companies)), col(ExceptionRow.resolved_at).is_(None))
-        .group_by(col(ExceptionRow.connection_id))
-    )
-    return {connection_id: int(count) for connection_id, count in session.execute(query)}
 
 
 def find_exception(session: Session, key: str) -> ExceptionRow | None:

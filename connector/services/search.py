@@ -20,6 +20,7 @@ from connector.results import Amount, Result
 from connector.services.lists.filters import parse_amount, spellings
 from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_date
+from policies.receivables import InvoiceStatus
 
 TEXT_MAX = 100
 PART_MIN = 2  # letters from which on a part of a name or number is looked for; less must be the whole
@@ -123,7 +124,11 @@ def _invoices(company_ids: Collection[int], condition: ColumnElement[bool], rank
     """Return the query of invoices with their company and customer: the best first, then open ones, then the newest."""
     chosen = (
         select(col(InvoiceRow.connection_id), col(InvoiceRow.external_id), rank.label("rank"))
-        .where(col(InvoiceRow.connection_id).in_(list(company_ids)), condition, col(InvoiceRow.status) != "deleted")
+        .where(
+            col(InvoiceRow.connection_id).in_(list(company_ids)),
+            condition,
+            col(InvoiceRow.status) != InvoiceStatus.DELETED,
+        )
         .order_by(rank, col(InvoiceRow.is_open).desc(), col(InvoiceRow.issued_on).desc(), col(InvoiceRow.external_id))
         .limit(GROUP_MAX + 1)
         .subquery()

@@ -6,10 +6,9 @@ It is as long for twenty companies as for one, and asks the database as often.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -28,32 +27,20 @@ from sqlalchemy import (
 )
 from sqlmodel import Session, col
 
-from connector.db.tables import Connection, CustomerRow, InvoiceDecisionRow, OutboxEntry, SyncRun, Task
+from connector.db.tables import Connection, InvoiceDecisionRow, OutboxEntry, SyncRun, Task
 from connector.reports.scope import Scope
 from connector.services.attention import AttentionList, load_attention
 from connector.services.receivables_totals import CurrencyTotals, load_currency_totals
 from connector.services.run_progress import RunProgress, describe_progress
-from connector.vocabulary import ConnectionHealth, ConnectionMode, OutboxState, TaskState
+from connector.vocabulary import ConnectionHealth, ConnectionMode, OutboxKind, OutboxState, RunOutcome, TaskState
 from policies.formatting import format_datetime
 
 STALE_AFTER = timedelta(hours=26)
 SHOWN_MAX = 5  # customers on the page; all others are behind a link
 RECENTLY = timedelta(hours=24)
 _COMING_DAYS = 7
-_SENT_KINDS = (
-    "email",
-    "owner_email",
-    "late_fee",
-    "fee_waiver",
-)  # notes are left out: each only records one of these in the accounting system
-
-
-class TaskRow(NamedTuple):
-    """A task with its customer's name and its company."""
-
-    task: Task
-    customer: str
-    company: Connection
+# Notes are left out: each only records one of these in the accounting system
+_SENT_KINDS = (OutboxKind.EMAIL, OutboxKind.OWNER_EMAIL, OutboxKind.LATE_FEE, OutboxKind.FEE_WAIVER)
 
 
 @dataclass(slots=True)
@@ -201,29 +188,9 @@ def _problems(row: Connection, run: SyncRun | None, now: datetime | None) -> Ite
         return
     if row.health in {ConnectionHealth.AUTHORIZATION_EXPIRED, ConnectionHealth.FAILING}:
         yield row.health_reason or "It has to be reconnected."
-    elif run is not None and run.outcome in {"action_required", "failed"}:
+    elif run is not None and run.outcome in {RunOutcome.ACTION_REQUIRED, RunOutcome.FAILED}:
         yield run.reason or "The last sync did not complete."
     if row.pause_reason:
         yield f"Paused: {row.pause_reason}"
     elif now is not None and row.synced_at is not None and now - row.synced_at > STALE_AFTER:
         yield f"Last synced on {format_datetime(row.synced_at)}."
-
-
-def list_open_tasks(
-    session: Session, companies: Mapping[int, CompanySummary], *, size: int, offset: int = 0
-) -> list[TaskRow]:
-    """List a page of the open tasks, the earliest due first."""
-    query = (
-        select(Task, col(CustomerRow.name))
-        .outerjoin(CustomerRow, _customer_of(Task))
-        .where(col(Task.connection_id).in_(list(companies)), col(Task.state) == TaskState.OPEN)
-        .order_by(col(Task.due_on), col(Task.id))
-        .limit(size)
-        .offset(offset)
-    )
-    return [TaskRow(task, name or "", companies[task.connection_id].row) for task, name in session.execute(query)]
-
-
-def _customer_of(table: type[Task]) -> ColumnElement[bool]:
-    same_company = col(CustomerRow.connection_id) == col(table.connection_id)
-    return same_company & (col(CustomerRow.external_id) == col(table.customer_id))
