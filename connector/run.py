@@ -20,7 +20,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import Connection, SyncRun
 from connector.delivery import documents_ahead, recover
 from connector.delivery.deliver import deliver_follow_ups, deliver_outbox, deliver_owner_emails
-from connector.emails.inbound import mailbox
+from connector.emails.inbound import mailbox, restored_tokens
 from connector.emails.outbound import reconnect_email
 from connector.evaluation import evaluate, exceptions
 from connector.restore import rollback_detection
@@ -110,6 +110,7 @@ def _run_steps(ctx: RunContext) -> None:
         _read_mailboxes(ctx)  # replies pause reminders; delivery reports prove what was sent
         recover.recover_interrupted(ctx)  # calls of a killed run whose outcome is not known
         pull.pull_changes(ctx)  # page by page, each with its cursor in one commit
+        restored_tokens.recreate(ctx)  # after a restore: links in emails that the database no longer knows
         evaluate.decide_all(ctx)  # one decision per invoice; unsent entries are planned anew
         deliver_outbox(ctx)  # recheck, mark as sending, call, mark as done
         exceptions.scan(ctx)  # records in the ledger that somebody should check

@@ -46,7 +46,7 @@ def rotate(
     if done.removed_keys:
         echo_err(
             "Older backups now count as sealed with a foreign key, and tokens in them can no longer be decrypted: make"
-            " a backup now. The links in older digests no longer work."
+            " a backup now."
         )
     if done.unused_keys and not from_file:
         echo_err("Remove the unused keys from DUEWELL_SECRET_KEYS and restart duewell.")

@@ -1,9 +1,10 @@
-"""The unguessable part of a customer's links and reply address; each stands for one customer of one company.
+"""The unguessable part of links in emails and of reply addresses; each is about one customer of one company.
 
 A token is a signature, so nobody without the key can make one, and it can be made again for the next email. Only its
 hash is stored, by which it is found and stays valid when the key is rotated: whoever reads the database or a backup
-gets no link. The tokens for stopping reminders and for replies are always the same for a customer; the token for the
-portal expires, can be revoked, and is then followed by another one, made with another salt.
+gets no link. The tokens for stopping reminders and for replies are always the same for a customer, so a restored
+database can make those anew that were first sent after its backup; the token for the portal expires, can be revoked,
+and is then followed by another one, made with another salt.
 """
 
 from __future__ import annotations
@@ -53,10 +54,31 @@ def public_url(app: AppContext, path: str) -> str:
 
 def get_token(app: AppContext, session: Session, connection_id: int, customer_id: str, purpose: TokenPurpose) -> str:
     """Return the customer's token for stopping reminders or for replies, in the caller's transaction."""
-    token = _sign_token(app, session, connection_id, purpose, customer_id)
+    token = _sign_for_customer(app, session.get_one(Connection, connection_id), purpose, customer_id)
     if session.get(ContactToken, hash_token(token)) is None:
-        session.add(_build_row(app, token, connection_id, customer_id, purpose))
+        session.add(build_row(app, token, connection_id, customer_id, purpose))
     return token
+
+
+def recreate_tokens(app: AppContext, session: Session, connection_id: int) -> int:
+    """Store what a restored database has lost: the tokens of all customers for stopping reminders and for replies.
+
+    Return how many were missing. One that was made with an earlier key is not among them.
+    """
+    connection = session.get_one(Connection, connection_id)
+    of_company = col(ContactToken.connection_id) == connection_id
+    known = set(session.scalars(select(col(ContactToken.token_hash)).where(of_company)))
+    customers = list(
+        session.scalars(select(col(CustomerRow.external_id)).where(col(CustomerRow.connection_id) == connection_id))
+    )
+    missing = [
+        build_row(app, token, connection_id, customer, purpose)
+        for customer in customers
+        for purpose in (TokenPurpose.STOP, TokenPurpose.REPLY)
+        if hash_token(token := _sign_for_customer(app, connection, purpose, customer)) not in known
+    ]
+    session.add_all(missing)
+    return len(missing)
 
 
 def get_portal_token(app: AppContext, session: Session, connection_id: int, customer_id: str) -> PortalToken:
@@ -70,8 +92,8 @@ def get_portal_token(app: AppContext, session: Session, connection_id: int, cust
         if row.revoked_at is None and is_lasting and (token := portal_token_of(app, session, row)):
             return PortalToken(token, row)
     salt = secrets.token_hex(_SALT_BYTES)
-    token = _sign_token(app, session, connection_id, _portal_subject(salt), customer_id)
-    created = _build_row(app, token, connection_id, customer_id, TokenPurpose.PORTAL)
+    token = _sign_for_customer(app, session.get_one(Connection, connection_id), _portal_subject(salt), customer_id)
+    created = build_row(app, token, connection_id, customer_id, TokenPurpose.PORTAL)
     created.salt, created.expires_at = salt, now + PORTAL_TOKEN_LIFETIME
     session.add(created)
     return PortalToken(token, created)
@@ -79,7 +101,9 @@ def get_portal_token(app: AppContext, session: Session, connection_id: int, cust
 
 def portal_token_of(app: AppContext, session: Session, row: ContactToken) -> str:
     """Return the token of a row, made again; "" where it was made with an earlier key."""
-    token = _sign_token(app, session, row.connection_id, _portal_subject(row.salt), row.customer_id)
+    token = _sign_for_customer(
+        app, session.get_one(Connection, row.connection_id), _portal_subject(row.salt), row.customer_id
+    )
     return token if hmac.compare_digest(hash_token(token), row.token_hash) else ""
 
 
@@ -102,12 +126,16 @@ def list_portal_tokens(session: Session, connection_id: int, customer_id: str) -
 
 def find_token(session: Session, token: str, purpose: TokenPurpose) -> FoundToken | None:
     """Return a token with its customer, also an expired or revoked one; None for an unknown token."""
+    row = find_row(session, token, purpose)
+    customer = current_customer(session, row.connection_id, row.customer_id) if row is not None else None
+    return FoundToken(row, customer) if row is not None and customer is not None else None
+
+
+def find_row(session: Session, token: str, purpose: TokenPurpose) -> ContactToken | None:
+    """Return the row of a token, also an expired or revoked one; None for an unknown token."""
     is_possible = len(token) == TOKEN_LENGTH and token.isascii()
     row = session.get(ContactToken, hash_token(token.lower())) if is_possible else None
-    if row is None or row.purpose != purpose:
-        return None
-    customer = current_customer(session, row.connection_id, row.customer_id)
-    return FoundToken(row, customer) if customer is not None else None
+    return row if row is not None and row.purpose == purpose else None
 
 
 def current_customer(session: Session, connection_id: int, customer_id: str) -> CustomerRow | None:
@@ -130,15 +158,13 @@ def _portal_subject(salt: str) -> str:
     return f"{TokenPurpose.PORTAL}:{salt}"
 
 
-def _sign_token(app: AppContext, session: Session, connection_id: int, subject: str, customer_id: str) -> str:
-    connection = session.get_one(Connection, connection_id)
-    signed = f"{subject}:{connection.provider}:{connection.external_id}:{customer_id}"
+def sign_token(app: AppContext, signed: str) -> str:
+    """Return the token for what it stands for, made with the newest key."""
     return base64.b32encode(app.keyring.signature(signed)[:_TOKEN_BYTES]).decode().lower()
 
 
-def _build_row(
-    app: AppContext, token: str, connection_id: int, customer_id: str, purpose: TokenPurpose
-) -> ContactToken:
+def build_row(app: AppContext, token: str, connection_id: int, customer_id: str, purpose: TokenPurpose) -> ContactToken:
+    """Return the row that makes a token known."""
     return ContactToken(
         token_hash=hash_token(token),
         connection_id=connection_id,
@@ -146,3 +172,7 @@ def _build_row(
         purpose=purpose,
         created_at=app.now(),
     )
+
+
+def _sign_for_customer(app: AppContext, connection: Connection, subject: str, customer_id: str) -> str:
+    return sign_token(app, f"{subject}:{connection.provider}:{connection.external_id}:{customer_id}")

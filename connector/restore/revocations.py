@@ -49,8 +49,10 @@ _REVOCATIONS = (
     # With those since: links in emails sent after the backup go on working, and a revoked one is known as such.
     """
     INSERT OR IGNORE INTO contact_token
-        (token_hash, connection_id, customer_id, purpose, salt, created_at, expires_at, revoked_at)
-    SELECT token_hash, connection_id, customer_id, purpose, salt, created_at, expires_at, revoked_at
+        (token_hash, connection_id, customer_id, purpose, salt, outbox_key, recipient, created_at, expires_at,
+        revoked_at)
+    SELECT token_hash, connection_id, customer_id, purpose, salt, outbox_key, recipient, created_at, expires_at,
+        revoked_at
     FROM former.contact_token AS new WHERE EXISTS (SELECT 1 FROM main.connection AS kept JOIN former.connection AS last
         ON last.id = kept.id AND last.provider = kept.provider AND last.external_id = kept.external_id
         WHERE kept.id = new.connection_id)

@@ -34,7 +34,8 @@ _BATCH_SIZE = 200  # rows in memory at once
 ENCRYPTED_COLUMNS: tuple[tuple[Any, str, Callable[[Any], str]], ...] = (
     (Grant, "token", tokens.associated_data),
     (PendingConsent, "encrypted_state", _consent_associated_data),
-    (WebhookEndpoint, "secret", endpoints.encryption_context),
+    (WebhookEndpoint, "secret", endpoints.secret_context),
+    (WebhookEndpoint, "url", endpoints.url_context),
     (SentEmail, "content", sent_emails.encryption_context),
 )
 

@@ -13,8 +13,9 @@ class ReplyKind(StrEnum):
 
 
 class TokenPurpose(StrEnum):
-    """What a customer's token gives access to."""
+    """What the token of a link or reply address gives access to."""
 
     STOP = "stop"  # unsubscribe from reminders
+    EMAIL_STOP = "email_stop"  # in a digest: stop one email before it is sent
     REPLY = "reply"  # the reply address
     PORTAL = "portal"

@@ -307,6 +307,7 @@ _LOG_KINDS: dict[str, str] = {
 _REPLY_KINDS: dict[str, str] = {ReplyKind.REPLY: "Reply", ReplyKind.AUTO_REPLY: "Automatic reply"}
 _TOKEN_PURPOSES: dict[str, str] = {
     TokenPurpose.STOP: "Unsubscribe link",
+    TokenPurpose.EMAIL_STOP: "Link that stops one email",
     TokenPurpose.REPLY: "Reply address",
     TokenPurpose.PORTAL: "Customer portal link",
 }

@@ -23,7 +23,7 @@ from connector.db.tables import Connection, SyncLogEntry, WebhookDelivery, Webho
 from connector.secrets.keyring import KeyringError
 from connector.vocabulary import DeliveryState, LogKind
 from connector.webhooks.address_rules import AllowedNetworks, DisallowedAddressError
-from connector.webhooks.endpoints import encryption_context
+from connector.webhooks.endpoints import secret_context, url_context
 from connector.webhooks.events import LOG_KINDS, build_body, find_event, is_subscribed, message_id
 from connector.webhooks.safe_post import PostResult, safe_post
 
@@ -157,12 +157,13 @@ def _build_request(app: AppContext, delivery: WebhookDelivery) -> _SignedRequest
         endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
         line = session.get_one(SyncLogEntry, delivery.log_id)
         company = session.get(Connection, line.connection_id) if line.connection_id is not None else None
-    secret = app.keyring.decrypt(endpoint.secret, encryption_context(endpoint))
+    secret = app.keyring.decrypt(endpoint.secret, secret_context(endpoint))
+    url = app.keyring.decrypt(endpoint.url, url_context(endpoint)).decode()
     if app.keyring.needs_rotation(endpoint.secret):
         with writing(app.engine) as session:
-            session.get_one(WebhookEndpoint, endpoint.id, with_for_update=True).secret = app.keyring.encrypt(
-                secret, encryption_context(endpoint)
-            )
+            row = session.get_one(WebhookEndpoint, endpoint.id, with_for_update=True)
+            row.secret = app.keyring.encrypt(secret, secret_context(row))
+            row.url = app.keyring.encrypt(url.encode(), url_context(row))
     body, name = build_body(line, delivery.event, company), message_id(line)
     timestamp = str(int(app.now().timestamp()))
     headers = {
@@ -171,7 +172,7 @@ def _build_request(app: AppContext, delivery: WebhookDelivery) -> _SignedRequest
         "webhook-timestamp": timestamp,
         "webhook-signature": signature(secret, name, timestamp, body),
     }
-    return _SignedRequest(endpoint.url, body, headers)
+    return _SignedRequest(url, body, headers)
 
 
 def signature(secret: bytes, name: str, timestamp: str, body: bytes) -> str:

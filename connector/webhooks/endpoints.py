@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
@@ -14,6 +14,7 @@ from connector.app_context import AppContext
 from connector.audit import sync_log
 from connector.db.engine import writing
 from connector.db.tables import SyncLogEntry, WebhookDelivery, WebhookEndpoint
+from connector.secrets.keyring import KeyringError
 from connector.vocabulary import LogKind
 from connector.webhooks.events import EVENTS
 from connector.webhooks.safe_post import check_url
@@ -21,6 +22,7 @@ from connector.webhooks.safe_post import check_url
 _SECRET_BYTES = 32
 _ENDPOINTS_MAX = 20
 DELIVERIES_SHOWN = 20
+UNREADABLE_URL = "an address whose encryption key is missing"
 
 
 class EndpointError(Exception):
@@ -45,7 +47,6 @@ def add_endpoint(
         if (session.scalar(select(func.count()).select_from(WebhookEndpoint)) or 0) >= _ENDPOINTS_MAX:
             raise EndpointError(f"There are already {_ENDPOINTS_MAX} webhooks. Remove one first.")
         row = WebhookEndpoint(
-            url=url,
             events=sorted(events) if events else None,
             companies=None if companies is None else sorted(set(companies)),
             last_seen_log_id=session.scalar(select(func.max(SyncLogEntry.id))) or 0,
@@ -54,7 +55,8 @@ def add_endpoint(
         )
         session.add(row)
         session.flush()
-        row.secret = app.keyring.encrypt(secret, encryption_context(row))
+        row.secret = app.keyring.encrypt(secret, secret_context(row))
+        row.url = app.keyring.encrypt(url.encode(), url_context(row))
         sync_log.write(session, at=now, kind=LogKind.WEBHOOK_CREATED, text=f"{by} added a webhook to {_host(url)}.")
         return row.id or 0, format_secret(secret)
 
@@ -65,7 +67,7 @@ def remove_endpoint(app: AppContext, endpoint_id: int, *, by: str) -> None:
         row = _get_endpoint(session, endpoint_id)
         session.execute(delete(WebhookDelivery).where(col(WebhookDelivery.endpoint_id) == endpoint_id))
         session.delete(row)
-        text = f"{by} removed the webhook to {_host(row.url)}."
+        text = f"{by} removed the webhook to {_host(read_url(app, row))}."
         sync_log.write(session, at=app.now(), kind=LogKind.WEBHOOK_REMOVED, text=text)
 
 
@@ -74,7 +76,7 @@ def resume_endpoint(app: AppContext, endpoint_id: int, *, by: str) -> None:
     with writing(app.engine) as session:
         row = _get_endpoint(session, endpoint_id)
         row.stop_reason = ""
-        text = f"{by} started the webhook to {_host(row.url)} again."
+        text = f"{by} started the webhook to {_host(read_url(app, row))} again."
         sync_log.write(session, at=app.now(), kind=LogKind.WEBHOOK_CREATED, text=text)
 
 
@@ -82,19 +84,40 @@ def send_test(app: AppContext, endpoint_id: int, *, by: str) -> None:
     """Send a ``test`` event to an endpoint."""
     with writing(app.engine) as session:
         row = _get_endpoint(session, endpoint_id)
-        text = f"{by} sent a test event to {_host(row.url)}."
+        text = f"{by} sent a test event to {_host(read_url(app, row))}."
         sync_log.write(session, at=app.now(), kind=LogKind.WEBHOOK_TESTED, text=text, facts={"endpoint": row.id})
 
 
-def list_endpoints(session: Session) -> list[tuple[WebhookEndpoint, list[WebhookDelivery]]]:
-    """List the endpoints, each with its latest deliveries, newest first."""
+class ListedEndpoint(NamedTuple):
+    """An endpoint with its URL and its latest deliveries, newest first."""
+
+    row: WebhookEndpoint
+    url: str
+    deliveries: list[WebhookDelivery]
+
+
+def list_endpoints(app: AppContext, session: Session) -> list[ListedEndpoint]:
+    """List the endpoints."""
     rows = list(session.scalars(select(WebhookEndpoint).order_by(col(WebhookEndpoint.id))))
-    return [(row, list(session.scalars(_deliveries(row)))) for row in rows]
+    return [ListedEndpoint(row, read_url(app, row), list(session.scalars(_deliveries(row)))) for row in rows]
 
 
-def encryption_context(row: WebhookEndpoint) -> str:
+def read_url(app: AppContext, row: WebhookEndpoint) -> str:
+    """Return an endpoint's URL, to be shown; a sentence where its key is missing."""
+    try:
+        return app.keyring.decrypt(row.url, url_context(row)).decode()
+    except KeyringError:
+        return UNREADABLE_URL
+
+
+def secret_context(row: WebhookEndpoint) -> str:
     """Return the associated data of an endpoint's secret, which cannot be decrypted in another row."""
     return f"webhook_endpoint|{row.id}|secret|v1"
+
+
+def url_context(row: WebhookEndpoint) -> str:
+    """Return the associated data of an endpoint's URL."""
+    return f"webhook_endpoint|{row.id}|url|v1"
 
 
 def format_secret(secret: bytes) -> str:

@@ -130,12 +130,13 @@ class ApiRequest(SQLModel, table=True):
 class WebhookEndpoint(SQLModel, table=True):
     """A URL that receives events; ``last_seen_log_id`` is the last log entry that was considered for it.
 
-    ``secret`` signs what is sent, and is encrypted and bound to this row.
+    ``secret`` signs what is sent. It and the URL, whose path is often a secret itself, are encrypted and bound to this
+    row.
     """
 
     __tablename__: ClassVar[Any] = "webhook_endpoint"
     id: int | None = Field(default=None, primary_key=True)
-    url: str = text_column()
+    url: bytes = Field(default=b"", sa_type=LargeBinary)
     secret: bytes = Field(default=b"", sa_type=LargeBinary)
     events: list[str] | None = Field(default=None, sa_column=Column(JSON))  # names; NULL: all
     companies: list[int] | None = Field(default=None, sa_column=Column(JSON))  # ids; NULL: all

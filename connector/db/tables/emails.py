@@ -22,7 +22,7 @@ class SuppressedAddress(SQLModel, table=True):
 
 
 class ContactToken(SQLModel, table=True):
-    """The unguessable part of a customer's link or reply address; only its hash is stored."""
+    """The unguessable part of a link in an email, or of a customer's reply address; only its hash is stored."""
 
     __tablename__: ClassVar[Any] = "contact_token"
     token_hash: str = Field(primary_key=True)
@@ -30,6 +30,8 @@ class ContactToken(SQLModel, table=True):
     customer_id: str
     purpose: TokenPurpose = enum_column(TokenPurpose)
     salt: str = ""  # of a portal link: what the signature covers, so that each link of a customer is another one
+    outbox_key: str = ""  # of a link that stops one email: which one
+    recipient: str = ""  # and in whose digest the link is
     created_at: datetime = instant_column(nullable=False)
     expires_at: datetime | None = instant_column()  # of a portal link; the others do not expire
     revoked_at: datetime | None = instant_column()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from sqlalchemy import select
@@ -12,17 +10,13 @@ from sqlmodel import Session, col
 
 from connector.app_context import AppContext
 from connector.db.engine import reading, writing
-from connector.db.tables import Connection, CustomerRow, OutboxEntry
-from connector.emails import recipient_language
+from connector.db.tables import Connection, ContactToken, CustomerRow, OutboxEntry
+from connector.emails import contact_tokens, recipient_language
 from connector.emails.layout import Lines, load_texts, render_line
 from connector.languages import language_of
 from connector.outbox import approvals, entries
 from connector.plain_text import one_line
-from connector.secrets.keyring import KeyringError
-from connector.vocabulary import OutboxState
-
-_SEAL_CONTEXT = "link that stops one email"
-_TOKEN_MAX = 2000
+from connector.vocabulary import OutboxState, TokenPurpose
 
 
 class EmailStop(NamedTuple):
@@ -38,23 +32,39 @@ class EmailStop(NamedTuple):
     language: str
 
 
-def email_stop_link(app: AppContext, key: str, recipient: str) -> str:
-    """Return the link for one outbox entry and one reader, with both sealed into it."""
-    sealed = app.keyring.encrypt(json.dumps([key, recipient]).encode(), _SEAL_CONTEXT)
-    return f"{app.settings.duewell_base_url}/stop-mail/{base64.urlsafe_b64encode(sealed).decode().rstrip('=')}"
+class EmailStopLink(NamedTuple):
+    """A link in a digest, and what it stands for; it works once its token is stored."""
+
+    link: str
+    token: ContactToken
+
+
+def email_stop_link(app: AppContext, entry: OutboxEntry, recipient: str) -> EmailStopLink:
+    """Return the link for one outbox entry and one reader of digests; it is the same in each digest."""
+    token = contact_tokens.sign_token(app, f"{TokenPurpose.EMAIL_STOP}:{entry.key}:{recipient}")
+    row = contact_tokens.build_row(app, token, entry.connection_id, entry.customer_id, TokenPurpose.EMAIL_STOP)
+    row.outbox_key, row.recipient = entry.key, recipient
+    return EmailStopLink(f"{app.settings.duewell_base_url}/stop-mail/{token}", row)
+
+
+def store_links(session: Session, links: Iterable[EmailStopLink]) -> None:
+    """Store the tokens of links before they are sent, so that they work whatever becomes of the key."""
+    for _link, token in links:
+        if session.get(ContactToken, token.token_hash) is None:
+            session.add(token)
 
 
 def find_stop(app: AppContext, token: str) -> EmailStop | None:
     """Return the email a link is about; None for an unknown link. Changes nothing."""
     with reading(app.engine) as session:
-        found = _find_entry(app, session, token)
+        found = _find_entry(session, token)
         return _build_stop(session, found[0]) if found is not None else None
 
 
 def stop_email(app: AppContext, token: str) -> EmailStop | None:
     """Reject the email so that it is never sent; the customer's next step is not affected."""
     with writing(app.engine) as session:
-        found = _find_entry(app, session, token)
+        found = _find_entry(session, token)
         if found is None:
             return None
         entry, recipient = found
@@ -64,14 +74,12 @@ def stop_email(app: AppContext, token: str) -> EmailStop | None:
         return stop
 
 
-def _find_entry(app: AppContext, session: Session, token: str) -> tuple[OutboxEntry, str] | None:
-    try:
-        sealed = base64.urlsafe_b64decode(token[:_TOKEN_MAX] + "=" * (-len(token) % 4))
-        key, recipient = json.loads(app.keyring.decrypt(sealed, _SEAL_CONTEXT))
-    except (KeyringError, binascii.Error, ValueError):
+def _find_entry(session: Session, token: str) -> tuple[OutboxEntry, str] | None:
+    row = contact_tokens.find_row(session, token, TokenPurpose.EMAIL_STOP)
+    if row is None or row.revoked_at is not None:
         return None
-    entry = session.scalars(select(OutboxEntry).where(col(OutboxEntry.key) == key)).first()
-    return (entry, str(recipient)) if entry is not None else None
+    entry = session.scalars(select(OutboxEntry).where(col(OutboxEntry.key) == row.outbox_key)).first()
+    return (entry, row.recipient) if entry is not None else None
 
 
 def _build_stop(session: Session, entry: OutboxEntry) -> EmailStop:

@@ -6,6 +6,7 @@ preview is another.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
@@ -22,6 +23,7 @@ from connector.connections.account_owners import load_team
 from connector.db.engine import reading
 from connector.db.tables import CompletedStep, Connection, OutboxEntry
 from connector.emails import portal_links
+from connector.emails.inbound.email_stops import EmailStopLink, store_links
 from connector.emails.inbound.reminder_stops import stop_link
 from connector.emails.inbound.replies import reply_address
 from connector.emails.outbound import digest_email, email_templates, reconnect_email, render
@@ -75,16 +77,9 @@ def compose_entry(composing: Composing, documents: Documents, entry_id: int, *, 
     those.
     """
     with reading(composing.app.engine) as session:
-        entry = session.get_one(OutboxEntry, entry_id)
-        if entry.kind == OutboxKind.OWNER_EMAIL:
-            connection = session.get_one(Connection, composing.connection_id)
-            if entry.step == reconnect_email.STEP:
-                email = reconnect_email.compose(composing.app, session, connection, entry)
-            else:
-                email = digest_email.compose(composing.app, session, connection, entry, all_companies=all_companies)
-            if email is None:
-                raise NothingToSend("there is nothing left to report today")
-            return email
+        kind = session.get_one(OutboxEntry, entry_id).kind
+    if kind == OutboxKind.OWNER_EMAIL:
+        return _compose_owner_email(composing, entry_id, all_companies=all_companies)
     facts = _gather_facts(composing, documents, entry_id)
     try:
         return render.compose_email(facts)
@@ -99,6 +94,25 @@ def compose_entry_with_lines(composing: Composing, documents: Documents, entry_i
         return render.compose_email(facts), render.compose_lines(facts)
     except render.EmailError as error:
         raise _cannot_compose(facts, error) from error
+
+
+def _compose_owner_email(composing: Composing, entry_id: int, *, all_companies: bool) -> Email:
+    stop_links: Sequence[EmailStopLink] = ()
+    with reading(composing.app.engine) as session:
+        entry = session.get_one(OutboxEntry, entry_id)
+        connection = session.get_one(Connection, composing.connection_id)
+        if entry.step == reconnect_email.STEP:
+            email = reconnect_email.compose(composing.app, session, connection, entry)
+        else:
+            email, stop_links = digest_email.compose(
+                composing.app, session, connection, entry, all_companies=all_companies
+            )
+    if email is None:
+        raise NothingToSend("there is nothing left to report today")
+    if stop_links:
+        with composing.writing() as session:
+            store_links(session, stop_links)
+    return email
 
 
 def _cannot_compose(facts: EmailFacts, error: render.EmailError) -> CannotCompose:

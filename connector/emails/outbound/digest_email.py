@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from sqlmodel import Session
 
@@ -11,7 +12,7 @@ from connector.app_context import AppContext
 from connector.audit import sync_log
 from connector.db.tables import Connection, OutboxEntry
 from connector.emails import recipient_language
-from connector.emails.inbound.email_stops import email_stop_link
+from connector.emails.inbound.email_stops import EmailStopLink, email_stop_link
 from connector.emails.layout import LayoutValues, LineSection, LinkedLine, Row, RowDetail, render_html, render_text
 from connector.emails.message_ids import message_id
 from connector.emails.outbound.digest_parts import CompanyPart, collect_parts
@@ -29,23 +30,35 @@ SENDER_NAME = "duewell"
 _COUNTED = ("to_send", "sent", "to_review", "overdue")
 
 
+class Digest(NamedTuple):
+    """A digest, and the links in it that stop one email, whose tokens are stored before it is sent.
+
+    There is no email where there is nothing left to report.
+    """
+
+    email: Email | None
+    stop_links: Sequence[EmailStopLink]
+
+
 def compose(
     app: AppContext, session: Session, connection: Connection, entry: OutboxEntry, *, all_companies: bool
-) -> Email | None:
-    """Compose the digest for its recipient as things stand now; None where there is nothing left to report."""
+) -> Digest:
+    """Compose the digest for its recipient as things stand now."""
     payload = payload_as(OwnerEmailPayload, entry)
     [recipient] = payload.to
     language = recipient_language.company_language(session, connection)
     parts = collect_parts(app, session, entry, language, all_companies=all_companies)
     shown = [part for part in parts if part.has_news]
     if not shown:
-        return None
+        return Digest(None, ())
     text, is_one = shown[0].text, len(shown) == 1
     counts = {name: sum(len(getattr(part, name)) for part in shown) for name in _COUNTED}
     summary = ", ".join(text.render(f"summary_{name}", count=str(count)) for name, count in counts.items() if count)
     company = one_line(shown[0].connection.name) if is_one else text.render("several", count=str(len(shown)))
     newest_hash = sync_log.newest_hash(session)[:LOG_HEAD_LENGTH]
     to_send = [(part, each) for part in shown for each in part.to_send]
+    listed = to_send[:SECTION_LINES_MAX]
+    stop_links = [email_stop_link(app, each, recipient) for _part, each in listed]
     values = LayoutValues(
         language=text.language.code,
         subject=f"{company}: {summary}",
@@ -55,7 +68,10 @@ def compose(
         opening=[text.render("to_send")] if to_send else [],
         row_heading=text.render("customer"),
         amount_heading=text.render("amount"),
-        rows=[_email_row(app, each, recipient, part, is_one=is_one) for part, each in to_send[:SECTION_LINES_MAX]],
+        rows=[
+            _email_row(each, stop.link, part, is_one=is_one)
+            for (part, each), stop in zip(listed, stop_links, strict=True)
+        ],
         notes=_more_line(text, len(to_send)),
         sections=[
             _section(name, [(part, line) for part in shown for line in getattr(part, name)], is_one=is_one)
@@ -73,7 +89,7 @@ def compose(
             text.render("log_head", head=newest_hash),
         ],
     )
-    return build_owner_email(app, entry, recipient, values)
+    return Digest(build_owner_email(app, entry, recipient, values), stop_links)
 
 
 def build_owner_email(app: AppContext, entry: OutboxEntry, recipient: str, values: LayoutValues) -> Email:
@@ -98,7 +114,7 @@ def build_owner_email(app: AppContext, entry: OutboxEntry, recipient: str, value
     )
 
 
-def _email_row(app: AppContext, entry: OutboxEntry, recipient: str, part: CompanyPart, *, is_one: bool) -> Row:
+def _email_row(entry: OutboxEntry, stop_link: str, part: CompanyPart, *, is_one: bool) -> Row:
     text = part.text
     name, amount, detail = text.customer_name(entry.customer_id), text.total(entry), text.step_and_invoices(entry)
     if entry.state == OutboxState.AWAITING_APPROVAL:
@@ -110,7 +126,7 @@ def _email_row(app: AppContext, entry: OutboxEntry, recipient: str, part: Compan
         sentence=f"{prefix}{name}, {amount}{text.colon}{detail}",
         due=amount,
         details=[*company, RowDetail(detail)],
-        link=safe_link(email_stop_link(app, entry.key, recipient)),
+        link=safe_link(stop_link),
         pay_label=text.render("stop_email", customer=name),
     )
 

@@ -25,7 +25,7 @@ _ACTIONS = {
 def list_webhooks(request: PageRequest) -> Response:
     """Show the webhooks with their last deliveries, and the form for a new one."""
     with reading(request.app.engine) as session:
-        rows, companies = endpoints.list_endpoints(session), request.companies(session)
+        rows, companies = endpoints.list_endpoints(request.app, session), request.companies(session)
     return request.render(
         "settings_webhooks.html",
         endpoints=rows,

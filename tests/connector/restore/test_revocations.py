@@ -61,7 +61,9 @@ def _build_home(folder: Path) -> Engine:
             session.add(Passkey(id=f"{name}'s phone", user_id=user.id or 0, public_key=b"", created_at=NOON))
         for name in ("kept", "ended"):
             api_tokens.create(session, name, "read", **BY)
-            session.add(WebhookEndpoint(url=f"https://{name}.example", created_by="eve@example.com", created_at=NOON))
+            session.add(
+                WebhookEndpoint(url=f"https://{name}.example".encode(), created_by="eve@example.com", created_at=NOON)
+            )
             session.add(
                 ContactToken(
                     token_hash=name, connection_id=1, customer_id="c", purpose=TokenPurpose.PORTAL, created_at=NOON
@@ -88,7 +90,7 @@ def _revoke(engine: Engine) -> None:
             )
             since.revoked_at = ended_at
             session.add(since)
-        [hook] = [row for row in session.exec(select(WebhookEndpoint)) if "ended" in row.url]
+        [hook] = [row for row in session.exec(select(WebhookEndpoint)) if b"ended" in row.url]
         session.delete(hook)
         suppress(session, "no@more.example", "they said no", NOON)
 
@@ -101,7 +103,7 @@ def _credentials(session: Session) -> dict[str, Any]:
         "passkeys": sorted(row.id for row in session.exec(select(Passkey))),
         "tokens": sorted(row.name for row in session.exec(select(ApiToken)) if row.revoked_at is None),
         "pages": sorted(row.token_hash for row in session.exec(select(ContactToken)) if row.revoked_at is None),
-        "webhooks": sorted(row.url for row in session.exec(select(WebhookEndpoint))),
+        "webhooks": sorted(row.url.decode() for row in session.exec(select(WebhookEndpoint))),
         "no email": [*load_suppressed(session)],
     }
 

@@ -34,7 +34,7 @@ def test_metrics_match_the_database_and_are_documented(site: Site) -> None:
         ),
         Budget(connection_id=north, limit_name=LimitWindow.DAY, used=900, remaining=100),
         Budget(connection_id=north, limit_name=LimitWindow.MINUTE, blocked_until_at=now + timedelta(seconds=9)),
-        WebhookEndpoint(url="https://hooks.example/", created_by="Ann", created_at=now, stop_reason="gone"),
+        WebhookEndpoint(created_by="Ann", created_at=now, stop_reason="gone"),
     )
     webhook_inbox.receive_events(site.app, "xero", [ChangeNotification("1", "a company not ours", "i7")])
     line = write_log_line(site)

@@ -25,6 +25,7 @@ from connector.audit import sync_log
 from connector.db.engine import reading, writing
 from connector.db.tables import CustomerRow, InvoiceRow, WebhookDelivery, WebhookEndpoint
 from connector.services import invoices
+from connector.services.key_rotation import rotate
 from connector.vocabulary import LogKind
 from connector.webhooks import delivery, endpoints
 from connector.webhooks.address_rules import DisallowedAddressError
@@ -135,6 +136,10 @@ def test_subscribed_events_are_sent_once_and_signed(site: Site, receiver: Receiv
     assert headers["host"] == f"localhost:{receiver.port}"
     with reading(site.app.engine) as session:
         assert key not in session.get_one(WebhookEndpoint, endpoint).secret
+    rotate(site.app)
+    database = site.app.settings.duewell_home / "duewell.db"
+    stored = b"".join(file.read_bytes() for file in database.parent.glob(f"{database.name}*"))
+    assert receiver.url.encode() not in stored
     endpoints.send_test(site.app, endpoint, by="Ann")
     assert delivery.deliver_pending(site.app) == 1
     endpoints.remove_endpoint(site.app, endpoint, by="Ann")

@@ -202,7 +202,7 @@ def _fill(scenario: Scenario) -> World:
             connection_id=connection, key="xero:call", code=TaskCode.CALL, step=Step.CALL, customer_id=ids[1],
             invoice_ids=[invoices[ids[1]].external_id], due_on=scenario.today, reason="Call them.", created_at=at,
         )  # fmt: skip
-        endpoint = WebhookEndpoint(url="https://hooks.example/duewell", created_by="a test", created_at=at)
+        endpoint = WebhookEndpoint(created_by="a test", created_at=at)
         session.add_all([*fees, unconfirmed, task, endpoint])
         session.flush()
         stop_token = contact_tokens.get_token(app, session, connection, ids[0], TokenPurpose.STOP)

@@ -6,13 +6,16 @@ from html import unescape
 
 import pytest
 import requests
+from sqlalchemy import delete
 
 from connector import policy_store
 from connector.arrangements.customer_settings import find_customer
-from connector.db.engine import writing
-from connector.db.tables import OutboxEntry
+from connector.db.engine import reading, writing
+from connector.db.tables import ContactToken, OutboxEntry
+from connector.emails import contact_tokens
 from connector.emails.inbound import email_stops
-from connector.vocabulary import OutboxState, TaskCode
+from connector.restore.restore_gap import mark_restored_by_hand
+from connector.vocabulary import OutboxState, TaskCode, TokenPurpose
 from tests.connector.emails.inbound.conftest import (
     ASHDOWN,
     InboundScenario,
@@ -53,6 +56,24 @@ def test_one_click_stops_the_reminders_and_creates_one_task(scenario: InboundSce
     assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
 
 
+def test_customers_can_stop_reminders_with_a_link_that_is_newer_than_a_restored_backup(
+    scenario: InboundScenario,
+) -> None:
+    link = scenario.email.headers["List-Unsubscribe"].strip("<>")
+    reply_token = scenario.email.reply_to.partition("+")[2].partition("@")[0]
+    with writing(scenario.app.engine) as session:
+        session.execute(delete(ContactToken))  # as in a database that was backed up before the email was composed
+        mark_restored_by_hand(session, None, scenario.app.now())
+    assert scenario.client.post(link).status_code == 404
+    scenario.run()
+    with reading(scenario.app.engine) as session:
+        assert contact_tokens.find_customer(session, reply_token, TokenPurpose.REPLY) is not None
+    assert scenario.client.post(link).status_code == 200
+    setting = customer_setting(scenario)
+    assert setting is not None
+    assert setting.no_reminders
+
+
 def shows_text(page: requests.Response, language: str, *texts: str) -> bool:
     return f'<html lang="{language}">' in page.text and all(each in unescape(page.text) for each in texts)
 
@@ -71,8 +92,10 @@ def test_the_page_is_in_the_language_of_the_email_or_else_of_the_browser(scenari
 
 
 def test_the_page_that_stops_one_email_is_in_the_language_of_the_digest(scenario: InboundScenario) -> None:
-    link = email_stops.email_stop_link(scenario.app, email_entry(scenario).key, "ann@larkspur.example")
+    stop = email_stops.email_stop_link(scenario.app, email_entry(scenario), "ann@larkspur.example")
+    link = stop.link
     with writing(scenario.app.engine) as session:
+        email_stops.store_links(session, [stop])
         policy_store.set_policy(session, '[digest]\nlanguage = "es"', by="Ann", at=scenario.app.now())
     assert shows_text(scenario.client.get(link), "es", "Este correo ya no se puede detener", "Ya se ha enviado")
     assert scenario.client.post(link).status_code == 409

@@ -19,6 +19,7 @@ from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
 from connector.emails.inbound import email_stops
 from connector.languages import LANGUAGES
+from connector.services.key_rotation import rotate
 from connector.vocabulary import ConnectionMode, OutboxState, RunOutcome
 from policies.sections import Language
 from sandbox.sendgrid.message_store import Email
@@ -152,9 +153,10 @@ def test_owners_and_sales_reps_receive_digests_about_their_own_customers(scenari
         assert "Ashdown" not in digest.text
 
 
-def test_a_link_stops_one_email_before_it_is_sent_and_no_other(scenario: Scenario) -> None:
+def test_a_link_stops_one_email_before_it_is_sent_and_no_other_also_after_a_change_of_keys(scenario: Scenario) -> None:
     scenario.run()
     [digest] = sent_digests(scenario)
+    assert rotate(scenario.app).removed_keys
     tokens = {line.partition(" to ")[2].partition(":")[0]: LINK.search(line) for line in digest.text.splitlines()}
     token = next(found[1] for name, found in tokens.items() if found and name.startswith("Ashdown"))
     stop = email_stops.find_stop(scenario.app, token)
