@@ -81,6 +81,15 @@ class MailboxProvider(SignIn[Settings_contra, MailboxConsent], Protocol[Settings
         """End the access; where the service has no way to, return how the user does it there, else ""."""
         ...
 
+    def is_same_account(
+        self, settings: Settings_contra, token: JsonObject, consent: MailboxConsent, calls: CallObserver
+    ) -> bool:
+        """Return whether an older token is of the account that gave this consent, which may have been renamed.
+
+        To revoke it would then end the new access as well.
+        """
+        ...
+
     def open_mailbox(
         self, settings: Settings_contra, address: str, access_token: AccessToken, calls: CallObserver
     ) -> Mailbox:

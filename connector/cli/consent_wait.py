@@ -67,6 +67,8 @@ def _wait_for_outcome(app: AppContext, provider_name: str, state: str, on_progre
         if outcome is not None:
             if "error" in outcome:
                 raise ConsentError(outcome["error"])
+            for note in outcome.get("notes", []):
+                on_progress(note)
             return list(outcome["connections"])
         try:
             line = pasted.get(timeout=POLL_SECONDS).strip()

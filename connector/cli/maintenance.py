@@ -166,12 +166,14 @@ def _report_consequences(done: RestoreResult) -> None:
     echo_err("All users have to sign in again.")
     if done.access_revoked:
         echo_err(
-            "Users disabled and tokens revoked since the backup stay so. Users and tokens created since are missing."
+            "Users disabled, tokens revoked, and companies and mailboxes disconnected since the backup stay so. Users"
+            " and tokens created since are missing."
         )
     else:
         echo_err(
             "Users and API tokens are as they were in the backup. Disable or revoke again what has changed since, with"
-            " `duewell users` and `duewell tokens`."
+            " `duewell users` and `duewell tokens`. A company or mailbox that was disconnected since looks"
+            " connected until it is read: run `duewell run`, or disconnect it again."
         )
 
 

@@ -18,7 +18,7 @@ from sqlmodel import Session, col
 
 from connector.app_context import AppContext, MailboxSystem, Provider, UncountedCalls
 from connector.audit import sync_log
-from connector.connections.mailboxes import save_mailbox
+from connector.connections.mailboxes import end_replaced_access, save_mailbox
 from connector.connections.short_names import build_short_name
 from connector.connections.tokens import store_token
 from connector.db.engine import reading, writing
@@ -84,7 +84,8 @@ def begin_consent(app: AppContext, provider_name: str, *, session_hash: str = ""
 def consent_outcome(app: AppContext, state: str) -> JsonObject | None:
     """Return the outcome of a consent, None while it is pending.
 
-    It is {"connections": [ids]}, {"connections": [], "mailbox": address} or {"error": message}.
+    It is {"connections": [ids]}, {"connections": [], "mailbox": address} or {"error": message}; with "notes", sentences
+    for the user, where another mailbox was replaced.
     """
     with reading(app.engine) as session:
         pending = session.get(PendingConsent, _hash(state))
@@ -117,7 +118,10 @@ def finish_consent(
             reason = f"{provider.title} could not be connected: {reason.rstrip('.')}. {_retry_hint(provider)}"
         _record_outcome(app, begun.state, {"error": reason})
         raise ConsentError(reason) from problem
-    return _store_consent(app, provider, consent, begun.state)
+    notes = []
+    if isinstance(consent, MailboxConsent):
+        notes = end_replaced_access(app, app.mailboxes[provider.name], consent)
+    return _store_consent(app, provider, consent, begun.state, notes)
 
 
 def _refuse_if_missing(provider: System, app: AppContext) -> None:
@@ -176,7 +180,7 @@ def _consume(app: AppContext, provider: System, state: str, session_hash: str) -
 
 
 def _store_consent(
-    app: AppContext, provider: System, consent: Consent | MailboxConsent, state: str
+    app: AppContext, provider: System, consent: Consent | MailboxConsent, state: str, notes: list[str]
 ) -> list[Connection]:
     """Store the token and its companies in one commit; a known company gets the new grant and no duplicate."""
     now = app.now()
@@ -184,8 +188,9 @@ def _store_consent(
         grant = _find_or_create_grant(session, provider, consent, now)
         store_token(app, grant, consent.token, now)
         if isinstance(consent, MailboxConsent):
-            mailbox = save_mailbox(app, session, app.mailboxes[provider.name], consent, grant)
-            _set_outcome(session, state, {"connections": [], "mailbox": mailbox.address})
+            mailbox = save_mailbox(app, session, app.mailboxes[provider.name], consent, grant, notes)
+            outcome: JsonObject = {"connections": [], "mailbox": mailbox.address}
+            _set_outcome(session, state, outcome | ({"notes": notes} if notes else {}))
             return []
         rows = [_create_or_update_connection(session, provider, company, grant, now) for company in consent.companies]
         _delete_unused_grants(session, provider)

@@ -6,6 +6,7 @@ read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import datetime
 
@@ -110,22 +111,30 @@ def mailbox_problem(app: AppContext, row: ConnectedMailbox) -> str:
 
 
 def save_mailbox(
-    app: AppContext, session: Session, system: MailboxSystem, consent: MailboxConsent, grant: Grant
+    app: AppContext,
+    session: Session,
+    system: MailboxSystem,
+    consent: MailboxConsent,
+    grant: Grant,
+    notes: Sequence[str] = (),
 ) -> ConnectedMailbox:
-    """Store a mailbox in the caller's transaction; another account of the same email system is replaced."""
+    """Store a mailbox in the caller's transaction; another account of the same email system is replaced.
+
+    ``notes`` are sentences for the log.
+    """
     now = app.now()
     query = select(ConnectedMailbox).where(col(ConnectedMailbox.provider) == system.name)
     row = session.scalars(query).first()
     if row is None:
         row = ConnectedMailbox(provider=system.name, address="", grant_id=grant.id or 0, connected_at=now)
         session.add(row)
-    if row.address.lower() != consent.address.lower():  # the position is one in the other mailbox
+    if row.grant_id != grant.id:  # another account: the position is one in the other mailbox
         row.cursor, row.read_at, row.connected_at = "", None, now
     row.address, row.grant_id = consent.address, grant.id or 0
     session.flush()
     session.execute(delete(Grant).where(col(Grant.provider) == system.name, col(Grant.id) != grant.id))
     text = f"The mailbox {row.address} ({system.title}) was connected: emails are sent from it, and answers read in it."
-    sync_log.write(session, at=now, kind=LogKind.MAILBOX_CONNECTED, text=text)
+    sync_log.write(session, at=now, kind=LogKind.MAILBOX_CONNECTED, text=" ".join([text, *notes]))
     return row
 
 
@@ -153,10 +162,30 @@ def disconnect_mailbox(app: AppContext, name: str, *, by: str = "", reason: str 
     return [*filter(None, [ended, left]), f"To connect it again: {_command(name)}"]
 
 
-def _revoke(app: AppContext, system: MailboxSystem, grant_id: int) -> str:
+def end_replaced_access(app: AppContext, system: MailboxSystem, consent: MailboxConsent) -> list[str]:
+    """End the access to the mailbox that a consent replaces, and return what was done, a sentence each.
+
+    It happens before the new token is stored: the old one, without which nothing can be ended, is then still there.
+    """
+    row = find_mailbox(app, system.name)
+    if row is None or _has_subject(app, row, consent.subject):
+        return []
+    left = _revoke(app, system, row.grant_id, consent)
+    return [*filter(None, [f"It replaces {row.address}, whose token was deleted here.", left])]
+
+
+def _has_subject(app: AppContext, row: ConnectedMailbox, subject: str) -> bool:
+    with reading(app.engine) as session:
+        return session.get_one(Grant, row.grant_id).subject == subject
+
+
+def _revoke(app: AppContext, system: MailboxSystem, grant_id: int, successor: MailboxConsent | None = None) -> str:
     calls = app.stop_aware(UncountedCalls())
     try:
-        return system.revoke(app.settings, fresh_token(app, grant_id, calls), calls)
+        token = fresh_token(app, grant_id, calls)
+        if successor is not None and system.is_same_account(app.settings, token, successor, calls):
+            return ""  # under another address now: its access goes on
+        return system.revoke(app.settings, token, calls)
     except AuthorizationExpired:
         return ""  # it was revoked already
     except ProviderError as problem:

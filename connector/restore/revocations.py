@@ -59,6 +59,20 @@ _REVOCATIONS = (
     """,
     "DELETE FROM webhook_delivery WHERE endpoint_id NOT IN (SELECT id FROM former.webhook_endpoint)",
     "DELETE FROM webhook_endpoint WHERE id NOT IN (SELECT id FROM former.webhook_endpoint)",
+    # What was disconnected stays so: its access was ended outside, or never shall be used again.
+    """
+    DELETE FROM connected_mailbox WHERE NOT EXISTS (SELECT 1 FROM former.connected_mailbox AS last
+        WHERE last.provider = connected_mailbox.provider AND lower(last.address) = lower(connected_mailbox.address))
+    """,
+    """
+    UPDATE connection SET grant_id = NULL, health = last.health, health_reason = last.health_reason, mode = 'observe'
+    FROM former.connection AS last WHERE last.provider = connection.provider
+        AND last.external_id = connection.external_id AND last.health = 'disconnected'
+    """,
+    """
+    DELETE FROM grant_token WHERE id NOT IN (SELECT grant_id FROM connected_mailbox)
+        AND id NOT IN (SELECT grant_id FROM connection WHERE grant_id IS NOT NULL)
+    """,
     """
     INSERT OR IGNORE INTO suppressed_address (address, reason, since_at)
     SELECT address, reason, since_at FROM former.suppressed_address

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import NamedTuple
+from urllib.parse import parse_qs
 
 from connector.app_context import AppContext
 from connector.auth.sessions import session_hash
-from connector.connections.consent import ConsentError, finish_consent, redirect_uri
+from connector.connections.consent import ConsentError, consent_outcome, finish_consent, redirect_uri
 from connector.connections.mailboxes import find_mailbox, mailer_name
 from connector.vocabulary.labels import label
 from connector.web.rendering import render
@@ -33,7 +34,8 @@ def handle_callback(app: AppContext, provider_name: str, query: str, session_tok
             400, "Not connected", [str(error)], link=_start_page(is_mailbox=is_mailbox) if session_token else ""
         )
     if is_mailbox:
-        return _mailbox_result(app, provider_name, is_signed_in=bool(session_token))
+        outcome = consent_outcome(app, (parse_qs(query).get("state") or [""])[0]) or {}
+        return _mailbox_result(app, provider_name, outcome.get("notes", []), is_signed_in=bool(session_token))
     lines = [f"{row.name} is connected (id {row.id}). Mode: {label(row.mode)}." for row in rows]
     lines.append("duewell only reads and plans until you switch to Approve or Live.")
     if not session_token:
@@ -42,13 +44,14 @@ def handle_callback(app: AppContext, provider_name: str, query: str, session_tok
     return _build_result(200, "Connected", lines, link=f"/companies/{rows[0].id}" if len(rows) == 1 else "/companies")
 
 
-def _mailbox_result(app: AppContext, provider_name: str, *, is_signed_in: bool) -> CallbackResult:
+def _mailbox_result(app: AppContext, provider_name: str, notes: list[str], *, is_signed_in: bool) -> CallbackResult:
     row, title = find_mailbox(app, provider_name), app.mailboxes[provider_name].title
     lines = [
         f"The mailbox {row.address if row is not None else ''} ({title}) is connected.",
         "Emails are sent from it, and answers to them are read in it. Other messages are not kept."
         if mailer_name(app) == provider_name
         else f"Answers are read in it. Emails are sent by another service until you set MAIL_SERVICE={provider_name}.",
+        *notes,
     ]
     if not is_signed_in:
         lines.append("You can close this page.")

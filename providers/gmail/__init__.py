@@ -66,6 +66,14 @@ class GmailProvider:
         oauth.revoke(settings, token, calls)
         return ""
 
+    def is_same_account(
+        self, settings: GmailSettings, token: JsonObject, consent: MailboxConsent, calls: CallObserver
+    ) -> bool:
+        """Ask whose token it is: Google's subject here is the address, which may have been renamed."""
+        from providers.gmail import oauth  # noqa: PLC0415
+
+        return oauth.read_address(settings, token, calls).lower() == consent.subject
+
     def open_mailbox(
         self, settings: GmailSettings, address: str, access_token: AccessToken, calls: CallObserver
     ) -> Mailbox:

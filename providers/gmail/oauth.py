@@ -73,8 +73,13 @@ def finish_consent(
         message = f"Google rejected the sign-in ({_error_code(error)}); connect again"
         raise PermanentError(message, code=_error_code(error)) from None
     _check_token(token)
-    profile = Client(settings.gmail_api_url, _fixed_token(str(token["access_token"])), calls).profile()
-    return MailboxConsent(_with_lifetime(dict(token)), profile.email_address.lower(), profile.email_address)
+    address = read_address(settings, dict(token), calls)
+    return MailboxConsent(_with_lifetime(dict(token)), address.lower(), address)
+
+
+def read_address(settings: GmailSettings, token: JsonObject, calls: CallObserver) -> str:
+    """Return the address of the account that a token is of."""
+    return Client(settings.gmail_api_url, _fixed_token(str(token["access_token"])), calls).profile().email_address
 
 
 def refresh(settings: GmailSettings, token: JsonObject, calls: CallObserver) -> JsonObject:
@@ -106,7 +111,7 @@ def refresh(settings: GmailSettings, token: JsonObject, calls: CallObserver) -> 
 
 
 def revoke(settings: GmailSettings, token: JsonObject, calls: CallObserver) -> None:
-    """Revoke the grant. It is no failure that it was revoked before."""
+    """Revoke all access of this app to the account, whichever token is named. No failure if it was revoked before."""
     response = _session(settings, calls).post(
         f"{settings.gmail_identity_url}/revoke", data={"token": token.get("refresh_token", "")}, withhold_token=True
     )

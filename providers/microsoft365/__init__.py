@@ -50,9 +50,16 @@ class Microsoft365:
         return oauth.refresh(settings, token, calls)
 
     def revoke(self, settings: Microsoft365Settings, token: JsonObject, calls: CallObserver) -> str:
-        """Return where the user ends the access: an app cannot end its own."""
+        """Return where the owner ends the access: no app can end its own (README.md)."""
         del settings, token, calls
-        return "To end the access at Microsoft as well, remove duewell at https://myapps.microsoft.com."
+        return "To end the access at Microsoft as well, its owner removes duewell at https://myapps.microsoft.com."
+
+    def is_same_account(
+        self, settings: Microsoft365Settings, token: JsonObject, consent: MailboxConsent, calls: CallObserver
+    ) -> bool:
+        """Return False: the subject here is the account's id, which no new address changes."""
+        del settings, token, consent, calls
+        return False
 
     def open_mailbox(
         self, settings: Microsoft365Settings, address: str, access_token: AccessToken, calls: CallObserver

@@ -68,6 +68,14 @@ class Gmail:
         self.mailboxes[address] = Mailbox(self.core, address)
         return self.mailboxes[address]
 
+    def rename_account(self, address: str, new: str) -> None:
+        """Give an account another address, as the administrator of a Workspace may; its grants go on."""
+        with self.core.lock:
+            self.mailboxes[new] = self.mailboxes.pop(address)
+            self.mailboxes[new].address = new
+            for grant in self.sign_in.grants:
+                grant.address = new if grant.address == address else grant.address
+
     def add_alias(self, address: str, status: str = "accepted", *, account: str = ACCOUNT) -> None:
         """Add an address from which an account may send too; "pending" is not verified yet."""
         with self.core.lock:

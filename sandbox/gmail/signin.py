@@ -160,14 +160,15 @@ class SignIn:
         return JSONResponse(reply)
 
     async def revoke(self, request: Request) -> Response:
-        """Revoke a grant by one of its tokens."""
+        """Revoke all that an account granted to the app, by one of its tokens."""
         token = str((await request.form()).get("token", "")) or request.query_params.get("token", "")
         with self.core.lock:
             found = [grant for grant in self.grants if token and grant.refresh_token == token]
             found += [self._access[token][0]] if token in self._access else []
             if not found or found[0].revoked:
                 return oauth_error("invalid_token", "Token expired or revoked")
-            found[0].revoked = True
+            for grant in self.grants:
+                grant.revoked = grant.revoked or grant.address == found[0].address
         return JSONResponse({})
 
     def grant_of(self, request: Request) -> Grant:

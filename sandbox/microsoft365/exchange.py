@@ -59,6 +59,7 @@ class Mailbox:
 
     core: SandboxCore
     address: str
+    account_id: str = "8c2f0d8e-5a7c-4a6e-9a51-0d6f5f2b7a11"  # which stays when the address is changed
     aliases: set[str] = field(default_factory=set)
     messages: list[StoredMessage] = field(default_factory=list)
     outcomes: dict[str, str] = field(default_factory=dict)

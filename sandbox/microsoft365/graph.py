@@ -105,7 +105,7 @@ class _Api:
         return JSONResponse(
             {
                 "@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users(id,mail,userPrincipalName)/$entity",
-                "id": "8c2f0d8e-5a7c-4a6e-9a51-0d6f5f2b7a11",
+                "id": self._service.mailbox.account_id,
                 "mail": address,
                 "userPrincipalName": address,
             }

@@ -20,6 +20,7 @@ from connector.db.tables import ConnectedMailbox, Connection, EmailEvent, Receiv
 from connector.errors import NotFound, NotPossible
 from connector.geo import HolidayCalendar, today_in
 from connector.restore.backup import write_backup
+from connector.restore.restore_gap import restored_at
 from connector.secrets.private_files import private_folder
 from connector.services import doctor
 from connector.services.doctor_email import SENDER_CHECKS
@@ -56,6 +57,7 @@ class _MailboxItem:
     missing_settings: str
     mailbox: ConnectedMailbox | None
     problem: str
+    is_unread_since_restore: bool
 
 
 def show_index(request: PageRequest) -> Response:
@@ -131,12 +133,15 @@ def disconnect_mailbox(request: PageRequest) -> Response:
 
 def _list_mailboxes(request: PageRequest) -> list[_MailboxItem]:
     app = request.app
+    with reading(app.engine) as session:
+        restored = restored_at(session)
     items = []
     for name, system in app.mailboxes.items():
         row = mailboxes.find_mailbox(app, name)
         missing = ", ".join(system.missing_settings(app.settings))
         problem = mailboxes.mailbox_problem(app, row) if row is not None else ""
-        items.append(_MailboxItem(name, system.title, missing, row, problem))
+        is_unread = row is not None and restored is not None and (row.read_at is None or row.read_at < restored)
+        items.append(_MailboxItem(name, system.title, missing, row, problem, is_unread))
     return items
 
 

@@ -18,8 +18,10 @@ from connector.db.engine import reading
 from connector.db.tables import ConnectedMailbox, Grant, SyncLogEntry
 from connector.services import doctor_email
 from connector.web.callback import handle_callback
-from providers.errors import AuthorizationExpired
+from providers.errors import AuthorizationExpired, TransientError
+from providers.gmail import GmailProvider
 from sandbox.gmail import Gmail
+from sandbox.gmail.service import ACCOUNT
 from sandbox.microsoft365 import ADDRESS
 from sandbox.sendgrid import SendGrid
 from tests.connector.installed import Command, SandboxServices
@@ -52,6 +54,11 @@ Connect = Callable[[], ConnectedMailbox]
 def grant_of(app: AppContext, row: ConnectedMailbox) -> Grant:
     with reading(app.engine) as session:
         return session.get_one(Grant, row.grant_id)
+
+
+def choose_another_account(services: SandboxServices) -> None:
+    mailbox = services.sandbox.microsoft365.mailbox
+    mailbox.address, mailbox.account_id = "office@larkspur.example", "0f4a4d7e-6a1b-4a55-8f0e-2f6a3b1c9d22"
 
 
 def log_kinds(app: AppContext) -> list[str]:
@@ -97,9 +104,81 @@ def test_another_mailbox_replaces_it_and_is_read_from_its_own_beginning(
     app: AppContext, connect: Connect, services: SandboxServices
 ) -> None:
     mailboxes.store_position(app, connect(), "/here")
-    services.sandbox.microsoft365.mailbox.address = "office@larkspur.example"
+    services.sandbox.microsoft365.mailbox.address = "accounts@larkspur.example"
+    row = connect()
+    assert (row.address, row.cursor) == ("accounts@larkspur.example", "/here"), "renamed, it is still the same one"
+    choose_another_account(services)
     row = connect()
     assert (row.address, row.cursor) == ("office@larkspur.example", "")
+
+
+def test_the_access_to_a_replaced_mailbox_ends_at_microsoft_as_far_as_an_app_can(
+    app: AppContext, connect: Connect, services: SandboxServices, answer_consent: AnswerConsent
+) -> None:
+    connect()
+    choose_another_account(services)
+    request = begin_consent(app, NAME)
+    result = handle_callback(app, NAME, answer_consent(request.url).partition("?")[2])
+    said = f"It replaces {ADDRESS}, whose token was deleted here. To end the access at Microsoft as well, its owner"
+    assert f"{said} removes duewell at https://myapps.microsoft.com." in result.text
+    assert (consent_outcome(app, request.state) or {})["notes"][0] == said.partition(". ")[0] + "."
+    with reading(app.engine) as session:
+        assert len(list(session.scalars(select(Grant)))) == 1
+        assert said in list(session.scalars(select(SyncLogEntry.text)))[-1]  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def with_gmail(app: AppContext, services: SandboxServices, answer_consent: AnswerConsent) -> AppContext:
+    """Set up Gmail, with the first account connected."""
+    values = REAL_GMAIL_SETTINGS(services.sandbox.gmail, app.settings.microsoft365_api_url)
+    settings = {name.lower(): value for name, value in values.items()}
+    app = replace(app, settings=app.settings.model_copy(update=settings))
+    finish_consent(app, "gmail", answer_consent(begin_consent(app, "gmail").url, [ACCOUNT]))
+    return app
+
+
+def revoked(services: SandboxServices) -> dict[str, list[bool]]:
+    """Return whether each grant of an account was revoked at Google."""
+    found: dict[str, list[bool]] = {}
+    for grant in services.sandbox.gmail.sign_in.grants:
+        found.setdefault(grant.address, []).append(grant.revoked)
+    return found
+
+
+def test_the_access_to_a_replaced_mailbox_ends_at_google(
+    with_gmail: AppContext, services: SandboxServices, answer_consent: AnswerConsent
+) -> None:
+    services.sandbox.gmail.add_account("office@larkspur.example")
+    url = begin_consent(with_gmail, "gmail").url
+    finish_consent(with_gmail, "gmail", answer_consent(url, ["office@larkspur.example"]))
+    assert revoked(services) == {ACCOUNT: [True], "office@larkspur.example": [False]}
+
+
+def test_connecting_the_same_account_again_ends_no_access(
+    with_gmail: AppContext, services: SandboxServices, answer_consent: AnswerConsent
+) -> None:
+    finish_consent(with_gmail, "gmail", answer_consent(begin_consent(with_gmail, "gmail").url, [ACCOUNT]))
+    services.sandbox.gmail.rename_account(ACCOUNT, "accounts@larkspur.example")
+    url = begin_consent(with_gmail, "gmail").url
+    finish_consent(with_gmail, "gmail", answer_consent(url, ["accounts@larkspur.example"]))
+    assert revoked(services) == {"accounts@larkspur.example": [False] * 3}
+
+
+def test_a_failed_end_of_the_old_access_is_told_and_the_new_mailbox_is_connected(
+    with_gmail: AppContext, services: SandboxServices, answer_consent: AnswerConsent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> str:
+        raise TransientError("no connection")
+
+    monkeypatch.setattr(GmailProvider, "revoke", fail)
+    services.sandbox.gmail.add_account("office@larkspur.example")
+    request = begin_consent(with_gmail, "gmail")
+    finish_consent(with_gmail, "gmail", answer_consent(request.url, ["office@larkspur.example"]))
+    notes = (consent_outcome(with_gmail, request.state) or {})["notes"]
+    assert notes[1] == "Ending the access at Gmail failed (no connection): remove duewell there by hand."
+    row = mailboxes.find_mailbox(with_gmail, "gmail")
+    assert row is not None
+    assert row.address == "office@larkspur.example"
 
 
 def test_a_dead_consent_says_how_to_connect_again(app: AppContext, connect: Connect, services: SandboxServices) -> None:

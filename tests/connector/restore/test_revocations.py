@@ -19,8 +19,10 @@ from connector.auth.users import add_user, change_role, disable, find_user
 from connector.db.engine import open_engine, reading, upgrade, writing
 from connector.db.tables import (
     ApiToken,
+    ConnectedMailbox,
     Connection,
     ContactToken,
+    Grant,
     Passkey,
     SignInLink,
     User,
@@ -30,7 +32,7 @@ from connector.db.tables import (
 )
 from connector.restore.backup import restore_backup, write_backup
 from connector.secrets.keyring import Keyring
-from connector.vocabulary import TokenPurpose
+from connector.vocabulary import ConnectionHealth, ConnectionMode, TokenPurpose
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(days=1)
@@ -51,7 +53,12 @@ def _build_home(folder: Path) -> Engine:
     upgrade(engine)
     with writing(engine) as session:
         for name in ("north", "south"):
-            session.add(Connection(short_name=name, provider="xero", external_id=name, name=name, created_at=NOON))
+            grant = Grant(provider="xero", subject=name, created_at=NOON)
+            session.add(grant)
+            session.flush()
+            company = Connection(short_name=name, provider="xero", external_id=name, name=name, created_at=NOON)
+            company.grant_id, company.mode = grant.id, ConnectionMode.LIVE
+            session.add(company)
         session.flush()
         for name in ("eve", "ann", "bob"):
             user = add_user(session, f"{name}@example.com", "owner", **BY)
@@ -63,6 +70,14 @@ def _build_home(folder: Path) -> Engine:
             api_tokens.create(session, name, "read", **BY)
             session.add(
                 WebhookEndpoint(url=f"https://{name}.example".encode(), created_by="eve@example.com", created_at=NOON)
+            )
+            grant = Grant(provider=f"{name}mail", subject=name, created_at=NOON)
+            session.add(grant)
+            session.flush()
+            session.add(
+                ConnectedMailbox(
+                    provider=grant.provider, grant_id=grant.id or 0, address=f"{name}@mail.example", connected_at=NOON
+                )
             )
             session.add(
                 ContactToken(
@@ -93,6 +108,12 @@ def _revoke(engine: Engine) -> None:
         [hook] = [row for row in session.exec(select(WebhookEndpoint)) if b"ended" in row.url]
         session.delete(hook)
         suppress(session, "no@more.example", "they said no", NOON)
+        [mailbox] = [row for row in session.exec(select(ConnectedMailbox)) if "ended" in row.address]
+        session.delete(mailbox)
+        session.flush()
+        session.delete(session.get_one(Grant, mailbox.grant_id))
+        north = session.get_one(Connection, 1)
+        north.health, north.grant_id = ConnectionHealth.DISCONNECTED, None
 
 
 def _credentials(session: Session) -> dict[str, Any]:
@@ -105,6 +126,13 @@ def _credentials(session: Session) -> dict[str, Any]:
         "pages": sorted(row.token_hash for row in session.exec(select(ContactToken)) if row.revoked_at is None),
         "webhooks": sorted(row.url.decode() for row in session.exec(select(WebhookEndpoint))),
         "no email": [*load_suppressed(session)],
+        "mailboxes": sorted(row.address for row in session.exec(select(ConnectedMailbox))),
+        "companies": {
+            row.name: row.grant_id is not None
+            for row in session.exec(select(Connection))
+            if row.health != "disconnected"
+        },
+        "grants": sorted(row.subject for row in session.exec(select(Grant))),
     }
 
 
@@ -116,6 +144,9 @@ FIRST = {
     "pages": ["ended", "kept"],
     "webhooks": ["https://ended.example", "https://kept.example"],
     "no email": [],
+    "mailboxes": ["ended@mail.example", "kept@mail.example"],
+    "companies": {"north": True, "south": True},
+    "grants": ["ended", "kept", "north", "south"],
 }
 LAST = {
     "users": {
@@ -129,6 +160,9 @@ LAST = {
     "pages": ["kept", "sent since"],
     "webhooks": ["https://kept.example"],
     "no email": ["no@more.example"],
+    "mailboxes": ["kept@mail.example"],
+    "companies": {"south": True},
+    "grants": ["kept", "south"],
 }
 
 

@@ -11,6 +11,8 @@ import pytest
 import requests
 
 from connector.connections import mailboxes
+from connector.db.engine import writing
+from connector.restore.restore_gap import require_approval
 from sandbox import Sandbox
 from sandbox.microsoft365 import ADDRESS
 
@@ -46,6 +48,10 @@ def test_an_owner_connects_a_mailbox_sees_it_and_disconnects_it(site: Site) -> N
     assert "Not read yet" in page
     assert "Read in the mailbox" in page
     assert "SENDGRID_WEBHOOK_PUBLIC_KEY" not in page
+    with writing(site.app.engine) as session:
+        require_approval(session, None, site.app.now(), source="a backup", backup_id="")
+    owner = site.sign_in("owner", email="another@example.com")
+    assert "Not read since the backup was restored" in owner.get(PAGE).text
     form = {"system": "microsoft365", "reason": "New provider", "confirmed": "yes"}
     for missing, words in (("reason", "Enter why this mailbox"), ("confirmed", "Confirm that you want to disconnect")):
         answer = owner.submit("/settings/mailbox/disconnect", {**form, missing: ""})
