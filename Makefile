@@ -9,6 +9,7 @@ PYTHON ?=# a Python to use instead of the first one found that is new enough
 DEMO_ARGS ?= --once
 PYTEST_ARGS ?=
 FAULTS_ARGS ?=# --write updates the table in docs/reliability.md, --seed N tries other cases
+MUTANTS_ARGS ?=# --sample N draws more of them, --minutes N stops in between, --only policies tries a part
 WORKERS ?= auto
 
 # What a Python must offer: be new enough, and be able to create a virtual environment with pip in it.
@@ -16,7 +17,7 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations sandbox benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist test lint types unit faults faults-long contract races ninety bench screenshots audit sbom lock outdated format clean
+.PHONY: help demo dist test lint types unit faults faults-long mutants contract races ninety bench screenshots audit sbom lock outdated format clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -55,6 +56,13 @@ faults: $(READY) ## The fault campaign for a change: syncs killed and disturbed 
 faults-long: $(READY) ## Every kill, every disturbance and every network fault over real HTTP: a night
 	$(BIN)/python -m tests.faults.campaign --size long $(FAULTS_ARGS)
 	FAULTS_EVERY=1 $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/connector/delivery/test_recover.py $(PYTEST_ARGS)
+
+mutants: $(READY) build/mutants/tools ## Mutation testing: change policies and core in small ways, list what no test notices; goes on where it was (hours)
+	PYTHONPATH=build/mutants/tools $(BIN)/python -m tests.mutants $(MUTANTS_ARGS)
+
+build/mutants/tools: tests/mutants/requirements.txt
+	$(PIP) install --quiet --no-deps --upgrade --target $@ -r $<
+	@touch $@
 
 contract: $(READY) ## schemathesis against the served API, where it is installed (SCHEMATHESIS=/path/to/it, EXAMPLES=200)
 	SCHEMATHESIS=$${SCHEMATHESIS:-schemathesis} $(BIN)/python -m pytest tests/connector/api/test_contract.py $(PYTEST_ARGS)
