@@ -1,7 +1,8 @@
 """Backtest a policy over the past: what would have been sent, to whom and when, and what was paid soon anyway.
 
-Each day is replayed with the invoices issued by then and their balances of that day; what the policy decides counts as
-done on the next day. The payments are the real ones: a backtest does not guess how an email would have changed them.
+Each day is replayed at the hour its send window opens, with the invoices issued by then and their balances of that
+day; what the policy decides counts as done on the next day. The payments are the real ones: a backtest does not guess
+how an email would have changed them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -20,7 +21,6 @@ from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, InvoiceStatus, PastAction, Statement, Step
 from policies.simulated_actions import as_past_actions
 
-DECISION_TIME = time(12, 0)  # in the company's time zone
 PAID_ANYWAY_DAYS = 3  # paid so soon after an email, an invoice would have been paid without it
 
 
@@ -84,7 +84,7 @@ def _replay_customer(
     time_zone = find_time_zone(statements[0].company.time_zone)
     closed_on = {each.id: each.closed_on for statement in statements for each in statement.invoices}
     for on in _days(*period):
-        now = datetime.combine(on, DECISION_TIME, time_zone)
+        now = datetime.combine(on, policy.send_window.opens, time_zone)
         paid_later = sum(closed is not None and closed >= on for closed in closed_on.values())
         then = [_as_of(statement, on, now, tuple(past_actions), paid_later) for statement in statements]
         for action in decide(then, policy, now, calendar).actions:
@@ -139,27 +139,3 @@ def _record(report: BacktestReport, action: Action, on: date, closed_on: Mapping
 
 def _paid_soon(closed_on: date | None, on: date) -> bool:
     return closed_on is not None and on <= closed_on <= on + timedelta(days=PAID_ANYWAY_DAYS)
-
-
-class BacktestDifference(NamedTuple):
-    """What another policy would change: the emails that are no longer sent, and those that are sent instead."""
-
-    removed: tuple[ReplayedEmail, ...]
-    added: tuple[ReplayedEmail, ...]
-
-    @property
-    def customers(self) -> set[str]:
-        """The customers who would notice."""
-        return {email.customer_id for email in (*self.removed, *self.added)}
-
-    def summary(self) -> str:
-        """Summarise the difference: ``43 customers, 12 emails fewer (20 removed, 8 added).``."""
-        net = len(self.added) - len(self.removed)
-        change = f"{abs(net)} emails {'more' if net > 0 else 'fewer'}" if net else "as many emails"
-        return f"{len(self.customers)} customers, {change} ({len(self.removed)} removed, {len(self.added)} added)."
-
-
-def compare_reports(old: BacktestReport, new: BacktestReport) -> BacktestDifference:
-    """Compare two reports: emails with the same customer, date, step and invoices are the same."""
-    before, after = Counter(old.emails), Counter(new.emails)
-    return BacktestDifference(tuple((before - after).elements()), tuple((after - before).elements()))

@@ -25,14 +25,6 @@ class Calendar(Protocol):
         ...
 
 
-class NoHolidays:
-    """A calendar without public holidays."""
-
-    def holiday_name(self, place: str, on: date, *, any_region: bool = False) -> str:
-        """Return ""."""
-        return ""
-
-
 class SendSlot(NamedTuple):
     """When an email can be sent: now (``at`` is ``None``) or from an instant on, and why it has to wait.
 

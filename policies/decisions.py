@@ -47,6 +47,13 @@ class HoldCode(StrEnum):
     ALL_STEPS_COMPLETED = "all_steps_completed"
 
 
+class MoneyTask(StrEnum):
+    """The codes of tasks about money: there but not applied to an invoice, or thanked for and gone."""
+
+    APPLY_CREDIT = "apply_credit"
+    PAYMENT_RETURNED = "payment_returned"
+
+
 # Not on hold: the invoice is settled, or only waits for its next step.
 WAITING_CODES = frozenset(
     {HoldCode.NOTHING_OWED, HoldCode.FREQUENCY_CAP, HoldCode.NOT_DUE_YET, HoldCode.ALL_STEPS_COMPLETED}

@@ -44,8 +44,7 @@ def find_period(key: str, rules: LateFees, invoice: Invoice, on: date) -> FeePer
 def full_months(start_on: date, on: date) -> int:
     """Return how many whole months have passed; what starts on the 31st ends on the last day of a shorter month."""
     delay = relativedelta(on, start_on)
-    months = delay.years * 12 + delay.months
-    return months + 1 if add_months(start_on, months + 1) <= on else months
+    return delay.years * 12 + delay.months
 
 
 def last_invoice_date(today: date, day_of_month: int) -> date:

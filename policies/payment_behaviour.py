@@ -105,10 +105,7 @@ def _spread(known: Sequence[ClosedInvoice], baseline: Baseline) -> tuple[float, 
 def _quantile(ordered: Sequence[int], weights: Sequence[float], share: float) -> float:
     """Return the weighted quantile of ordered values."""
     wanted = share * sum(weights)
-    for value, reached in zip(ordered, accumulate(weights), strict=True):
-        if reached >= wanted:
-            return float(value)
-    return float(ordered[-1])
+    return float(next(value for value, reached in zip(ordered, accumulate(weights), strict=True) if reached >= wanted))
 
 
 def _weekday(known: Sequence[ClosedInvoice]) -> int | None:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from policies.document import PolicyError, Problem, Table, format_value, merge_tables, parse_toml
 from policies.fee_rules import FeePreset
 from policies.formatting import format_date, format_percent
-from policies.half_years import half_year_end, half_year_start, next_half_year
+from policies.half_years import half_year_start, next_half_year
 from policies.validation import Reads, Section, calendar_date, line_of_text, number, one_of, refused
 
 MAX_CHANGE = Decimal(4)  # percentage points from one half-year to the next: since 2002 no table has moved by more
@@ -229,15 +229,3 @@ def _refusal_reason(new: AddedRate, added: AddedRates, today: date, *, replace: 
             )
             return "rate", f"{format_percent(new.rate)} is too far from {near}.{whole}"
     return "", ""
-
-
-def rates_end_on(preset: FeePreset, added: AddedRates) -> date | None:
-    """Return the last day that a preset's rates cover, with the added ones; ``None`` for a preset without a table."""
-    table = load_rate_table(preset)
-    if table is None:
-        return None
-    own = {each.from_on for each in added if each.preset == preset}
-    end_on = table.known_until
-    while end_on + timedelta(days=1) in own:
-        end_on = half_year_end(end_on + timedelta(days=1))
-    return end_on

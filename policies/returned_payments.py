@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from policies.calendar import add_business_days
-from policies.decisions import CreateTask, HoldCode
+from policies.decisions import CreateTask, HoldCode, MoneyTask
 from policies.formatting import format_amount, format_date
 from policies.past_actions import PastActions
 from policies.receivables import Invoice, InvoiceStatus, Step
@@ -23,7 +23,6 @@ from policies.statement_context import Hold, StatementContext
 if TYPE_CHECKING:
     from policies.invoice_assessment import InvoiceAssessment
 
-TASK_CODE = "payment_returned"
 TASK_SUFFIX = " task"  # of the recurrence key of a task; the email's is the date of the thanks alone
 _NO_TASK_CODES = frozenset(
     {HoldCode.NOTHING_OWED, HoldCode.ERASED, HoldCode.STALE_DATA, HoldCode.UNAPPLIED_CREDIT}
@@ -99,7 +98,7 @@ def returned_payment_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable
         yield CreateTask(
             customer_id=context.statement.customer.id,
             step=Step.PAYMENT_RETURNED if returned.task_on is None else None,
-            code=TASK_CODE,
+            code=MoneyTask.PAYMENT_RETURNED,
             invoice_ids=(each.invoice.id,),
             due_on=context.today,
             reason=text,

@@ -14,13 +14,12 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from policies.calendar import add_business_days
-from policies.decisions import CreateTask, HoldCode
+from policies.decisions import CreateTask, HoldCode, MoneyTask
 from policies.formatting import format_amount, format_date
 from policies.invoice_assessment import InvoiceAssessment
 from policies.receivables import BalanceChange, Credit, CreditKind, Invoice, InvoiceStatus, Statement
 from policies.statement_context import Hold, StatementContext
 
-APPLY_CREDIT = "apply_credit"  # the code of the task
 _MAX_NAMED = 3  # credits and invoices named in a sentence
 _CREDIT_NAMES = {
     CreditKind.CREDIT_NOTE: "credit note",
@@ -196,7 +195,7 @@ def _build_task(group: list[InvoiceAssessment]) -> CreateTask:
     return CreateTask(
         customer_id=statement.customer.id,
         step=None,
-        code=APPLY_CREDIT,
+        code=MoneyTask.APPLY_CREDIT,
         invoice_ids=tuple(each.invoice.id for each in group),
         due_on=add_business_days(context.today, 0, statement.company.country, window, context.calendar),
         reason=_task_text(group, credits),

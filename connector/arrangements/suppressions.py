@@ -6,10 +6,10 @@ If the check fails, the log says so and the email is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlmodel import Session
 
 from connector.db.tables import Connection, KeyValue, SuppressedAddress
@@ -21,11 +21,6 @@ from providers.mailer import Mailer, Suppression
 CACHE_LIFETIME = timedelta(days=1)
 _ADDRESS_LENGTH_MAX = 320
 _CHECK_FAILED = "suppression_check_failed"
-
-
-def load_suppressed(session: Session) -> Mapping[str, str]:
-    """Return every suppressed address, in lower case, with the reason."""
-    return {row.address: row.reason for row in session.scalars(select(SuppressedAddress))}
 
 
 def suppress(session: Session, address: str, reason: str, at: datetime) -> bool:

@@ -49,7 +49,7 @@ def list_templates(wide: WideOption = False, as_json: JsonOption = False) -> Non
     columns: Columns[email_templates.TemplateItem] = {
         "STEP": lambda row: row.step,
         "NAME": lambda row: label(row.step),
-        "TEMPLATE": lambda row: row.text.capitalize(),
+        "TEMPLATE": lambda row: label(row.text),
         "LANGUAGE": lambda row: row.language,
         "COMPANY": lambda row: row.connection,
         "SET BY": lambda row: row.set_by,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from connector.vocabulary.access import Role, TokenScope, TokenState, UserState
 from connector.vocabulary.agreements import AgreementChange, AgreementKind, AgreementState
 from connector.vocabulary.connections import ConnectionHealth, ConnectionMode
-from connector.vocabulary.emails import ReplyKind, TokenPurpose
+from connector.vocabulary.emails import ReplyKind, TemplateOrigin, TokenPurpose
 from connector.vocabulary.log import LogKind
 from connector.vocabulary.outbox import FeeState, OutboxKind, OutboxState, PolicyChangeKind, UpcomingKind
 from connector.vocabulary.runs import RunOutcome
@@ -34,6 +34,7 @@ __all__ = [
     "RunOutcome",
     "TaskCode",
     "TaskState",
+    "TemplateOrigin",
     "TimelineKind",
     "TokenPurpose",
     "TokenScope",

@@ -12,6 +12,13 @@ class ReplyKind(StrEnum):
     AUTO_REPLY = "auto_reply"
 
 
+class TemplateOrigin(StrEnum):
+    """Whose text an email step has: one of your own, or the one that is shipped."""
+
+    CUSTOM = "custom"
+    DEFAULT = "default"
+
+
 class TokenPurpose(StrEnum):
     """What the token of a link or reply address gives access to."""
 

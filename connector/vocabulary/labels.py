@@ -29,6 +29,7 @@ from connector.vocabulary import (
     RunOutcome,
     TaskCode,
     TaskState,
+    TemplateOrigin,
     TimelineKind,
     TokenPurpose,
     TokenScope,
@@ -37,7 +38,7 @@ from connector.vocabulary import (
     UserState,
 )
 from policies.agreements import AgreementTask
-from policies.decisions import DecisionKind, HoldCode
+from policies.decisions import DecisionKind, HoldCode, MoneyTask
 from policies.exception_checks import ExceptionCode
 from policies.fee_reviews import FeeTask
 from policies.fee_rules import FeeApproval, FeeInvoicing, FeeKind, FeePreset, UnpaidFee, WeekendDueDate
@@ -223,6 +224,8 @@ _TASK_CODES: dict[str, str] = {
 }
 _AGREEMENT_TASKS: dict[str, str] = {code: _TASK_CODES[code] for code in AgreementTask}
 _FEE_TASKS: dict[str, str] = {code: _TASK_CODES[code] for code in FeeTask}
+_MONEY_TASKS: dict[str, str] = {code: _TASK_CODES[code] for code in MoneyTask}
+_TEMPLATE_ORIGINS: dict[str, str] = {TemplateOrigin.CUSTOM: "Custom", TemplateOrigin.DEFAULT: "Default"}
 _LOG_KINDS: dict[str, str] = {
     LogKind.RUN_STARTED: "Sync started",
     LogKind.RUN_ENDED: "Sync ended",
@@ -540,6 +543,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "invoice_status": _INVOICE_STATUSES,
     "log_kind": _LOG_KINDS,
     "phone_kind": _PHONE_KINDS,
+    "money_task": _MONEY_TASKS,
     "outbox_kind": _OUTBOX_KINDS,
     "outbox_state": _OUTBOX_STATES,
     "planned_action": {**_OUTBOX_KINDS, **_TASK_CODES, **_STEPS},
@@ -556,6 +560,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "step": _STEPS,
     "step_kind": _STEP_KINDS,
     "step_origin": _STEP_ORIGINS,
+    "template_origin": _TEMPLATE_ORIGINS,
     "task_code": {**_STEPS, **_TASK_CODES},
     "task_state": _TASK_STATES,
     "timeline_kind": _TIMELINE_KINDS,
@@ -598,8 +603,3 @@ def in_sentence(text: str) -> str:
 def vocabularies() -> Mapping[str, Mapping[str, str]]:
     """Return every vocabulary by name, each with the labels of its values."""
     return _VOCABULARIES
-
-
-def labelled_enums() -> Mapping[type[str], Mapping[str, str]]:
-    """Return the enums whose members have labels, each with them."""
-    return _BY_ENUM

@@ -17,13 +17,13 @@ from urllib.parse import urljoin
 import pytest
 import requests
 from sqlalchemy import select
-from sqlmodel import col
+from sqlmodel import Session, col
 
 from connector import policy_store
 from connector.app_context import AppContext, open_app
 from connector.connections.registry import begin_consent, finish_consent, set_mode
 from connector.db.engine import reading, writing
-from connector.db.tables import OutboxEntry
+from connector.db.tables import OutboxEntry, SuppressedAddress
 from connector.run import RunResult, run_connection
 from connector.settings import load_settings
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, RunOutcome
@@ -333,6 +333,11 @@ def late_customer(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Sce
 
 
 TODAY = NOON.date()
+
+
+def suppressed_addresses(session: Session) -> dict[str, str]:
+    """Return every suppressed address with the reason."""
+    return {row.address: row.reason for row in session.scalars(select(SuppressedAddress))}
 
 
 def days(count: int) -> date:

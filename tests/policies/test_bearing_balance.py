@@ -74,3 +74,14 @@ def test_days_on_which_a_payment_that_is_gone_was_in_the_ledger_bear_the_rest() 
 def test_a_payment_that_was_entered_again_counts_once() -> None:
     gone = FormerHistory(day(60), (payment(20, 400),))
     assert balances(invoice(600, payment(20, 400), former_histories=(gone,)), 19, 20, 60) == [1000, 600, 600]
+
+
+def test_a_credit_given_on_the_first_or_last_day_of_a_dispute_was_never_due() -> None:
+    for first, last in ((50, 60), (40, 50)):
+        dispute = DateSpan(day(first), day(last))
+        assert balances(invoice(600, credit(50, 400), disputes=(dispute,)), 0, 49) == [600, 600]
+
+
+def test_what_was_overpaid_at_the_time_bears_nothing() -> None:
+    gone = FormerHistory(day(60), (payment(20, 1200),))
+    assert balances(invoice(1000, former_histories=(gone,)), 19, 20, 60) == [1000, 0, 1000]

@@ -126,3 +126,7 @@ def test_an_invoice_equal_to_a_fixed_amount_has_that_size(total: str, size_day: 
     for days, due in ((size_day - 1, False), (size_day, True)):
         email = reminder_in(decide_at(statement(overdue_invoice(days, total=Decimal(total))), policy=policy))
         assert (email is not None) is due, days
+
+
+def test_a_payment_dated_tomorrow_is_not_thanked_for_today() -> None:
+    assert reminder_in(decide_at(statement(paid_invoice(MONDAY + timedelta(days=1))))) is None

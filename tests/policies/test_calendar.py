@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from policies.calendar import NoHolidays, add_business_days, find_send_slot, find_time_zone
+from policies.calendar import add_business_days, find_send_slot, find_time_zone
 from tests.policies.builders import BERLIN, MONDAY, NO_HOLIDAYS, POLICY, Holidays, at
 
 WINDOW = POLICY.send_window
@@ -28,7 +28,7 @@ FRIDAY = MONDAY + timedelta(days=4)
 def test_emails_are_sent_from_the_minute_the_window_opens_until_it_closes(
     on: date, hour: int, minute: int, waits_until: object
 ) -> None:
-    assert find_send_slot(at(on, hour, minute), BERLIN, "DE", WINDOW, NoHolidays()).at == waits_until
+    assert find_send_slot(at(on, hour, minute), BERLIN, "DE", WINDOW, NO_HOLIDAYS).at == waits_until
 
 
 def test_the_first_time_zone_that_exists_counts() -> None:

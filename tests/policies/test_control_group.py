@@ -86,3 +86,7 @@ def test_an_invoice_counts_from_the_day_of_the_change_and_not_before_it_is_late(
     days = (MONDAY - SINCE_ON).days
     owned = [invoice(-days, id="that day"), invoice(-days - 1, id="before"), invoice(0, id="due today")]
     assert build_group([owned], SINCE_ON, MONDAY).invoices == 1
+
+
+def test_no_difference_at_all_is_not_called_later() -> None:
+    assert PolicyEffect(group(), group(), 0.0, -1.0, 1.0).summary().startswith("Paid 0.0 days sooner")

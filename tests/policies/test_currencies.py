@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.currencies import minor_units, plain_amount, round_amount, smallest_unit, split_evenly
+from policies.currencies import (
+    minor_units,
+    plain_amount,
+    round_amount,
+    smallest_unit,
+    split_evenly,
+    split_in_proportion,
+)
 
 
 @pytest.mark.parametrize(
@@ -67,3 +74,20 @@ def test_the_parts_add_up_and_differ_by_one_unit_at_most(amount: Decimal, count:
     parts = split_evenly(round_amount(amount, currency), count, currency)
     assert sum(parts) == round_amount(amount, currency)
     assert max(parts) - min(parts) <= smallest_unit(currency)
+
+
+@pytest.mark.parametrize(
+    ("amount", "weights", "currency", "parts"),
+    [
+        ("4.00", [10, 20], "GBP", ["1.33", "2.67"]),
+        ("100", [1, 1, 1], "JPY", ["33", "33", "34"]),
+        ("5.00", [0, 0], "EUR", ["0", "5.00"]),
+        ("5.00", [7], "EUR", ["5.00"]),
+        ("5.00", [], "EUR", []),
+    ],
+)
+def test_an_amount_is_split_in_proportion_and_the_last_part_takes_the_rounding(
+    amount: str, weights: list[int], currency: str, parts: list[str]
+) -> None:
+    found = split_in_proportion(Decimal(amount), [Decimal(each) for each in weights], currency)
+    assert found == [Decimal(part) for part in parts]

@@ -11,7 +11,7 @@ import pytest
 from policies.decisions import CreateTask
 from policies.fee_basis import FeeBasis
 from policies.policy import ReminderPolicy
-from policies.receivables import BalanceChange, FeeOutcome, Invoice, InvoiceStatus, PastAction, Step
+from policies.receivables import BalanceChange, FeeOutcome, Invoice, InvoiceStatus, PastAction, SettlementKind, Step
 from tests.policies.builders import MONDAY, at, decide_at, overdue_invoice, statement
 
 CHARGED_ON = MONDAY - timedelta(days=5)
@@ -90,3 +90,33 @@ def test_what_is_waived_of_a_paid_fee_is_to_be_refunded() -> None:
     [text] = proposals(paid_in_part(400, BEFORE), paid, past=(charge(fee_outcome=FeeOutcome.PAID),))
     assert text.startswith("Waive EUR 4.00")
     assert text.endswith("becomes credit of the customer, to be refunded.")
+
+
+@pytest.mark.parametrize(("due", "expected"), [("0.50", ["unpaid_fee"]), ("0", [])])
+def test_however_small_an_unpaid_fee_whose_invoice_is_settled_needs_a_person(due: str, expected: list[str]) -> None:
+    fee = fee_invoice("0.50", due=Decimal(due), due_on=MONDAY - timedelta(days=1))
+    settled = replace(overdue_invoice(30, total="1000.00"), due=Decimal(0))  # open in the ledger, with nothing due
+    decision = decide_at(statement(settled, fee), policy=POLICY)
+    assert [each.code for each in decision.actions if isinstance(each, CreateTask) and "fee" in each.code] == expected
+
+
+@pytest.mark.parametrize(("paid", "words"), [("0.60", "was paid in time"), ("0", "was credited in time")])
+def test_what_settled_an_invoice_before_its_fee_is_named(paid: str, words: str) -> None:
+    credited = Decimal(1000) - Decimal(paid)
+    on = MONDAY - timedelta(days=40)
+    changes = (BalanceChange(on, -Decimal(paid)), BalanceChange(on, -credited, SettlementKind.CREDIT))
+    settled = replace(
+        overdue_invoice(30, total="1000.00"),
+        due=Decimal(0),
+        status=InvoiceStatus.PAID,
+        closed_on=on,
+        balance_changes=changes if Decimal(paid) else changes[1:],
+    )
+    (reason,) = proposals(settled, fee_invoice(), past=(charge(),))
+    assert words in reason
+
+
+def test_a_fee_that_a_user_set_to_zero_is_not_proposed_to_be_waived() -> None:
+    voided = replace(overdue_invoice(30, total="1000.00"), status=InvoiceStatus.VOIDED, due=Decimal(0))
+    waived = charge(fee_amount=Decimal(0), fee_waived=Decimal("10.00"))
+    assert proposals(voided, fee_invoice(), past=(waived,)) == []

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.decisions import ChargeLateFee
+from policies.decisions import ChargeLateFee, FeeLine
+from policies.fee_amounts import limited_lines
 from policies.fee_rules import FeePreset
 from policies.interest import balance_on, interest_lines, interest_periods
 from policies.policy import PolicyError, ReminderPolicy
@@ -408,3 +409,19 @@ def test_all_fees_together_never_exceed_the_cap(cap: int, cents: int, days_late:
             sum_of_fees += fee.amount
             past_actions.append(fee_action(on, fee.period))
     assert sum_of_fees <= (debt.total * cap / 100).quantize(Decimal("0.01"), "ROUND_HALF_UP")
+
+
+def test_days_without_a_balance_and_interest_that_was_paid_have_no_line() -> None:
+    rules = preset_policy("none", 'kind = "annual"', "rate = 8", "compound = true").late_fees
+    subject = overdue_balance("1000", DUE_ON, "EUR", (DUE_ON + timedelta(days=11), "-1000"))
+    late_on, to_on = DUE_ON + timedelta(days=1), DUE_ON + timedelta(days=31)
+    lines = interest_lines(subject, rules, late_on, late_on, to_on, Decimal(0))
+    assert [line.text for line in lines] == ["EUR 1,000.00 for 10 days at 8 % a year"]
+
+
+def test_a_limit_that_is_exceeded_already_leaves_nothing() -> None:
+    rules = preset_policy("none", 'kind = "percent"', "rate = 1", "cap_percent = 5").late_fees
+    subject = overdue_balance("1000")
+    lines = limited_lines(rules, subject, (FeeLine("fee", Decimal(10)),), Decimal(60), is_first=False)
+    assert sum(line.amount for line in lines) == 0
+    assert lines[-1].text == "limited to the cap of 5 % of the invoice"

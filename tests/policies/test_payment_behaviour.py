@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from policies.decisions import DecisionKind
 from policies.payment_behaviour import (
     Baseline,
     ClosedInvoice,
@@ -152,3 +153,45 @@ def test_adjusted_steps_keep_the_contact_limits_and_the_order(shift: dict[str, o
         Step.PLAN_OFFER,
         Step.FINAL_NOTICE,
     }
+
+
+@pytest.mark.parametrize(("newer", "median"), [(8, 10.0), (7, 0.0)])
+def test_an_invoice_weighs_half_as_much_as_the_eighth_after_it(newer: int, median: float) -> None:
+    """So the last eight weigh as much as all before them together."""
+    past = history(*[0] * 80, *[10] * newer)
+    assert learn_behaviour(past, BASELINE, MONDAY).median_days_late == median
+
+
+def test_the_baseline_has_the_share_that_was_paid_after_the_due_date() -> None:
+    assert learn_baseline(history(-1, 0, 1, 5), MONDAY).late_share == 0.5
+
+
+def test_the_range_of_a_short_history_is_widened_by_that_of_all_customers() -> None:
+    baseline = Baseline(median_days_late=2, low_days_late=-5, high_days_late=20, late_share=0.3)
+    found = learn_behaviour(history(0), baseline, MONDAY)
+    assert found.low_days_late == pytest.approx(-0.6 * 7)
+    assert found.high_days_late == pytest.approx(0.6 * 18)
+    assert found.late_share == pytest.approx(0.9 / 4)
+
+
+def test_an_invoice_paid_on_its_due_date_is_on_time() -> None:
+    assert learn_behaviour(history(3, 0, -1), BASELINE, MONDAY).on_time_streak == 2
+
+
+@pytest.mark.parametrize(
+    ("median", "score", "words"),
+    [(3.0, 57, "median 3 days late"), (0.0, 60, "median on the due date"), (-1.0, 60, "median 1 day early")],
+)
+def test_who_pays_early_gets_no_points_for_it(median: float, score: int, words: str) -> None:
+    customer = behaviour(median_days_late=median)
+    assert payment_score(customer) == score
+    assert words in explain_score(customer)
+
+
+@pytest.mark.parametrize(("high", "first_day"), [(9.0, 10), (9.5, 7)])
+def test_who_pays_within_four_days_is_reminded_after_the_last_of_them(high: float, first_day: int) -> None:
+    customer = behaviour(low_days_late=5.0, high_days_late=high)
+    late_payer = replace(KNOWN_CUSTOMER, payment_behaviour=customer)
+    decisions = {days: first_decision(statement(overdue_invoice(days), customer=late_payer)) for days in range(5, 12)}
+    first_sent = next(days for days, decision in decisions.items() if decision.kind is DecisionKind.REMINDER)
+    assert first_sent == first_day

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.document import LENGTH_MAX, line_numbers
+from policies.document import DEPTH_MAX, LENGTH_MAX, line_numbers
 from policies.policy import PolicyError, ReminderPolicy
 from policies.receivables import Segment, Size, Step
 
@@ -243,3 +243,26 @@ def test_of_many_problems_the_first_hundred_are_told() -> None:
     told = problems("".join(f"k{number} = 1\n" for number in range(1000)))
     assert len(told) == 101
     assert "and there are 900 more problems like these" in told
+
+
+def test_closed_brackets_do_not_count() -> None:
+    deepest = "[" * DEPTH_MAX + "]" * DEPTH_MAX
+    with pytest.raises(PolicyError) as raised:
+        ReminderPolicy.from_toml(f"one = []\ntwo = {deepest}")
+    assert "brackets inside each other" not in str(raised.value)
+
+
+def test_a_number_of_thousands_of_digits_is_a_problem_of_the_whole_document() -> None:
+    with pytest.raises(PolicyError) as raised:
+        ReminderPolicy.from_toml(f"[minimum_balance]\nEUR = {'9' * 5000}")
+    assert [problem.line for problem in raised.value.problems] == [0]
+
+
+@pytest.mark.parametrize(("amount", "is_refused"), [("1000000000000", False), ("1000000000001", True)])
+def test_an_amount_has_a_limit(amount: str, *, is_refused: bool) -> None:
+    document = f'[late_fees]\nkind = "flat"\namounts = {{ EUR = {amount} }}'
+    if is_refused:
+        with pytest.raises(PolicyError):
+            ReminderPolicy.from_toml(document)
+    else:
+        assert ReminderPolicy.from_toml(document).late_fees.amounts["EUR"] == int(amount)

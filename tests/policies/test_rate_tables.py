@@ -12,6 +12,7 @@ from policies.fee_rules import FeePreset
 from policies.half_years import half_year_end, half_year_start, next_half_year
 from policies.policy import ReminderPolicy
 from policies.rate_tables import (
+    SOURCE_MAX,
     AddedRate,
     AddedRates,
     check_new_rates,
@@ -19,7 +20,6 @@ from policies.rate_tables import (
     load_rate_table,
     merge_rates,
     parse_rates,
-    rates_end_on,
     read_rate,
 )
 
@@ -105,9 +105,7 @@ def test_an_added_rate_applies_to_its_own_preset_only_and_ends_with_its_half_yea
     for preset, rate in (("uk", "9.99"), ("germany", "10.52")):
         rules = ReminderPolicy.from_toml(f'[late_fees]\npreset = "{preset}"\n', added).late_fees
         assert rules.annual_rate_on(date(2027, 3, 1)) == Decimal(rate)
-        missing_on = date(2027, 7, 1) if preset == "uk" else date(2027, 1, 1)
-        assert rules.missing_rate_on() == missing_on
-        assert rates_end_on(FeePreset(preset), added) == missing_on - timedelta(days=1)
+        assert rules.missing_rate_on() == (date(2027, 7, 1) if preset == "uk" else date(2027, 1, 1))
 
 
 def test_an_added_rate_reaches_a_customer_policy_with_its_preset() -> None:
@@ -202,3 +200,22 @@ def test_a_file_of_rates_holds_nothing_else(text: str) -> None:
 def test_what_is_missing_in_a_file_of_rates_is_named() -> None:
     with pytest.raises(PolicyError, match="rate 1: source is missing"):
         parse_rates('[[rates]]\npreset = "uk"\nfrom_on = 2027-01-01\nrate = 9.99\nchecked_on = 2026-12-28\n')
+
+
+@pytest.mark.parametrize(("length", "is_refused"), [(SOURCE_MAX, False), (SOURCE_MAX + 1, True), (0, True)])
+def test_a_source_is_as_long_as_its_field(length: int, *, is_refused: bool) -> None:
+    assert SOURCE_MAX == 300
+    source = {"preset": "uk", "from_on": date(2027, 1, 1), "rate": "9.99", "source": "x" * length, "checked_on": TODAY}
+    if is_refused:
+        with pytest.raises(ValueError, match="source"):
+            read_rate(source)
+    else:
+        assert read_rate(source).source == source["source"]
+
+
+def test_a_fee_of_the_first_day_of_an_unverified_rate_is_based_on_it() -> None:
+    rules = ReminderPolicy.from_toml('[late_fees]\npreset = "belgium"').late_fees
+    first_on = date(2026, 7, 1)
+    before = first_on - timedelta(days=1)
+    assert rules.unverified_inputs(before, first_on, with_compensation=False) == ["the rate of 10.5 % from 1 Jul 2026"]
+    assert rules.unverified_inputs(before - timedelta(days=9), before, with_compensation=False) == []

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from policies.calendar import NoHolidays, add_business_days, find_time_zone
+from policies.calendar import add_business_days, find_time_zone
 from policies.formatting import format_amount, format_date, format_days, format_percent
 from policies.policy import ReminderPolicy
 from policies.receivables import Customer, RevenueRank, Segment, Size
@@ -21,7 +21,7 @@ from policies.segments import (
     segment_of,
     size_of,
 )
-from tests.policies.builders import KNOWN_CUSTOMER, MONDAY, POLICY, Holidays, invoice
+from tests.policies.builders import KNOWN_CUSTOMER, MONDAY, NO_HOLIDAYS, POLICY, Holidays, invoice
 
 TOP = RevenueRank(rank=3, customers=61, revenue_above=Decimal(33), revenue=Decimal(8), total_revenue=Decimal(100))
 
@@ -122,7 +122,7 @@ def test_business_days_skip_weekends_and_holidays() -> None:
     window = POLICY.send_window
     friday = MONDAY + timedelta(days=4)
     off = Holidays({("DE", MONDAY + timedelta(days=7)): "Long Monday"})
-    assert add_business_days(friday, 1, "DE", window, NoHolidays()) == MONDAY + timedelta(days=7)
+    assert add_business_days(friday, 1, "DE", window, NO_HOLIDAYS) == MONDAY + timedelta(days=7)
     assert add_business_days(friday, 1, "DE", window, off) == MONDAY + timedelta(days=8)
     assert add_business_days(friday + timedelta(days=1), 0, "DE", window, off) == MONDAY + timedelta(days=8)
     assert add_business_days(MONDAY, 0, "DE", window, off) == MONDAY

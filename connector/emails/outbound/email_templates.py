@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -25,7 +24,7 @@ from connector.languages import LANGUAGES, language_of
 from connector.outbox.approvals import record_change
 from connector.outbox.entries import UNSENT_STATES
 from connector.results import Result, optional
-from connector.vocabulary import OutboxKind
+from connector.vocabulary import OutboxKind, TemplateOrigin
 from policies.receivables import Discount, Step
 
 LINE_NAMES = ("subject", "heading", "opening", "closing")
@@ -56,7 +55,7 @@ class TemplateItem(Result):
 
     id: str
     step: Step
-    text: Literal["custom", "default"] = "default"
+    text: TemplateOrigin = TemplateOrigin.DEFAULT
     language: str = "all"
     connection: int | None = None
     set_by: str = optional("")
@@ -79,7 +78,7 @@ def list_steps(session: Session) -> list[TemplateItem]:
             TemplateItem(
                 id=f"{row.connection_id or ''}:{row.step}:{row.language}",
                 step=Step(row.step),
-                text="custom",
+                text=TemplateOrigin.CUSTOM,
                 language=row.language or "all",
                 connection=row.connection_id,
                 set_by=row.set_by,

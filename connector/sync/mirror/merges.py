@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Table, false, select, update
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel, col
 
-from connector.db.tables import CustomerRow, KeyValue, WebhookEvent
+from connector.db.tables import KeyValue, WebhookEvent
 from connector.sync.mirror import merged_settings
 from policies.receivables import InvoiceStatus
 from providers.addresses import parse_addresses
@@ -28,6 +28,12 @@ _BATCH_SIZE = 500
 _MERGE_CHAIN_MAX = 20  # ledgers contain circular merges
 _MOVES_KEY = "customer_moves"  # whose documents have moved to whom and when, until it is known if that was a merge
 MOVES_RETENTION = timedelta(days=90)  # a merge moves everything at once; later it is a coincidence
+
+
+class _StoredCustomer(NamedTuple):
+    external_id: str
+    merged_into: str | None
+    active: bool
 
 
 class Merge(NamedTuple):
@@ -44,7 +50,7 @@ def find_merges(session: Session, connection_id: int, page: ChangePage, at: date
     A merged customer that the ledger sends again without its survivor keeps it.
     """
     gone = {record.external_id for record in page.customers if record.merged_into or not record.active}
-    stored = {row.external_id: row.merged_into for row in _customer_rows(session, connection_id, gone)}
+    stored = {row.external_id: row.merged_into for row in _stored_customers(session, connection_id, gone)}
     page.customers = [
         record._replace(merged_into=stored.get(record.external_id))
         if not (record.active or record.merged_into)
@@ -111,7 +117,9 @@ def _record_announced_merges(session: Session, connection_id: int) -> list[Merge
         .order_by(col(WebhookEvent.received_at))
     ).all()
     survivors = {merged: survivor.removeprefix(WebhookEvent.CUSTOMER_PREFIX) for survivor, merged in events}
-    known = {row.external_id: row for row in _customer_rows(session, connection_id, {*survivors, *survivors.values()})}
+    known = {
+        row.external_id: row for row in _stored_customers(session, connection_id, {*survivors, *survivors.values()})
+    }
     found = [
         Merge(merged, survivor, is_known=True)
         for merged, survivor in survivors.items()
@@ -130,7 +138,7 @@ def _infer_merges(session: Session, connection_id: int, at: datetime) -> list[Me
     found: list[Merge] = []
     oldest = (at - MOVES_RETENTION).isoformat()
     left = {each: {to: on for to, on in moves.items() if on >= oldest} for each, moves in stored.value.items()}
-    for row in _customer_rows(session, connection_id, stored.value):
+    for row in _stored_customers(session, connection_id, stored.value):
         if row.merged_into:
             left[row.external_id] = {}
         elif not (row.active or _has_documents(session, connection_id, row.external_id)):
@@ -183,14 +191,15 @@ def _has_documents(session: Session, connection_id: int, customer_id: str) -> bo
     return False
 
 
-def _customer_rows(session: Session, connection_id: int, ids: Iterable[str]) -> list[CustomerRow]:
+def _stored_customers(session: Session, connection_id: int, ids: Iterable[str]) -> list[_StoredCustomer]:
+    """Return customers as they are in the database, past the session's identity map."""
     customer = _TABLES["customer"]
-    rows: list[CustomerRow] = []
+    columns = (customer.c.external_id, customer.c.merged_into, customer.c.active)
+    found: list[_StoredCustomer] = []
     for some in _in_batches(ids):
-        rows += session.execute(
-            select(customer).where(_in_company(customer, connection_id), customer.c.external_id.in_(some))
-        ).all()  # type: ignore[arg-type]  # rows with the columns of CustomerRow, past the session's identity map
-    return rows
+        query = select(*columns).where(_in_company(customer, connection_id), customer.c.external_id.in_(some))
+        found += [_StoredCustomer(*row) for row in session.execute(query)]
+    return found
 
 
 def _in_batches(ids: Iterable[str]) -> Iterable[list[str]]:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import Session, select
 
-from connector.arrangements.suppressions import load_suppressed, suppress
+from connector.arrangements.suppressions import suppress
 from connector.auth import api_tokens
 from connector.auth.sessions import Browser, begin
 from connector.auth.sign_in import create_link
@@ -33,6 +33,7 @@ from connector.db.tables import (
 from connector.restore.backup import restore_backup, write_backup
 from connector.secrets.keyring import Keyring
 from connector.vocabulary import ConnectionHealth, ConnectionMode, TokenPurpose
+from tests.connector.scenario import suppressed_addresses
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(days=1)
@@ -125,7 +126,7 @@ def _credentials(session: Session) -> dict[str, Any]:
         "tokens": sorted(row.name for row in session.exec(select(ApiToken)) if row.revoked_at is None),
         "pages": sorted(row.token_hash for row in session.exec(select(ContactToken)) if row.revoked_at is None),
         "webhooks": sorted(row.url.decode() for row in session.exec(select(WebhookEndpoint))),
-        "no email": [*load_suppressed(session)],
+        "no email": [*suppressed_addresses(session)],
         "mailboxes": sorted(row.address for row in session.exec(select(ConnectedMailbox))),
         "companies": {
             row.name: row.grant_id is not None

@@ -13,7 +13,6 @@ import requests
 from sqlalchemy import select
 
 from connector.app_context import open_app
-from connector.arrangements.suppressions import load_suppressed
 from connector.audit import sync_log
 from connector.connections.consent import begin_consent, finish_consent
 from connector.connections.mailboxes import find_mailbox
@@ -28,7 +27,7 @@ from sandbox import Sandbox
 from sandbox.faults import Rule
 from sandbox.gmail import Gmail
 from sandbox.gmail.mail import StoredMail, write_report
-from tests.connector.scenario import NOON, SandboxCompany, Scenario, days
+from tests.connector.scenario import NOON, SandboxCompany, Scenario, days, suppressed_addresses
 
 PRIVATE = "Divorce papers"
 CUSTOMERS = ("Ashdown", "Birch", "Cedar", "Dale", "Elm", "Fern")
@@ -131,7 +130,7 @@ def test_replies_are_tasks_with_their_own_text_whatever_their_subject(correspond
 
 def test_bounces_suppress_the_address_with_and_without_a_machine_readable_part(correspondence: Correspondence) -> None:
     with reading(correspondence.scenario.app.engine) as session:
-        suppressed = load_suppressed(session)
+        suppressed = suppressed_addresses(session)
     assert suppressed.keys() == {email_of("Birch"), email_of("Dale")}
     assert {correspondence.refusal(name) for name in ("Birch", "Dale")} == {"address"}
 

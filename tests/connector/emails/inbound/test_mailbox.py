@@ -14,7 +14,6 @@ import requests
 from sqlalchemy import text, update
 from sqlalchemy.exc import DataError
 
-from connector.arrangements import suppressions
 from connector.connections import mailboxes
 from connector.connections.account_owners import set_default_owner
 from connector.connections.consent import begin_consent, finish_consent
@@ -38,7 +37,7 @@ from tests.connector.emails.inbound.conftest import (
     list_tasks,
     log_text,
 )
-from tests.connector.scenario import Scenario
+from tests.connector.scenario import Scenario, suppressed_addresses
 
 NAME = "microsoft365"
 SECRET = "Lunch with the kids at noon, do not tell Bob"
@@ -219,7 +218,7 @@ def test_a_bounce_suppresses_the_address_and_takes_the_step_back(scenario: Mailb
     assert "5.1.10" in task.reason
     assert email_entry(scenario).refusal == "address"
     with reading(scenario.app.engine) as session:
-        assert ASHDOWN in suppressions.load_suppressed(session)
+        assert ASHDOWN in suppressed_addresses(session)
 
 
 def test_a_full_mailbox_suppresses_nobody(scenario: MailboxScenario) -> None:
@@ -228,7 +227,7 @@ def test_a_full_mailbox_suppresses_nobody(scenario: MailboxScenario) -> None:
     scenario.sync()
     assert len(list_tasks(scenario, TaskCode.UNDELIVERED)) == 1
     with reading(scenario.app.engine) as session:
-        assert ASHDOWN not in suppressions.load_suppressed(session)
+        assert ASHDOWN not in suppressed_addresses(session)
 
 
 def test_an_email_without_an_answer_is_found_in_the_mailbox_and_not_sent_again(scenario: MailboxScenario) -> None:

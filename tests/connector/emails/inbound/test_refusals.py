@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from connector.arrangements import suppressions, tasks
+from connector.arrangements import tasks
 from connector.arrangements.customer_settings import find_customer, update_settings
 from connector.db.engine import reading
 from connector.db.tables import OutboxEntry, SuppressedAddress
@@ -18,6 +18,7 @@ from policies.receivables import Step
 from providers.mailer import RefusalCause
 from tests.connector.emails.inbound.conftest import ASHDOWN, InboundScenario, list_tasks, run_for_days
 from tests.connector.emails.inbound.test_events import post_events
+from tests.connector.scenario import suppressed_addresses
 
 NEW_ADDRESS = "payables@ashdown.example"
 FEES = """
@@ -50,7 +51,7 @@ def report(scenario: InboundScenario, event: str, *, key: bool = True, **details
 
 def suppressed(scenario: InboundScenario) -> dict[str, str]:
     with reading(scenario.app.engine) as session:
-        return dict(suppressions.load_suppressed(session))
+        return suppressed_addresses(session)
 
 
 def steps_emailed(scenario: InboundScenario) -> list[tuple[str, str]]:
