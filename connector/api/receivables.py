@@ -94,7 +94,7 @@ def revoke_links(call: WriteCall, connection: str, customer: CustomerId) -> Resp
     return json_response({"id": row.external_id, "customer": row.name, "revoked": ended})
 
 
-@router.get("/customers/{connection}/{customer}/export", tags=["customers"], response_model=dict[str, Any])
+@router.get("/customers/{connection}/{customer}/export", tags=["customers"], response_model=dict[str, object])
 def export_customer(call: AdminCall, connection: str, customer: CustomerId) -> Response:
     """Export everything stored about a customer, table by table; the export is logged."""
     row = _find_customer(call, connection, customer)

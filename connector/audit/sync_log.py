@@ -69,7 +69,7 @@ class LogEntry(NamedTuple):
     text: str
     customer_id: str = ""
     invoice_id: str = ""
-    facts: Mapping[str, Any] | None = None
+    facts: Mapping[str, object] | None = None
 
 
 def write(  # noqa: PLR0913 - the columns of an entry
@@ -82,7 +82,7 @@ def write(  # noqa: PLR0913 - the columns of an entry
     run_id: int | None = None,
     customer_id: str = "",
     invoice_id: str = "",
-    facts: Mapping[str, Any] | None = None,
+    facts: Mapping[str, object] | None = None,
 ) -> None:
     """Write an entry in the caller's transaction (``connector.db.engine.writing``)."""
     entry = LogEntry(kind, text, customer_id, invoice_id, facts)
@@ -261,12 +261,12 @@ def _decode(value: object) -> object:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
-def _hash(entry: Mapping[str, Any]) -> str:
+def _hash(entry: Mapping[str, object]) -> str:
     covered = {name: value for name, value in entry.items() if name not in _NOT_COVERED}
     return hashlib.sha256(_canonical_json(covered).encode()).hexdigest()
 
 
-def _digest(entry: Mapping[str, Any]) -> str:
+def _digest(entry: Mapping[str, object]) -> str:
     return hashlib.sha256(f"{entry['salt']}\n{entry['text']}".encode()).hexdigest()
 
 
@@ -296,7 +296,7 @@ def _without_ranges(ids: set[int], facts: str) -> set[int]:
     return ids - covered
 
 
-def _canonical_json(value: Mapping[str, Any]) -> str:
+def _canonical_json(value: Mapping[str, object]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_json_default)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -155,7 +155,7 @@ def set_(
 
 def _parse_changes(texts: Mapping[str, str | None]) -> SettingChanges:
     """Parse the options that were given; "none" removes a value."""
-    parsers: dict[str, Callable[[str], Any]] = {
+    parsers: dict[str, Callable[[str], object]] = {
         "segment": _parse_segment,
         "hold_until_on": parse_date,
         "fees_agreed_on": parse_date,

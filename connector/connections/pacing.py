@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -183,7 +182,7 @@ class Pacer:
         self.waited += delay
         self._app.wait(delay.total_seconds())
 
-    def _update(self, change: Callable[[dict[_Rule, _Window]], Any], rules: list[_Rule]) -> None:
+    def _update(self, change: Callable[[dict[_Rule, _Window]], object], rules: list[_Rule]) -> None:
         """Change the windows in one transaction. Where the database fails, a call is made without its reservation."""
         try:
             self._try_update(change, rules)
@@ -192,7 +191,7 @@ class Pacer:
         except OperationalError:
             return  # the run will notice for itself; a limit kept by chance is better than a call not made
 
-    def _try_update(self, change: Callable[[dict[_Rule, _Window]], Any], rules: list[_Rule]) -> None:
+    def _try_update(self, change: Callable[[dict[_Rule, _Window]], object], rules: list[_Rule]) -> None:
         now = self._app.now()
         # It reads only the rows that it locks, always in this order: no call waits for what others write meanwhile.
         with writing(self._app.engine, durable=False, locks_its_rows=True) as session:

@@ -7,9 +7,9 @@ hold up the run for hours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from sqlmodel import Session
 
@@ -41,7 +41,7 @@ class LogFields(TypedDict):
 
     customer_id: str
     invoice_id: str
-    facts: dict[str, Any]
+    facts: Mapping[str, object]
 
 
 def update_entry(ctx: RunContext, entry_id: int, change: Callable[[Session, OutboxEntry], None]) -> None:

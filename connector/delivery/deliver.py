@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
@@ -306,7 +306,7 @@ class _EmailSource(NamedTuple):
     """What an email is composed from: its facts, a user's own text, the last change, other companies' alerts."""
 
     content_hash: str
-    custom_text: Any
+    custom_text: Mapping[str, object] | None
     changed_at: datetime | None
     included: dict[str, str]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Row, delete, insert, or_, select, update
 from sqlmodel import Session, col
@@ -17,7 +17,7 @@ from connector.vocabulary import LogKind
 from policies.decisions import WAITING_CODES, DecisionKind, InvoiceDecision
 
 CustomerInvoice = tuple[str, InvoiceDecision]  # the customer's id and the decision about one of their invoices
-RowValues = dict[str, Any]
+RowValues = dict[str, object]
 
 
 class AppliedPolicy(NamedTuple):

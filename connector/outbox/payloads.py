@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -153,9 +153,9 @@ def amount_of(payload: Payload) -> Decimal | None:
     return sum(payload.due.values(), Decimal()) if isinstance(payload, EmailPayload) and payload.due else None
 
 
-def dump_payload(payload: Payload) -> dict[str, Any]:
+def dump_payload(payload: Payload) -> dict[str, object]:
     """Return a payload as it is stored."""
-    return cast("dict[str, Any]", msgspec.to_builtins(payload))
+    return cast("dict[str, object]", msgspec.to_builtins(payload))
 
 
 def plain(amount: Decimal) -> Decimal:

@@ -278,15 +278,15 @@ def _unsuppress_addresses(session: Session, subject: Subject) -> None:
             session.execute(delete(SuppressedAddress).where(col(SuppressedAddress.address) == address))
 
 
-_REDACTED_ADDRESSES: dict[str, Any] = {"to": [REDACTED], "cc": [], "bcc": []}
+_REDACTED_ADDRESSES: dict[str, object] = {"to": [REDACTED], "cc": [], "bcc": []}
 
 
-def _redact_payload(entry: OutboxEntry) -> dict[str, Any]:
-    redacted: dict[str, Any] = {"text": REDACTED} if entry.kind == OutboxKind.NOTE else _REDACTED_ADDRESSES
+def _redact_payload(entry: OutboxEntry) -> dict[str, object]:
+    redacted: dict[str, object] = {"text": REDACTED} if entry.kind == OutboxKind.NOTE else _REDACTED_ADDRESSES
     return {name: redacted.get(name, value) for name, value in entry.payload.items()}
 
 
-def _redact_digest_items(items: list[dict[str, Any]], subject: Subject) -> list[dict[str, Any]]:
+def _redact_digest_items(items: list[dict[str, object]], subject: Subject) -> list[dict[str, object]]:
     return [
         {**each, "name": erased_name(each["customer"])} if each["customer"] in subject.ids else each for each in items
     ]

@@ -31,7 +31,7 @@ _HIDDEN = {"token", "token_hash", "salt", "digest", "hash", "previous_hash", "sn
 }
 
 
-def build_document(app: AppContext, connection_id: int, customer_id: str, *, by: str) -> dict[str, Any]:
+def build_document(app: AppContext, connection_id: int, customer_id: str, *, by: str) -> dict[str, object]:
     """Collect everything stored about a customer; the export is logged."""
     with writing(app.engine) as session:
         sync_log.write(
@@ -60,12 +60,12 @@ def build_document(app: AppContext, connection_id: int, customer_id: str, *, by:
     return document
 
 
-def to_json(document: Mapping[str, Any]) -> bytes:
+def to_json(document: Mapping[str, object]) -> bytes:
     """Format the document as JSON."""
     return json.dumps(document, indent=2, ensure_ascii=False, default=json_default).encode()
 
 
-def write_file(path: Path, document: Mapping[str, Any]) -> None:
+def write_file(path: Path, document: Mapping[str, object]) -> None:
     """Write the document to a new file that only its owner can read: JSON, zipped if the name ends in ``.zip``.
 
     Raises:
@@ -82,7 +82,7 @@ def write_file(path: Path, document: Mapping[str, Any]) -> None:
             archive.writestr("customer.json", text)
 
 
-def _read_special_tables(session: Session, subject: Subject, app: AppContext) -> dict[str, list[dict[str, Any]]]:
+def _read_special_tables(session: Session, subject: Subject, app: AppContext) -> dict[str, list[dict[str, object]]]:
     """Read what is found by an address, an invoice or the key of an email."""
     base_url = app.settings.duewell_base_url
     entries = list(find_rows(session, subject, "outbox"))
@@ -124,7 +124,7 @@ def _read_special_tables(session: Session, subject: Subject, app: AppContext) ->
     }
 
 
-def _sent_email(content: EmailContent, base_url: str) -> dict[str, Any]:
+def _sent_email(content: EmailContent, base_url: str) -> dict[str, object]:
     """Return what an email said, without the links to this installation: whoever has them is taken for the customer."""
     return {
         "sender": content.sender,
@@ -152,12 +152,12 @@ def malformed_records(session: Session, subject: Subject) -> list[MalformedRow]:
     ]
 
 
-def _decision(session: Session, decision_id: int) -> dict[str, Any]:
+def _decision(session: Session, decision_id: int) -> dict[str, object]:
     row = session.get_one(DecisionRecord, decision_id)
     return {"decided_at": row.decided_at, "facts": msgspec.to_builtins(unpack(row))}
 
 
-def _row_as_dict(row: Row[Any]) -> dict[str, Any]:
+def _row_as_dict(row: Row[Any]) -> dict[str, object]:
     shown = {name: value for name, value in row._mapping.items() if name not in _HIDDEN}  # noqa: SLF001
     currency = shown.get("currency", "")
     return {

@@ -34,7 +34,7 @@ class TableRule:
     """
 
     key_column: str = ""
-    redact: Mapping[str, Any] = field(default_factory=dict)
+    redact: Mapping[str, object] = field(default_factory=dict)
     delete_row: bool = False
     reason: str = ""
 

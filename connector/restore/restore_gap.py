@@ -20,6 +20,12 @@ _APP_WIDE = 0  # connection_id of values that belong to no connection
 APPROVED_KINDS = (OutboxKind.EMAIL, OutboxKind.LATE_FEE)  # sent from a restored database only after approval
 
 
+def restored_at(session: Session) -> datetime | None:
+    """Return when this database was last restored, None if it never was."""
+    fact = session.get(KeyValue, (_APP_WIDE, _RESTORED_KEY))
+    return datetime.fromisoformat(fact.value["at"]) if fact else None
+
+
 class RestoreGap(NamedTuple):
     """The time of which a restored database knows nothing: from its backup to its restore."""
 

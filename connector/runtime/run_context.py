@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
@@ -139,7 +138,7 @@ class RunContext:
         *,
         customer_id: str = "",
         invoice_id: str = "",
-        facts: Mapping[str, Any] | None = None,
+        facts: Mapping[str, object] | None = None,
     ) -> None:
         """Write a line of the sync log for this run."""
         self.log_all(session, [sync_log.LogEntry(kind, text, customer_id, invoice_id, facts)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -205,7 +204,9 @@ def _create_waiver(
     )
 
 
-def _build_waiver(fee: OutboxEntry, payload: LateFeePayload, amount: Decimal, part: int, note: str) -> dict[str, Any]:
+def _build_waiver(
+    fee: OutboxEntry, payload: LateFeePayload, amount: Decimal, part: int, note: str
+) -> dict[str, object]:
     """Return the payload of a waiver; its amount is shared by the overdue invoices in proportion to their fees."""
     shares = split_in_proportion(amount, list(payload.amounts.values()), fee.currency)
     return dump_payload(

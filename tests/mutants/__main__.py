@@ -15,9 +15,13 @@ import os
 import sys
 import time
 import tomllib
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
+
+from grimp import ImportGraph
 
 from tests.mutants import covering
 from tests.mutants.covering import Covering
@@ -53,13 +57,27 @@ def main() -> int:
             continue
         child = os.fork()  # so that what is imported for one module stays there
         if not child:
-            import_others(graph, path)
-            for place in left:
-                if time.monotonic() <= stops_at:
-                    _try(place, tests, options)
-            os._exit(0)
-        os.waitpid(child, 0)
+            _try_module(graph, path, left, tests, options, stops_at)
+        _, status = os.waitpid(child, 0)
+        if status:
+            return 1
     return _report(_read(options.results), places, generated)
+
+
+def _try_module(
+    graph: ImportGraph, path: str, left: list[Place], tests: Covering, options: argparse.Namespace, stops_at: float
+) -> NoReturn:
+    code = 1
+    try:
+        import_others(graph, path)
+        for place in left:
+            if time.monotonic() <= stops_at:
+                _try(place, tests, options)
+        code = 0
+    except Exception:  # noqa: BLE001 - the parent stops
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 
 
 def _try(place: Place, tests: Covering, options: argparse.Namespace) -> None:

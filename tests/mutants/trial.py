@@ -49,6 +49,9 @@ def preload() -> grimp.ImportGraph:
     graph = grimp.build_graph(*_OURS, cache_dir=None)
     for folder in graph.find_children("providers"):  # imported by name, which no import statement shows
         graph.add_import(importer="providers", imported=folder)
+    for module in graph.modules:  # a module imports the packages it is in first
+        if "." in module:
+            graph.add_import(importer=module, imported=module.rpartition(".")[0])
     return graph
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from policies.decisions import DecisionKind, HoldCode
 from policies.payment_behaviour import Baseline, ClosedInvoice, learn_behaviour
-from policies.policy import ReminderPolicy
-from policies.receivables import PaymentBehaviour, Step
+from policies.policy import PolicyError, ReminderPolicy
+from policies.receivables import PaymentBehaviour, Size, Step
 from policies.schedule_adjustments import adjust_schedule
 from policies.sections import CELLS
 from tests.policies.builders import (
@@ -24,6 +24,7 @@ from tests.policies.builders import (
     reminder_in,
     sent_email,
     statement,
+    tasks_in,
 )
 
 ESTABLISHED_SMALL = next(cell for cell in CELLS if [part.value for part in cell] == ["established", "small"])
@@ -130,3 +131,32 @@ def test_an_invoice_equal_to_a_fixed_amount_has_that_size(total: str, size_day: 
 
 def test_a_payment_dated_tomorrow_is_not_thanked_for_today() -> None:
     assert reminder_in(decide_at(statement(paid_invoice(MONDAY + timedelta(days=1))))) is None
+
+
+@pytest.mark.parametrize(("usual_day", "first_day"), [(6, 7), (7, 8), (13, 14), (15, 14)])
+def test_the_first_reminder_waits_for_the_usual_day_but_keeps_its_distance_to_the_second(
+    usual_day: int, first_day: int
+) -> None:
+    steady = PaymentBehaviour(12, usual_day, usual_day, usual_day, 0.9)
+    first, second, *_ = adjust_schedule(POLICY.schedules[ESTABLISHED_SMALL], steady).levels
+    assert (first.day, second.day) == (first_day, 17)
+
+
+@pytest.mark.parametrize("day", [1, 120])
+def test_a_receipt_check_comes_within_120_days_of_the_invoice(day: int) -> None:
+    outside = {1: 0, 120: 121}[day]
+    with pytest.raises(PolicyError, match=f"a day from 1 to 120 .*, not {outside}"):
+        ReminderPolicy.from_toml(f"[receipt_check]\nnew = {outside}")
+    try:
+        ReminderPolicy.from_toml(f"[receipt_check]\nnew = {day}")
+    except PolicyError as error:
+        assert "from 1 to 120" not in str(error)  # noqa: PT017 - the order of the steps may refuse it as well
+
+
+@pytest.mark.parametrize(("count", "more"), [(3, ""), (4, "; and 1 more"), (5, "; and 2 more")])
+def test_a_task_names_three_invoices_and_counts_the_others(count: int, more: str) -> None:
+    overdue = [overdue_invoice(14, id=f"i{index}", number=f"INV-{index}", size=Size.LARGE) for index in range(count)]
+    past = tuple(sent_email(Step.PAST_DUE, MONDAY - timedelta(days=8), each.id) for each in overdue)
+    (task,) = [each for each in tasks_in(decide_at(statement(*overdue, past_actions=past))) if each.step is Step.CALL]
+    assert task.reason.count("was due on") == min(count, 3)
+    assert task.reason.endswith(f"ago{more}.")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from policies.decisions import CreateTask, CustomerDecision
 from policies.policy import ReminderPolicy
-from policies.receivables import Credit, CreditKind, Step
-from policies.unapplied_credit import allocate_credit
+from policies.receivables import Credit, CreditKind, Invoice, Step
+from policies.unapplied_credit import Group, allocate_credit, share_credit
 from tests.policies.builders import (
     MONDAY,
     Simulation,
@@ -106,3 +108,60 @@ def test_a_late_fee_is_taken_on_what_the_credit_leaves() -> None:
         for credits in ((), (credit("400"),))
     ]
     assert fees == [Decimal("10.00"), Decimal("6.00")]
+
+
+Member = tuple[str, list[Invoice], list[Credit]]  # their name, invoices and credit
+
+
+def shared(*groups: Member) -> dict[str, list[tuple[str, Decimal]]]:
+    found = share_credit({member: Group(invoices, credits) for member, invoices, credits in groups})
+    return {member: [(each.id, each.remaining) for each in credits] for member, credits in found.items()}
+
+
+def test_what_a_member_of_a_family_does_not_need_counts_for_the_others() -> None:
+    rich: Member = ("rich", [overdue_invoice(10, id="r")], [credit("150", 20, id="old"), credit("30", 5, id="new")])
+    poor: Member = ("poor", [overdue_invoice(9, id="p", total="60"), overdue_invoice(8, id="q", total="70")], [])
+    found = shared(rich, poor)
+    assert found["rich"] == [("old", Decimal(150)), ("new", Decimal(30))]
+    assert found["poor"] == [("old", Decimal(50)), ("new", Decimal(10)), ("new", Decimal(20))]
+
+
+def test_a_family_shares_an_exact_amount_with_the_invoice_it_is_for() -> None:
+    rich: Member = ("rich", [], [credit("70", 20, id="cr")])
+    poor: Member = ("poor", [overdue_invoice(9, id="p", total="60"), overdue_invoice(8, id="q", total="70")], [])
+    assert shared(rich, poor)["poor"] == [("cr", Decimal(70))]
+
+
+@pytest.mark.parametrize(("remaining", "lent"), [("100", []), ("100.01", [("cr", Decimal("0.01"))])])
+def test_only_what_the_own_invoices_leave_is_shared(remaining: str, lent: list[tuple[str, Decimal]]) -> None:
+    rich: Member = ("rich", [overdue_invoice(10, id="r")], [credit(remaining)])
+    assert shared(rich, ("poor", [overdue_invoice(9, id="p")], []))["poor"] == lent
+
+
+def test_an_invoice_that_its_own_credit_covers_needs_no_other() -> None:
+    rich: Member = ("rich", [], [credit("50", id="other")])
+    poor: Member = ("poor", [overdue_invoice(9, id="p")], [credit("100", id="own")])
+    assert shared(rich, poor)["poor"] == [("own", Decimal(100))]
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (3, "covers all of INV-0, all of INV-1 and all of INV-2."),
+        (4, "covers all of INV-0, all of INV-1, all of INV-2 and 1 more."),
+    ],
+)
+def test_a_task_about_credit_names_three_invoices_and_is_due_today(count: int, words: str) -> None:
+    overdue = [overdue_invoice(20 - index, id=f"i{index}", number=f"INV-{index}") for index in range(count)]
+    (task,) = tasks_in(decide_at(statement(*overdue, credits=(credit("900"),))))
+    assert words in task.reason
+    assert task.due_on == MONDAY
+    assert len(task.recurrence_key) == 12
+
+
+def test_a_balance_on_no_invoice_is_named_as_the_source() -> None:
+    booked = Credit("b", CreditKind.LEDGER_BALANCE, "c1", "EUR", Decimal(100), MONDAY)
+    held = decide_at(statement(overdue_invoice(10), credits=(booked,))).invoice_decisions[0].reason
+    assert "EUR 100.00 of unapplied credit (a deposit or journal entry: the customer's balance" in held
+    plain = decide_at(statement(overdue_invoice(10), credits=(credit("100"),))).invoice_decisions[0].reason
+    assert "EUR 100.00 of unapplied credit covers all of this invoice: apply the credit first." in plain

@@ -29,7 +29,7 @@ _LOOKBACK_DAYS = 730
 _BROKEN_PROMISE_DAYS = 365  # how long a broken promise counts
 _CACHE_MAX = 200_000
 
-_CacheKey = tuple[date, Baseline, int, date | None, Any]  # what the behaviour was computed from
+_CacheKey = tuple[date, Baseline, int, date | None, object]  # what the behaviour was computed from
 _Cache = dict[tuple[int, str], tuple[_CacheKey, PaymentBehaviour]]
 _cache: WeakKeyDictionary[Pool, _Cache] = WeakKeyDictionary()  # per open database
 

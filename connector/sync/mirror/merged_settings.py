@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -54,7 +53,7 @@ def combine(session: Session, connection_id: int, merged: str, survivor: str, at
     return 1
 
 
-def _stricter(merged: CustomerSetting, survivor: CustomerSetting) -> dict[str, Any]:
+def _stricter(merged: CustomerSetting, survivor: CustomerSetting) -> dict[str, object]:
     """Return the columns of the survivor's settings, with what is stricter of the merged customer's."""
     sides = (survivor, merged)
     holds = [each.hold_until_on for each in sides if each.hold_until_on is not None]
@@ -82,7 +81,7 @@ def _setting(session: Session, connection_id: int, customer_id: str, at: datetim
 
 
 def _log(
-    session: Session, connection_id: int, merged: str, survivor: str, changed: Mapping[str, Any], at: datetime
+    session: Session, connection_id: int, merged: str, survivor: str, changed: Mapping[str, object], at: datetime
 ) -> None:
     rows = session.scalars(
         select(CustomerRow).where(
