@@ -69,7 +69,7 @@ class Gmail:
         return self.mailboxes[address]
 
     def rename_account(self, address: str, new: str) -> None:
-        """Give an account another address, as the administrator of a Workspace may; its grants go on."""
+        """Change the address of an account, as the administrator of a Workspace may; its grants go on."""
         with self.core.lock:
             self.mailboxes[new] = self.mailboxes.pop(address)
             self.mailboxes[new].address = new
