@@ -55,8 +55,8 @@ def connect(
     """Connect a company, or your own mailbox.
 
     Prints the consent URL alone on a line, then waits up to 15 minutes for the redirect. You can also paste the address
-    you were redirected to. A new company starts in observe mode. From a mailbox emails are sent, and answers are read
-    in it.
+    you were redirected to. A new company starts in observe mode. Once a mailbox is connected, emails are sent from it
+    and replies are read in it.
     """
     from connector.cli.consent_wait import wait_for_consent
     from connector.connections.registry import as_item

@@ -41,7 +41,7 @@ def link(
 ) -> None:
     """Print the link to the customer portal, or revoke it.
 
-    In the portal, customers see their open invoices and can answer.
+    In the portal, customers see their open invoices and can reply.
     """
     from connector.emails import portal_links
     from connector.settings import is_publicly_reachable

@@ -110,7 +110,10 @@ def set_(
         str | None, typer.Option(metavar="DATE", help="The date late fees were agreed on, or none.")
     ] = None,
     contact: Annotated[
-        str | None, typer.Option(metavar="'NAME <EMAIL>'", help="Who gets the emails; none uses the ledger's contact.")
+        str | None,
+        typer.Option(
+            metavar="'NAME <EMAIL>'", help="Who gets the emails; none uses the contact in the accounting system."
+        ),
     ] = None,
     language: Annotated[
         str | None, typer.Option(help="The language of emails: en, de, fr or es; none uses their country's.")
@@ -124,11 +127,13 @@ def set_(
         str | None,
         typer.Option(metavar="A,B", help="Tags; the policy can have rules for a tag. none removes all of them."),
     ] = None,
-    withholding: Annotated[str | None, typer.Option(metavar="PERCENT", help="Tax withheld by law; 0: none.")] = None,
+    withholding: Annotated[
+        str | None, typer.Option(metavar="PERCENT", help="The tax they withhold by law, in percent; 0: none.")
+    ] = None,
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a customer's settings; syncs keep them."""
+    """Change a customer's settings. Syncs do not overwrite them."""
     from connector.arrangements.customer_settings import find_customer, format_settings, update_settings
     from connector.db.engine import reading
 

@@ -50,7 +50,7 @@ EntryId = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="S
 Seen = Annotated[
     list[str] | None,
     typer.Option(
-        "--seen", metavar="ETAG", help="The version you read (etag in the JSON list), one per ID: else nothing is done."
+        "--seen", metavar="ETAG", help="Only if this is still the version (etag in the JSON list); one per ID."
     ),
 ]
 outbox = build_group(ListGroup, "Show, approve and reject emails, notes and late fees.")
@@ -159,7 +159,9 @@ def edit_entry(
     opening: Annotated[str | None, typer.Option(help="The text above the invoices.")] = None,
     closing: Annotated[str | None, typer.Option(help="The text below the invoices.")] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Restore the original text.")] = False,
-    seen: Annotated[str, typer.Option("--seen", metavar="ETAG", help="The version you read.")] = "",
+    seen: Annotated[
+        str, typer.Option("--seen", metavar="ETAG", help="Only if this is still its version (etag in the JSON list).")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Edit an email that awaits approval.

@@ -226,7 +226,7 @@ def _parse_proposed(app: AppContext, file: Path, document: str, connection_id: i
 def report_hold_out(connection: OptionalConnectionArgument = None, as_json: JsonOption = False) -> None:
     """Compare the policy with its control group.
 
-    The control group are the customers who keep the previous policy.
+    The control group is made up of customers who keep the previous policy.
     """
     from connector.services import policy_evaluation
     from policies.formatting import format_date
@@ -246,7 +246,7 @@ def set_policy(
     file: FileArgument,
     connection: ConnectionOption = None,
     seen: Annotated[
-        str, typer.Option("--seen", metavar="VERSION", help="The version you read: else nothing is done.")
+        str, typer.Option("--seen", metavar="VERSION", help="Only if this is still the current version.")
     ] = "",
     as_json: JsonOption = False,
 ) -> None:

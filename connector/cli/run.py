@@ -117,7 +117,7 @@ def run(
     """Sync now.
 
     Reads the accounting system, decides, sends the emails, writes notes and late fees, and prints a report. Exits with
-    1 when a company failed or needs your attention; all other companies are synced all the same.
+    1 when a company failed or needs your attention; the other companies are synced anyway.
     """
     from connector.connections.registry import is_paused
     from connector.connections.tokens import finish_interrupted_refreshes

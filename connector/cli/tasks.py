@@ -73,7 +73,7 @@ def list_tasks(
 @tasks.command("done")
 def complete_tasks(
     ids: IdsArgument,
-    note: Annotated[str, typer.Option(help="The outcome: what came of it.")],
+    note: Annotated[str, typer.Option(help="The outcome, for your colleagues.")],
     as_json: JsonOption = False,
 ) -> None:
     """Mark tasks as completed."""

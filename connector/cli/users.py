@@ -162,7 +162,8 @@ def digest(
     email: EmailArgument,
     at: Annotated[str | None, typer.Option(metavar="HH:MM", help='When it is sent; "" for the usual time.')] = None,
     time_zone: Annotated[
-        str | None, typer.Option(metavar="ZONE", help='Of the digest and of pages, as Europe/London; "" for none.')
+        str | None,
+        typer.Option(metavar="ZONE", help='The time zone of the digest and of pages, like Europe/London; "" for none.'),
     ] = None,
     off: Annotated[bool | None, typer.Option("--off/--on", help="Switch it off, or on again.")] = None,
     as_json: JsonOption = False,
