@@ -90,20 +90,8 @@ class _HttpConnection(HTTPConnection):
         super().send(data)
 
 
-class _HttpsConnection(HTTPSConnection):
+class _HttpsConnection(_HttpConnection, HTTPSConnection):
     """An https connection, for all other hosts."""
-
-    response_class = _TimedResponse
-
-    def connect(self) -> None:
-        current_call.reached_socket = True
-        super().connect()
-
-    def send(self, data: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        current_call.request_started = True
-        super().send(data)
 
 
 class _HttpPool(HTTPConnectionPool):

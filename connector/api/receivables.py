@@ -24,7 +24,8 @@ from connector.emails import portal_links
 from connector.privacy import export
 from connector.services import customer_profile, invoices
 from connector.services.customer_profile import CustomerProfile
-from connector.services.explain import InvoiceExplanation, explain
+from connector.services.explain import explain
+from connector.services.invoice_explanation import InvoiceExplanation
 from connector.services.invoices import InvoiceAgreements, InvoiceItem
 from connector.services.lists import customers as customer_list
 from connector.services.lists import invoices as invoice_list

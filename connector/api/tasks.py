@@ -15,7 +15,8 @@ from connector.api.call import Call, ConnectionParam, PageParam, json_response
 from connector.api.list_queries import ListFilters, list_parameters, list_response
 from connector.api.schemas import Id
 from connector.arrangements import tasks
-from connector.arrangements.tasks import Contact, TaskItem, TaskStatus
+from connector.arrangements.task_list import TaskItem, find_tasks
+from connector.arrangements.tasks import Contact, TaskStatus
 from connector.db.engine import reading
 from connector.db.tables import Task
 from connector.errors import NotFound
@@ -43,7 +44,7 @@ def list_tasks(
 
 
 def _load_tasks(session: Session, keys: Sequence[Key]) -> Mapping[Key, object]:
-    return {(row.id,): row for row in tasks.find_tasks(session, ids=[key[0] for key in keys])}
+    return {(row.id,): row for row in find_tasks(session, ids=[key[0] for key in keys])}
 
 
 @router.post("/tasks/{task}/outcome", response_model=TaskStatus)

@@ -21,9 +21,8 @@ from connector.arrangements.review_tasks import reopen_task
 from connector.audit import sync_log
 from connector.connections import account_owners
 from connector.db.engine import writing
-from connector.db.invoice_names import labels_of
 from connector.db.money import from_e4
-from connector.db.tables import Connection, CustomerRow, InvoiceRow, InvoiceSetting, Task
+from connector.db.tables import Connection, InvoiceRow, InvoiceSetting, Task
 from connector.results import Result
 from connector.sync.mirror.charged_fees import load_charged_fees
 from connector.vocabulary import LogKind, TaskCode, TaskState
@@ -51,27 +50,6 @@ class Contact(NamedTuple):
 
     name: str
     email: str
-
-
-class TaskItem(Result):
-    """A task in a list; ``invoices`` are numbers, or dates where there is none."""
-
-    id: int
-    connection: str
-    kind: str
-    code: str
-    step: str
-    customer: str
-    invoices: list[str]
-    invoice_ids: list[str]
-    due_on: date
-    owner: str
-    text: str
-    state: TaskState
-    outcome: str
-    created_at: datetime
-    ended_at: datetime | None
-    ended_by: str
 
 
 class TaskStatus(Result):
@@ -111,38 +89,6 @@ class TaskOutcome:
         parts += ["wants no reminders by email"] if self.no_reminders else []
         parts += [self.note] if self.note else []
         return "; ".join(parts)
-
-
-def find_tasks(
-    session: Session,
-    connection_id: int | None = None,
-    *,
-    states: Collection[TaskState] = (TaskState.OPEN,),
-    owner: str = "",
-    customer_id: str = "",
-    ids: Collection[int] | None = None,
-) -> list[TaskItem]:
-    """List tasks, the soonest due first; ``owner`` is part of a name or an address."""
-    query = (
-        select(Task, col(Connection.short_name), col(CustomerRow.name))
-        .join(Connection, col(Connection.id) == col(Task.connection_id))
-        .outerjoin(
-            CustomerRow,
-            (col(CustomerRow.connection_id) == col(Task.connection_id))
-            & (col(CustomerRow.external_id) == col(Task.customer_id)),
-        )
-        .where(col(Task.state).in_(list(states)) if ids is None else col(Task.id).in_(list(ids)))
-        .order_by(col(Task.due_on), col(Task.id))
-    )
-    if connection_id is not None:
-        query = query.where(col(Task.connection_id) == connection_id)
-    if customer_id:
-        query = query.where(col(Task.customer_id) == customer_id)
-    if owner:
-        query = query.where(col(Task.owner).icontains(owner, autoescape=True))
-    rows = session.execute(query).all()
-    names = _invoice_names(session, [row for row, _, _ in rows])
-    return [_as_item(row, short_name, name or row.customer_id, names) for row, short_name, name in rows]
 
 
 def complete(app: AppContext, ids: Iterable[int], *, by: str, note: str) -> list[TaskStatus]:
@@ -339,32 +285,6 @@ def _open_due_dates(session: Session, connection_id: int, ids: Collection[str]) 
     if len(ids) < _IN_MAX:
         query = query.where(col(InvoiceRow.external_id).in_(ids))
     return {row.external_id: row.due_on for row in session.execute(query)}
-
-
-def _invoice_names(session: Session, tasks: Sequence[Task]) -> dict[tuple[int, str], str]:
-    keys = {(task.connection_id, each) for task in tasks for each in task.invoice_ids}
-    return {key: label.name for key, label in labels_of(session, keys).items()}
-
-
-def _as_item(task: Task, short_name: str, customer: str, names: dict[tuple[int, str], str]) -> TaskItem:
-    return TaskItem(
-        id=task.id or 0,
-        connection=short_name,
-        kind=task.step or task.code,
-        code=task.code,
-        step=task.step,
-        customer=customer,
-        invoices=[names.get((task.connection_id, each), each) for each in task.invoice_ids],
-        invoice_ids=list(task.invoice_ids),
-        due_on=task.due_on,
-        owner=task.owner,
-        text=task.reason,
-        state=TaskState(task.state),
-        outcome=task.outcome,
-        created_at=task.created_at,
-        ended_at=task.ended_at,
-        ended_by=task.ended_by,
-    )
 
 
 def _log(session: Session, task: Task, attribution: Attribution, kind: LogKind, text: str) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector.arrangements import agreements
+from connector.arrangements.agreement_list import format_agreement
 from connector.arrangements.agreements import AgreementError, Attribution
 from connector.audit import sync_log
 from connector.db.invoice_names import title_of
@@ -56,7 +57,7 @@ def undo_agreement(session: Session, invoice: InvoiceRow, agreement_id: int, att
     before.state, before.ended_at, before.ended_by, before.outcome = AgreementState.OPEN, None, "", ""
     _apply(session.get_one(InvoiceSetting, (invoice.connection_id, invoice.external_id)), before, attribution.at)
     session.get_one(Connection, invoice.connection_id).decision_fingerprint = ""
-    said = agreements.format_agreement(before)
+    said = format_agreement(before)
     sync_log.write(
         session,
         at=attribution.at,

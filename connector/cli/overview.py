@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from connector.audit.log_search import LogEntryItem
-    from connector.services.explain import DecisionAudit, InvoiceExplanation
+    from connector.services.invoice_explanation import DecisionAudit, InvoiceExplanation
     from connector.services.status import ConnectionStatus
     from connector.services.upcoming_actions import UpcomingAction
 

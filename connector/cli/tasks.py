@@ -25,7 +25,7 @@ from connector.db.ids import ID_MAX
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from connector.arrangements.tasks import TaskItem
+    from connector.arrangements.task_list import TaskItem
 
 IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX, help="See: duewell tasks list")]
 tasks = build_group(ListGroup, "Show and complete tasks: calls, reviews, missing addresses.")
@@ -45,7 +45,7 @@ def list_tasks(
     as_json: JsonOption = False,
 ) -> None:
     """List open tasks, the earliest due first."""
-    from connector.arrangements.tasks import find_tasks
+    from connector.arrangements.task_list import find_tasks
     from connector.db.engine import reading
     from connector.vocabulary import TaskState
     from connector.vocabulary.labels import label

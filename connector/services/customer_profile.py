@@ -10,10 +10,9 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector import policy_store
-from connector.arrangements import tasks
-from connector.arrangements.agreements import format_agreement
+from connector.arrangements.agreement_list import format_agreement
 from connector.arrangements.customer_settings import CustomerSettings, customer_settings, format_settings
-from connector.arrangements.tasks import TaskItem
+from connector.arrangements.task_list import TaskItem, find_tasks
 from connector.connections.account_owners import load_team
 from connector.db.invoice_names import names_of
 from connector.db.tables import Agreement, Connection, CustomerRow
@@ -107,7 +106,7 @@ def build_profile(session: Session, row: CustomerRow, now: datetime) -> Customer
         sales_rep=team.sales_reps.get(row.external_id, ""),
         policy_version=version,
         agreements=_list_agreements(session, row),
-        tasks=tasks.find_tasks(session, row.connection_id, customer_id=row.external_id),
+        tasks=find_tasks(session, row.connection_id, customer_id=row.external_id),
     )
     if not statements:
         return profile

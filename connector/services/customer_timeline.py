@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, or_, select
 from sqlmodel import Session, col
 
-from connector.arrangements.agreements import format_agreement
+from connector.arrangements.agreement_list import format_agreement
 from connector.db.invoice_names import names_of, titles_of
 from connector.db.money import from_e4
 from connector.db.tables import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, select
@@ -11,11 +11,10 @@ from sqlmodel import Session, col
 
 from connector import policy_store
 from connector.app_context import AppContext
-from connector.arrangements import agreements
-from connector.arrangements.agreements import AgreementItem
-from connector.arrangements.customer_settings import CustomerSettings, customer_settings
-from connector.connections.registry import ConnectionItem, find_connection
+from connector.arrangements import agreement_list
+from connector.arrangements.customer_settings import customer_settings
 from connector.connections.registry import as_item as connection_item
+from connector.connections.registry import find_connection
 from connector.db.engine import reading
 from connector.db.money import format_e4
 from connector.db.tables import (
@@ -31,145 +30,29 @@ from connector.db.tables import (
 )
 from connector.evaluation import decision_records
 from connector.geo import HolidayCalendar
-from connector.results import Amount, Result
-from connector.services.invoice_timeline import TimelineEvent, find_invoice_entries, invoice_timeline
+from connector.services.invoice_explanation import (
+    AppliedAmount,
+    DecisionAudit,
+    DecisionItem,
+    InvoiceCustomer,
+    InvoiceEntry,
+    InvoiceExplanation,
+    InvoiceFacts,
+    InvoiceLogEntry,
+    StepItem,
+    UnappliedAmount,
+)
+from connector.services.invoice_timeline import find_invoice_entries, invoice_timeline
 from connector.services.invoices import ActiveAgreements, active_agreements, find_invoice
 from connector.services.upcoming_actions import UpcomingAction, list_customer_upcoming
 from connector.sync.mirror.facts import build_balance_changes
 from connector.sync.mirror.pages import load_statements
-from connector.vocabulary import LogKind, OutboxKind, OutboxState
 from policies.currencies import plain_amount
 from policies.decide import decide
-from policies.decisions import DecisionKind
 from policies.receivables import CreditKind, InvoiceStatus, SettlementKind, Statement, Step
 
 _LOG_ENTRIES_MAX = 30
 _UPCOMING_DAYS = 60
-
-
-class InvoiceFacts(Result):
-    """An invoice as the ledger has it."""
-
-    number: str
-    status: InvoiceStatus
-    currency: str
-    total: Amount
-    due: Amount
-    issued_on: date
-    due_on: date | None
-    closed_on: date | None
-    sent_to_customer: bool
-    updated_at: datetime | None
-
-
-class InvoiceCustomer(Result):
-    """The customer of an invoice."""
-
-    id: str
-    name: str
-    emails: str
-    settings: CustomerSettings
-
-
-class AppliedAmount(Result):
-    """A payment, credit or journal entry that is applied to an invoice."""
-
-    kind: CreditKind | SettlementKind
-    id: str
-    on: date
-    amount: Amount
-
-
-class UnappliedAmount(Result):
-    """A payment or credit of the customer that is not, or not fully, applied yet, in the invoice's currency."""
-
-    kind: CreditKind
-    id: str
-    remaining: Amount
-
-
-class DecisionItem(Result):
-    """A decision about an invoice; ``since_at`` is None for one that was not stored."""
-
-    kind: DecisionKind
-    code: str
-    reason: str
-    next_step: Step | None
-    next_on: date | None
-    policy_version: int | None
-    since_at: datetime | None = None
-
-
-class DecisionAudit(Result):
-    """A recorded decision, and whether the policy of the time reproduces it from the recorded facts."""
-
-    id: int
-    at: datetime
-    run_id: int
-    policy_version: int | None
-    kind: DecisionKind
-    code: str
-    reason: str
-    reproduced: bool
-    note: str
-
-
-class StepItem(Result):
-    """A step that was completed for an invoice."""
-
-    step: Step
-    at: datetime
-    on: date
-    outbox_id: int | None
-    task_id: int | None
-
-
-class InvoiceEntry(Result):
-    """An outbox entry about an invoice."""
-
-    id: int
-    kind: OutboxKind
-    state: OutboxState
-    step: str
-    key: str
-    reason: str
-    response: str
-    planned_at: datetime
-    dispatched_at: datetime | None
-    ended_at: datetime | None
-
-
-class InvoiceLogEntry(Result):
-    """An entry of the sync log about an invoice."""
-
-    id: int
-    at: datetime
-    kind: LogKind
-    text: str
-
-
-class InvoiceExplanation(Result):
-    """Everything that is known about one invoice.
-
-    ``decision`` is the last one that was stored, ``current_decision`` the one the policy would make now.
-    """
-
-    id: str
-    invoice: InvoiceFacts
-    connection: ConnectionItem
-    customer: InvoiceCustomer
-    active_agreements: ActiveAgreements
-    applied: list[AppliedAmount]
-    unapplied: list[UnappliedAmount]
-    timeline: list[TimelineEvent]
-    upcoming: list[UpcomingAction]
-    decision_audit: list[DecisionAudit]
-    agreements: list[AgreementItem]
-    decision: DecisionItem | None
-    current_decision: DecisionItem | None
-    completed_steps: list[StepItem]
-    outbox: list[InvoiceEntry]
-    log: list[InvoiceLogEntry]
 
 
 def explain(app: AppContext, invoice_number: str, connection: str | None) -> InvoiceExplanation:
@@ -203,7 +86,7 @@ def explain_invoice(app: AppContext, session: Session, invoice: InvoiceRow) -> I
             DecisionAudit.model_validate(each, from_attributes=True)
             for each in decision_records.audit_invoice(session, invoice)
         ],
-        agreements=agreements.list_agreements(session, invoice),
+        agreements=agreement_list.list_agreements(session, invoice),
         decision=_last_decision(session, invoice),
         current_decision=_current_decision(session, invoice, found, now),
         completed_steps=_completed_steps(session, invoice),

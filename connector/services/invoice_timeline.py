@@ -12,7 +12,7 @@ from pydantic import Field
 from sqlalchemy import and_, or_, select
 from sqlmodel import Session, col
 
-from connector.arrangements.agreements import format_agreement
+from connector.arrangements.agreement_list import format_agreement
 from connector.db.money import from_e4
 from connector.db.tables import Agreement, ApplicationRow, CompletedStep, Connection, InvoiceRow, OutboxEntry, Task
 from connector.evaluation import decision_records

@@ -10,7 +10,8 @@ from sqlalchemy import or_, select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
-from connector.arrangements.agreements import Attribution, format_instalments
+from connector.arrangements.agreement_list import format_instalments
+from connector.arrangements.agreements import Attribution
 from connector.db.engine import writing
 from connector.db.ids import matches_keys
 from connector.db.money import format_e4

@@ -8,8 +8,8 @@ from urllib.parse import urljoin
 import pytest
 import requests
 
-from connector.arrangements import tasks
 from connector.arrangements.customer_settings import find_customer
+from connector.arrangements.task_list import find_tasks
 from connector.connections.registry import begin_consent, finish_consent
 from connector.db.engine import reading
 from connector.emails import portal_links
@@ -65,4 +65,4 @@ def test_a_customer_responds_on_a_phone_with_the_keyboard_alone(site: Site, port
     check_page(page, "unknown")
     assert [each for each in complaints if "status of 4" not in each] == []  # the two rejections, and nothing else
     with reading(site.app.engine) as session:
-        assert [task.code for task in tasks.find_tasks(session)] == [TaskCode.PROMISE_RECEIVED]
+        assert [task.code for task in find_tasks(session)] == [TaskCode.PROMISE_RECEIVED]

@@ -10,7 +10,7 @@ from sqlmodel import col, select
 
 from connector.arrangements.agreements import Attribution, set_promise
 from connector.arrangements.customer_settings import find_customer
-from connector.arrangements.tasks import find_tasks
+from connector.arrangements.task_list import find_tasks
 from connector.db.engine import reading, writing
 from connector.db.invoice_names import title_of
 from connector.db.tables import InvoiceDecisionRow, InvoiceRow, OutboxEntry, SyncLogEntry

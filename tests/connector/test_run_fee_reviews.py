@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from connector.arrangements import tasks
+from connector.arrangements.task_list import find_tasks
 from connector.db.engine import reading
 from connector.db.tables import SyncLogEntry
 from connector.outbox.approvals import OutboxError
@@ -31,7 +31,7 @@ def list_fees(scenario: Scenario) -> list[FeeItem]:
 
 def open_tasks(scenario: Scenario) -> list[tuple[str, str]]:
     with reading(scenario.app.engine) as session:
-        return [(task.code, task.text) for task in tasks.find_tasks(session, scenario.connection)]
+        return [(task.code, task.text) for task in find_tasks(session, scenario.connection)]
 
 
 def fee_tasks(scenario: Scenario) -> list[tuple[str, str]]:
@@ -242,14 +242,14 @@ def test_the_proposal_to_waive_a_paid_fee_lasts_until_the_fee_is_waived(charged_
     pay_dated(charged_percent, days(-8))
     charged_percent.run_for_days(3, weekends=True)
     with reading(charged_percent.app.engine) as session:
-        [proposal] = [task for task in tasks.find_tasks(session) if task.code == "propose_waiver"]
+        [proposal] = [task for task in find_tasks(session) if task.code == "propose_waiver"]
         logged = session.scalars(select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == LogKind.TASK_OUTCOME))
         assert not any(text.startswith(f"Task {proposal.id} ") for text in logged)  # it was not closed and opened again
     [fee] = list_fees(charged_percent)
     fees.waive(charged_percent.app, [fee.id], by="Ann")
     charged_percent.run_for_days(2, weekends=True)
     with reading(charged_percent.app.engine) as session:
-        closed = tasks.find_tasks(session, charged_percent.connection, states=[TaskState.CANCELLED])
+        closed = find_tasks(session, charged_percent.connection, states=[TaskState.CANCELLED])
     assert [task.outcome for task in closed if task.code == "propose_waiver"] == ["the fee was waived"]
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from connector.arrangements import tasks
+from connector.arrangements.task_list import find_tasks
 from connector.db.engine import reading
-from connector.services.explain import InvoiceExplanation, explain
+from connector.services.explain import explain
+from connector.services.invoice_explanation import InvoiceExplanation
 from connector.vocabulary import RunOutcome
 from providers.quickbooks.ledger import QuickBooksLedger
 from providers.xero.ledger import XeroLedger
@@ -181,7 +182,7 @@ def test_an_invoice_with_a_total_of_0_is_not_called_paid(quickbooks: Scenario) -
 
 def open_tasks(scenario: Scenario) -> list[tuple[str, str]]:
     with reading(scenario.app.engine) as session:
-        return [(task.code, task.text) for task in tasks.find_tasks(session, scenario.connection)]
+        return [(task.code, task.text) for task in find_tasks(session, scenario.connection)]
 
 
 def sent_steps(scenario: Scenario) -> list[str]:

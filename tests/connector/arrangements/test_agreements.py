@@ -14,8 +14,10 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from connector.arrangements import agreements, customer_settings, tasks
+from connector.arrangements.agreement_list import list_agreements
 from connector.arrangements.agreements import INSTALMENT_INTERVALS
 from connector.arrangements.customer_settings import SettingChanges
+from connector.arrangements.task_list import find_tasks
 from connector.arrangements.tasks import Contact, TaskOutcome
 from connector.connections import account_owners, registry
 from connector.db.engine import reading, writing
@@ -59,7 +61,7 @@ def decision_code(scenario: Scenario) -> str:
 
 def open_tasks(scenario: Scenario) -> list[tuple[str, str]]:
     with reading(scenario.app.engine) as session:
-        return [(task.code, task.owner) for task in tasks.find_tasks(session, scenario.connection)]
+        return [(task.code, task.owner) for task in find_tasks(session, scenario.connection)]
 
 
 def run_for_days(scenario: Scenario, count: int, every: int = 4) -> None:
@@ -102,7 +104,7 @@ def test_a_second_dispute_creates_a_second_task(late_customer: Scenario) -> None
         change_invoice(late_customer, agreements.resolve_dispute)
         late_customer.pass_days(1)
     with reading(late_customer.app.engine) as session:
-        assert [each.code for each in tasks.find_tasks(session, states=[TaskState.DONE])] == ["dispute_raised"] * 2
+        assert [each.code for each in find_tasks(session, states=[TaskState.DONE])] == ["dispute_raised"] * 2
 
 
 def test_a_broken_promise_creates_a_task_and_chasing_resumes(late_customer: Scenario) -> None:
@@ -262,7 +264,7 @@ def test_a_task_outcome_applies_from_the_next_run(late_customer: Scenario) -> No
     change_customer(late_customer, {"no_reminders": True})
     late_customer.run()
     with reading(late_customer.app.engine) as session:
-        [task] = tasks.find_tasks(session, late_customer.connection)
+        [task] = find_tasks(session, late_customer.connection)
     tasks.record_task_outcome(
         late_customer.app, task.id, TaskOutcome(promised_on=days(9), note="Mr Ash, nice"), by="Ann"
     )
@@ -270,8 +272,8 @@ def test_a_task_outcome_applies_from_the_next_run(late_customer: Scenario) -> No
     late_customer.run()
     assert decision_code(late_customer) == "promised"
     with reading(late_customer.app.engine) as session:
-        [ended] = tasks.find_tasks(session, states=[TaskState.DONE])
-        [promise] = agreements.list_agreements(session, find_invoice(session, late_customer.number))
+        [ended] = find_tasks(session, states=[TaskState.DONE])
+        [promise] = list_agreements(session, find_invoice(session, late_customer.number))
     assert ended.outcome == "promised to pay by 19 Jun 2026; Mr Ash, nice"
     assert (promise.until_on, promise.recorded_by) == (days(9), "Ann")
 
@@ -280,7 +282,7 @@ def test_a_task_outcome_can_be_a_dispute_a_contact_or_a_retry(late_customer: Sce
     change_customer(late_customer, {"no_reminders": True})
     late_customer.run()
     with reading(late_customer.app.engine) as session:
-        [task] = tasks.find_tasks(session, late_customer.connection)
+        [task] = find_tasks(session, late_customer.connection)
     again = tasks.record_task_outcome(late_customer.app, task.id, TaskOutcome(retry_on=days(2)), by="Ann")
     assert (again.state, again.due_on) == (TaskState.OPEN, days(2))
     outcome = TaskOutcome(disputed="too much", contact=Contact("Mr Ash", "ash@ashdown.example"))
@@ -302,7 +304,7 @@ def test_a_task_about_a_paid_invoice_is_cancelled(late_customer: Scenario) -> No
     late_customer.run()
     assert open_tasks(late_customer) == []
     with reading(late_customer.app.engine) as session:
-        [task] = tasks.find_tasks(session, states=[TaskState.CANCELLED])
+        [task] = find_tasks(session, states=[TaskState.CANCELLED])
     assert task.outcome == "no balance is due any more"
 
 

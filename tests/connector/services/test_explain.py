@@ -12,7 +12,8 @@ from connector.db.engine import reading, writing
 from connector.db.tables import CustomerRow, DecisionRecord
 from connector.evaluation import decision_records
 from connector.services import customer_profile
-from connector.services.explain import InvoiceExplanation, explain
+from connector.services.explain import explain
+from connector.services.invoice_explanation import InvoiceExplanation
 from connector.services.invoices import find_invoice, record_agreement
 from tests.connector.scenario import Scenario, days
 

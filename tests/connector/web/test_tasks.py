@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from connector.arrangements.agreements import format_agreement
+from connector.arrangements.agreement_list import format_agreement
 from connector.db.engine import reading, writing
 from connector.db.money import to_e4
 from connector.db.tables import Agreement, CustomerRow, InvoiceRow, InvoiceSetting, Task
