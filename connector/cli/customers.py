@@ -111,9 +111,7 @@ def set_(
     ] = None,
     contact: Annotated[
         str | None,
-        typer.Option(
-            metavar="'NAME <EMAIL>'", help="Who gets the emails; none uses the contact in the accounting system."
-        ),
+        typer.Option(metavar="'NAME <EMAIL>'", help="Who gets the emails; none uses the ledger's contact."),
     ] = None,
     language: Annotated[
         str | None, typer.Option(help="The language of emails: en, de, fr or es; none uses their country's.")
