@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from connector import run
 from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, CreditRow, InvoiceDecisionRow, InvoiceRow, PaymentRow, SyncRun, Task
@@ -151,13 +150,18 @@ def test_a_run_that_was_killed_is_marked_as_failed_by_the_next(late_customer: Sc
 
 @pytest.mark.parametrize("scenario", ["xero"], indirect=True)
 @pytest.mark.parametrize(
-    ("asked", "deferred"), [(timedelta(hours=3), timedelta(hours=3)), (timedelta(days=400), run.MAX_DEFERRAL)]
+    ("asked", "deferred"),
+    [
+        (timedelta(hours=3), timedelta(hours=3)),
+        (timedelta(days=400), timedelta(days=1)),
+        (None, timedelta(minutes=5)),
+    ],
 )
 def test_a_provider_defers_the_next_run_by_a_day_at_most(
-    late_customer: Scenario, monkeypatch: pytest.MonkeyPatch, asked: timedelta, deferred: timedelta
+    late_customer: Scenario, monkeypatch: pytest.MonkeyPatch, asked: timedelta | None, deferred: timedelta
 ) -> None:
     def put_off(ctx: RunContext) -> None:
-        raise TransientError("come back later", retry_at=ctx.now() + asked)
+        raise TransientError("come back later", retry_at=ctx.now() + asked if asked else None)
 
     monkeypatch.setattr("connector.sync.pull.pull_changes", put_off)
     result = late_customer.run()

@@ -15,8 +15,13 @@ from connector.delivery import deliver
 from connector.outbox import approvals
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, RunOutcome
+from providers.errors import TransientError
+from providers.mailer import Email, SendReceipt
+from providers.sendgrid.mailer import SendGridMailer
 from sandbox.faults import Rule
 from tests.connector.scenario import Scenario, days
+
+DAY = timedelta(days=1)
 
 
 def approve(scenario: Scenario, entry_id: int | None) -> None:
@@ -106,6 +111,22 @@ def test_one_rejected_email_does_not_stop_the_others(late_customer: Scenario) ->
     assert len(late_customer.outbox("rejected")) == 1
     late_customer.run()
     assert len(late_customer.customer_emails()) == 1  # rejected for good: not tried again with the same content
+
+
+@pytest.mark.parametrize("scenario", ["xero"], indirect=True)
+@pytest.mark.parametrize(("asked", "waits"), [(timedelta(hours=3), timedelta(hours=3)), (DAY * 400, DAY)])
+def test_a_service_defers_an_email_by_a_day_at_most(
+    late_customer: Scenario, monkeypatch: pytest.MonkeyPatch, asked: timedelta, waits: timedelta
+) -> None:
+    now = late_customer.app.now()
+
+    def put_off(_mailer: SendGridMailer, _email: Email) -> SendReceipt:
+        raise TransientError("come back later", retry_at=now + asked)
+
+    monkeypatch.setattr(SendGridMailer, "send", put_off)
+    assert late_customer.run().outcome is RunOutcome.DEFERRED
+    [entry] = [each for each in late_customer.outbox() if each.kind == OutboxKind.EMAIL]
+    assert (entry.state, entry.send_after) == (OutboxState.PLANNED, now + waits)
 
 
 @pytest.mark.parametrize("scenario", ["xero"], indirect=True)
