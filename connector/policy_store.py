@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, bindparam, func, or_, select
 from sqlmodel import Session, SQLModel, col
 
 from connector.audit import sync_log
@@ -24,6 +24,16 @@ from policies.rate_tables import AddedRate, AddedRates, check_new_rates, format_
 OWN_DEFAULT = "# The default policy, with rates of the company's own.\n"
 ALL_COMPANIES = "all"  # stands for a short name where a version is general
 _VERSIONS = SQLModel.metadata.tables["policy_version"]
+# The newest version of each owner: of the given companies, and the general one. Asked for several times a sync.
+_NEWEST_VERSIONS = select(PolicyVersion).where(
+    _VERSIONS.c.id.in_(
+        select(func.max(_VERSIONS.c.id))
+        .where(
+            or_(_VERSIONS.c.connection_id.is_(None), _VERSIONS.c.connection_id.in_(bindparam("owners", expanding=True)))
+        )
+        .group_by(_VERSIONS.c.connection_id)
+    )
+)
 
 
 class PolicyChanged(NotPossible):
@@ -71,10 +81,7 @@ def get_policies(
     session: Session, connection_ids: Collection[int | None]
 ) -> dict[int | None, tuple[ReminderPolicy, int | None]]:
     """Return ``get_policy`` of each of these connections, in one query."""
-    owner = _VERSIONS.c.connection_id
-    theirs = or_(owner.is_(None), owner.in_([each for each in connection_ids if each is not None]))
-    newest = select(func.max(_VERSIONS.c.id)).where(theirs).group_by(owner)
-    rows = session.scalars(select(PolicyVersion).where(_VERSIONS.c.id.in_(newest)))
+    rows = session.scalars(_NEWEST_VERSIONS, {"owners": [each for each in connection_ids if each is not None]})
     own = {row.connection_id: (_parse(row.document, row.rates), row.id) for row in rows if _is_policy(row)}
     general = own.get(None, (_default(), None))
     return {each: own.get(each, general) for each in connection_ids}

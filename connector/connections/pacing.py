@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+from sqlalchemy import bindparam, select, tuple_, update
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlmodel import Session
+from sqlmodel import Session, SQLModel
 
 from connector.app_context import AppContext
 from connector.db.engine import writing
@@ -30,6 +31,20 @@ _MINUTE_REMAINING = "x-minlimit-remaining"  # Xero
 _LIMIT_REACHED = "x-rate-limit-problem"  # Xero; only those of a minute or a day come with Retry-After
 _HOLD_MAX = timedelta(minutes=2)  # what a 429 asks for beyond that is the daily limit, which the budget keeps
 _PACED = frozenset({CallKind.READ, CallKind.WRITE})
+# Each call reads and stores the rows of its limits: on the table, and built once, it takes a third of the time.
+_ROWS = SQLModel.metadata.tables["key_value"]
+_KEY = tuple_(_ROWS.c.connection_id, _ROWS.c.name)
+_LOCKED = (
+    select(_ROWS.c.connection_id, _ROWS.c.name, _ROWS.c.value)
+    .where(_KEY.in_(bindparam("keys", expanding=True)))
+    .order_by(_ROWS.c.connection_id, _ROWS.c.name)
+    .with_for_update()
+)
+_STORE = (
+    update(_ROWS)
+    .where(_ROWS.c.connection_id == bindparam("of_company"), _ROWS.c.name == bindparam("of_name"))
+    .values(value=bindparam("value"), stored_at=bindparam("stored_at"))
+)
 
 
 class _Window(msgspec.Struct):
@@ -70,6 +85,10 @@ class _Rule:
     limit: CallLimit
     connection_id: int
     row: str
+
+    @property
+    def key(self) -> tuple[int, str]:
+        return self.connection_id, self.row
 
     @property
     def name(self) -> str:
@@ -195,15 +214,18 @@ class Pacer:
         now = self._app.now()
         # It reads only the rows that it locks, always in this order: no call waits for what others write meanwhile.
         with writing(self._app.engine, durable=False, locks_its_rows=True) as session:
-            rows = {rule: _load_row(session, rule, now) for rule in rules}
-            windows = {rule: _window(rows[rule], rule) for rule in rules}
+            rows = _load_rows(session, rules, now)
+            windows = {rule: _window(rows[rule.key], rule) for rule in rules}
             for rule, window in windows.items():
                 window.forget(rule.width, rule.length, _ms(now))
             change(windows)
             for rule, window in windows.items():
-                row = rows[rule]
-                row.value = {**row.value, rule.name: msgspec.to_builtins(window)}
-                row.stored_at = now
+                rows[rule.key][rule.name] = msgspec.to_builtins(window)
+            changed = [
+                {"of_company": company, "of_name": name, "value": value, "stored_at": now}
+                for (company, name), value in rows.items()
+            ]
+            session.execute(_STORE, changed)
 
 
 class PacedCalls:
@@ -226,20 +248,21 @@ class PacedCalls:
         self._calls.after(kind, status, headers)
 
 
-def _load_row(session: Session, rule: _Rule, now: datetime) -> KeyValue:
-    """Return the row of a limit, locked; two processes that create it at once wait for each other."""
-    key = (rule.connection_id, rule.row)
-    row = session.get(KeyValue, key, with_for_update=True)
-    if row is None:
-        row = KeyValue(connection_id=rule.connection_id, name=rule.row, value={}, stored_at=now)
-        session.add(row)
+def _load_rows(session: Session, rules: list[_Rule], now: datetime) -> dict[tuple[int, str], dict[str, object]]:
+    """Return the rows of some limits by key, locked; two processes that create one at once wait for each other."""
+    keys = sorted({rule.key for rule in rules})
+    rows: dict[tuple[int, str], dict[str, object]] = {
+        (company, name): {**value} for company, name, value in session.execute(_LOCKED, {"keys": keys})
+    }
+    if missing := [key for key in keys if key not in rows]:
+        session.add_all(KeyValue(connection_id=key[0], name=key[1], value={}, stored_at=now) for key in missing)
         session.flush()
-    return row
+    return {key: rows.get(key, {}) for key in keys}
 
 
-def _window(row: KeyValue, rule: _Rule) -> _Window:
+def _window(row: Mapping[str, object], rule: _Rule) -> _Window:
     try:
-        return msgspec.convert(row.value.get(rule.name, {}), type=_Window)
+        return msgspec.convert(row.get(rule.name, {}), type=_Window)
     except msgspec.ValidationError:  # of another version: start anew
         return _Window()
 

@@ -18,8 +18,8 @@ from itertools import islice
 from typing import Any, cast
 
 from filelock import FileLock, Timeout
-from sqlalchemy import CursorResult, or_, select, update
-from sqlmodel import Session, col
+from sqlalchemy import CursorResult, bindparam, or_, select, update
+from sqlmodel import Session, SQLModel, col
 
 from connector.app_context import AppContext
 from connector.db.engine import writing
@@ -31,6 +31,15 @@ LEASE_DURATION = timedelta(minutes=10)  # longer than the slowest single call; e
 CLOCK_SKEW = timedelta(minutes=5)  # between machines
 MAX_UTC_OFFSET = timedelta(hours=14)  # where a day starts first
 MAX_RUN_DELAY = timedelta(days=8)  # longer than any interval: a run planned later was planned by a wrong clock
+
+
+# Every write of a run begins with it: on the table, and built once, it takes a fifth of the time.
+_CONNECTIONS = SQLModel.metadata.tables["connection"]
+_RENEW = (
+    update(_CONNECTIONS)
+    .where(_CONNECTIONS.c.id == bindparam("of_id"), _CONNECTIONS.c.fence == bindparam("of_fence"))
+    .values(lease_until_at=bindparam("until_at"))
+)
 
 
 class RunInProgress(Exception):
@@ -51,11 +60,8 @@ class Lease:
 
     def renew(self, session: Session) -> None:
         """Extend the lease in the caller's transaction; raise ``LeaseLost`` if it has another owner."""
-        result = session.execute(
-            update(Connection)
-            .where(col(Connection.id) == self.connection_id, col(Connection.fence) == self.fence)
-            .values(lease_until_at=self.app.now() + LEASE_DURATION)
-        )
+        until_at = self.app.now() + LEASE_DURATION
+        result = session.execute(_RENEW, {"of_id": self.connection_id, "of_fence": self.fence, "until_at": until_at})
         if cast("CursorResult[Any]", result).rowcount != 1:
             raise LeaseLost(_lease_lost_message(self.connection_id))
 
