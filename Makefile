@@ -85,8 +85,13 @@ bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured 
 screenshots: $(READY) ## Retake the screenshots of the README and the docs from the demo (needs Chromium)
 	$(BIN)/python docs/pictures/take.py
 
+# --strict: without it pip-audit reports no vulnerabilities, and succeeds, where the service knows none of the packages.
 audit: ## Look up known vulnerabilities of the pinned packages (needs pip-audit and the internet)
-	pip-audit --require-hashes --disable-pip -r requirements.lock
+	@command -v pip-audit >/dev/null || { \
+		echo "pip-audit is not installed, so nothing was looked up. Install it, for example with: pipx install pip-audit" >&2; exit 1; }
+	@pip-audit --strict --require-hashes --disable-pip -r requirements.lock || { \
+		echo "Either a package has a known vulnerability, or the advisories could not be looked up: the lines above say which." >&2; \
+		exit 1; }
 
 sbom: $(READY) ## List everything that is installed with duewell, as CycloneDX JSON, in build/sbom.json
 	@mkdir -p build
@@ -101,8 +106,12 @@ lock: ## Update requirements.lock from pyproject.toml (needs uv)
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --upgrade -o requirements.lock
 	$(MAKE) constraints.txt
 
+# Without a package index, pip lists nothing and succeeds.
 outdated: $(READY) ## List the pinned packages that have newer versions, without changing anything
+	@$(PIP) index versions pip >/dev/null 2>&1 || { \
+		echo "No package index can be reached, so nothing was looked up: what is outdated is not known." >&2; exit 1; }
 	@$(PIP) list --outdated
+	@echo "docs/dependencies.md says which of them other packages hold back. To take what can be taken: make lock, make test."
 
 clean: ## Remove the virtual environment, caches and test output
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-output

@@ -1,9 +1,12 @@
 """The pinned dependencies: complete, with hashes, and without index URLs, which are up to each machine."""
 
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -51,3 +54,21 @@ def test_every_runtime_dependency_is_explained_with_the_pinned_release() -> None
     assert {name: pinned()[name].base_version for name in runtime} == {
         name: str(version) for name, version in explained.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("target", "program", "script", "said"),
+    [
+        ("outdated", "python", "exit 1", "No package index can be reached"),
+        ("audit", "pip-audit", 'case "$*" in *--strict*) exit 1;; esac', "the advisories could not be looked up"),
+    ],
+)
+def test_what_could_not_be_looked_up_is_no_good_news(
+    tmp_path: Path, target: str, program: str, script: str, said: str
+) -> None:
+    (tmp_path / program).write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / program).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["make", "READY=", f"BIN={tmp_path}", target]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, said in done.stderr) == (2, True)
