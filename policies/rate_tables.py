@@ -19,7 +19,7 @@ from policies.document import PolicyError, Problem, Table, format_value, merge_t
 from policies.fee_rules import FeePreset
 from policies.formatting import format_date, format_percent
 from policies.half_years import half_year_start, next_half_year
-from policies.validation import Reads, Section, calendar_date, line_of_text, number, one_of, refused
+from policies.validation import Reads, Section, calendar_date, line_of_text, number, refused
 
 MAX_CHANGE = Decimal(4)  # percentage points from one half-year to the next: since 2002 no table has moved by more
 SOURCE_MAX = 300
@@ -56,8 +56,18 @@ def _half_year_date(value: object) -> date:
     return on
 
 
+def _preset(value: object) -> FeePreset:
+    """Read a preset; only those with a table are named, since only to them a rate can be added."""
+    if isinstance(value, str) and value in set(FeePreset) - {FeePreset.NONE}:
+        return FeePreset(value)
+    names = ", ".join(preset for preset in FeePreset if load_rate_table(preset) is not None)
+    raise refused(f"must be one of {names}, not {format_value(value)}")
+
+
 def _rate(value: object) -> Decimal:
-    found = number(100)(value)
+    """Read a rate as it is written: 10.15, 10,15 or 10.15 %."""
+    written = value.removesuffix("%").strip() if isinstance(value, str) else value
+    found = number(100)(written.replace(",", ".") if isinstance(written, str) else written)
     if found <= 0 or found != round(found, 2):
         raise refused(f"must be above 0 and have at most two decimals, not {format_value(value)}")
     return found
@@ -70,7 +80,7 @@ def _optional_line(value: object) -> str:
 class AddedRate(Section):
     """A rate that a user added to a preset: what it is, where it is published, and who compared it when."""
 
-    preset: Annotated[FeePreset, Reads(one_of(FeePreset))]
+    preset: Annotated[FeePreset, Reads(_preset)]
     from_on: Annotated[date, Reads(_half_year_date)]
     rate: Annotated[Decimal, Reads(_rate)]
     source: Annotated[str, Reads(_read_line)]

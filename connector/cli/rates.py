@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 rates = build_group(ListGroup, "List the statutory rates of the late fee presets, and add the next ones.")
 
 
+_NAMES = {"preset": "PRESET", "from_on": "FROM", "rate": "RATE", "source": "--source", "checked_on": "--checked-on"}
+
+
 def register(parent: typer.Typer) -> None:
     """Add these commands."""
     parent.add_typer(rates, name="rates")
@@ -112,7 +115,7 @@ def add_rate(  # noqa: PLR0917 - typer's parameters
 def _read_rates(
     file: Path | None, words: tuple[str, str, str], source: str, checked_on: str, today: date
 ) -> tuple[AddedRate, ...]:
-    from policies.rate_tables import parse_rates, read_rate
+    from policies.rate_tables import RateError, parse_rates, read_rate
 
     if file is not None:
         if any(words):
@@ -122,7 +125,7 @@ def _read_rates(
     given = {"PRESET": preset, "FROM": from_on, "RATE": rate, "--source": source}
     missing = [name for name, value in given.items() if not value]
     if missing:
-        example = 'uk 2027-01-01 RATE --source "…"'
+        example = f'{preset or "uk"} {from_on or "2027-01-01"} {rate or "RATE"} --source "{source or "…"}"'
         raise typer.BadParameter(f"Missing: {', '.join(missing)}. For example: {example}")
     values: dict[str, object] = {
         "preset": preset,
@@ -131,4 +134,9 @@ def _read_rates(
         "source": source,
         "checked_on": (parse_date(checked_on) if checked_on else None) or today,
     }
-    return (read_rate(values),)
+    try:
+        return (read_rate(values),)
+    except RateError as problem:
+        raise CommandError(
+            "\n".join(f"{_NAMES.get(key, key)}: {text}" for key, text in problem.fields.items())
+        ) from None

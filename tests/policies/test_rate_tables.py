@@ -178,7 +178,8 @@ def test_a_rate_added_twice_is_refused_unless_it_replaces() -> None:
         ("rate = 11.755", "at most two decimals"),
         ("rate = 117", "rate must be a number from 0 to 100"),
         ('source = ""', "source must be a text of one line"),
-        ('preset = "atlantis"', 'preset must be "none" or "uk"'),
+        ('preset = "atlantis"', "preset must be one of uk, eu, germany, france, ireland"),
+        ('preset = "none"', "preset must be one of uk, eu"),
         ("base = 3", "rate 1: base is not known here"),
     ],
 )
@@ -189,6 +190,12 @@ def test_a_file_of_rates_names_what_is_wrong(lines: str, reason: str) -> None:
     with pytest.raises(PolicyError) as caught:
         parse_rates(text)
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("written", ['"9,99"', '"9.99 %"', '"9,99%"', "9.99"])
+def test_a_rate_is_read_as_it_is_written(written: str) -> None:
+    values = f'preset = "uk"\nfrom_on = 2027-01-01\nrate = {written}\nsource = "x"\nchecked_on = 2026-12-28\n'
+    assert [each.rate for each in parse_rates(f"[[rates]]\n{values}")] == [Decimal("9.99")]
 
 
 @pytest.mark.parametrize("text", ["[late_fees]\nrate = 1\n", "rates = 3\n", "[rates]\nuk = 3\n"])

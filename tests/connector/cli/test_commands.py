@@ -189,6 +189,10 @@ def test_a_statutory_rate_is_added_listed_and_logged(duewell: Command, company: 
     first = date(today.year, 1 if today.month < 7 else 7, 1).isoformat()
     missing = duewell("policy", "rates", "add", "uk", first, "8.2")
     assert (missing.exit_code, "Missing: --source" in missing.err) == (2, True)
+    named = duewell("policy", "rates", "add", "none", "2022-02-01", "8.2 per cent", "--source", "Bank Rate").err
+    assert "PRESET: Must be one of uk, eu" in named
+    assert "FROM: Must be the first day of a half-year" in named
+    assert "RATE: Must be a number" in named
     wrong = duewell("policy", "rates", "add", "uk", "2022-01-01", "88", "--source", "Bank Rate", "--replace")
     assert (wrong.exit_code, wrong.out) == (1, "")
     assert "88 % is too far from 9.25 % from 1 Jul 2022" in wrong.err
