@@ -56,6 +56,7 @@ _BOUNCES_BY_CLASSIFICATION: Final = {
 _BOUNCES_BY_STATUS: Final = {  # RFC 3463, where a permanent status is not about the address
     "5.1.7": RefusalCause.SENDER,  # the sender's address
     "5.1.8": RefusalCause.SENDER,
+    "5.1.90": RefusalCause.SENDER,  # Exchange Online: the mailbox's own recipients of a day
     "5.2.2": RefusalCause.RECIPIENT,  # mailbox full
     "5.2.3": RefusalCause.SENDER,  # email too long
     "5.3.4": RefusalCause.SENDER,  # email too big
@@ -89,7 +90,7 @@ _NOT_NOW: Final = re.compile(
     re.IGNORECASE,
 )
 _OWN_LIMIT: Final = re.compile(  # of the mailbox that sends: Gmail says so after it has accepted the email
-    r"\blimit for sending\b|\bsending limit\b|\bsending quota\b", re.IGNORECASE
+    r"\blimit for sending\b|\bsending limit\b|\bsending quota\b|\breached your daily limit\b", re.IGNORECASE
 )
 _SENDER_REFUSED: Final = re.compile(
     r"\bsender\b.{0,40}\b(?:rejected|denied|blocked)|\b(?:spf|dkim|dmarc|dnsbl|rbl|spamhaus|reputation|virus)\b|\bspam"

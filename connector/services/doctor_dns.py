@@ -21,6 +21,7 @@ from connector.services.doctor_checks import OK, WARNING, Finding
 
 LOOKUP_SECONDS = 4.0
 _RESERVED_ENDINGS = (".example", ".test", ".invalid", ".localhost", ".local", ".internal")
+_TENANT_ENDING = ".onmicrosoft.com"  # Microsoft's own records; emails from there are limited
 _FREE_DOMAINS = frozenset({"gmail.com", "googlemail.com", "yahoo.com", "outlook.com", "hotmail.com", "icloud.com"})
 
 
@@ -114,6 +115,11 @@ def check_domain(resolver: dns.resolver.Resolver, domain: str, mailer: str, repl
     """Check the records of a domain whose emails a mailer sends."""
     if domain.endswith(_RESERVED_ENDINGS) or domain in _FREE_DOMAINS or "." not in domain:
         return  # no domain of one's own: another check says so
+    if domain.endswith(_TENANT_ENDING):
+        text = f"{domain} is no domain of your own: Microsoft lets it write to 100 outside recipients a day."
+        fix = "Add your own domain in the Microsoft 365 admin centre, and set MAIL_FROM to an address of it."
+        yield Finding("email.dns", WARNING, text, fix)
+        return
     records, service = SenderDns(resolver, domain), _SERVICES.get(mailer, _OTHER)
     try:
         if not records.exists():

@@ -123,8 +123,11 @@ class Microsoft365Mailbox:
             text = f"the email with its attachments has {size:.1f} MB, and Microsoft 365 takes {largest:.0f} MB"
             raise PermanentError(f"{text}; nothing was sent", code="size")
         own_id = str(message["Message-ID"])
-        if email.attempt > 1 and self._is_known(own_id):
-            return SendReceipt(own_id)
+        if email.attempt > 1 and (known := self._copies(own_id)):
+            if any(not each.is_draft for each in known):
+                return SendReceipt(own_id)
+            text = "Microsoft 365 holds an earlier attempt among the drafts, and may yet send it"
+            raise OutcomeUnknown(text)
         self.wait_for_room()
         self._sent_at.append(time.monotonic())
         response = self._request("POST", "/me/sendMail", data=content, headers={"Content-Type": "text/plain"})
@@ -138,7 +141,7 @@ class Microsoft365Mailbox:
         """Search the mailbox, wherever its owner or a rule has put the email, by our Message-ID."""
         del to, since_at
         own_id = message_id(key, self._domain)
-        return SendReceipt(own_id) if self._is_known(own_id) else None
+        return SendReceipt(own_id) if any(not each.is_draft for each in self._copies(own_id)) else None
 
     def find_suppressions(self, addresses: Sequence[str]) -> dict[str, Suppression]:
         """Return none: Exchange has no such list; bounces come into the mailbox."""
@@ -177,15 +180,15 @@ class Microsoft365Mailbox:
             raise refusal_error(response, CallKind.READ)
         return response.content
 
-    def _is_known(self, own_id: str) -> bool:
-        """Return whether the mailbox holds this email; a draft may be one that Exchange never sent."""
+    def _copies(self, own_id: str) -> list[_Message]:
+        """Return the mailbox's copies of this email; a draft may be one that Exchange never sends, or sends later."""
         params = {
             "$filter": f"internetMessageId eq '{own_id}'",
             "$select": "id,internetMessageId,isDraft",
             "$top": "10",
         }
         found = self._decode(self._request("GET", "/me/messages", params=params), _Messages).messages()
-        return any(each.internet_message_id == own_id and not each.is_draft for each in found)
+        return [each for each in found if each.internet_message_id == own_id]
 
     def _request(self, method: str, path: str, **options: object) -> requests.Response:
         """Call Graph; once more with a new token where it rejects the token, which sends nothing."""

@@ -21,6 +21,10 @@ BOUNCES = {  # by outcome: action, status, and the server's words
     "unknown": ("failed", "5.1.10", "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address"),
     "full": ("failed", "5.2.2", "552 5.2.2 The recipient's mailbox is full"),
     "blocked": ("failed", "5.7.1", "550 5.7.1 Message rejected due to content restrictions"),
+    "daily limit": (
+        "failed", "5.1.90", "550 5.1.90 Your message can't be sent: you've reached your daily limit for recipients",
+    ),
+    "domain limit": ("failed", "5.7.236", "550 5.7.236 Message rejected: onmicrosoft.com has exceeded its daily quota"),
     "delayed": ("delayed", "4.4.7", "451 4.4.7 Message delayed; still trying"),
 }  # fmt: skip
 

@@ -135,6 +135,13 @@ def test_domains_that_are_nobodys_own_are_not_looked_up(server: NameServer, doma
     assert list(check_domain(server.resolver(), domain, "sendgrid", domain)) == []
 
 
+def test_a_domain_of_microsofts_is_warned_of(server: NameServer) -> None:
+    domain = "larkspur.onmicrosoft.com"
+    (finding,) = check_domain(server.resolver(), domain, "microsoft365", domain)
+    assert finding.status == "warning"
+    assert "100 outside recipients a day" in finding.message
+
+
 def test_a_name_server_that_does_not_answer_says_nothing_about_the_domain(
     server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

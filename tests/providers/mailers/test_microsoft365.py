@@ -153,6 +153,16 @@ def test_a_draft_that_exchange_has_not_sent_is_not_taken_for_sent(
     assert mailbox.find_sent(reminder.key, reminder.to, NOW) is None
 
 
+def test_a_second_attempt_while_the_first_is_still_a_draft_sends_nothing(
+    sandbox: Sandbox, mailbox: Microsoft365Mailbox, reminder: Email
+) -> None:
+    sandbox.microsoft365.mailbox.keeps_drafts = True
+    mailbox.send(reminder)
+    with pytest.raises(OutcomeUnknown, match="may yet send it"):
+        mailbox.send(dataclasses.replace(reminder, attempt=2))
+    assert len(sandbox.microsoft365.sent()) == 1
+
+
 def test_it_is_found_wherever_its_owner_moved_it(
     sandbox: Sandbox, mailbox: Microsoft365Mailbox, reminder: Email
 ) -> None:

@@ -221,10 +221,16 @@ def test_a_bounce_suppresses_the_address_and_takes_the_step_back(scenario: Mailb
         assert ASHDOWN in suppressed_addresses(session)
 
 
-def test_a_full_mailbox_suppresses_nobody(scenario: MailboxScenario) -> None:
-    scenario.microsoft365.set_outcome(ASHDOWN, "full")
+@pytest.mark.parametrize(
+    ("outcome", "cause"), [("full", "recipient"), ("daily limit", "sender"), ("domain limit", "sender")]
+)
+def test_a_full_mailbox_and_the_limits_of_our_own_suppress_nobody(
+    scenario: MailboxScenario, outcome: str, cause: str
+) -> None:
+    scenario.microsoft365.set_outcome(ASHDOWN, outcome)
     scenario.go_live().run()
     scenario.sync()
+    assert email_entry(scenario).refusal == cause
     assert len(list_tasks(scenario, TaskCode.UNDELIVERED)) == 1
     with reading(scenario.app.engine) as session:
         assert ASHDOWN not in suppressed_addresses(session)
