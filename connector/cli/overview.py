@@ -55,6 +55,7 @@ def status(wide: WideOption = False, as_json: JsonOption = False) -> None:
     Mode, health, last and next sync, remaining calls, and what needs your attention.
     """
     from connector.connections.registry import NO_CONNECTIONS
+    from connector.connections.tokens import grant_end_text
     from connector.services.status import list_statuses
     from connector.vocabulary.labels import label
 
@@ -75,6 +76,8 @@ def status(wide: WideOption = False, as_json: JsonOption = False) -> None:
     for row in [] if as_json else rows:
         if row.health_reason:
             echo_indented(f"{row.short_name}: ", row.health_reason)
+        if row.authorization_ends_on is not None:
+            echo_indented(f"{row.short_name}: ", grant_end_text(row.authorization_ends_on, row.provider))
 
 
 def plan(

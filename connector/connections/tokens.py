@@ -8,7 +8,7 @@ provider has rejected it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -25,6 +25,7 @@ from connector.db.tables import Connection, Grant
 from connector.secrets.keyring import KeyringError
 from connector.secrets.private_files import private_folder
 from connector.vocabulary import ConnectionHealth, LogKind
+from policies.formatting import format_date
 from providers.calls import CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, ProviderError, TransientError
 from providers.sign_in import GRANT_LIFETIME, AccessToken, JsonObject
@@ -207,10 +208,21 @@ def find_dead_grant(session: Session, connection: Connection) -> Grant | None:
 
 def find_grant_end(session: Session, connection: Connection, now: datetime) -> date | None:
     """Return the day on which a company's authorisation ends if that is within ``WARN_BEFORE_END``, else None."""
-    grant = session.get(Grant, connection.grant_id) if connection.grant_id is not None else None
-    if grant is None or grant.invalid_reason or grant.ends_at is None or grant.ends_at - now > WARN_BEFORE_END:
-        return None
-    return grant.ends_at.date()
+    return find_grant_ends(session, [connection], now).get(connection.id or 0)
+
+
+def find_grant_ends(session: Session, rows: Sequence[Connection], now: datetime) -> dict[int, date]:
+    """Return the days on which authorisations end within ``WARN_BEFORE_END``, by connection; one query for all."""
+    soon = select(Grant.id, Grant.ends_at).where(
+        col(Grant.ends_at) <= now + WARN_BEFORE_END, col(Grant.invalid_reason) == ""
+    )
+    ends = {grant_id: ends_at.date() for grant_id, ends_at in session.execute(soon) if ends_at is not None}
+    return {row.id or 0: ends[row.grant_id] for row in rows if row.grant_id in ends}
+
+
+def grant_end_text(ends_on: date, provider: str) -> str:
+    """Return a sentence about an authorisation that ends soon, and what to do."""
+    return f"The authorisation ends on {format_date(ends_on)}, and with it every sync. {reconnect_hint(provider)}."
 
 
 def list_grant_connections(session: Session, grant_id: int) -> list[Connection]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
 from connector.connections.registry import ConnectionItem, as_item
+from connector.connections.tokens import find_grant_ends
 from connector.db.engine import reading
 from connector.db.tables import Budget, Connection, OutboxEntry, SyncRun, Task
 from connector.results import Result
@@ -48,7 +49,8 @@ class ConnectionStatus(ConnectionItem):
     """The status of a connection.
 
     ``reconciled_at`` is when its open documents were last compared one by one, ``drift`` how many of them had to be
-    corrected, ever; ``provider_reads_this_month`` counts the reads of all companies at the same provider.
+    corrected, ever; ``provider_reads_this_month`` counts the reads of all companies at the same provider;
+    ``authorization_ends_on`` is when only a new consent helps, if that is within 60 days.
     """
 
     running: bool
@@ -60,6 +62,7 @@ class ConnectionStatus(ConnectionItem):
     webhooks_complete_since_at: datetime | None
     reconciled_at: datetime | None
     drift: int
+    authorization_ends_on: date | None
     needs_attention: AttentionCounts
 
 
@@ -68,7 +71,8 @@ def list_statuses(app: AppContext) -> list[ConnectionStatus]:
     now = app.now()
     with reading(app.engine) as session:
         entries, tasks, reads = _count_entries(session), _count_open_tasks(session), count_month_reads(session, now)
-        rows = session.scalars(select(Connection).order_by(col(Connection.id)))
+        rows = session.scalars(select(Connection).order_by(col(Connection.id))).all()
+        ends = find_grant_ends(session, rows, now)
         return [
             ConnectionStatus(
                 **as_item(row).model_dump(),
@@ -81,6 +85,7 @@ def list_statuses(app: AppContext) -> list[ConnectionStatus]:
                 webhooks_complete_since_at=row.webhooks_complete_since_at,
                 reconciled_at=row.reconciled_at,
                 drift=row.drift,
+                authorization_ends_on=ends.get(row.id or 0),
                 needs_attention=AttentionCounts(
                     approvals=entries.get((row.id, OutboxState.AWAITING_APPROVAL), 0),
                     unconfirmed=entries.get((row.id, OutboxState.UNCONFIRMED), 0),

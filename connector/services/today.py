@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Session, col
 
+from connector.connections.tokens import find_grant_ends, grant_end_text
 from connector.db.tables import Connection, InvoiceDecisionRow, OutboxEntry, SyncRun, Task
 from connector.reports.scope import Scope
 from connector.services.attention import AttentionList, load_attention
@@ -100,9 +101,12 @@ def load_dashboard(
     scope = Scope(rows, now)
     companies = [CompanySummary(row) for row in rows]
     latest = _last_runs(session, scope.ids) if rows else {}
+    ends = find_grant_ends(session, rows, now) if rows else {}
     for company in companies:
         run = latest.get(company.row.id or 0)
         company.problems = list(_problems(company.row, run, None if is_replayed else now))
+        if (ends_on := ends.get(company.row.id or 0)) is not None:
+            company.problems.append(grant_end_text(ends_on, company.row.provider))
         company.run = run if run is not None and run.outcome is None else None
     totals = load_currency_totals(session, scope) if rows else []
     typical = {each.currency: each.typical for each in totals}

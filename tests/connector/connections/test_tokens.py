@@ -12,11 +12,13 @@ import pytest
 from sqlalchemy import select
 
 from connector.app_context import AppContext, UncountedCalls, open_app
-from connector.connections.registry import open_ledger
+from connector.connections.registry import list_connected, open_ledger
 from connector.connections.tokens import finish_interrupted_refreshes, fresh_token, store_token
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, Grant
 from connector.services import doctor
+from connector.services.status import list_statuses
+from connector.services.today import load_dashboard
 from connector.settings import load_settings
 from providers.errors import AuthorizationExpired, TransientError
 from providers.sign_in import JsonObject
@@ -264,3 +266,7 @@ def test_the_end_of_a_five_year_authorisation_is_announced_60_days_before(
     if warned:
         assert "the authorisation ends on" in findings[0].message
         assert "duewell connect quickbooks" in findings[0].fix
+    assert (list_statuses(app)[0].authorization_ends_on is not None) == warned
+    with reading(app.engine) as session:
+        (company,) = load_dashboard(session, list_connected(session), app.now()).companies
+    assert any("The authorisation ends on" in each for each in company.problems) == warned
