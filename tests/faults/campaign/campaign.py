@@ -24,6 +24,7 @@ from tests.faults.campaign.in_place_kills import InPlaceKills
 from tests.faults.campaign.in_process import Sent, is_effect
 from tests.faults.campaign.invariants import LogCapture
 from tests.faults.campaign.kills import ALL_CODE, EFFECT_PATH, Kills
+from tests.faults.campaign.mailers import OTHERS, SENDGRID
 from tests.faults.campaign.model import run_lives
 from tests.faults.campaign.planted_bugs import PLANTED
 from tests.faults.campaign.recovery import Expected, Scene, observe_effects, run_once
@@ -116,6 +117,7 @@ class Job(NamedTuple):
     seed: int
     until: float = inf  # by the monotonic clock: then it ends early
     honours_keys: bool = True
+    mailer: str = SENDGRID
 
     def add_outcome(self, tally: Tally, outcome: Outcome) -> bool:
         """Add an outcome, and return whether to continue: there is time, and not everything fails."""
@@ -125,7 +127,8 @@ class Job(NamedTuple):
     @property
     def label(self) -> str:
         """Return the job's name in reports."""
-        return f"{self.provider} {self.subject}{'' if self.honours_keys else ', keys ignored'}"
+        mailer = "" if self.mailer == SENDGRID else f" by {self.mailer}"
+        return f"{self.provider} {self.subject}{'' if self.honours_keys else ', keys ignored'}{mailer}"
 
 
 PLANTED_LINES = 40  # a planted bug is searched for at every n-th line
@@ -150,6 +153,12 @@ def list_jobs(name: str, seed: int) -> list[Job]:
     found += [Job("lives", provider, "life", size, seed) for provider in LEDGERS if size.lives]
     if name != "sample":
         found += [each._replace(honours_keys=False) for each in found if each.subject in KEYLESS]
+        found += [
+            Job("disturbances", LEDGERS[(n + seed) % 2], "email", size, seed, mailer=mailer)
+            for n, mailer in enumerate(OTHERS)
+        ]
+    if name == "long":
+        found += [Job("kills", provider, "email", size, seed, mailer=each) for provider in LEDGERS for each in OTHERS]
     actions = range(len(ACTIONS)) if name != "sample" else [seed % len(ACTIONS)]
     found += [Job("actions", LEDGERS[(n + seed) % 2], str(n), size, seed) for n in actions]
     found += [Job("actions", LEDGERS[(n + seed + 1) % 2], str(n), size, seed) for n in actions if name == "long"]
@@ -179,7 +188,7 @@ def _build_scene(world: World, folder: Path) -> Scene:
 
 def _prepare_scene(job: Job, scenario: str, folder: Path) -> Scene:
     """Build the world, record what an undisturbed sync does, and make forks cheap."""
-    world = build_scenario(job.provider, scenario, folder / "home")
+    world = build_scenario(job.provider, scenario, folder / "home", job.mailer)
     if not job.honours_keys:
         world.ignore_write_keys()
     scene = _build_scene(world, folder)

@@ -19,6 +19,7 @@ from connector.vocabulary import ConnectionMode, RunOutcome
 from tests.faults.campaign.disk import DISK
 from tests.faults.campaign.disturbed_run import Disturbance, lock_folder
 from tests.faults.campaign.in_process import FAULTS, Fault, Sent
+from tests.faults.campaign.mailers import MICROSOFT365, SENDGRID
 from tests.faults.campaign.recovery import Scene, deliver_events
 from tests.faults.campaign.users import record_if_known
 from tests.faults.campaign.world import World
@@ -41,11 +42,18 @@ def _clear(scene: Scene) -> None:
     scene.world.services.faults.clear()
 
 
+def _sent_all_the_same(scene: Scene, at: Sent) -> None:
+    """Answer with a limit to an email that is sent: Microsoft has done so."""
+    if (at.service, at.kind) == (MICROSOFT365, "email"):
+        _fault(Fault("a limit", applied=True, status=429, headers=(("Retry-After", "30"),)), once=True)(scene, at)
+
+
 NETWORK = [
     Disturbance("B", f"{fault.name}, {'once' if once else 'from now on'}", _fault(fault, once=once), _clear)
     for fault in FAULTS
     for once in (True, False)
 ]
+NETWORK.append(Disturbance("B", "a limit, and the email was sent", _sent_all_the_same, _clear))
 
 
 # F: the ledger or a user changes something between decision and sending.
@@ -189,7 +197,7 @@ CONCURRENCY = [
 
 def _bounces(scene: Scene, _at: Sent) -> None:
     service = scene.world.sandbox.sendgrid
-    if service.emails():
+    if scene.world.mailer == SENDGRID and service.emails():
         service.bounce(len(service.emails()))
     deliver_events(scene.world, 2)
 

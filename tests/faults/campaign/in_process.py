@@ -104,17 +104,25 @@ class InProcessServices:
         adapter: Any = HTTPAdapter
         adapter.send = lambda adapter, request, **_how: self._send(adapter, request)
 
-    def _send(self, adapter: HTTPAdapter, request: requests.PreparedRequest) -> requests.Response:
-        sent = self._parse(request)
+    def begin_call(self, sent: Sent) -> Fault | None:
+        """Show a call to the observers, and return what goes wrong with it."""
         for observe in list(self.before):
             observe(sent)
-        fault = next((fault for matches, fault in self.faults if matches(sent)), None)
-        current_call.reached_socket, current_call.request_started = True, fault is None or fault.reached
-        reply = self._process(request, sent) if fault is None or fault.applied else None
+        return next((fault for matches, fault in self.faults if matches(sent)), None)
+
+    def end_call(self, sent: Sent, fault: Fault | None) -> None:
+        """Show a call that was processed, or not, to the observers."""
         for observe in list(self.after):
             observe(sent)
+        self.fired += fault is not None
+
+    def _send(self, adapter: HTTPAdapter, request: requests.PreparedRequest) -> requests.Response:
+        sent = self._parse(request)
+        fault = self.begin_call(sent)
+        current_call.reached_socket, current_call.request_started = True, fault is None or fault.reached
+        reply = self._process(request, sent) if fault is None or fault.applied else None
+        self.end_call(sent, fault)
         if fault is not None:
-            self.fired += 1
             return adapter.build_response(request, _faulty_reply(fault, reply, request))
         assert reply is not None
         return adapter.build_response(request, _response(reply, request))

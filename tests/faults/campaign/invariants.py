@@ -14,9 +14,9 @@ from decimal import Decimal
 from connector.audit import sync_log
 from connector.db.engine import reading
 from connector.outbox.drafts import note_key, short_key
-from sandbox.sendgrid.message_store import Email
 from sandbox.sendgrid.service import API_KEY
 from tests.connector.scenario import SandboxCompany
+from tests.faults.campaign.mailers import Arrived, list_arrived
 from tests.faults.campaign.witness import MARK, Witness, dues_by_id
 from tests.faults.campaign.world import World
 
@@ -84,7 +84,7 @@ def find_unfinished(world: World) -> list[str]:
 
 def count_unconfirmed(world: World) -> tuple[int, int]:
     """Return how many deliveries are unconfirmed, and how many of them arrived in fact."""
-    arrived = {email.custom_args.get("duewell_key") for email in world.sandbox.sendgrid.emails()}
+    arrived = {email.key for email in list_arrived(world)}
     with closing(_open(world)) as database:
         keys = [row["key"] for row in database.execute("SELECT key FROM outbox WHERE state = 'unconfirmed'")]
     return len(keys), len([key for key in keys if key in arrived])
@@ -131,7 +131,8 @@ def find_violations(world: World, witness: Witness, before: NeighbourSnapshot, *
 
 
 def _check_emails(world: World, entries: list[sqlite3.Row]) -> list[str]:
-    arrived = Counter(str(email.custom_args.get("duewell_key")) for email in world.sandbox.sendgrid.emails())
+    emails = list_arrived(world)
+    arrived = Counter(email.key for email in emails)
     rows = {row["key"]: row for row in entries}
     found = [f"I2: {key} arrived {times} times" for key, times in arrived.items() if times > 1]
     found += [
@@ -146,10 +147,7 @@ def _check_emails(world: World, entries: list[sqlite3.Row]) -> list[str]:
     ]
     own = world.app.settings.mail_from
     daily = Counter(
-        (_company_of(email), address, email.at.date())
-        for email in world.sandbox.sendgrid.emails()
-        for address in email.to
-        if address != own
+        (_company_of(email), address, email.at.date()) for email in emails for address in email.to if address != own
     )
     found += [f"I12: {address} got {n} emails on {day}" for (_, address, day), n in daily.items() if n > 1]
     steps = Counter(
@@ -163,9 +161,9 @@ def _check_emails(world: World, entries: list[sqlite3.Row]) -> list[str]:
     ]
 
 
-def _company_of(email: Email) -> str:
+def _company_of(email: Arrived) -> str:
     """Return the company an email is from: two companies may have the same customer."""
-    return ":".join(str(email.custom_args.get("duewell_key")).split(":")[:2])
+    return ":".join(email.key.split(":")[:2])
 
 
 def _check_fees(world: World, entries: list[sqlite3.Row]) -> list[str]:
@@ -221,6 +219,7 @@ def check_mirror(world: World) -> list[str]:
 def _check_secrets(world: World) -> list[str]:
     settings = world.app.settings
     own = [settings.sendgrid_api_key, settings.xero_client_secret, settings.quickbooks_client_secret, API_KEY]
+    own += [settings.microsoft365_client_secret, settings.gmail_client_secret]
     stored = b"".join(
         file.read_bytes() for file in sorted(world.folder.glob("duewell.db*")) if file.suffix != ".db-shm"
     )

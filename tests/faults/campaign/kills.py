@@ -32,6 +32,7 @@ EFFECT_PATH = (
     "connector/connections/tokens.py", "connector/arrangements/suppressions.py",
     "connector/emails/outbound/compose.py", "connector/sync/mirror/pages.py", "providers/http.py", "providers/xero/",
     "providers/quickbooks/", "providers/sendgrid/", "providers/microsoft365/",
+    "providers/gmail/", "connector/emails/inbound/mailbox.py", "connector/connections/mailboxes.py",
 )  # fmt: skip
 CALL_OVERSAMPLING = 25  # where only some lines are tried, calls and commits are tried so many times more often
 ALL_CODE = ("connector/", "providers/")

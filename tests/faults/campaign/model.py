@@ -27,6 +27,7 @@ from tests.faults.campaign import invariants
 from tests.faults.campaign.forks import Outcome, try_in_child
 from tests.faults.campaign.in_process import FAULTS
 from tests.faults.campaign.kills import EFFECT_PATH, kill_at
+from tests.faults.campaign.mailers import list_arrived
 from tests.faults.campaign.recovery import Scene, deliver_events, finish, run_once
 from tests.faults.campaign.users import reconnect_and_resume, record_if_known
 from tests.faults.campaign.world import World
@@ -91,7 +92,7 @@ def _decide_approvals(decide: Callable[..., object]) -> Callable[[Scene, int], N
 def _resolve_unconfirmed(scene: Scene, _n: int) -> None:
     """Resolve every unconfirmed delivery truthfully, as a user does."""
     world = scene.world
-    arrived = {email.custom_args.get("duewell_key") for email in world.sandbox.sendgrid.emails()}
+    arrived = {email.key for email in list_arrived(world)}
     with reading(world.app.engine) as session:
         unconfirmed = [
             (entry.id, entry.key)

@@ -19,9 +19,9 @@ from connector.emails.inbound import events as inbound_events
 from connector.run import _describe_fault
 from connector.vocabulary import ConnectionHealth, RunOutcome
 from providers.sendgrid import webhook
-from tests.faults.campaign import invariants
+from tests.faults.campaign import invariants, mailers
 from tests.faults.campaign.forks import Outcome
-from tests.faults.campaign.in_process import FAULTS, Sent
+from tests.faults.campaign.in_process import FAULTS
 from tests.faults.campaign.invariants import NeighbourSnapshot
 from tests.faults.campaign.witness import MARK, Witness, dues_by_id
 from tests.faults.campaign.world import World
@@ -100,7 +100,7 @@ def observe_effects(world: World) -> Expected:
     """Return the effects at the services."""
     company = world.company
     return Expected(
-        frozenset(str(email.custom_args.get("duewell_key")) for email in world.sandbox.sendgrid.emails()),
+        frozenset(email.key for email in mailers.list_arrived(world)),
         frozenset(mark for each in dues_by_id(company) for note in company.notes(each) for mark in MARK.findall(note)),
         frozenset(invariants.fee_numbers(company)),
     )
@@ -149,7 +149,7 @@ def finish(scene: Scene, outcome: Outcome, *, strict: bool) -> Outcome:
     if result != RunOutcome.OK or invariants.find_unfinished(world):  # the longest limit asks for a day
         patience = timedelta(minutes=61) if not _is_deferred(world) else timedelta(hours=25)
         world.services.faults.clear()
-        world.sandbox.sendgrid.logs_lag = timedelta()
+        mailers.delay_search(world, timedelta())
         world.clock.advance(patience)
         result = run_once(scene, outcome)
     if strict and find_missing(scene):  # deferred by a limit that asked for a day
@@ -202,9 +202,9 @@ def _meanwhile(scene: Scene, how: Circumstances) -> None:
     if how.events:
         deliver_events(world, 3)
     if how.logs == "lag":
-        world.sandbox.sendgrid.logs_lag = timedelta(hours=2)
+        mailers.delay_search(world, timedelta(hours=2))
     elif how.logs == "fail":
-        world.services.faults.append((_is_log_query, BUSY))
+        world.services.faults.append((mailers.is_search, BUSY))
     if how.wait < timedelta(0):  # our own clock; the services' go on
         world.delay_clock(-how.wait)
     else:
@@ -218,17 +218,13 @@ def _meanwhile(scene: Scene, how: Circumstances) -> None:
 
 
 def deliver_events(world: World, copies: int, *, backwards: bool = False) -> None:
-    """Deliver all events of the email service so many times, as its webhook does."""
+    """Deliver all events of the email service so many times, as its webhook does; a mailbox has none."""
     flat = [{**event.get("custom_args", {}), **event} for event in world.sandbox.sendgrid.store.events]
     for event in flat:
         event.pop("custom_args", None)
     events = webhook.parse_events(json.dumps(flat[::-1] if backwards else flat).encode())
     for _copy in range(copies):
         inbound_events.receive_events(world.app, events)
-
-
-def _is_log_query(sent: Sent) -> bool:
-    return sent.path.startswith("/v3/logs")
 
 
 class _RunAbandoned(BaseException):

@@ -16,9 +16,9 @@ from decimal import Decimal
 from typing import Any
 
 from connector.outbox.drafts import short_key
-from providers.sign_in import JsonObject
 from tests.connector.scenario import SandboxCompany
 from tests.faults.campaign.in_process import Sent, is_effect
+from tests.faults.campaign.mailers import key_of
 from tests.faults.campaign.world import World
 
 MARK = re.compile(r"\[duewell (\w+)\]")
@@ -66,13 +66,11 @@ class Witness:
             self.violations.append(f"I6: an effect was sent although {self.forbidden_reason}")
         with closing(self._open()) as database:
             if sent.kind == "email":
-                self._check_email(database, json.loads(sent.body))
+                self._check_email(database, key_of(self.world, database, sent))
             else:
                 self._check_write(database, sent)
 
-    def _check_email(self, database: sqlite3.Connection, message: JsonObject) -> None:
-        recipient = message["personalizations"][0]
-        key = {**message.get("custom_args", {}), **recipient.get("custom_args", {})}["duewell_key"]
+    def _check_email(self, database: sqlite3.Connection, key: str) -> None:
         row = self._entry(database, "key = ?", key)
         self.effects["email"] += 1
         if row is None:

@@ -30,6 +30,7 @@ from sandbox import Sandbox
 from sandbox.desks import open_desk
 from sandbox.situations import Player
 from tests.connector.scenario import SandboxCompany, Scenario, make_scenario, without_entry_times
+from tests.faults.campaign import mailers
 from tests.faults.campaign.in_process import InProcessServices
 
 START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)  # a Monday, noon in London
@@ -42,6 +43,10 @@ approval = "automatic"
 terms_agreed_on = 2025-01-01
 """
 STALE_AFTER = timedelta(minutes=61)  # changes are older than what every sync reads again, and the token has expired
+_WAITING = (  # modules that build the limits of their transport
+    "providers.http", "providers.sendgrid.mailer", "providers.microsoft365.mailbox", "providers.microsoft365.oauth",
+    "providers.gmail.client",
+)  # fmt: skip
 FEE_DAYS = 7  # after the first email
 
 
@@ -75,6 +80,8 @@ class World:
     begin_statement: str = ""  # executed at the start of every transaction: a full disk, say
     busy_timeout_s: float = 30
     backup: Path = Path()
+    mailer: str = mailers.SENDGRID
+    smtp_server: list[mailers.TakenEmail] = field(default_factory=list)  # what it took
     player: Player = field(init=False)  # of situations at the company
     kept_alive: list[Any] = field(default_factory=list)  # of killed processes: never closed
 
@@ -162,8 +169,8 @@ class World:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def build_world(provider: str, folder: Path) -> World:
-    """Build the world, with both companies connected, read and live."""
+def build_world(provider: str, folder: Path, mailer: str = mailers.SENDGRID) -> World:
+    """Build the world, with both companies connected, read and live, and their emails sent by ``mailer``."""
     sandbox = Sandbox(now=START)
     sandbox.xero.limits.minute = sandbox.xero.limits.day = 0  # the faults are the limits here
     services = InProcessServices(sandbox)
@@ -173,11 +180,17 @@ def build_world(provider: str, folder: Path) -> World:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     scenario = make_scenario(sandbox, _SANDBOX_URL, folder, provider)
     stop: Any = _Stop(sandbox.clock)
-    app = replace(scenario.app, stop=stop)
-    world = World(sandbox, services, app, scenario.company, SandboxCompany(sandbox, provider), folder)
+    settings = scenario.app.settings.model_copy(update={"mail_service": mailer, "smtp_url": mailers.SMTP_URL})
+    app = replace(scenario.app, stop=stop, settings=settings)
+    neighbour = SandboxCompany(sandbox, provider)
+    world = World(sandbox, services, app, scenario.company, neighbour, folder, mailer=mailer)
     event.listen(world.app.engine, "do_connect", _redirect_connect(world))
     event.listen(world.app.engine, "begin", _run_at_begin(world))
     scenario.set_policy(POLICY)
+    if mailer in mailers.MAILBOXES:
+        mailers.connect_mailbox(world)
+    elif mailer == mailers.SMTP:
+        mailers.serve_smtp(world)
     for company in (world.company, world.neighbour):
         connection = world.connect(company)
         assert world.sync(connection).outcome == RunOutcome.OK
@@ -215,7 +228,7 @@ def _simulate_waiting(sandbox: Sandbox) -> None:
     def limits(**_given: Any) -> TransportLimits:
         return TransportLimits(sleep=sleep, now=sandbox.clock.now)
 
-    for module in ("providers.http", "providers.sendgrid.mailer"):
+    for module in _WAITING:
         import_module(module).__dict__["TransportLimits"] = limits
 
 
@@ -259,9 +272,9 @@ SCENARIOS: dict[str, Callable[[World], None]] = {
 }
 
 
-def build_scenario(provider: str, scenario: str, folder: Path) -> World:
+def build_scenario(provider: str, scenario: str, folder: Path, mailer: str = mailers.SENDGRID) -> World:
     """Build the world right before the sync of a scenario: email, fee or waiver."""
-    world = build_world(provider, folder)
+    world = build_world(provider, folder, mailer)
     SCENARIOS[scenario](world)
     world.sync(world.neighbour_connection)  # warms up what is compiled on first use, so that not every fork compiles it
     world.add_late_invoice("Birch Ltd", 9, company=world.neighbour)
