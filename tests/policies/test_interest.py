@@ -82,6 +82,10 @@ def test_the_fixed_compensation_is_charged_with_the_first_fee_only() -> None:
     debt = overdue_balance("1000", date(2026, 7, 10), "GBP")
     second = charged_fee(rules, debt, date(2026, 9, 10), fee_action(date(2026, 8, 10), "2026-07"))
     assert (second.period, second.amount) == ("2026-08", Decimal("9.98"))  # 1000 x 11.75 % x 31 / 365
+    first = charged_fee(rules, debt, date(2026, 8, 10))
+    assert first.basis is not None
+    assert second.basis is not None
+    assert (first.basis.compensation, second.basis.compensation) == (70, 0)
 
 
 def test_eu_the_rate_changes_with_the_half_year_inside_a_period() -> None:
@@ -191,6 +195,9 @@ def test_interest_compounds_only_if_the_policy_says_so() -> None:
     compound = charged_fee(preset_policy("australia", "compound = true"), debt, on, before)
     assert simple.amount == Decimal("8.49")  # 1000 x 10 % x 31 / 365
     assert compound.amount == Decimal("8.56")  # on 8.22 of June more
+    assert simple.basis is not None
+    assert compound.basis is not None
+    assert (simple.basis.unpaid, compound.basis.unpaid) == (0, Decimal("8.22"))
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,15 @@ def test_the_balance_named_in_a_warning_is_the_smallest_on_which_a_flat_fee_is_c
     assert charged_fee(overdue_invoice(21, total="60"), capped) is not None
 
 
+@pytest.mark.parametrize(("day", "is_warned"), [(99, True), (100, False)])
+def test_a_flat_fee_that_its_cap_keeps_small_enough_needs_no_warning(day: int, *, is_warned: bool) -> None:
+    """A tenth of the invoice after 100 days comes to 36.5 % a year."""
+    days = f"[late_fee]\nestablished = {day}\nnew = 'off'"
+    limits = ("cap_percent = 10", "max_annual_percent = 36.5")
+    found = fee_warnings(fee_policy('kind = "flat"', "amounts = { EUR = 5 }", *limits, days))
+    assert any("on a balance below" in each for each in found) is is_warned
+
+
 def test_the_policy_can_approve_fees_automatically() -> None:
     charged = charged_fee(overdue_invoice(21), fee_policy('approval = "automatic"'))
     assert charged is not None
@@ -441,6 +450,7 @@ def test_an_email_says_on_which_invoices_it_announces_a_fee() -> None:
     [
         ((), {}, ("late_fee", 21)),
         (("grace_days = 23",), {}, ("late_fee", 24)),
+        (("grace_days = 26",), {}, ("late_fee", 27)),  # the same day: the fee comes first
         (("grace_days = 60",), {}, ("plan_offer", 27)),
         ((), {"no_fees": True}, ("plan_offer", 27)),
         (('kind = "percent_per_month"', "rate = 1"), {}, ("plan_offer", 27)),
