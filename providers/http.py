@@ -69,9 +69,12 @@ class Service:
     retry_at_from_body: Callable[[bytes], datetime | None] | None = None  # where no header names the end of a 429
 
 
+wait: Callable[[float], None] = time.sleep  # between attempts
+
+
 @dataclass(frozen=True, slots=True)
 class TransportLimits:
-    """How long to wait and how much to read; tests replace the clock and the sleep."""
+    """How long to wait and how much to read; tests replace the clock and the sleep (``wait`` where there is none)."""
 
     connect_timeout_s: float = 10
     read_timeout_s: float = 60
@@ -79,8 +82,12 @@ class TransportLimits:
     retry_wait_s_max: float = 60
     attempts_max: int = 4
     body_bytes_max: int = 64 * 2**20
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def pause(self, seconds: float) -> None:
+        """Wait so many seconds before the next attempt."""
+        (self.sleep or wait)(seconds)
 
 
 def hosts_of(*urls: str) -> frozenset[str]:
@@ -151,7 +158,7 @@ class TransportAdapter(HTTPAdapter):
                 if waited_s + delay_s > self._limits.retry_wait_s_max:
                     raise
             waited_s += delay_s
-            self._limits.sleep(delay_s)
+            self._limits.pause(delay_s)
 
     def _retry_delay_s(self, error: TransientError, attempts: int) -> float:
         """Return how long the service asks to wait, else 1, 2, 4 … seconds."""

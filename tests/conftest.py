@@ -57,6 +57,14 @@ def _share_compiled_statements(connection: Connection) -> None:
         connection.engine._compiled_cache = _COMPILED
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_between_attempts() -> Iterator[None]:
+    """Repeat a call that failed at once: the simulated services have a clock of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("providers.http.wait", lambda _seconds: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[URL]:
     """One server for the session: the one in TEST_DATABASE_URL, or an embedded one; skips where neither works."""

@@ -215,7 +215,7 @@ class Microsoft365Mailbox:
         """Wait until fewer emails were sent within a minute than Exchange takes; stop where the program does."""
         while len(self._sent_at) == MESSAGES_A_MINUTE and time.monotonic() - self._sent_at[0] < _WINDOW_S:
             self._calls.before(CallKind.EMAIL)
-            self._limits.sleep(1.0)
+            self._limits.pause(1.0)
 
     def _relative(self, link: str) -> str:
         """Return the path of a link to follow, which is stored: it must be one of this service."""

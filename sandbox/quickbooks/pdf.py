@@ -9,7 +9,7 @@ from sandbox.core import JsonObject
 
 def invoice_pdf(company: str, body: JsonObject) -> bytes:
     """Return the invoice as PDF."""
-    code = body["CurrencyRef"]["value"]
+    code = body.get("CurrencyRef", {}).get("value", "")
     lines = [company, f"Invoice {body.get('DocNumber', body['Id'])}", "", f"To: {body['CustomerRef']['name']}"]
     lines += [f"Date: {body['TxnDate']}", f"Due: {body.get('DueDate', '')}", ""]
     for line in body["Line"]:

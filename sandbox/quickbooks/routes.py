@@ -158,7 +158,7 @@ class _SignInEndpoints:
 
 def _pay_page(ledger: CompanyLedger, entry: Entry) -> str:
     body = entry.body
-    code, due = body["CurrencyRef"]["value"], body["Balance"]
+    code, due = body.get("CurrencyRef", {}).get("value", ""), body["Balance"]
     number = escape(str(body.get("DocNumber", entry.number)))
     pay = f'<form method="post"><button type="submit">Pay {due:,.2f} {code}</button></form>' if due else "<p>Paid.</p>"
     return f"""<!DOCTYPE html>
