@@ -213,7 +213,7 @@ def find_grant_end(session: Session, connection: Connection, now: datetime) -> d
 
 def find_grant_ends(session: Session, rows: Sequence[Connection], now: datetime) -> dict[int, date]:
     """Return the days on which authorisations end within ``WARN_BEFORE_END``, by connection; one query for all."""
-    soon = select(Grant.id, Grant.ends_at).where(
+    soon = select(col(Grant.id), col(Grant.ends_at)).where(
         col(Grant.ends_at) <= now + WARN_BEFORE_END, col(Grant.invalid_reason) == ""
     )
     ends = {grant_id: ends_at.date() for grant_id, ends_at in session.execute(soon) if ends_at is not None}

@@ -33,7 +33,6 @@ from policies.currencies import plain_amount
 PAGE_SIZE = 50
 _INVOICES_MAX = 500
 _WAIVABLE_STATES = (*UNSENT_STATES, OutboxState.DONE)
-_FINAL_STATES = {OutboxState.DONE, OutboxState.REJECTED}  # of most entries, and by far
 ATTENTION_STATES = (OutboxState.AWAITING_APPROVAL, OutboxState.UNCONFIRMED)
 
 

@@ -108,7 +108,6 @@ class Alias(msgspec.Struct, rename="camel"):
 
     send_as_email: str
     verification_status: str = ""
-    is_primary: bool = False
 
 
 class Aliases(msgspec.Struct, rename="camel"):

@@ -26,7 +26,6 @@ TRACE_HEADER: Final = "intuit_tid"
 STALE_OBJECT: Final = "5010"
 NOT_FOUND: Final = "610"
 DUPLICATE_NUMBERS: Final = frozenset({"6140", "6210"})  # 6210 also means that the period is closed
-DUPLICATE_NAME: Final = "6240"
 THROTTLE_WAIT: Final = timedelta(seconds=60)  # Intuit's rule after a 429
 
 _ACCESS_REVOKED: Final = frozenset({"100", "120", "3100", "3200"})

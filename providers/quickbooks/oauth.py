@@ -30,7 +30,6 @@ TOKEN_HEADERS: Final = {
     "x-include-refresh-token-hard-expires-in": "true",  # asks when the grant's five years end
 }
 DAY_S: Final = 86_400
-_UNKNOWN_APP: Final = "Intuit does not know this app: check QUICKBOOKS_CLIENT_ID and QUICKBOOKS_CLIENT_SECRET"
 _STORED_FIELDS: Final = ("token_type", "access_token", "refresh_token", "expires_in", "expires_at")
 _STORED_EXPIRY_FIELDS: Final = ("x_refresh_token_expires_in", "x_refresh_token_hard_expires_in")
 

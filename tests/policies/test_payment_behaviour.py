@@ -163,7 +163,7 @@ def test_an_invoice_weighs_half_as_much_as_the_eighth_after_it(newer: int, media
 
 
 def test_the_baseline_has_the_share_that_was_paid_after_the_due_date() -> None:
-    assert learn_baseline(history(-1, 0, 1, 5), MONDAY).late_share == 0.5
+    assert learn_baseline(history(-1, 0, 1, 5, 9), MONDAY).late_share == 0.6
 
 
 def test_the_range_of_a_short_history_is_widened_by_that_of_all_customers() -> None:

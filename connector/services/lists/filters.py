@@ -17,7 +17,6 @@ from connector.db.money import MoneyError, to_e4
 ALL = "all"  # the value of a choice that is not filtered by, where something else is the default
 _TEXT_MAX = 200
 _AMOUNT_MAX = 24
-_THOUSANDS = 3  # digits after a separator of thousands
 _LOWER_ASCII = {ord(letter): letter.lower() for letter in ascii_uppercase}
 _CURRENCY = re.compile(r"^(?:[A-Za-z]{3}\s+|[^\w\s.,-]{1,2}\s*)|(?:\s+[A-Za-z]{3}|\s*[^\w\s.,-]{1,2})$")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from sqlmodel import Session
@@ -158,7 +158,6 @@ def _fee_actions(values: Mapping[str, str]) -> tuple[Action, ...]:
     return (_APPROVE, _WAIVE) if values["state"] == FeeState.DRAFT else (_WAIVE,)
 
 
-_Load = Callable[[PageRequest, Session, Sequence[Key]], list[Row]]
 OUTBOX = ListView(
     path="/outbox",
     title="Outbox",
