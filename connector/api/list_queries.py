@@ -14,6 +14,7 @@ from starlette.responses import Response
 from connector.api import problems
 from connector.api.call import Call, PageQuery, encode_cursor, json_response
 from connector.api.problems import ApiError
+from connector.reports.scope import Scope
 from connector.services.lists import engine
 from connector.services.lists.engine import Key, Listing, ListQuery
 from connector.services.lists.filters import Filter, FilterError, FilterKind
@@ -23,6 +24,7 @@ _HINTS = {
     FilterKind.TEXT: "Only where this contains the text.",
     FilterKind.AMOUNT: "An amount, whatever its currency.",
     FilterKind.DATE: "A date.",
+    FilterKind.ID: "The id of the accounting system.",
 }
 
 
@@ -48,6 +50,13 @@ def list_parameters(listing: Listing, *, without: Sequence[str] = ()) -> Callabl
         [*(_parameter(each.name, _describe(each)) for each in offered), _parameter("sort", sort)]
     )
     return parse
+
+
+def list_query(call: Call, session: Session, connection: str, values: Mapping[str, str], sort: str) -> ListQuery:
+    """Return what is asked of a list, of the named connection or of all that the client may see."""
+    rows = [call.find_connection(session, connection)] if connection else call.connections(session)
+    scope = Scope(rows, call.now)
+    return ListQuery(scope.ids, values, sort, call.now.date(), scope.companies_by_date())
 
 
 def list_response(

@@ -13,7 +13,7 @@ from connector.api import problems, schemas
 from connector.api.api_route import ApiRoute, ReadCall, WriteCall
 from connector.api.call import Call, ConnectionParam, PageParam, json_response
 from connector.api.etags import IfMatch, parse_if_match, with_etag
-from connector.api.list_queries import ListFilters, list_parameters, list_response
+from connector.api.list_queries import ListFilters, list_parameters, list_query, list_response
 from connector.api.problems import ApiError
 from connector.api.schemas import Id
 from connector.db.engine import reading, writing
@@ -25,7 +25,7 @@ from connector.services import email_editing, entry_email, fees, outbox_search
 from connector.services.entry_email import EntryEmail
 from connector.services.fees import FeeItem
 from connector.services.lists import outbox as lists
-from connector.services.lists.engine import Key, ListQuery
+from connector.services.lists.engine import Key
 from connector.services.outbox_search import EntryItem
 from connector.vocabulary import OutboxState
 
@@ -44,7 +44,7 @@ def list_outbox(
     """List outbox entries, newest first."""
     with reading(call.app.engine) as session:
         values = {**filters.values, "state": ",".join(state)}
-        query = ListQuery(call.connection_ids(session, connection), values, filters.sort, call.now.date())
+        query = list_query(call, session, connection, values, filters.sort)
         return list_response(session, lists.OUTBOX, page_query, query, _load_entries)
 
 
@@ -125,7 +125,7 @@ def list_fees(
 ) -> Response:
     """List late fees with their annual rate, newest first."""
     with reading(call.app.engine) as session:
-        query = ListQuery(call.connection_ids(session, connection), filters.values, filters.sort, call.now.date())
+        query = list_query(call, session, connection, filters.values, filters.sort)
         return list_response(session, lists.FEES, page_query, query, _load_fees)
 
 

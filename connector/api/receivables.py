@@ -13,7 +13,7 @@ from starlette.responses import Response
 from connector.api import schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall, WriteCall
 from connector.api.call import Call, ConnectionParam, PageParam, SecretResponse, json_response
-from connector.api.list_queries import ListFilters, by_company_key, list_parameters, list_response
+from connector.api.list_queries import ListFilters, by_company_key, list_parameters, list_query, list_response
 from connector.arrangements import agreements, customer_settings
 from connector.arrangements.agreements import Attribution
 from connector.arrangements.customer_settings import CustomerItem, SettingChanges, UpdatedSettings
@@ -29,7 +29,7 @@ from connector.services.invoice_explanation import InvoiceExplanation
 from connector.services.invoices import InvoiceAgreements, InvoiceItem
 from connector.services.lists import customers as customer_list
 from connector.services.lists import invoices as invoice_list
-from connector.services.lists.engine import Key, ListQuery
+from connector.services.lists.engine import Key
 from connector.services.lists.filters import ALL
 from policies.receivables import Instalment
 
@@ -49,8 +49,7 @@ def list_customers(
     """List customers with their open balance, email addresses and settings."""
     values = {"state": ALL, **filters.values}
     with reading(call.app.engine) as session:
-        ids = call.connection_ids(session, connection)
-        query = ListQuery(ids, values, filters.sort or "id", call.now.date())
+        query = list_query(call, session, connection, values, filters.sort or "id")
 
         def load(session: Session, keys: Sequence[Key]) -> Mapping[Key, object]:
             wanted: Sequence[Any] = keys
@@ -113,8 +112,7 @@ def list_invoices(
     """List open invoices with their agreements; without a state, `include_closed` lists all."""
     values = {"state": ALL if include_closed else "open", **filters.values}
     with reading(call.app.engine) as session:
-        ids = call.connection_ids(session, connection)
-        query = ListQuery(ids, values, filters.sort or "id", call.now.date())
+        query = list_query(call, session, connection, values, filters.sort or "id")
 
         def load(session: Session, keys: Sequence[Key]) -> Mapping[Key, object]:
             wanted: Sequence[Any] = keys

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlmodel import Session
 from starlette.responses import Response
 
 from connector.api import schemas
 from connector.api.api_route import ApiRoute, ReadCall
-from connector.api.call import ConnectionParam, PageParam, encode_cursor, json_response
+from connector.api.call import Call, ConnectionParam, PageParam, PageQuery, encode_cursor, json_response
 from connector.db.engine import reading
 from connector.errors import NotFound
-from connector.reports.catalogue import REPORTS, TITLES
+from connector.reports.catalogue import BEHIND, REPORTS, TITLES
+from connector.reports.report import Report, ReportRow
 from connector.reports.scope import Scope
 
 router = APIRouter(route_class=ApiRoute, tags=["reports"])
@@ -29,8 +33,35 @@ def get_report(call: ReadCall, page_query: PageParam, report: str, connection: C
     if build is None:
         raise NotFound(f"Report {report!r} not found.")
     with reading(call.app.engine) as session:
-        rows = [call.find_connection(session, connection)] if connection else call.connections(session)
-        built = build(session, Scope(rows, call.now))
+        built = build(session, _scope(call, session, connection))
+    return _report_response(built, page_query)
+
+
+@router.get("/reports/{report}/invoices", response_model=schemas.Report)
+def list_invoices_behind(
+    call: ReadCall,
+    page_query: PageParam,
+    report: str,
+    row: Annotated[str, Query(max_length=80, description="The id of a row of the report.")],
+    column: Annotated[str, Query(max_length=80, description="The key of the column.")],
+    connection: ConnectionParam = "",
+) -> Response:
+    """List the invoices or payments behind a figure of a report."""
+    build = BEHIND.get(report)
+    with reading(call.app.engine) as session:
+        scope = _scope(call, session, connection)
+        built = build(session, scope, row, column) if build is not None else None
+    if built is None:
+        raise NotFound(f"The report {report!r} lists no invoices for the row {row!r} and the column {column!r}.")
+    return _report_response(built, page_query)
+
+
+def _scope(call: Call, session: Session, connection: str) -> Scope:
+    rows = [call.find_connection(session, connection)] if connection else call.connections(session)
+    return Scope(rows, call.now)
+
+
+def _report_response(built: Report[ReportRow], page_query: PageQuery) -> Response:
     start = page_query.offset()
     end = start + page_query.limit
     shown = built.items()[start:end]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from annotated_types import Interval
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from connector.api.iso_dates import IsoDate
 from connector.db.ids import ID_MAX
+from connector.reports.report import ColumnKind
 from connector.vocabulary import ConnectionMode
 from policies.fee_rules import FeePreset
 from policies.receivables import Segment
@@ -102,7 +103,7 @@ class Column(BaseModel):
 
     key: str
     heading: str
-    kind: Literal["text", "number", "money", "days", "share", "day"]
+    kind: ColumnKind
 
 
 class Report(BaseModel):

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from connector.api import schemas
 from connector.api.api_route import ApiRoute, ReadCall, WriteCall
 from connector.api.call import Call, ConnectionParam, PageParam, json_response
-from connector.api.list_queries import ListFilters, list_parameters, list_response
+from connector.api.list_queries import ListFilters, list_parameters, list_query, list_response
 from connector.api.schemas import Id
 from connector.arrangements import tasks
 from connector.arrangements.task_list import TaskItem, find_tasks
@@ -21,7 +21,7 @@ from connector.db.engine import reading
 from connector.db.tables import Task
 from connector.errors import NotFound
 from connector.services.lists import tasks as task_list
-from connector.services.lists.engine import Key, ListQuery
+from connector.services.lists.engine import Key
 from connector.services.lists.filters import ALL
 
 router = APIRouter(route_class=ApiRoute, tags=["tasks"])
@@ -38,8 +38,7 @@ def list_tasks(
     """List open tasks, newest first; without a state, `include_closed` lists all."""
     values = {"state": ALL if include_closed else "open", **filters.values}
     with reading(call.app.engine) as session:
-        ids = call.connection_ids(session, connection)
-        query = ListQuery(ids, values, filters.sort or "-id", call.now.date())
+        query = list_query(call, session, connection, values, filters.sort or "-id")
         return list_response(session, task_list.LISTING, page_query, query, _load_tasks)
 
 

@@ -30,6 +30,7 @@ _BROKEN_KINDS: dict[str, AgreementKind] = {
     TaskCode.PROMISE_BROKEN: AgreementKind.PROMISE,
     TaskCode.PLAN_BROKEN: AgreementKind.PAYMENT_PLAN,
 }
+LEDGER_PROMISE = "the expected payment date in the accounting system"  # the reason of a promise that nobody recorded
 _DATED_KINDS = {AgreementKind.PROMISE, AgreementKind.PAYMENT_PLAN}
 
 
@@ -181,7 +182,7 @@ def _create_from_ledger(
         invoice_id=invoice_id,
         since_on=today,
         state=AgreementState.OPEN,
-        reason="the expected payment date in the accounting system",
+        reason=LEDGER_PROMISE,
         recorded_at=ctx.now(),
     )
     session.add(row)

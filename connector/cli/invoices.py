@@ -55,7 +55,7 @@ def register(parent: typer.Typer) -> None:
 def list_invoices(
     connection: ConnectionOption = None,
     include_closed: Annotated[bool, typer.Option("--all", help="Include paid and voided invoices.")] = False,
-    state: Annotated[str, typer.Option(help="Only: open, overdue, not_due, paid, draft or voided.")] = "",
+    state: Annotated[str, typer.Option(help="Only: open, overdue, not_due, issued, paid, draft or voided.")] = "",
     search: Annotated[str, typer.Option(help="Only where number or customer contains this.")] = "",
     sort: Annotated[str, typer.Option(help="By due_on, due, total, customer, number …; -due: the largest first.")] = "",
     wide: WideOption = False,
@@ -81,21 +81,20 @@ def list_invoices(
 
 def _find_rows(app: AppContext, connection_id: int | None, values: dict[str, str], sort: str) -> list[InvoiceItem]:
     from sqlalchemy import select
-    from sqlmodel import col
 
     from connector.db.engine import reading
     from connector.db.tables import Connection
+    from connector.reports.scope import Scope
     from connector.services.invoices import find_invoices
     from connector.services.lists.engine import ListQuery, iter_keys
     from connector.services.lists.filters import FilterError
     from connector.services.lists.invoices import LISTING
 
     with reading(app.engine) as session:
-        ids = {
-            row.id: row.short_name for row in session.execute(select(col(Connection.id), col(Connection.short_name)))
-        }
-        wanted = [row_id for row_id in ids if row_id is not None and connection_id in {None, row_id}]
-        query = ListQuery(wanted, values, sort, app.now().date())
+        companies = [row for row in session.scalars(select(Connection)) if connection_id in {None, row.id}]
+        ids = {row.id: row.short_name for row in companies}
+        scope = Scope(companies, app.now())
+        query = ListQuery(scope.ids, values, sort, scope.now.date(), scope.companies_by_date())
         rows: list[InvoiceItem] = []
         try:
             for keys in iter_keys(session, LISTING, query, sys.maxsize):

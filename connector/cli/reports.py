@@ -21,7 +21,16 @@ from connector.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from connector.reports.report import Column, ReportRow
+    from sqlmodel import Session
+
+    from connector.reports.report import Report, ReportRow
+    from connector.reports.scope import Scope
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from connector.reports.report import Report, ReportRow
+    from connector.reports.scope import Scope
 
 NameArgument = Annotated[str | None, typer.Argument(metavar="NAME", help="The report. Default: list all reports.")]
 
@@ -34,17 +43,21 @@ def register(parent: typer.Typer) -> None:
 def reports(
     name: NameArgument = None,
     connection: OptionalConnectionArgument = None,
+    row: Annotated[str, typer.Option(metavar="ID", help="List the invoices behind a figure of this row.")] = "",
+    column: Annotated[str, typer.Option(metavar="KEY", help="The column of that figure, as in --json.")] = "",
     wide: WideOption = False,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that is safe to open in a spreadsheet.")] = False,
 ) -> None:
     """Print a report, or list the reports.
 
-    Aged receivables, days sales outstanding, days to pay, cash forecast, reminder results and late fees.
+    Cash collected and forecast, aged receivables, days sales outstanding, promises to pay, reminder results, days to
+    pay and late fees. With --row and --column: the invoices behind one figure.
     """
     from connector.db.engine import reading
     from connector.reports.catalogue import REPORTS, TITLES
     from connector.reports.csv_export import csv_lines
+    from connector.reports.report import format_figure
     from connector.reports.scope import Scope
 
     if as_json and as_csv:
@@ -55,26 +68,33 @@ def reports(
     parse_choice(name, REPORTS, "report")
     with open_command_app() as app, reading(app.engine) as session:
         companies = find_connections(session, [connection] if connection else [])
-        report = REPORTS[name](session, Scope(companies, app.now()))
+        scope = Scope(companies, app.now())
+        report = _build_behind(session, scope, name, row, column) if row else REPORTS[name](session, scope)
     if as_json:
         echo_json(report.items())
     elif as_csv:
         sys.stdout.writelines(csv_lines(report.table_rows()))
     elif report.rows:
-        headings = [column.heading.upper() for column in report.columns]
-        echo_table(headings, ([_format_cell(row, each) for each in report.columns] for row in report.rows), wide=wide)
+        headings = [each.heading.upper() for each in report.columns]
+        cells = ([format_figure(report, each, shown) for shown in report.columns] for each in report.rows)
+        echo_table(headings, cells, wide=wide)
         for line in (report.formula, *report.notes):
             echo_note(line)
     else:
-        echo_err("There is no data for this report yet.")
+        echo_err(report.empty)
 
 
-def _format_cell(row: ReportRow, column: Column) -> str:
-    """Return a figure as text, without its currency, which is a column of its own."""
-    from connector.reports.report import format_cell, report_value
+def _build_behind(session: Session, scope: Scope, name: str, row: str, column: str) -> Report[ReportRow]:
+    """Return the invoices behind a figure."""
+    from connector.reports.catalogue import BEHIND
 
-    text = format_cell(row, column)
-    return text.removeprefix(f"{report_value(row, 'currency')} ") if column.kind == "money" else text
+    build = BEHIND.get(name)
+    report = build(session, scope, row, column) if build is not None else None
+    if report is None:
+        found = f"choose one of the reports {', '.join(BEHIND)}" if build is None else "take both from --json"
+        message = f"There are no invoices to list for {row!r} and column {column!r} of this report: {found}."
+        raise typer.BadParameter(message)
+    return report
 
 
 def _list_reports(titles: dict[str, str], *, as_json: bool) -> None:
@@ -82,4 +102,4 @@ def _list_reports(titles: dict[str, str], *, as_json: bool) -> None:
         echo_json([{"id": name, "title": title} for name, title in titles.items()])
         return
     for name, title in titles.items():
-        echo(f"{name:12} {title}")
+        echo(f"{name:18} {title}")

@@ -14,7 +14,7 @@ from sqlmodel import Session, SQLModel
 
 from connector.db.money import from_e4
 from connector.reports.formatting import format_short, join_parts, percentage
-from connector.reports.report import Bar, Column, Plot, Report, ReportRow
+from connector.reports.report import Bar, Column, ColumnKind, Drill, Plot, PlotKind, Report, ReportRow, Severity
 from connector.reports.scope import INVOICE, Scope
 
 BUCKETS = (
@@ -24,16 +24,18 @@ BUCKETS = (
     ("days_61_90", "61–90 days overdue"),
     ("days_over_90", "Over 90 days overdue"),
 )
-_SEVERITIES = ("", "", "warn", "warn", "bad")
-_BUCKET_ENDS = (30, 60, 90)
+_KEYS = frozenset(dict(BUCKETS))
+_PLOT_LABELS = ("Not due yet", "1–30 days", "31–60 days", "61–90 days", "Over 90 days")
+_SEVERITIES = (Severity.NORMAL, Severity.NORMAL, Severity.WARN, Severity.WARN, Severity.BAD)
+BUCKET_ENDS = (30, 60, 90)
 _Figures = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, float | None, int]  # of a row, in its order
 _FORMULA = (
     "The balance of every open invoice, by days since the due date in your accounting system, so that the totals are"
     " those of its own report; the date is that in the company's time zone. An invoice without a due date counts as not"
     " due. Unapplied credits are not deducted."
 )
-_BUCKET_COLUMNS = tuple(Column(key, heading, "money") for key, heading in BUCKETS)
-_TOTAL_COLUMNS = (Column("total", "Total", "money"), Column("late_percent", "Overdue", "share"))
+_BUCKET_COLUMNS = tuple(Column(key, heading, ColumnKind.MONEY) for key, heading in BUCKETS)
+_TOTAL_COLUMNS = (Column("total", "Total", ColumnKind.MONEY), Column("late_percent", "Overdue", ColumnKind.SHARE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,15 @@ class AgeingRow(ReportRow):
         """The balance of each bucket."""
         return self.not_due, self.days_1_30, self.days_31_60, self.days_61_90, self.days_over_90
 
+    def drill(self, key: str) -> Drill | None:
+        """Return the open invoices of a bucket, or all of them."""
+        if key in {"total", "invoices"}:
+            return Drill(self._filters())
+        return Drill({"age": key, **self._filters()}) if key in _KEYS and getattr(self, key) else None
+
+    def _filters(self) -> dict[str, str]:
+        return {"currency": self.currency}
+
 
 @dataclass(frozen=True, slots=True)
 class CustomerAgeingRow(AgeingRow):
@@ -64,6 +75,9 @@ class CustomerAgeingRow(AgeingRow):
     company: str
     customer_id: str
     customer: str
+
+    def _filters(self) -> dict[str, str]:
+        return {"company": str(self.connection_id), "customer": self.customer_id, "currency": self.currency}
 
 
 def ageing(session: Session, scope: Scope) -> Report[AgeingRow]:
@@ -80,10 +94,11 @@ def ageing(session: Session, scope: Scope) -> Report[AgeingRow]:
             Column("currency", "Currency"),
             *_BUCKET_COLUMNS,
             *_TOTAL_COLUMNS,
-            Column("invoices", "Invoices", "number"),
+            Column("invoices", "Invoices", ColumnKind.NUMBER),
         ),
         rows=rows,
         plots=[_plot(row) for row in rows],
+        empty="No open invoices. They appear with the first sync.",
     )
 
 
@@ -117,6 +132,7 @@ def ageing_by_customer(session: Session, scope: Scope) -> Report[CustomerAgeingR
             *_TOTAL_COLUMNS,
         ),
         rows=rows,
+        empty="No open invoices. They appear with the first sync.",
     )
 
 
@@ -156,7 +172,7 @@ def _bucket(scope: Scope) -> ColumnElement[int]:
 
     return case(
         (or_(due_on.is_(None), since(0)), 0),
-        *((since(last), place) for place, last in enumerate(_BUCKET_ENDS, start=1)),
+        *((since(last), place) for place, last in enumerate(BUCKET_ENDS, start=1)),
         else_=len(BUCKETS) - 1,
     )
 
@@ -175,10 +191,10 @@ def _names(session: Session, scope: Scope) -> dict[tuple[int, str], str]:
 
 def _plot(row: AgeingRow) -> Plot:
     bars = [
-        Bar(heading, float(amount), format_short(amount), severity)
-        for (_key, heading), amount, severity in zip(BUCKETS, row.buckets, _SEVERITIES, strict=True)
+        Bar(text, float(amount), format_short(amount), severity, row.drill(key))
+        for text, (key, _heading), amount, severity in zip(_PLOT_LABELS, BUCKETS, row.buckets, _SEVERITIES, strict=True)
     ]
     alt_text = join_parts(f"{bar.label}: {bar.text}" for bar in bars)
     late = f"{row.late_percent} % overdue" if row.late_percent else "nothing overdue"
     title = f"{row.currency}: {format_short(row.total)} open, {late}"
-    return Plot("bars", title, alt_text, bars=bars, unit=row.currency)
+    return Plot(PlotKind.BARS, title, alt_text, bars=bars, unit=row.currency, currency=row.currency)

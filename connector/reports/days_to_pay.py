@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from connector.reports import customer_segments
 from connector.reports.formatting import join_parts, percentage
-from connector.reports.report import Column, Plot, Report, ReportRow, Span
+from connector.reports.report import Column, ColumnKind, Plot, PlotKind, Report, ReportRow, Span
 from connector.reports.scope import INVOICE, Scope, in_companies
 from connector.sync.mirror.customer_behaviour import is_settled_by_money
 from connector.vocabulary.labels import label
@@ -59,15 +59,16 @@ def days_to_pay(session: Session, scope: Scope) -> Report[DaysToPayRow]:
         ),
         columns=(
             Column("segment", "Segment"),
-            Column("invoices", "Invoices", "number"),
-            Column("first_quartile", "25 % paid within", "days"),
-            Column("median", "Median", "days"),
-            Column("third_quartile", "75 % paid within", "days"),
-            Column("median_days_late", "Median days late", "days"),
-            Column("late_percent", "Paid late", "share"),
+            Column("invoices", "Invoices", ColumnKind.NUMBER),
+            Column("first_quartile", "25 % paid within", ColumnKind.DAYS),
+            Column("median", "Median", ColumnKind.DAYS),
+            Column("third_quartile", "75 % paid within", ColumnKind.DAYS),
+            Column("median_days_late", "Median days late", ColumnKind.DAYS),
+            Column("late_percent", "Paid late", ColumnKind.SHARE),
         ),
         rows=rows,
         plots=[_plot(rows)] if rows else [],
+        empty="No invoice was paid in the last 365 days. It appears with the first that is.",
     )
 
 
@@ -115,4 +116,4 @@ def _plot(rows: Iterable[DaysToPayRow]) -> Plot:
         f"{span.label}: median {span.value} days, 25 % within {span.low} days, 75 % within {span.high} days"
         for span in spans
     )
-    return Plot("ranges", "Days from invoice to payment", alt_text, spans=spans, unit="days")
+    return Plot(PlotKind.RANGES, "Days from invoice to payment", alt_text, spans=spans, unit="days")

@@ -10,14 +10,15 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from dateutil.relativedelta import relativedelta
-from sqlalchemy import and_, extract, func, select
+from sqlalchemy import and_, extract, func, literal, select, union_all
 from sqlmodel import Session, SQLModel
 
 from connector.db.money import from_e4
 from connector.reports.formatting import join_parts
-from connector.reports.report import Column, Plot, Report, ReportRow, Span
+from connector.reports.report import Column, ColumnKind, Drill, Plot, PlotKind, Report, ReportRow, Span
 from connector.reports.scope import INVOICE, Scope, in_companies
 from policies.formatting import format_month
+from policies.receivables import CreditKind
 
 MONTHS = 12
 SALES_DAYS = 90
@@ -33,22 +34,33 @@ class DsoRow(ReportRow):
     on: date
     open: Decimal
     invoiced: Decimal
+    credited: Decimal
     days: float | None
+    is_current: bool
+
+    def drill(self, key: str) -> Drill | None:
+        """Return the invoices issued in the days before, or those that are open now."""
+        dates = {"currency": self.currency, "issued_to": self.on.isoformat()}
+        if key == "invoiced":
+            since = self.on - timedelta(days=SALES_DAYS - 1)
+            return Drill({"state": "issued", **dates, "issued_from": since.isoformat()})
+        return Drill(dates) if key == "open" and self.is_current else None
 
 
-class _DailySales(NamedTuple):
-    """The amount invoiced on a date, and how much of it is still open."""
+class DailySales(NamedTuple):
+    """What was invoiced on a date, how much of that is still open, and the credit notes of the date."""
 
-    issued_on: date
+    on: date
     total_e4: int
     due_e4: int
+    credited_e4: int = 0
 
 
 def dso(session: Session, scope: Scope) -> Report[DsoRow]:
     """Report days sales outstanding by currency."""
     ends = [*month_ends(scope.today), scope.today]
     days, paid = _daily_sales(session, scope), _applied_later(session, scope, ends[0])
-    currencies = sorted(days, key=lambda each: -sum(day.total_e4 for day in days[each]))
+    currencies = sorted(days, key=lambda each: (-sum(day.total_e4 for day in days[each]), each))
     rows = [
         row
         for currency in currencies
@@ -62,18 +74,26 @@ def dso(session: Session, scope: Scope) -> Report[DsoRow]:
         question="How many days of sales are still unpaid?",
         formula=(
             f"Receivables at the end of the day ÷ sales of the {SALES_DAYS} days up to it × {SALES_DAYS}. Receivables"
-            " at that time are those still open now, plus what was paid or credited later."
+            " at that time are those still open now, plus what was paid or credited later. Sales are the invoices less"
+            " the credit notes dated in these days."
         ),
         columns=(
             Column("currency", "Currency"),
-            Column("on", "At the end of", "day"),
-            Column("open", "Open", "money"),
-            Column("invoiced", f"Invoiced in {SALES_DAYS} days", "money"),
-            Column("days", "Days", "days"),
+            Column("on", "At the end of", ColumnKind.DAY),
+            Column("open", "Open", ColumnKind.MONEY),
+            Column("invoiced", f"Invoiced in {SALES_DAYS} days", ColumnKind.MONEY),
+            Column("credited", f"Credited in {SALES_DAYS} days", ColumnKind.MONEY),
+            Column("days", "DSO in days", ColumnKind.DAYS),
         ),
         rows=rows,
-        plots=[_plot(currency, [row for row in rows if row.currency == currency]) for currency in currencies],
+        plots=[
+            _plot(currency, shown)
+            for currency in currencies
+            if (shown := [row for row in rows if row.currency == currency])
+        ],
         notes=(f"A month appears once there are invoices from {SALES_DAYS} days before it.",),
+        empty=f"DSO needs invoices from the last {SALES_DAYS} days. It appears once the oldest of them is"
+        f" {SALES_DAYS} days old.",
     )
 
 
@@ -84,33 +104,47 @@ def month_ends(today: date, count: int = MONTHS) -> list[date]:
 
 
 def row_at(
-    currency: str, on: date, today: date, days: Sequence[_DailySales], paid: Mapping[tuple[_Month, _Month], int]
+    currency: str, on: date, today: date, days: Sequence[DailySales], paid: Mapping[tuple[_Month, _Month], int]
 ) -> DsoRow | None:
     """Return the figures at the end of a day; None where the invoices do not reach back far enough.
 
     ``paid`` has the amounts that were invoiced in one month and paid or credited in another.
     """
     since = on - timedelta(days=SALES_DAYS - 1)
-    if not days or min(day.issued_on for day in days) > since:
+    known = [day for day in days if day.total_e4]
+    if not known or min(day.on for day in known) > since:
         return None
-    sales = sum(day.total_e4 for day in days if since <= day.issued_on <= on)
-    owed = sum(day.due_e4 for day in days if day.issued_on <= on)
+    recent = [day for day in days if since <= day.on <= on]
+    invoiced, credited = sum(day.total_e4 for day in recent), sum(day.credited_e4 for day in recent)
+    owed = sum(day.due_e4 for day in days if day.on <= on)
     if on < today:  # the end of a month: whole months show what was paid after it
         here = (on.year, on.month)
         owed += sum(amount for (issued, applied), amount in paid.items() if issued <= here < applied)
+    sales = invoiced - credited
     ratio = round(owed / sales * SALES_DAYS, 1) if sales > 0 else None
-    return DsoRow(f"{currency}:{on}", currency, on, from_e4(owed), from_e4(sales), ratio)
+    amounts = (from_e4(owed), from_e4(invoiced), from_e4(credited))
+    return DsoRow(f"{currency}:{on}", currency, on, *amounts, ratio, on == today)
 
 
-def _daily_sales(session: Session, scope: Scope) -> dict[str, list[_DailySales]]:
-    query = (
-        select(INVOICE.c.currency, INVOICE.c.issued_on, func.sum(INVOICE.c.total_e4), func.sum(INVOICE.c.due_e4))
+def _daily_sales(session: Session, scope: Scope) -> dict[str, list[DailySales]]:
+    credit, zero = SQLModel.metadata.tables["credit"], literal(0)
+    invoiced = (
+        select(INVOICE.c.currency, INVOICE.c.issued_on, func.sum(INVOICE.c.total_e4), func.sum(INVOICE.c.due_e4), zero)
         .where(scope.billed(), INVOICE.c.issued_on <= scope.today)
         .group_by(INVOICE.c.currency, INVOICE.c.issued_on)
     )
-    found: defaultdict[str, list[_DailySales]] = defaultdict(list)
-    for currency, issued_on, total, due in session.execute(query):
-        found[currency].append(_DailySales(issued_on, int(total), int(due)))
+    credited = (
+        select(credit.c.currency, credit.c.dated_on, zero, zero, func.sum(credit.c.total_e4))
+        .where(
+            in_companies(credit, scope.ids),
+            credit.c.kind == CreditKind.CREDIT_NOTE,
+            credit.c.dated_on <= scope.today,
+        )
+        .group_by(credit.c.currency, credit.c.dated_on)
+    )
+    found: defaultdict[str, list[DailySales]] = defaultdict(list)
+    for currency, on, *amounts in session.execute(union_all(invoiced, credited)):
+        found[currency].append(DailySales(on, *map(int, amounts)))
     return dict(found)
 
 
@@ -143,4 +177,4 @@ def _plot(currency: str, rows: Sequence[DsoRow]) -> Plot:
     known = [span for span in spans if span.value is not None]
     last = f"{known[-1].value:.0f} days" if known else "no recent sales"
     alt_text = join_parts(f"{span.label}: {span.value:.0f} days" for span in known) if known else "No data."
-    return Plot("line", f"{currency}: {last}", alt_text, spans=spans, unit="days")
+    return Plot(PlotKind.LINE, f"{currency}: {last}", alt_text, spans=spans, unit="days", currency=currency)

@@ -14,7 +14,7 @@ from sqlmodel import Session, SQLModel
 
 from connector.reports.dso import month_ends
 from connector.reports.formatting import format_short, join_parts
-from connector.reports.report import Column, Plot, Report, ReportRow, Span
+from connector.reports.report import Column, ColumnKind, Plot, PlotKind, Report, ReportRow, Span
 from connector.reports.scope import Scope, in_companies
 from policies.formatting import format_month
 
@@ -56,14 +56,15 @@ def fees(session: Session, scope: Scope) -> Report[FeesRow]:
         ),
         columns=(
             Column("currency", "Currency"),
-            Column("on", "Month", "day"),
-            Column("charged", "Charged", "money"),
-            Column("fees", "Fees", "number"),
-            Column("waived", "Waived", "money"),
-            Column("net", "Net", "money"),
+            Column("on", "Month", ColumnKind.DAY),
+            Column("charged", "Charged", ColumnKind.MONEY),
+            Column("fees", "Fees", ColumnKind.NUMBER),
+            Column("waived", "Waived", ColumnKind.MONEY),
+            Column("net", "Net", ColumnKind.MONEY),
         ),
         rows=rows,
         plots=[_plot(each, [row for row in rows if row.currency == each]) for each in currencies],
+        empty="No late fee has been posted. They appear once a policy charges them.",
     )
 
 
@@ -97,4 +98,5 @@ def _plot(currency: str, rows: Sequence[FeesRow]) -> Plot:
         if row.charged or row.waived
     )
     title = f"{currency}: {format_short(charged)} charged, {format_short(waived)} waived"
-    return Plot("columns", title, alt_text, spans=spans, unit=currency, legend=("charged", "waived"))
+    legend = ("charged", "waived")
+    return Plot(PlotKind.COLUMNS, title, alt_text, spans=spans, unit=currency, legend=legend, currency=currency)

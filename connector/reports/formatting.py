@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from decimal import Decimal
+
+from policies.formatting import format_date
 
 _THOUSAND, _MILLION = 10_000, 1_000_000
 
@@ -16,6 +19,11 @@ def format_short(amount: Decimal | float) -> str:
     if abs(value) >= _THOUSAND:
         return f"{value / 1000:,.1f}k"
     return f"{value:,.0f}"
+
+
+def short_date(on: date) -> str:
+    """Return a date without its year, for the axis of a chart: ``3 Dec``."""
+    return format_date(on).rpartition(" ")[0]
 
 
 def join_parts(parts: Iterable[str]) -> str:

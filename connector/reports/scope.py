@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
-from sqlalchemy import ColumnElement, Table, and_
+from sqlalchemy import ColumnElement, FromClause, Table, and_, false, or_
 from sqlmodel import SQLModel
 
 from connector.db.tables import Connection
@@ -55,7 +55,12 @@ class Scope:
         """Return a condition for the companies' real invoices: no drafts, no voided or deleted ones."""
         return and_(in_companies(INVOICE, self.ids), INVOICE.c.status.in_(_BILLED))
 
+    def not_after_today(self, table: FromClause, on: ColumnElement[date]) -> ColumnElement[bool]:
+        """Return a condition for the dates that have come, in each row's own company."""
+        parts = [and_(in_companies(table, ids), on <= today) for today, ids in self.companies_by_date()]
+        return or_(false(), *parts)
 
-def in_companies(table: Table, ids: Collection[int]) -> ColumnElement[bool]:
+
+def in_companies(table: FromClause, ids: Collection[int]) -> ColumnElement[bool]:
     """Return a condition for the rows of some companies."""
     return table.c.connection_id.in_(ids)

@@ -1,4 +1,4 @@
-"""What is overdue, coming due and received in each currency, with the change since a week ago. Never added up."""
+"""What is overdue, expected and received in each currency, with the change since a week ago. Never added up."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from sqlalchemy import ColumnElement, Select, Table, and_, case, func, or_, sele
 from sqlmodel import Session, SQLModel
 
 from connector.db.money import from_e4
+from connector.reports.cash_forecast import ExpectedCash, expected_cash
+from connector.reports.receipts import receipts_of_days
 from connector.reports.report_cache import cached
 from connector.reports.scope import INVOICE, Scope, in_companies
 
 _WEEK = timedelta(days=7)
+NOTHING_EXPECTED = ExpectedCash(Decimal(0), Decimal(0), Decimal(0), Decimal(0))
 _APPLICATION: Table = SQLModel.metadata.tables["application"]
-_PAYMENT: Table = SQLModel.metadata.tables["payment"]
-_WRITE_OFF: Table = SQLModel.metadata.tables["write_off"]
 
 
 @dataclass(slots=True)
@@ -27,7 +28,7 @@ class CurrencyTotals:
     currency: str
     overdue: Decimal = Decimal(0)
     overdue_a_week_ago: Decimal = Decimal(0)
-    due_soon: Decimal = Decimal(0)
+    expected: ExpectedCash = NOTHING_EXPECTED
     received: Decimal = Decimal(0)
     invoices: int = 0
     typical: Decimal = Decimal(1)
@@ -36,6 +37,11 @@ class CurrencyTotals:
     def change(self) -> Decimal:
         """How much more is overdue than a week ago."""
         return self.overdue - self.overdue_a_week_ago
+
+    @property
+    def expected_change(self) -> Decimal:
+        """How much more is expected in the coming week than was a week ago in that one."""
+        return self.expected.expected - self.expected.a_week_ago
 
 
 @cached
@@ -46,25 +52,25 @@ def load_currency_totals(session: Session, scope: Scope) -> list[CurrencyTotals]
     def totals(currency: str) -> CurrencyTotals:
         return found.setdefault(currency, CurrencyTotals(currency))
 
-    for currency, count, total, overdue, overdue_then, due_soon in session.execute(_open_query(scope)):
+    for currency, count, total, overdue, overdue_then in session.execute(_open_query(scope)):
         each = totals(currency)
         each.invoices, each.typical = count, from_e4(int(total)) / count or Decimal(1)
         each.overdue, each.overdue_a_week_ago = from_e4(int(overdue)), from_e4(int(overdue_then))
-        each.due_soon = from_e4(int(due_soon))
     for currency, settled in session.execute(_settled_since_query(scope)):
         totals(currency).overdue_a_week_ago += from_e4(int(settled))
-    for currency, received in session.execute(_received_query(scope)):
-        totals(currency).received = from_e4(int(received))
+    for currency, received in receipts_of_days(session, scope, _WEEK.days):
+        totals(currency).received = received
+    for currency, expected in expected_cash(session, scope).items():
+        totals(currency).expected = expected
     shown = [each for each in found.values() if each.invoices or each.overdue_a_week_ago or each.received]
     return sorted(shown, key=lambda each: (-each.invoices, each.currency))
 
 
-def _open_query(scope: Scope) -> Select[str, int, int, int, int, int]:
+def _open_query(scope: Scope) -> Select[str, int, int, int, int]:
     due_on = INVOICE.c.due_on
     overdue = _by_date(scope, INVOICE, lambda today: due_on < today)
     overdue_then = _by_date(scope, INVOICE, lambda today: due_on < today - _WEEK)
-    due_soon = _by_date(scope, INVOICE, lambda today: and_(due_on >= today, due_on < today + _WEEK))
-    sums = [func.sum(case((condition, INVOICE.c.due_e4), else_=0)) for condition in (overdue, overdue_then, due_soon)]
+    sums = [func.sum(case((condition, INVOICE.c.due_e4), else_=0)) for condition in (overdue, overdue_then)]
     return (
         select(INVOICE.c.currency, func.count(), func.sum(INVOICE.c.due_e4), *sums)
         .where(in_companies(INVOICE, scope.ids), INVOICE.c.is_open)
@@ -87,22 +93,6 @@ def _settled_since_query(scope: Scope) -> Select[str, int]:
         .select_from(_APPLICATION.join(INVOICE, same))
         .where(since, scope.billed())
         .group_by(INVOICE.c.currency)
-    )
-
-
-def _received_query(scope: Scope) -> Select[str, int]:
-    """The money received within the week; a payment to an account of expenses brought none."""
-    same = (_WRITE_OFF.c.connection_id == _PAYMENT.c.connection_id) & (
-        _WRITE_OFF.c.payment_id == _PAYMENT.c.external_id
-    )
-    since = _by_date(
-        scope, _PAYMENT, lambda today: and_(_PAYMENT.c.paid_on > today - _WEEK, _PAYMENT.c.paid_on <= today)
-    )
-    return (
-        select(_PAYMENT.c.currency, func.sum(_PAYMENT.c.total_e4))
-        .select_from(_PAYMENT.outerjoin(_WRITE_OFF, same))
-        .where(since, _WRITE_OFF.c.payment_id.is_(None))
-        .group_by(_PAYMENT.c.currency)
     )
 
 

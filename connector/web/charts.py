@@ -1,85 +1,106 @@
 """Draws the plots of reports as inline SVG: no script and no inline style, colours from the style sheet by class.
 
-A plot is 400 units wide, so that its text is legible on a phone; light, dark and print colours follow by the classes.
+A plot is 360 units wide, so that its text is legible on a phone; light, dark and print colours follow by the classes.
+Labels are given the room that their text takes: where there is none, every other one is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
-from math import ceil, floor, log10
+from math import floor, log10
 
 from markupsafe import Markup
 
 from connector.reports.formatting import format_short
-from connector.reports.report import Plot, Span
+from connector.reports.report import Drill, Plot, PlotKind, Span
 
-_WIDTH = 400
-_LABEL_WIDTH = 118  # where horizontal bars begin
-_ROW_HEIGHT, _BAR_HEIGHT = 26, 16
-_HEIGHT, _TOP, _LEFT, _BOTTOM = 190, 14, 44, 24
-_LABEL_CHARS = 18
+_WIDTH = 360
+_CHAR_WIDTH, _BOLD_WIDTH = 7.2, 8.2  # of an average character, a little more than the widest usual font needs
+_SIDE_LABEL_MAX = 13  # characters; longer labels stand above their bars
+_ROW_HEIGHT, _BAR_HEIGHT = 28, 18
+_HEIGHT, _TOP, _LEFT, _BOTTOM = 190, 14, 46, 24
+_LABEL_GAP = 8
 _ids = count(1)
 
+Link = Callable[[Drill], str]
+Shapes = list[Markup]
 
-def draw(plot: Plot) -> Markup:
-    """Return a plot as SVG, with its title and description for screen readers."""
-    body, height = _RENDERERS[plot.kind](plot)
+
+def draw(plot: Plot, link: Link | None = None) -> Markup:
+    """Return a plot as SVG, with its title and description for screen readers.
+
+    With ``link`` its bars are links to the invoices behind them; the table beside the plot has them for the keyboard.
+    """
+    body, height = _RENDERERS[plot.kind](plot, link)
     name = f"plot-{next(_ids)}"
+    has_links = any("<a " in shape for shape in body)  # an image must have none
     opening = Markup(
-        '<svg class="plot" role="img" aria-labelledby="{0}-t {0}-d" viewBox="0 0 {1} {2}">'
+        '<svg class="plot" role="{5}" aria-labelledby="{0}-t {0}-d" viewBox="0 0 {1} {2}">'
         '<title id="{0}-t">{3}</title><desc id="{0}-d">{4}</desc>'
-    ).format(name, _WIDTH, height, plot.title, plot.alt_text)
+    ).format(name, _WIDTH, height, plot.title, plot.alt_text, "group" if has_links else "img")
     return opening + Markup().join(body) + Markup("</svg>")
 
 
-def _bars(plot: Plot) -> tuple[list[Markup], int]:
+def _bars(plot: Plot, link: Link | None) -> tuple[Shapes, int]:
     """Draw horizontal bars, each with its figure at the end."""
     maximum = max([bar.value for bar in plot.bars] + [0.0]) or 1.0
-    width = _WIDTH - _LABEL_WIDTH - 78
-    shapes = []
+    longest = max([len(bar.label) for bar in plot.bars] + [0])
+    is_stacked = longest > _SIDE_LABEL_MAX
+    left = 0.0 if is_stacked else longest * _CHAR_WIDTH + _LABEL_GAP
+    figure_width = max([len(bar.text) * _BOLD_WIDTH for bar in plot.bars] + [0]) + 8
+    row_height = _ROW_HEIGHT + (14 if is_stacked else 0)
+    shapes: Shapes = []
     for index, bar in enumerate(plot.bars):
-        top, length = index * _ROW_HEIGHT, width * max(bar.value, 0) / maximum
-        shapes += [
-            _text(_LABEL_WIDTH - 8, top + 17, bar.label, "end"),
-            _rect(_LABEL_WIDTH, top + 5, max(length, 1), _BAR_HEIGHT, f"bar {bar.severity}".strip()),
-            _text(_LABEL_WIDTH + length + 6, top + 17, bar.text, "start", "figure"),
+        top = index * row_height + (16 if is_stacked else 5)
+        length = (_WIDTH - left - figure_width) * max(bar.value, 0) / maximum
+        label = _text(0, top - 4, bar.label, "start") if is_stacked else _text(0, top + 13, bar.label, "start")
+        drawn = [
+            _rect(left, top, max(length, 1), _BAR_HEIGHT, f"bar {bar.severity}".strip()),
+            _text(left + length + 6, top + 13, bar.text, "start", "figure"),
         ]
-    return shapes, max(1, len(plot.bars)) * _ROW_HEIGHT + 4
+        shapes += [label, _linked(drawn, bar.drill, link, f"{bar.label}: {bar.text}")]
+    return shapes, max(1, len(plot.bars)) * row_height + 4
 
 
-def _ranges(plot: Plot) -> tuple[list[Markup], int]:
+def _ranges(plot: Plot, _link: Link | None) -> tuple[Shapes, int]:
     """Draw horizontal ranges, each with a mark at its median."""
     maximum = max([span.high or span.value or 0 for span in plot.spans] + [0]) or 1
-    width = _WIDTH - _LABEL_WIDTH - 30
-    shapes = []
+    left = max([_text_width(span.label) for span in plot.spans] + [0]) + 36
+    width = _WIDTH - left - 34
+    shapes: Shapes = []
     for index, span in enumerate(plot.spans):
         top = index * (_ROW_HEIGHT + 14)
-        low, middle, high = (_LABEL_WIDTH + width * (each or 0) / maximum for each in (span.low, span.value, span.high))
+        low, middle, high = (left + width * (each or 0) / maximum for each in (span.low, span.value, span.high))
         shapes += [
-            _text(_LABEL_WIDTH - 8, top + 29, span.label, "end"),
+            _text(0, top + 30, span.label, "start"),
             _rect(low, top + 17, max(high - low, 1), _BAR_HEIGHT, "bar range"),
             _rect(middle - 1.5, top + 14, 3, _BAR_HEIGHT + 6, "mark"),
             _text(middle, top + 11, f"{span.value:.0f}", "middle", "figure"),
-            _text(low - 4, top + 29, f"{span.low:.0f}", "end", "quiet"),
-            _text(high + 4, top + 29, f"{span.high:.0f}", "start", "quiet"),
+            _text(low - 4, top + 30, f"{span.low:.0f}", "end", "quiet"),
+            _text(high + 4, top + 30, f"{span.high:.0f}", "start", "quiet"),
         ]
-    shapes.append(_text(_WIDTH - 4, len(plot.spans) * (_ROW_HEIGHT + 14) + 12, plot.unit, "end", "quiet"))
-    return shapes, len(plot.spans) * (_ROW_HEIGHT + 14) + 18
+    bottom = len(plot.spans) * (_ROW_HEIGHT + 14)
+    shapes.append(_text(_WIDTH - 2, bottom + 12, plot.unit, "end", "quiet"))
+    return shapes, bottom + 18
 
 
-def _columns(plot: Plot) -> tuple[list[Markup], int]:
-    """Draw columns, each with its interval as a whisker, or with a second column beside it."""
+def _columns(plot: Plot, link: Link | None) -> tuple[Shapes, int]:
+    """Draw columns, each with its interval as a whisker, with a part of it marked, or with a second one beside it."""
     spans = plot.spans
     tops = [max(span.value or 0, span.high or 0, span.secondary or 0) for span in spans]
     maximum = _round_up(max([*tops, 0]) or 1.0)
     step = (_WIDTH - _LEFT) / max(1, len(spans))
     shapes = _scale(maximum)
     for index, span in enumerate(spans):
-        left = _LEFT + index * step + step * 0.15
-        shapes += _column(span, left, step * 0.7, maximum)
+        left = _LEFT + index * step
+        drawn = [
+            _rect(left, _TOP, step, _HEIGHT - _TOP - _BOTTOM, "hit"),
+            *_column(span, left + step * 0.15, step * 0.7, maximum),
+        ]
+        shapes.append(_linked(drawn, span.drill, link, f"{span.label}: {format_short(span.value or 0)}"))
     shapes += _labels(spans, step)
-    return [*shapes, *_legend(plot)], _HEIGHT + (16 if plot.legend else 0)
+    return [*shapes, *_legend(plot)], _HEIGHT + (18 if plot.legend else 0)
 
 
 def _column(span: Span, left: float, width: float, maximum: float) -> Iterable[Markup]:
@@ -89,14 +110,17 @@ def _column(span: Span, left: float, width: float, maximum: float) -> Iterable[M
         upper = _y(span.secondary, maximum)
         yield _rect(left + width / 2, upper, width / 2, foot - upper, "bar second")
         return
-    yield _rect(left, top, width, foot - top, "bar")
+    yield _rect(left, top, width, foot - top, "bar" if span.part is None else "bar rest")
+    if span.part is not None:
+        upper = _y(span.part, maximum)
+        yield _rect(left, upper, width, foot - upper, "bar")
     if span.low is not None and span.high is not None:
         middle, low, high = left + width / 2, _y(span.low, maximum), _y(span.high, maximum)
         path = f"M{middle:.1f} {low:.1f}V{high:.1f}M{middle - 4:.1f} {low:.1f}h8M{middle - 4:.1f} {high:.1f}h8"
         yield Markup('<path class="whisker" d="{}"/>').format(path)
 
 
-def _line(plot: Plot) -> tuple[list[Markup], int]:
+def _line(plot: Plot, _link: Link | None) -> tuple[Shapes, int]:
     """Draw a line through the known values."""
     spans = plot.spans
     maximum = _round_up(max([span.value or 0 for span in spans] + [0]) or 1.0)
@@ -112,35 +136,52 @@ def _line(plot: Plot) -> tuple[list[Markup], int]:
     return [*shapes, *_labels(spans, step, centred=False)], _HEIGHT
 
 
-def _scale(maximum: float) -> list[Markup]:
-    """Draw the base line and two lines above it, with their values."""
-    shapes = []
-    for fraction in (0, 0.5, 1):
+def _scale(maximum: float) -> Shapes:
+    """Draw the base line and two lines above it, with their values; counts are whole."""
+    shapes: Shapes = []
+    for fraction in (0, 1) if maximum == 1 else (0, 0.5, 1):
         y = _y(maximum * fraction, maximum)
         shapes.append(Markup('<path class="grid" d="M{} {:.1f}H{}"/>').format(_LEFT, y, _WIDTH))
-        shapes.append(_text(_LEFT - 6, y + 4, format_short(maximum * fraction), "end", "quiet"))
+        text = format_short(maximum * fraction).replace(".0k", "k")  # a round value
+        shapes.append(_text(_LEFT - 6, y + 4, text, "end", "quiet"))
     return shapes
 
 
-def _labels(spans: Sequence[Span], step: float, *, centred: bool = True) -> list[Markup]:
+def _labels(spans: Sequence[Span], step: float, *, centred: bool = True) -> Shapes:
     """Draw as many labels below as there is room for, and always the last."""
-    every = max(1, ceil(54 / step))
     start = _LEFT + (step / 2 if centred else 0)
-    return [
-        _text(min(start + index * step, _WIDTH - 24), _HEIGHT - 6, span.label, "middle", "quiet")
-        for index, span in enumerate(spans)
-        if (len(spans) - 1 - index) % every == 0
-    ]
+    taken_from = _WIDTH + _LABEL_GAP
+    shapes: Shapes = []
+    for index in reversed(range(len(spans))):
+        half = _text_width(spans[index].label) / 2
+        x = min(start + index * step, _WIDTH - half)
+        if x + half + _LABEL_GAP <= taken_from and x - half >= 0:
+            shapes.append(_text(x, _HEIGHT - 6, spans[index].label, "middle", "quiet"))
+            taken_from = x - half
+    return shapes
 
 
-def _legend(plot: Plot) -> list[Markup]:
+def _legend(plot: Plot) -> Iterator[Markup]:
     """Draw the legend below the plot."""
     if not plot.legend:
-        return []
-    first, second = plot.legend
-    other = "bar second" if any(span.secondary is not None for span in plot.spans) else "whisker-box"
-    shapes = [_rect(_LEFT, _HEIGHT + 3, 10, 10, "bar"), _text(_LEFT + 15, _HEIGHT + 12, first, "start")]
-    return [*shapes, _rect(_LEFT + 110, _HEIGHT + 3, 10, 10, other), _text(_LEFT + 125, _HEIGHT + 12, second, "start")]
+        return
+    has_second, has_part = (
+        any(getattr(span, name) is not None for span in plot.spans) for name in ("secondary", "part")
+    )
+    boxes = ("bar", "bar second") if has_second else ("bar rest", "bar") if has_part else ("bar", "whisker-box")
+    x = float(_LEFT)
+    for text, box in zip(plot.legend, boxes, strict=True):
+        yield _rect(x, _HEIGHT + 4, 10, 10, box)
+        yield _text(x + 15, _HEIGHT + 13, text, "start")
+        x += 15 + _text_width(text) + 2 * _LABEL_GAP
+
+
+def _linked(shapes: Iterable[Markup], drill: Drill | None, link: Link | None, name: str) -> Markup:
+    """Return shapes as a link to the invoices behind them."""
+    body = Markup().join(shapes)
+    if drill is None or link is None:
+        return body
+    return Markup('<a href="{}" aria-label="{}" tabindex="-1">{}</a>').format(link(drill), name, body)
 
 
 def _y(value: float, maximum: float) -> float:
@@ -153,6 +194,10 @@ def _round_up(value: float) -> float:
     return next(each * power for each in (1, 2, 4, 5, 8, 10) if each * power >= value)
 
 
+def _text_width(text: str) -> float:
+    return len(text) * _CHAR_WIDTH
+
+
 def _rect(x: float, y: float, width: float, height: float, css_class: str) -> Markup:
     return Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
         css_class, x, y, width, max(height, 0)
@@ -160,15 +205,16 @@ def _rect(x: float, y: float, width: float, height: float, css_class: str) -> Ma
 
 
 def _text(x: float, y: float, text: str, anchor: str, css_class: str = "") -> Markup:
-    cut = text if len(text) <= _LABEL_CHARS + 6 else f"{text[: _LABEL_CHARS + 5]}…"
+    room = floor(_WIDTH / _CHAR_WIDTH)
+    cut = text if len(text) <= room else f"{text[: room - 1]}…"
     return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
         css_class, x, y, anchor, cut
     )
 
 
-_RENDERERS: dict[str, Callable[[Plot], tuple[list[Markup], int]]] = {
-    "bars": _bars,
-    "columns": _columns,
-    "line": _line,
-    "ranges": _ranges,
+_RENDERERS: dict[PlotKind, Callable[[Plot, Link | None], tuple[Shapes, int]]] = {
+    PlotKind.BARS: _bars,
+    PlotKind.COLUMNS: _columns,
+    PlotKind.LINE: _line,
+    PlotKind.RANGES: _ranges,
 }

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from connector.db.money import from_e4
 from connector.guides import guide
+from connector.reports.formatting import format_short
 from connector.services.entry_email import format_size
 from connector.vocabulary.labels import in_sentence, label
 from policies import formatting
@@ -58,6 +59,15 @@ def format_date(value: date | None) -> str:
 def format_money(value: str | Decimal, currency: str) -> str:
     """Return an amount as reason sentences write it: ``EUR 1,234.50``, ``JPY 1,000``, ``KWD 1.234``."""
     return f"{currency} {format_amount(value, currency)}".strip()
+
+
+def format_whole_money(value: Decimal, currency: str) -> str:
+    """Return an estimate without the decimals that it cannot know: ``EUR 1,235``."""
+    return f"{currency} {_whole(value):,}"
+
+
+def _whole(value: Decimal) -> Decimal:
+    return value.quantize(Decimal(1))
 
 
 def format_amount(value: str | Decimal, currency: str) -> str:
@@ -132,6 +142,9 @@ _ENVIRONMENT.filters.update(
     datetime=_page_datetime,
     date=format_date,
     money=format_money,
+    whole_money=format_whole_money,
+    short_money=format_short,
+    whole=_whole,
     label=label,
     in_sentence=in_sentence,
     language=language_name,

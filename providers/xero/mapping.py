@@ -43,7 +43,7 @@ _STATUSES = {
     "VOIDED": InvoiceStatus.VOIDED,
     "DELETED": InvoiceStatus.DELETED,
 }
-_REMOVED_STATUSES = frozenset({"VOIDED", "DELETED"})
+_NO_CREDIT_STATUSES = frozenset({"VOIDED", "DELETED", "DRAFT", "SUBMITTED"})  # a draft is not a credit yet
 _SALES_CREDITS = frozenset(
     {"ACCRECCREDIT", "RECEIVE-OVERPAYMENT", "AROVERPAYMENT", "RECEIVE-PREPAYMENT", "ARPREPAYMENT"}
 )
@@ -173,19 +173,19 @@ def _merge_applications(applications: Iterable[ApplicationRecord]) -> list[Appli
 def add_credit(
     page: ChangePage, credit: schemas.CreditNote | schemas.Overpayment | schemas.Prepayment
 ) -> datetime | None:
-    """Add a customer's credit with its allocations; a supplier's is skipped, a voided one counts as deleted."""
+    """Add a customer's credit with its allocations; a supplier's is skipped, a draft or voided one does not exist."""
     if credit.type not in _SALES_CREDITS:
         return None
     kind = _KINDS[type(credit)]
     currency = parse_currency_code("CurrencyCode", credit.currency)
     updated_at = parse_instant("UpdatedDateUTC", credit.updated)
     source = (kind, credit.id)
-    if credit.status in _REMOVED_STATUSES:
+    if credit.status in _NO_CREDIT_STATUSES:
         page.deleted.append(DeletedRecord(RecordKind(kind), credit.id, updated_at))
         page.replaced_sources.append(source)
         return updated_at
     dated_on = parse_date("Date", credit.date_text or credit.date or "")
-    usable = credit.status == "AUTHORISED"  # a draft is not a credit yet, a paid one is fully applied
+    usable = credit.status == "AUTHORISED"  # a paid one is fully applied
     record = CreditRecord(
         credit.id,
         kind,

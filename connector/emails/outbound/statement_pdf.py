@@ -51,7 +51,7 @@ class _StatementPdf:
         self.pdf.set_margin(17)
         self.pdf.set_auto_page_break(auto=True, margin=17)
         self.pdf.set_lang(self.language.code)
-        self.pdf.set_title(_encodable_text(f"{self._label('title')}: {one_line(facts.company_name)}"))
+        self.pdf.set_title(encodable_text(f"{self._label('title')}: {one_line(facts.company_name)}"))
         self.pdf.set_creation_date(datetime.combine(today, time(), UTC))
         self.pdf.set_text_color(*_TEXT_COLOUR)
         self.pdf.add_page()
@@ -79,9 +79,9 @@ class _StatementPdf:
             line_height=6,
             padding=1,
         ) as table:
-            table.row([_encodable_text(self.labels[name]) for name, _ in _COLUMNS])
+            table.row([encodable_text(self.labels[name]) for name, _ in _COLUMNS])
             for line in listed:
-                table.row([_encodable_text(cell) for cell in self._cells(line)])
+                table.row([encodable_text(cell) for cell in self._cells(line)])
         self.pdf.ln(4)
         for label, amount in self._totals():
             self._draw_line(
@@ -119,7 +119,7 @@ class _StatementPdf:
 
     def _draw_line(self, text: str, size: int, style: str = "") -> None:
         self.pdf.set_font("helvetica", style, size)
-        self.pdf.multi_cell(0, size * 0.55, _encodable_text(text), align="L", new_x="LMARGIN", new_y="NEXT")
+        self.pdf.multi_cell(0, size * 0.55, encodable_text(text), align="L", new_x="LMARGIN", new_y="NEXT")
 
     def _format_money(self, amount: Decimal) -> str:
         text = self.language.format_money(amount, self.facts.currency)
@@ -138,7 +138,7 @@ class _StatementPdf:
         return render_line(self.labels[name], values)
 
 
-def _encodable_text(text: str) -> str:
+def encodable_text(text: str) -> str:
     """Return what the fonts can draw: letters they lack lose their accents, other characters become "?"."""
     return "".join(char if _is_encodable(char) else _strip_marks(char) for char in replace_nbsp(text))
 

@@ -52,8 +52,10 @@ _balance = (
 )
 _STATES: dict[str, Any] = {
     "open": lambda _today: exists().where(_IS_OWN),
-    "overdue": lambda today: exists().where(_IS_OWN, col(InvoiceRow.due_on) < today),
-    "paused": lambda today: or_(col(CustomerSetting.hold_until_on) > today, col(CustomerSetting.no_reminders)),
+    "overdue": lambda today: exists().where(_IS_OWN, today.compare(lambda on: col(InvoiceRow.due_on) < on)),
+    "paused": lambda today: or_(
+        today.compare(lambda on: col(CustomerSetting.hold_until_on) > on), col(CustomerSetting.no_reminders)
+    ),
     "no_address": lambda _today: and_(col(CustomerRow.emails) == "", func.coalesce(CustomerSetting.emails, "") == ""),
 }
 STATES = {

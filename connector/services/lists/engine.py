@@ -22,7 +22,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 from sqlmodel import Session
 
 from connector.db.money import from_e4
-from connector.services.lists.filters import Filter, FilterError, FilterValue
+from connector.services.lists.filters import Filter, FilterError, FilterValue, Today
 
 PAGE_SIZE = 50
 _CHUNK_SIZE = 2000
@@ -89,7 +89,12 @@ class ListQuery:
     company_ids: Collection[int]
     values: Mapping[str, str] = field(default_factory=dict)
     sort: str = ""
-    today: date | None = None  # for filters that speak of today
+    today: date | None = None  # in UTC, for amounts as of today
+    dates: Sequence[tuple[date, Collection[int]]] = ()  # today in each company, for filters; () where it is the same
+
+    def today_of(self, listing: Listing) -> Today:
+        """Return today for the filters of a list."""
+        return Today(listing.company, self.dates or ((self.today or date.max, self.company_ids),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +261,7 @@ def _filtered(listing: Listing, query: ListQuery, found: Select[Any], needs: tup
         filter_ = listing.find_filter(name)
         assert filter_ is not None  # noqa: S101 - they come from the list's own filters
         wanted |= dict.fromkeys(filter_.needs)
-        conditions.append(filter_.condition(value, query.today))
+        conditions.append(filter_.condition(value, query.today_of(listing)))
     for name in wanted:
         found = listing.joins[name](found)
     return found.where(*conditions).params(today=query.today)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from string import ascii_uppercase
+from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, and_, false, or_
 
 from connector.db.money import MoneyError, to_e4
 
@@ -21,7 +22,23 @@ _LOWER_ASCII = {ord(letter): letter.lower() for letter in ascii_uppercase}
 _CURRENCY = re.compile(r"^(?:[A-Za-z]{3}\s+|[^\w\s.,-]{1,2}\s*)|(?:\s+[A-Za-z]{3}|\s*[^\w\s.,-]{1,2})$")
 
 FilterValue = list[str] | str | int | date
-Condition = Callable[[FilterValue, date | None], ColumnElement[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """The current date of the companies of a list: around midnight it is not the same in all of them."""
+
+    company: Any  # the column of the company
+    dates: Sequence[tuple[date, Collection[int]]]  # each with its companies
+
+    def compare(self, condition: Callable[[date], ColumnElement[bool]]) -> ColumnElement[bool]:
+        """Return a condition that speaks of today, as it is in the company of each row."""
+        if len(self.dates) == 1:
+            return condition(self.dates[0][0])
+        return or_(false(), *(and_(self.company.in_(list(ids)), condition(on)) for on, ids in self.dates))
+
+
+Condition = Callable[[FilterValue, Today], ColumnElement[bool]]
 
 
 class FilterError(ValueError):
@@ -39,6 +56,7 @@ class FilterKind(StrEnum):
     TEXT = "text"
     AMOUNT = "amount"
     DATE = "date"
+    ID = "id"  # set by links only: no form has a field for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +155,7 @@ def _parse_amount(each: Filter, text: str) -> int:
 _PARSERS: Mapping[FilterKind, Callable[[Filter, str], FilterValue]] = {
     FilterKind.CHOICE: _parse_choice,
     FilterKind.TEXT: _parse_text,
+    FilterKind.ID: _parse_text,
     FilterKind.AMOUNT: _parse_amount,
     FilterKind.DATE: lambda each, text: parse_day(each.name, text),
 }

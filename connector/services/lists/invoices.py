@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlmodel import Session, col
 
 from connector.db.ids import matches_keys
 from connector.db.tables import Connection, CustomerRow, InvoiceDecisionRow, InvoiceRow
+from connector.reports.ageing import BUCKET_ENDS, BUCKETS
 from connector.services.invoices import ActiveAgreements, active_agreements
 from connector.services.lists import joins
 from connector.services.lists.engine import Key, Listing, Sort, ValueKind
-from connector.services.lists.filters import Filter, FilterKind
+from connector.services.lists.filters import Filter, FilterKind, Today
 from connector.vocabulary.labels import vocabularies
 from policies.decisions import DecisionKind
 from policies.receivables import InvoiceStatus, Step
@@ -29,17 +30,40 @@ STATES = {
     "open": "Open",
     "overdue": "Overdue",
     "not_due": "Not due yet",
+    "issued": "Issued, open or paid",
     "paid": "Paid",
     "draft": "Draft",
     "voided": "Voided or deleted",
 }
 _IN_STATE: dict[str, Any] = {
     "open": lambda _today: _IS_OPEN,
-    "overdue": lambda today: and_(_IS_OPEN, today > _DUE_ON),
-    "not_due": lambda today: and_(_IS_OPEN, or_(today <= _DUE_ON, _DUE_ON.is_(None))),
+    "overdue": lambda today: and_(_IS_OPEN, today.compare(lambda on: on > _DUE_ON)),
+    "not_due": lambda today: and_(_IS_OPEN, or_(today.compare(lambda on: on <= _DUE_ON), _DUE_ON.is_(None))),
+    "issued": lambda _today: _STATUS.in_([InvoiceStatus.OPEN, InvoiceStatus.PAID]),
     "paid": lambda _today: _STATUS == InvoiceStatus.PAID,
     "draft": lambda _today: _STATUS == InvoiceStatus.DRAFT,
     "voided": lambda _today: _STATUS.in_([InvoiceStatus.VOIDED, InvoiceStatus.DELETED]),
+}
+
+
+def _aged(since: int, until: int | None) -> Callable[[Today], ColumnElement[bool]]:
+    """Return the condition "overdue by so many days", as the report of aged receivables counts them."""
+
+    def condition(on: date) -> ColumnElement[bool]:
+        oldest = True if until is None else on - timedelta(days=until) <= _DUE_ON
+        return and_(oldest, on - timedelta(days=since) >= _DUE_ON)
+
+    return lambda today: and_(_IS_OPEN, today.compare(condition))
+
+
+_AGES: dict[str, Callable[[Today], ColumnElement[bool]]] = {
+    BUCKETS[0][0]: _IN_STATE["not_due"],
+    **{
+        name: _aged(since, until)
+        for (name, _label), since, until in zip(
+            BUCKETS[1:], (1, *(end + 1 for end in BUCKET_ENDS)), (*BUCKET_ENDS, None), strict=True
+        )
+    },
 }
 
 LISTING = Listing(
@@ -62,7 +86,9 @@ LISTING = Listing(
     filters=(
         Filter("state", "State", FilterKind.CHOICE, joins.one_of(_IN_STATE), STATES, "open"),
         joins.customer_filter(col(InvoiceRow.number)),
+        Filter("age", "Age", FilterKind.CHOICE, joins.one_of(_AGES), dict(BUCKETS)),
         *joins.date_filters(_DUE_ON, "due", "Due"),
+        *joins.date_filters(col(InvoiceRow.issued_on), "issued", "Issued"),
         *joins.amount_filters(col(InvoiceRow.due_e4), "Balance"),
         joins.currency_filter(col(InvoiceRow.currency)),
         Filter(
@@ -74,6 +100,10 @@ LISTING = Listing(
             {each.value: _NAMES["decision_kind"][each] for each in DecisionKind}, needs=(_DECISION,),
         ),
         joins.owner_filter(),
+        Filter(
+            "customer", "One customer", FilterKind.ID,
+            lambda value, _today: col(InvoiceRow.customer_id) == str(value),
+        ),
     ),
     currency=col(InvoiceRow.currency),
     amounts={"total": col(InvoiceRow.total_e4), "due": col(InvoiceRow.due_e4)},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_
@@ -11,7 +10,7 @@ from sqlmodel import col
 
 from connector.db.tables import Connection, CustomerRow, CustomerSetting
 from connector.services.lists.engine import Join
-from connector.services.lists.filters import Condition, Filter, FilterKind, FilterValue, spellings
+from connector.services.lists.filters import Condition, Filter, FilterKind, FilterValue, Today, spellings
 
 CUSTOMER, SETTING, COMPANY = "customer", "setting", "company"
 CUSTOMER_NAME = func.lower(col(CustomerRow.name))
@@ -47,7 +46,7 @@ def equals(column: Any, convert: Callable[[str], object] = str) -> Condition:
     return lambda value, _today: column.in_([convert(each) for each in _as_list(value)])
 
 
-def one_of(conditions: Mapping[str, Callable[[date | None], ColumnElement[bool]]]) -> Condition:
+def one_of(conditions: Mapping[str, Callable[[Today], ColumnElement[bool]]]) -> Condition:
     """Return the condition of the chosen names, of which any may hold."""
     return lambda value, today: or_(*(conditions[each](today) for each in _as_list(value)))
 

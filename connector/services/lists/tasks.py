@@ -22,7 +22,7 @@ _COMPANY, _ID, _STATE, _DUE_ON = col(Task.connection_id), col(Task.id), col(Task
 _NAMES = vocabularies()
 _STATES: dict[str, Any] = {
     "open": lambda _today: _STATE == TaskState.OPEN,
-    "overdue": lambda today: and_(_STATE == TaskState.OPEN, today > _DUE_ON),
+    "overdue": lambda today: and_(_STATE == TaskState.OPEN, today.compare(lambda on: on > _DUE_ON)),
     "done": lambda _today: _STATE == TaskState.DONE,
     "cancelled": lambda _today: _STATE == TaskState.CANCELLED,
 }

@@ -10,6 +10,7 @@ from sqlmodel import Session
 from connector.arrangements.agreements import AgreementError, resume_reminders
 from connector.db.money import format_e4, from_e4
 from connector.errors import NotPossible
+from connector.geo import today_in
 from connector.services.invoices import format_active_agreements
 from connector.services.lists import bulk
 from connector.services.lists import invoices as listed
@@ -26,7 +27,7 @@ from connector.web.rendering import format_date
 
 def load_rows(request: PageRequest, session: Session, keys: Sequence[Key]) -> list[Row]:
     """Return the rows of some invoices."""
-    return [_row(line, request.now.date()) for line in listed.load_lines(session, keys)]
+    return [_row(line, today_in(line.company.time_zone, request.now)) for line in listed.load_lines(session, keys)]
 
 
 def _row(line: InvoiceLine, today: date) -> Row:

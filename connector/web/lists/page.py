@@ -15,10 +15,11 @@ from starlette.responses import Response, StreamingResponse
 from connector.db.engine import reading
 from connector.errors import NotFound, NotPossible
 from connector.reports.csv_export import csv_lines
+from connector.reports.scope import Scope
 from connector.services.lists import bulk, engine
 from connector.services.lists.bulk import SEEN_MAX, Actor, SeenRow
 from connector.services.lists.engine import ListQuery, Totals
-from connector.services.lists.filters import Filter, FilterError
+from connector.services.lists.filters import Filter, FilterError, FilterKind
 from connector.vocabulary import Role
 from connector.web.lists.view import Action, Column, ListView, Row
 from connector.web.page_request import CompanyFilter, PageRequest, build_url
@@ -107,7 +108,17 @@ class ShownList:
     @cached_property
     def further(self) -> list[Filter]:
         """The other filters."""
-        return [each for each in self.view.listing.filters if each.name not in self.view.prominent]
+        return [
+            each
+            for each in self.view.listing.filters
+            if each.name not in self.view.prominent and each.kind is not FilterKind.ID
+        ]
+
+    @cached_property
+    def kept(self) -> dict[str, str]:
+        """The filters that a link has set, which the form keeps without a field."""
+        found = {each.name: self.value(each) for each in self.view.listing.filters if each.kind is FilterKind.ID}
+        return {name: value for name, value in found.items() if value}
 
     @cached_property
     def active(self) -> list[tuple[str, str]]:
@@ -117,7 +128,8 @@ class ShownList:
             value = self.value(each)
             if value not in {"", each.all_value}:
                 shown = ", ".join(each.choices.get(name, name) for name in value.split(",")) if each.choices else value
-                found.append((f"{each.label}: {shown}", self.url(**{each.name: each.all_value})))
+                text = each.label if each.kind is FilterKind.ID else f"{each.label}: {shown}"
+                found.append((text, self.url(**{each.name: each.all_value})))
         return found
 
     @property
@@ -287,7 +299,8 @@ def _read_query(
 ) -> ListQuery:
     names = [each.name for each in view.listing.filters]
     values = {name: asked[name].strip()[:200] for name in names if asked.get(name, "").strip()}
-    return ListQuery(company_filter.ids, values, asked.get("sort", "")[:40], request.now.date())
+    dates = Scope(company_filter.shown, request.now).companies_by_date()
+    return ListQuery(company_filter.ids, values, asked.get("sort", "")[:40], request.now.date(), dates)
 
 
 def _check(view: ListView, query: ListQuery) -> None:

@@ -178,7 +178,8 @@ def test_the_figures_of_a_small_ledger_equal_those_calculated_by_hand(sample_eng
     assert everybody.late_percent == 50.0
 
     [step] = build_report(sample_engine, reminder_results.reminder_results).rows
-    assert (step.id, step.completed, step.paid, step.percent) == ("past_due", 2, 1, 50.0)
+    assert (step.id, step.completed, step.paid, step.percent) == ("GBP:past_due", 2, 1, 50.0)
+    assert step.received == Decimal(600)  # of "new"; what came for "part" came on the eighth day
 
     by_month = {
         row.on: (row.charged, row.fees, row.waived, row.net) for row in build_report(sample_engine, fees.fees).rows

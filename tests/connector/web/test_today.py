@@ -176,7 +176,7 @@ def test_amounts_are_by_currency_with_their_change_since_a_week_ago(site: Site) 
         build_invoice(site, north, "a", 100, late=12),
         build_invoice(site, north, "a", 40, late=3),  # became overdue within the week
         build_invoice(site, north, "a", 25, late=0),
-        build_invoice(site, north, "a", 9, late=-7),  # due in a week, which is not within seven days
+        build_invoice(site, north, "a", 9, late=-7),  # due in a week, after the coming seven days
         build_invoice(site, north, "a", 500, late=9, currency="USD"),
         paid,
         *(
@@ -208,10 +208,14 @@ def test_amounts_are_by_currency_with_their_change_since_a_week_ago(site: Site) 
     page = browser.get("/").text
     lines = page.partition('aria-label="Receivables"')[2].partition("</section>")[0].split("<tr>")[2:]
     amounts = [[part.partition("<")[0] for part in line.split(">") if part[:4] in {"GBP ", "USD "}] for line in lines]
+    # Nobody has paid yet: half on the due date and nine in ten 30 days later. Expected of the 100, 40 and 25 are 26.42,
+    # 7.89 and 14.50; a week ago of the 100, 40 and the 60 paid since: 20.90, 21.07 and 16.47. Of the USD 118.64, 95.89.
     assert amounts == [
-        ["GBP 140.00", "GBP 25.00", "GBP 60.00"],
-        ["USD 500.00", "USD 0.00", "USD 0.00"],
+        ["GBP 140.00", "GBP 49", "GBP 60.00"],
+        ["USD 500.00", "USD 119", "USD 0.00"],
     ]
+    assert "−GBP 10<" in lines[0]
+    assert "+USD 23<" in lines[1]
     assert "−GBP 20.00" in lines[0]  # a week ago, 100 and the 60 paid since
     assert "no change" in lines[1]
 

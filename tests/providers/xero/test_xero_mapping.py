@@ -212,13 +212,14 @@ def test_credit_note_is_mapped_with_its_allocations_added_up() -> None:
     assert page.replaced_sources == [("credit_note", "n1")]
 
 
-@pytest.mark.parametrize(("status", "remaining"), [("DRAFT", 0), ("PAID", 0), ("AUTHORISED", 20)])
-def test_only_an_authorised_credit_counts(status: str, remaining: int) -> None:
+@pytest.mark.parametrize(("status", "remaining"), [("PAID", 0), ("AUTHORISED", 20)])
+def test_only_an_authorised_credit_can_be_used(status: str, remaining: int) -> None:
     assert read(Stream.CREDIT_NOTES, {**CREDIT, "Status": status}).credits[0].remaining == remaining
 
 
-def test_voided_credit_is_removed_and_a_suppliers_credit_ignored() -> None:
-    page = read(Stream.CREDIT_NOTES, {**CREDIT, "Status": "VOIDED"}, {**CREDIT, "Type": "ACCPAYCREDIT"})
+@pytest.mark.parametrize("status", ["VOIDED", "DRAFT", "SUBMITTED"])
+def test_a_voided_or_draft_credit_does_not_exist_and_a_suppliers_is_ignored(status: str) -> None:
+    page = read(Stream.CREDIT_NOTES, {**CREDIT, "Status": status}, {**CREDIT, "Type": "ACCPAYCREDIT"})
     assert (page.credits, page.malformed) == ([], [])
     assert [tuple(one) for one in page.deleted] == [("credit_note", "n1", AT)]
 
