@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path
 from sqlmodel import Session
 from starlette.responses import Response
 
@@ -37,13 +37,13 @@ def get_report(call: ReadCall, page_query: PageParam, report: str, connection: C
     return _report_response(built, page_query)
 
 
-@router.get("/reports/{report}/invoices", response_model=schemas.Report)
+@router.get("/reports/{report}/invoices/{row}/{column}", response_model=schemas.Report)
 def list_invoices_behind(
     call: ReadCall,
     page_query: PageParam,
     report: str,
-    row: Annotated[str, Query(max_length=80, description="The id of a row of the report.")],
-    column: Annotated[str, Query(max_length=80, description="The key of the column.")],
+    row: Annotated[str, Path(max_length=80, description="The id of a row of the report.")],
+    column: Annotated[str, Path(max_length=80, description="The key of the column.")],
     connection: ConnectionParam = "",
 ) -> Response:
     """List the invoices or payments behind a figure of a report."""

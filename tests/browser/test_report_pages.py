@@ -1,4 +1,4 @@
-"""The reports in a real browser: no label on another, no sideways scrolling, from a figure to its invoices by keyboard."""
+"""The reports in a real browser: labels apart, no sideways scrolling, by keyboard from a figure to its invoices."""
 
 from __future__ import annotations
 

@@ -445,6 +445,10 @@ def test_a_report_is_printed_as_a_table_as_json_and_as_csv(duewell: Command, com
     [line] = csv.DictReader(io.StringIO(duewell("reports", "ageing", company.short_name, "--csv").out))
     assert (line["Currency"], line["Total"], line["Overdue %"]) == ("GBP", "241.00", "50.0")
     assert "GBP" in duewell("reports", "ageing").out
+    first = json.loads(duewell("reports", "cash-forecast", "--json").out)[1]["id"]
+    behind = ("reports", "cash-forecast", "--row", first, "--column", "expected")
+    assert {row["currency"] for row in json.loads(duewell(*behind, "--json").out)} == {"GBP"}
+    assert duewell("reports", "cash-forecast", "--row", "GBP:1999-01-04").exit_code == 2
 
 
 def test_the_log_as_csv_cannot_run_formulas_and_its_chain_holds(duewell: Command, company: Connection) -> None:

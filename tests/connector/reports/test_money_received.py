@@ -113,8 +113,8 @@ def step(number: str, kind: Step, day: str, **source: int) -> CompletedStep:
 
 def promise(number: str, day: str, state: AgreementState, reason: str = "") -> Agreement:
     return Agreement(
-        connection_id=1, kind=AgreementKind.PROMISE, invoice_id=number, customer_id="c1", since_on=on(day), reason=reason,
-        until_on=on(day), amount_e4=0, recorded_at=NOON, state=state,
+        connection_id=1, kind=AgreementKind.PROMISE, invoice_id=number, customer_id="c1", since_on=on(day),
+        reason=reason, until_on=on(day), amount_e4=0, recorded_at=NOON, state=state,
     )  # fmt: skip
 
 
