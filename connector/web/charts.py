@@ -7,7 +7,7 @@ Labels are given the room that their text takes: where there is none, every othe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import count
+from itertools import count, pairwise
 from math import floor, log10
 
 from markupsafe import Markup
@@ -148,17 +148,18 @@ def _scale(maximum: float) -> Shapes:
 
 
 def _labels(spans: Sequence[Span], step: float, *, centred: bool = True) -> Shapes:
-    """Draw as many labels below as there is room for, and always the last."""
+    """Draw every label below, or every second, third … so that none touches another; always the last."""
     start = _LEFT + (step / 2 if centred else 0)
-    taken_from = _WIDTH + _LABEL_GAP
-    shapes: Shapes = []
-    for index in reversed(range(len(spans))):
-        half = _text_width(spans[index].label) / 2
-        x = min(start + index * step, _WIDTH - half)
-        if x + half + _LABEL_GAP <= taken_from and x - half >= 0:
-            shapes.append(_text(x, _HEIGHT - 6, spans[index].label, "middle", "quiet"))
-            taken_from = x - half
-    return shapes
+    places: list[tuple[float, str]] = []
+    for every in range(1, len(spans) + 1):
+        places = [(start + index * step, spans[index].label) for index in range(len(spans) - 1, -1, -every)]
+        places[0] = (min(places[0][0], _WIDTH - _text_width(places[0][1]) / 2), places[0][1])  # the last stays inside
+        if all(x - _text_width(text) / 2 >= 0 for x, text in places) and all(
+            left + _text_width(text) / 2 + _LABEL_GAP <= right - _text_width(other) / 2
+            for (right, other), (left, text) in pairwise(places)
+        ):
+            break
+    return [_text(x, _HEIGHT - 6, text, "middle", "quiet") for x, text in places]
 
 
 def _legend(plot: Plot) -> Iterator[Markup]:

@@ -52,10 +52,13 @@ def show_report(build: Build, request: PageRequest) -> Response:
         report = build(request, session, scope)
     page = request.page_number(pages_max=1_000_000)
     selected = {name: request.query[name] for name in ("row", "column") if name in request.query}
+    rows = report.rows[(page - 1) * _ROWS_PER_PAGE : page * _ROWS_PER_PAGE]
+    currencies = {getattr(row, "currency", "") for row in rows}
     return request.render(
         "report.html",
         report=report,
-        rows=report.rows[(page - 1) * _ROWS_PER_PAGE : page * _ROWS_PER_PAGE],
+        rows=rows,
+        plots=[plot for plot in report.plots if not plot.currency or plot.currency in currencies],
         page=page,
         has_more=len(report.rows) > page * _ROWS_PER_PAGE,
         selected=selected,
