@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from decimal import Decimal
-from functools import lru_cache
-from itertools import pairwise
 from math import sqrt
 from typing import NamedTuple
 
-from sqlalchemy import and_, func, select
-from sqlmodel import Session, SQLModel
+from sqlmodel import Session
 
 from connector.db.money import from_e4
-from connector.reports import customer_segments
 from connector.reports.formatting import format_short, join_parts, short_date
 from connector.reports.invoices_behind import BehindRow, Contribution, name_rows
+from connector.reports.open_invoices import DAYS_AHEAD, forecast_invoices, group_invoices, list_open_invoices
+from connector.reports.payment_probability import (
+    Z_80_PERCENT,
+    CurrencyForecast,
+    OpenGroup,
+    probability_paid,
+    week_starts,
+)
 from connector.reports.report import Column, ColumnKind, Drill, Plot, PlotKind, Report, ReportRow, Span
-from connector.reports.report_cache import cached
-from connector.reports.scope import INVOICE, Scope, in_companies
+from connector.reports.scope import Scope
 from policies.currencies import round_amount
 from policies.formatting import format_amount, format_date
-from policies.payment_behaviour import Forecast, forecast_payment
-from policies.receivables import InvoiceStatus
-
-WEEKS = 8
-DAYS_AHEAD = 7
-_GroupKey = tuple[str, Forecast | None]
-Z_80_PERCENT = 1.2816  # standard deviations to either side that contain 80 % of a normal distribution
+from policies.payment_behaviour import Forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,69 +62,12 @@ class ExpectedCash(NamedTuple):
     a_week_ago: Decimal
 
 
-class OpenGroup(NamedTuple):
-    """Open invoices with the same payment forecast: their total and the sum of their squares."""
-
-    amount: float
-    sum_of_squares: float
-    payment_forecast: Forecast
-
-
-class _Groups(NamedTuple):
-    """A company's open invoices by currency and payment forecast, as they are and as they were a week ago."""
-
-    now: Mapping[_GroupKey, tuple[float, float]]
-    a_week_ago: Mapping[_GroupKey, tuple[float, float]]
-
-
-class _OpenInvoice(NamedTuple):
-    """An invoice with the balance it has, or had."""
-
-    invoice_id: str
-    customer_id: str
-    currency: str
-    due_on: date | None
-    issued_on: date
-    due_e4: int
-
-
-@dataclass(slots=True)
-class CurrencyForecast:
-    """The forecast of one currency: mean and variance by week, and the amounts outside these weeks."""
-
-    means: list[float] = field(default_factory=lambda: [0.0] * WEEKS)
-    variances: list[float] = field(default_factory=lambda: [0.0] * WEEKS)
-    later: float = 0.0
-    overdue: float = 0.0  # later than nine of ten such invoices are paid
-    undated: float = 0.0
-
-    def add(self, group: OpenGroup, weeks: Sequence[date], today: date) -> None:
-        """Add invoices to the weeks in which they may be paid."""
-        if group.payment_forecast.latest_on < today:
-            self.overdue += group.amount
-            return
-        reached = [
-            probability_paid(group.payment_forecast, on) for on in (today - timedelta(days=1), *_week_ends(weeks))
-        ]
-        left = 1 - reached[0]
-        for place, (before, after) in enumerate(pairwise(reached)):
-            part = (after - before) / left
-            self.means[place] += group.amount * part
-            self.variances[place] += group.sum_of_squares * part * (1 - part)
-        self.later += group.amount * (1 - reached[-1]) / left
-
-    def interval(self, week: int) -> tuple[float, float]:
-        """Return the 80 % range of a week, assuming that invoices are paid independently of each other."""
-        spread = Z_80_PERCENT * sqrt(self.variances[week])
-        return max(0.0, self.means[week] - spread), self.means[week] + spread
-
-
 def cash_forecast(session: Session, scope: Scope) -> Report[ForecastRow]:
     """Report the expected cash by week and currency."""
     weeks = week_starts(scope.today)
     found: defaultdict[str, CurrencyForecast] = defaultdict(CurrencyForecast)
     for each in scope.split_by_company():
-        for (currency, coming), (amount, squares) in _group_invoices(session, each).now.items():
+        for (currency, coming), (amount, squares) in group_invoices(session, each).now.items():
             if coming is None:
                 found[currency].undated += amount
             else:
@@ -166,7 +106,7 @@ def expected_cash(session: Session, scope: Scope) -> dict[str, ExpectedCash]:
     variances: defaultdict[str, float] = defaultdict(float)
     before: defaultdict[str, float] = defaultdict(float)
     for each in scope.split_by_company():
-        groups = _group_invoices(session, each)
+        groups = group_invoices(session, each)
         for (currency, coming), (amount, squares) in groups.now.items():
             part = _probability_ahead(coming, each.today)
             means[currency] += amount * part
@@ -202,8 +142,8 @@ def forecast_behind(session: Session, scope: Scope, row_id: str, column: str) ->
     found: list[tuple[Contribution, Decimal, float]] = []
     mean = 0.0
     for each in scope.split_by_company():
-        invoices = [row for row in _open_invoices(session, each) if row.currency == currency]
-        for invoice, coming in zip(invoices, _forecasts(session, each, invoices), strict=True):
+        invoices = [row for row in list_open_invoices(session, each) if row.currency == currency]
+        for invoice, coming in zip(invoices, forecast_invoices(session, each, invoices), strict=True):
             part = 0.0
             if coming is not None:
                 alone = CurrencyForecast()
@@ -241,117 +181,6 @@ def forecast_behind(session: Session, scope: Scope, row_id: str, column: str) ->
         ],
         total=format_amount(_amount(mean, currency), currency),
     )
-
-
-def week_starts(today: date) -> list[date]:
-    """Return the first day of each week: today, then the following Mondays."""
-    monday = today - timedelta(days=today.weekday())
-    return [today, *(monday + timedelta(weeks=place) for place in range(1, WEEKS))]
-
-
-@lru_cache(maxsize=64)
-def _week_ends_from(first: date) -> list[date]:
-    return [first + timedelta(days=6 - first.weekday() + 7 * place) for place in range(WEEKS)]
-
-
-def _week_ends(weeks: Sequence[date]) -> list[date]:
-    return _week_ends_from(weeks[0])
-
-
-def probability_paid(payment_forecast: Forecast, on: date) -> float:
-    """Return the probability that an invoice is paid by the end of a date.
-
-    It is 10 % on the earliest date, 50 % on the expected one and 90 % on the latest, linear in between; the first and
-    last tenth continue at the rate beside them.
-    """
-    points = _distribution_points(payment_forecast)
-    if on < points[0][0]:
-        return 0.0
-    for (start, low), (end, high) in pairwise(points):
-        if on < end:
-            return low + (high - low) * (on - start).days / (end - start).days
-    return 1.0
-
-
-@lru_cache(maxsize=4096)
-def _distribution_points(payment_forecast: Forecast) -> list[tuple[date, float]]:
-    expected_on, earliest_on, latest_on = (
-        payment_forecast.expected_on,
-        payment_forecast.earliest_on,
-        payment_forecast.latest_on,
-    )
-    first = earliest_on - timedelta(days=max(1, (expected_on - earliest_on).days // 4))
-    last = latest_on + timedelta(days=max(1, (latest_on - expected_on).days // 4))
-    return [(first, 0.0), (earliest_on, 0.1), (expected_on, 0.5), (latest_on, 0.9), (last, 1.0)]
-
-
-@cached  # by company: where one company's data changed, the others are not computed again
-def _group_invoices(session: Session, company_scope: Scope) -> _Groups:
-    """Group a company's open invoices by payment forecast: 100,000 of them make a few thousand groups."""
-    today = company_scope.today
-    then = today - timedelta(days=DAYS_AHEAD)
-    now = _open_invoices(session, company_scope)
-    settled = _settled_since(session, company_scope.ids[0], then)
-    open_ids = {each.invoice_id for each in now}
-    before = [
-        each._replace(due_e4=each.due_e4 + settled[each.invoice_id].due_e4) if each.invoice_id in settled else each
-        for each in now
-        if each.issued_on <= then
-    ] + [each for each in settled.values() if each.invoice_id not in open_ids]
-    return _Groups(*(_group(each, _forecasts(session, company_scope, each)) for each in (now, before)))
-
-
-def _group(
-    invoices: Sequence[_OpenInvoice], forecasts: Sequence[Forecast | None]
-) -> dict[_GroupKey, tuple[float, float]]:
-    sums: defaultdict[_GroupKey, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
-    for invoice, coming in zip(invoices, forecasts, strict=True):
-        amount, squares = sums[invoice.currency, coming]
-        each = invoice.due_e4 / 10_000
-        sums[invoice.currency, coming] = amount + each, squares + each * each
-    return dict(sums)
-
-
-def _forecasts(session: Session, company_scope: Scope, invoices: Sequence[_OpenInvoice]) -> list[Forecast | None]:
-    """Return when each invoice is expected to be paid; None for those without a due date."""
-    customers = {each.customer_id for each in invoices}
-    behaviour = customer_segments.find_payment_behaviour(
-        session, company_scope.companies[0], customers, company_scope.today
-    )
-    return [
-        forecast_payment(behaviour[each.customer_id], each.due_on)._replace(late_share=0.0) if each.due_on else None
-        for each in invoices
-    ]
-
-
-def _open_invoices(session: Session, company_scope: Scope) -> list[_OpenInvoice]:
-    query = select(*_COLUMNS, INVOICE.c.due_e4).where(
-        in_companies(INVOICE, company_scope.ids), INVOICE.c.is_open, INVOICE.c.due_e4 > 0
-    )
-    return [_OpenInvoice(*row) for row in session.execute(query).all()]
-
-
-def _settled_since(session: Session, connection_id: int, then: date) -> dict[str, _OpenInvoice]:
-    """Return the invoices issued until a date that were paid or credited after it, with what was."""
-    application = SQLModel.metadata.tables["application"]
-    same = and_(
-        INVOICE.c.connection_id == application.c.connection_id, INVOICE.c.external_id == application.c.invoice_id
-    )
-    query = (
-        select(*_COLUMNS, func.sum(application.c.amount_e4))
-        .select_from(application.join(INVOICE, same))
-        .where(
-            application.c.connection_id == connection_id,
-            application.c.applied_on > then,
-            INVOICE.c.issued_on <= then,
-            INVOICE.c.status.in_([InvoiceStatus.OPEN, InvoiceStatus.PAID]),
-        )
-        .group_by(*_COLUMNS)
-    )
-    return {row[0]: _OpenInvoice(*row[:-1], int(row[-1])) for row in session.execute(query)}
-
-
-_COLUMNS = (*(INVOICE.c.external_id, INVOICE.c.customer_id, INVOICE.c.currency, INVOICE.c.due_on, INVOICE.c.issued_on),)
 
 
 def _rows(currency: str, found: CurrencyForecast, weeks: Sequence[date]) -> Iterable[ForecastRow]:

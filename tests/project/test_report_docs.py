@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 from pathlib import Path
 
-from connector.reports import ageing, cash_collected, cash_forecast, dso, receipts
+from connector.reports import ageing, cash_collected, dso, open_invoices, payment_probability, receipts
 from connector.reports.catalogue import REPORTS
 
 TEXT = (Path(__file__).parents[2] / "docs/reports.md").read_text(encoding="utf-8")
@@ -20,8 +20,8 @@ def test_the_periods_are_those_of_the_code() -> None:
     assert f"last {cash_collected.WEEKS} weeks" in TEXT
     assert f"of the {dso.SALES_DAYS} days up to it)* × {dso.SALES_DAYS}" in TEXT
     assert f"or in the {receipts.WITHIN_DAYS} days after it" in TEXT
-    assert f"expected ± {cash_forecast.Z_80_PERCENT} ×" in TEXT
-    assert cash_forecast.DAYS_AHEAD == 7
+    assert f"expected ± {payment_probability.Z_80_PERCENT} ×" in TEXT
+    assert open_invoices.DAYS_AHEAD == 7
     assert "Expected in 7 days" in TEXT
     first, second, third = ageing.BUCKET_ENDS
     assert f"1–{first}, {first + 1}–{second}, {second + 1}–{third}, over {third}" in TEXT

@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from connector.db.engine import reading, writing
 from connector.db.tables import ApplicationRow, CompletedStep, Connection, CustomerRow, InvoiceRow, OutboxEntry
-from connector.reports import ageing, cash_forecast, days_to_pay, dso, fees, reminder_results
+from connector.reports import ageing, cash_forecast, days_to_pay, dso, fees, payment_probability, reminder_results
 from connector.reports.catalogue import REPORTS, TITLES
 from connector.reports.report import Report, ReportRow
 from connector.reports.scope import Scope
@@ -223,32 +223,36 @@ def test_the_cash_forecast_follows_payment_behaviour() -> None:
     coming = Forecast(expected_on=days[10], earliest_on=days[6], latest_on=days[18], late_share=0.5)
     # one in ten by day 6, begun on day 5; half by day 10; nine in ten by day 18; all by day 20
     assert [
-        cash_forecast.probability_paid(coming, days[each]) for each in (4, 5, 6, 8, 10, 14, 18, 19, 20, 30)
+        payment_probability.probability_paid(coming, days[each]) for each in (4, 5, 6, 8, 10, 14, 18, 19, 20, 30)
     ] == pytest.approx([0, 0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 1, 1])
-    weeks = cash_forecast.week_starts(TODAY)
+    weeks = payment_probability.week_starts(TODAY)
     assert weeks[:3] == [TODAY, parse_date("2026-06-15"), parse_date("2026-06-22")]
-    found = cash_forecast.CurrencyForecast()
-    found.add(cash_forecast.OpenGroup(1000.0, 1000.0**2, coming), weeks, TODAY)
-    found.add(cash_forecast.OpenGroup(500.0, 500.0**2, coming), weeks, TODAY)
+    found = payment_probability.CurrencyForecast()
+    found.add(payment_probability.OpenGroup(1000.0, 1000.0**2, coming), weeks, TODAY)
+    found.add(payment_probability.OpenGroup(500.0, 500.0**2, coming), weeks, TODAY)
     # until Sunday (day 4) nothing; the next week (to day 11) 0.55 of each; the week after (to day 18) 0.35
     assert found.means[:4] == pytest.approx([0, 825, 525, 150])
     assert found.variances[1] == pytest.approx((1000**2 + 500**2) * 0.55 * 0.45)
     low, high = found.interval(1)
     assert (round(low), round(high)) == (112, 1538)  # 825 -+ 1.2816 * 556.2
     assert found.interval(0) == (0, 0)
-    later = cash_forecast.CurrencyForecast()
-    later.add(cash_forecast.OpenGroup(1000.0, 1000.0**2, coming), cash_forecast.week_starts(days[10]), days[10])
+    later = payment_probability.CurrencyForecast()
+    later.add(
+        payment_probability.OpenGroup(1000.0, 1000.0**2, coming), payment_probability.week_starts(days[10]), days[10]
+    )
     # a Saturday: given that it was not paid by day 9, to which 0.4 belong, two days are left of the week, with 0.15
     assert later.means[0] == pytest.approx(1000 * 0.15 / 0.6)
-    late = cash_forecast.CurrencyForecast()
-    late.add(cash_forecast.OpenGroup(1000.0, 1000.0**2, coming), cash_forecast.week_starts(days[19]), days[19])
+    late = payment_probability.CurrencyForecast()
+    late.add(
+        payment_probability.OpenGroup(1000.0, 1000.0**2, coming), payment_probability.week_starts(days[19]), days[19]
+    )
     assert (sum(late.means), late.overdue) == (0, 1000)
 
 
 def test_the_cash_forecast_names_what_it_does_not_count(sample_engine: Engine) -> None:
     report = build_report(sample_engine, cash_forecast.cash_forecast, 1)
     assert {row.currency for row in report.rows} == {"GBP"}
-    assert len(report.rows) == cash_forecast.WEEKS
+    assert len(report.rows) == payment_probability.WEEKS
     assert all(row.low <= row.expected <= row.high for row in report.rows)
     assert "no due date" in report.notes[0]
     counted = sum(row.expected for row in report.rows)
