@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from math import sqrt
@@ -172,11 +172,7 @@ def forecast_behind(session: Session, scope: Scope, row_id: str, column: str) ->
             Column("amount", "Expected", ColumnKind.MONEY),
         ),
         rows=[
-            ForecastBehindRow(
-                *(getattr(row, each.name) for each in fields(BehindRow)),
-                balance=balance,
-                probability=round(100 * part, 1),
-            )
+            ForecastBehindRow(**asdict(row), balance=balance, probability=round(100 * part, 1))
             for row, (_, balance, part) in zip(rows, found, strict=True)
         ],
         total=format_amount(_amount(mean, currency), currency),
@@ -208,7 +204,7 @@ def _note(currency: str, found: CurrencyForecast) -> str:
 
 def _plot(currency: str, rows: Sequence[ForecastRow]) -> Plot:
     spans = [
-        Span(short_date(row.on), *map(float, (row.expected, row.low, row.high)), drill=row.drill("expected"))
+        Span(short_date(row.on), float(row.expected), float(row.low), float(row.high), drill=row.drill("expected"))
         for row in rows
     ]
     total = sum((row.expected for row in rows), Decimal())

@@ -9,10 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, Subquery, and_, false, func, literal, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    FromClause,
+    ScalarSelect,
+    Select,
+    Subquery,
+    and_,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
 from sqlmodel import Session, SQLModel
 
 from connector.db.money import from_e4
@@ -77,7 +91,7 @@ class ContactedInvoice(NamedTuple):
 def daily_receipts(session: Session, scope: Scope, since: date) -> Iterator[tuple[str, date, bool, Decimal]]:
     """Yield what came since a day: currency, date, whether on invoices, and the amount."""
     money = _money(scope).subquery()
-    on_invoice = money.c.invoice_id != ""
+    on_invoice = (money.c.invoice_id != "").label("on_invoice")
     query = (
         select(money.c.currency, money.c.received_on, on_invoice, func.sum(money.c.amount_e4))
         .where(*_received(scope, money, since))
@@ -171,9 +185,9 @@ def list_contacted(session: Session, scope: Scope, since: date) -> list[Contacte
     return found
 
 
-def _money_of_invoice() -> Subquery:
+def _money_of_invoice() -> ScalarSelect[Any]:
     """Return the money applied to an invoice from payments and what customers had paid before."""
-    return (  # type: ignore[return-value]  # a scalar subquery stands in a list of columns
+    return (
         select(func.sum(_MONEY))
         .where(
             _APPLICATION.c.connection_id == INVOICE.c.connection_id,
@@ -185,16 +199,14 @@ def _money_of_invoice() -> Subquery:
     )
 
 
-def _with_source(query: Select, found: object) -> Select:  # type: ignore[type-arg]
+def _with_source(query: Select[Any], found: FromClause) -> Select[Any]:
     """Join the email or task of a step."""
     return query.select_from(
-        found.outerjoin(_OUTBOX, _OUTBOX.c.id == _STEP.c.outbox_id).outerjoin(  # type: ignore[attr-defined]
-            _TASK, _TASK.c.id == _STEP.c.task_id
-        )
+        found.outerjoin(_OUTBOX, _OUTBOX.c.id == _STEP.c.outbox_id).outerjoin(_TASK, _TASK.c.id == _STEP.c.task_id)
     )
 
 
-def _was_sent() -> Iterable[object]:
+def _was_sent() -> Iterable[ColumnElement[bool]]:
     """Yield the conditions that a step reached the customer: its email was sent, or its call was made."""
     yield _STEP.c.step.in_([each.value for each in CONTACTS])
     yield or_(_OUTBOX.c.state.is_(None), _OUTBOX.c.state == OutboxState.DONE)
@@ -205,12 +217,12 @@ def _zones(scope: Scope) -> dict[int, ZoneInfo]:
     return {row.id or 0: ZoneInfo(row.time_zone) for row in scope.companies}
 
 
-def _received(scope: Scope, money: Subquery, since: date) -> Iterable[object]:
+def _received(scope: Scope, money: Subquery, since: date) -> Iterable[ColumnElement[bool]]:
     yield money.c.received_on >= since
     yield scope.not_after_today(money, money.c.received_on)
 
 
-def _money_on_invoices(scope: Scope) -> Select:  # type: ignore[type-arg]
+def _money_on_invoices(scope: Scope) -> Select[Any]:
     same = and_(
         INVOICE.c.connection_id == _APPLICATION.c.connection_id, INVOICE.c.external_id == _APPLICATION.c.invoice_id
     )
@@ -229,7 +241,7 @@ def _money_on_invoices(scope: Scope) -> Select:  # type: ignore[type-arg]
     )
 
 
-def _money(scope: Scope):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a compound select has no type of its columns
+def _money(scope: Scope) -> CompoundSelect[Any]:
     """Select all money: on invoices, the rest of each payment, and over- and prepayments."""
     applied = (
         select(_APPLICATION.c.connection_id, _APPLICATION.c.source_id, func.sum(_MONEY).label("amount_e4"))

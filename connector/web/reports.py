@@ -10,8 +10,10 @@ from starlette.responses import Response, StreamingResponse
 
 from connector.db.engine import reading
 from connector.errors import NotFound
+from connector.reports.ageing import CustomerAgeingRow
 from connector.reports.catalogue import BEHIND, REPORTS, TITLES
 from connector.reports.csv_export import csv_lines
+from connector.reports.invoices_behind import BehindRow
 from connector.reports.report import Drill, Report, ReportRow, format_figure
 from connector.reports.scope import Scope
 from connector.services.report_dashboard import load_dashboard
@@ -142,11 +144,10 @@ def _drill_url(company: int | str, report: str, drill: Drill) -> str:
 
 def _cell_url(company: int | str, report: Report[ReportRow], row: ReportRow, key: str) -> str:
     """Return the address of what a cell names, or of the invoices behind its figure; "" for neither."""
-    company_id = getattr(row, "connection_id", None)
-    if company_id is not None and key == "customer" and getattr(row, "customer_id", ""):
-        return entity_url(company_id, "customers", getattr(row, "customer_id", ""))
-    if company_id is not None and key == "invoice" and getattr(row, "invoice_id", ""):
-        return entity_url(company_id, "invoices", getattr(row, "invoice_id", ""))
+    if isinstance(row, BehindRow | CustomerAgeingRow) and key == "customer" and row.customer_id:
+        return entity_url(row.connection_id, "customers", row.customer_id)
+    if isinstance(row, BehindRow) and key == "invoice" and row.invoice_id:
+        return entity_url(row.connection_id, "invoices", row.invoice_id)
     drill = row.drill(key)
     return _drill_url(company, report.name, drill) if drill is not None else ""
 

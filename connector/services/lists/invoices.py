@@ -50,8 +50,8 @@ def _aged(since: int, until: int | None) -> Callable[[Today], ColumnElement[bool
     """Return the condition "overdue by so many days", as the report of aged receivables counts them."""
 
     def condition(on: date) -> ColumnElement[bool]:
-        oldest = True if until is None else on - timedelta(days=until) <= _DUE_ON
-        return and_(oldest, on - timedelta(days=since) >= _DUE_ON)
+        newest = on - timedelta(days=since) >= _DUE_ON
+        return newest if until is None else and_(newest, on - timedelta(days=until) <= _DUE_ON)
 
     return lambda today: and_(_IS_OPEN, today.compare(condition))
 
