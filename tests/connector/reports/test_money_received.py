@@ -39,6 +39,7 @@ from connector.reports.report import Report, report_value
 from connector.reports.scope import Scope
 from connector.services.receivables_totals import load_currency_totals
 from connector.vocabulary import AgreementKind, AgreementState, OutboxKind, OutboxState, TaskCode, TaskState
+from policies.formatting import format_amount
 from policies.receivables import CreditKind, InvoiceStatus, Step
 
 NOON = datetime(2027, 1, 4, 12, 0, tzinfo=UTC)
@@ -301,6 +302,7 @@ def test_what_is_behind_each_figure_adds_up_to_it(world: Engine) -> None:
                         row.id,
                         column,
                     )
+                    assert is_count or behind.total == format_amount(figure, row.currency)
                     checked.add((name, column.key))
             assert name not in BEHIND or BEHIND[name](session, scope, "GBP:1999-01-04", "collected") is None
     assert checked == {
