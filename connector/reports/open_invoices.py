@@ -111,4 +111,4 @@ def _settled_since(session: Session, connection_id: int, then: date) -> dict[str
         )
         .group_by(*_COLUMNS)
     )
-    return {row[0]: OpenInvoice(*row[:-1], int(row[-1])) for row in session.execute(query)}
+    return {row[0]: OpenInvoice._make((*row[:-1], int(row[-1]))) for row in session.execute(query)}

@@ -120,7 +120,7 @@ def list_receipts(session: Session, scope: Scope, currency: str, since: date, un
         *_received(scope, money, since), money.c.received_on <= until, money.c.currency == currency
     )
     order = (money.c.received_on, money.c.amount_e4.desc(), money.c.source_id, money.c.invoice_id)
-    return [Receipt(*row[:-1], from_e4(int(row[-1]))) for row in session.execute(query.order_by(*order))]
+    return [Receipt._make((*row[:-1], from_e4(int(row[-1])))) for row in session.execute(query.order_by(*order))]
 
 
 def list_reminded(session: Session, scope: Scope, since: date) -> list[Reminded]:
@@ -140,7 +140,7 @@ def list_reminded(session: Session, scope: Scope, since: date) -> list[Reminded]
     zones = _zones(scope)
     latest: dict[tuple[int, str, str], Reminded] = {}
     for *receipt, amount, step, completed_on, ended_at in session.execute(query):
-        found = Receipt(*receipt, from_e4(int(amount)))
+        found = Receipt._make((*receipt, from_e4(int(amount))))
         on = ended_at.astimezone(zones[found.connection_id]).date() if ended_at else completed_on
         if not on <= found.on <= on + timedelta(days=WITHIN_DAYS):
             continue
@@ -181,7 +181,7 @@ def list_contacted(session: Session, scope: Scope, since: date) -> list[Contacte
         if on > scope.today - timedelta(days=WITHIN_DAYS) or (closed_on is not None and closed_on < on):
             continue
         paid_on = closed_on if paid else None
-        found.append(ContactedInvoice(*whose, Step(step), on, paid_on, from_e4(total)))
+        found.append(ContactedInvoice._make((*whose, Step(step), on, paid_on, from_e4(total))))
     return found
 
 

@@ -68,9 +68,11 @@ def _figures(reports: Sequence[Report[ReportRow]], currency: str, expected: Expe
         drill = Drill({"state": "overdue", "currency": currency})
         figures.append(Figure("Overdue", format_amount(overdue, currency), note, "ageing", drill))
     if expected is not None and expected.high:
-        low, high = format_amount(expected.low, currency), format_amount(expected.high, "").strip()
+        low, high = (format_amount(each, currency) for each in (expected.low, expected.high))
         value = format_amount(expected.expected, currency)
-        figures.append(Figure("Expected in 7 days", value, f"{low} to {high} (80 %)", "cash-forecast"))
+        figures.append(
+            Figure("Expected in 7 days", value, f"{low} to {high.partition(' ')[2]} (80 %)", "cash-forecast")
+        )
     weeks = _rows(reports, CollectedRow)
     if weeks:
         figures.append(_collected(weeks, currency))

@@ -294,7 +294,7 @@ def test_what_is_behind_each_figure_adds_up_to_it(world: Engine) -> None:
                         continue
                     behind = BEHIND[name](session, scope, drill.row, drill.column)
                     assert behind is not None
-                    figure = report_value(row, column.key)
+                    figure: Any = report_value(row, column.key)
                     is_count = isinstance(figure, int)
                     added = len(behind.rows) if is_count else sum((each.amount for each in behind.rows), Decimal())
                     assert added == pytest.approx(figure, abs=0 if is_count else Decimal("0.02")), (

@@ -150,9 +150,17 @@ def test_the_dashboard_needs_few_queries_and_stays_small(site: Site, count_queri
 
 def test_a_dashboard_shows_one_currency_and_names_the_others(site: Site) -> None:
     company = site.add_company("Small Works Ltd")
+    viewer = site.sign_in("viewer")
+    viewer.get("/reports")  # a new company: what is missing, and when it will be there
+    for text in (
+        "with the first payment that a sync reads",
+        "with the first sync",
+        "once the oldest of them is 90 days",
+    ):
+        assert text in viewer.text
+    assert viewer.get("/reports.pdf").content.startswith(b"%PDF")
     add_invoices(site, company, 40)
     add_invoices(site, company, 6, first=200, currency="JPY")
-    viewer = site.sign_in("viewer")
     main = viewer.get("/reports").text
     assert "amounts in GBP" in main
     assert "JPY" not in main.replace("<option>JPY</option>", "")
