@@ -103,6 +103,18 @@ def build_behind(request: PageRequest, session: Session, scope: Scope) -> Report
     return report
 
 
+def _of_figure(handler: Callable[[PageRequest], Response]) -> Callable[[PageRequest], Response]:
+    """Return a handler that needs a figure: an address that names none leads to its report."""
+
+    def handle(request: PageRequest) -> Response:
+        if not request.query.get("row"):
+            asked = {name: value for name, value in request.query.items() if name == "company"}
+            return request.redirect(request.path.replace("/invoices", "", 1), **asked)
+        return handler(request)
+
+    return handle
+
+
 def _pdf(
     request: PageRequest, company_filter: CompanyFilter, scope: Scope, reports: Sequence[Report[ReportRow]], name: str
 ) -> Response:
@@ -164,7 +176,7 @@ ROUTES = (
     Route("GET", "/reports/{report}.csv", partial(export_csv, build_report)),
     Route("GET", "/reports/{report}.pdf", partial(export_pdf, build_report)),
     Route("GET", "/reports/{report}", partial(show_report, build_report)),
-    Route("GET", f"{_BEHIND}.csv", partial(export_csv, build_behind)),
-    Route("GET", f"{_BEHIND}.pdf", partial(export_pdf, build_behind)),
-    Route("GET", _BEHIND, partial(show_report, build_behind)),
+    Route("GET", f"{_BEHIND}.csv", _of_figure(partial(export_csv, build_behind))),
+    Route("GET", f"{_BEHIND}.pdf", _of_figure(partial(export_pdf, build_behind))),
+    Route("GET", _BEHIND, _of_figure(partial(show_report, build_behind))),
 )

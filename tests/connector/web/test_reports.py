@@ -90,6 +90,7 @@ def test_every_report_has_plots_a_table_and_csv(site: Site) -> None:
         assert document.headers["Content-Type"] == "application/pdf"
         assert document.content.startswith(b"%PDF")
     assert "'=Customer" in viewer.get(behind.replace("/invoices?", "/invoices.csv?")).text
+    assert viewer.get("/reports/dso/invoices").url.endswith("/reports/dso")
     for path in ("/reports/dso/invoices?row=GBP:2026-06-08&column=days", "/reports/cash-collected/invoices?row=x"):
         assert viewer.get(path).status_code == 404
 
