@@ -15,22 +15,33 @@ from connector.settings import Settings
 
 
 class SetupQuestion(NamedTuple):
-    """A setting with what to copy from where."""
+    """A setting with what to copy from where. It makes no sense without the one that ``belongs_to`` names."""
 
     name: str
     text: str
     is_secret: bool = False
+    belongs_to: str = ""
 
 
 SETUP_QUESTIONS = (
     SetupQuestion("XERO_CLIENT_ID", "Xero client id (developer.xero.com, My Apps)"),
-    SetupQuestion("XERO_CLIENT_SECRET", "Xero client secret (of a web app; it is not shown)", is_secret=True),
+    SetupQuestion(
+        "XERO_CLIENT_SECRET",
+        "Xero client secret (of a web app; it is not shown)",
+        is_secret=True,
+        belongs_to="XERO_CLIENT_ID",
+    ),
     SetupQuestion("QUICKBOOKS_CLIENT_ID", "QuickBooks client id (developer.intuit.com, Keys & credentials)"),
-    SetupQuestion("QUICKBOOKS_CLIENT_SECRET", "QuickBooks client secret (it is not shown)", is_secret=True),
+    SetupQuestion(
+        "QUICKBOOKS_CLIENT_SECRET",
+        "QuickBooks client secret (it is not shown)",
+        is_secret=True,
+        belongs_to="QUICKBOOKS_CLIENT_ID",
+    ),
     SetupQuestion("SENDGRID_API_KEY", "SendGrid API key (Settings, API Keys; it is not shown)", is_secret=True),
     SetupQuestion("MAIL_FROM", "Address that emails are sent from, such as billing@example.com"),
-    SetupQuestion("MAIL_FROM_NAME", "Name of the sender, such as your company"),
-    SetupQuestion("MAIL_REPLY_TO", "Address that replies go to, if it is another one"),
+    SetupQuestion("MAIL_FROM_NAME", "Name of the sender, such as your company", belongs_to="MAIL_FROM"),
+    SetupQuestion("MAIL_REPLY_TO", "Address that replies go to, if it is another one", belongs_to="MAIL_FROM"),
 )
 
 

@@ -120,6 +120,9 @@ def _ask_for_settings() -> None:
         mailboxes = f"{guide('connect-gmail.md')} or {guide('connect-microsoft365.md')}"
         echo_err(f"Press Enter to leave a question out. To send from a mailbox of your own, see {mailboxes}.")
     for question in open_questions:
+        leading = question.belongs_to
+        if leading and leading not in entered and not getattr(settings, leading.lower()):
+            continue  # what it belongs to was left out
         while True:
             text = typer.prompt(
                 question.text, default="", show_default=False, hide_input=question.is_secret, err=True

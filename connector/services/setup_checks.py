@@ -14,7 +14,7 @@ from connector.errors import NotPossible
 from connector.guides import guide
 from connector.services import doctor_dns, doctor_email
 from connector.services.doctor_checks import ERROR, OK, WARNING, Check, Finding
-from connector.services.setup_guide import SetupStep, confirm_step, mailer_title, sender_fingerprint
+from connector.services.setup_guide import SetupStep, confirm_step, mailer_title, sender_fingerprint, sender_problem
 from providers.errors import AuthorizationExpired, PermanentError, ProviderError
 from providers.mailer import Email
 
@@ -50,10 +50,10 @@ def send_test_email(app: AppContext, to: str, *, by: str) -> str:
         NotPossible: it could not be sent; the message says why and what to do.
 
     """
-    mailer = open_mailer(app)
-    settings, now = app.settings, app.now()
-    if mailer is None or not settings.mail_from:
-        raise NotPossible("No email service is set up, or MAIL_FROM is not set.")
+    mailer, now = open_mailer(app), app.now()
+    problem = sender_problem(app)
+    if mailer is None or problem:
+        raise NotPossible(f"The test email was not sent. {problem}")
     with writing(app.engine) as session:
         last = session.get(KeyValue, (0, _TEST_KEY))
         if last is not None and now - last.stored_at < _TEST_PAUSE:

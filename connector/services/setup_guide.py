@@ -14,7 +14,6 @@ from enum import StrEnum
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-import providers
 from connector.app_context import AppContext
 from connector.connections.mailboxes import mailer_name
 from connector.db.tables import Connection, KeyValue, User
@@ -49,8 +48,8 @@ TITLES = {
 }
 _COMMANDS = {
     SetupStep.KEYS: "duewell setup",
-    SetupStep.CONNECT: "duewell connect {provider}",
-    SetupStep.SENDER: "duewell setup --test-email you@example.com",
+    SetupStep.CONNECT: "{connect}",
+    SetupStep.SENDER: "{sender}",
     SetupStep.FIRST_SYNC: "duewell run",
     SetupStep.PLAN: "duewell plan, then duewell setup --confirm plan",
     SetupStep.APPROVERS: "duewell users add EMAIL bookkeeper, or duewell setup --confirm approvers",
@@ -121,7 +120,7 @@ def load_guide(app: AppContext, session: Session) -> SetupGuide:
         else "You are the only user: add who approves emails, or confirm that you do.",
         SetupStep.GO_LIVE: "" if is_live(rows) else "All companies are in observe mode: nothing is sent.",
     }
-    ledger = next(iter(sorted(app.providers)), "")
+    commands = {"connect": _connect_command(app), "sender": _sender_command(app)}
     return SetupGuide(
         [
             SetupItem(
@@ -129,7 +128,7 @@ def load_guide(app: AppContext, session: Session) -> SetupGuide:
                 title=TITLES[step],
                 done=not missing[step],
                 missing=missing[step],
-                command=_COMMANDS[step].format(provider=ledger) if missing[step] else "",
+                command=_COMMANDS[step].format_map(commands) if missing[step] else "",
             )
             for step in SetupStep
         ]
@@ -157,15 +156,41 @@ def _missing_keys(app: AppContext) -> str:
     return f"No accounting system has its keys: set those of {needed}."
 
 
-def _missing_sender(app: AppContext, confirmed: dict[str, str]) -> str:
-    settings = app.settings
+def _connect_command(app: AppContext) -> str:
+    """Return how to connect an accounting system: those whose keys are set, or all where none are."""
+    names = sorted(app.providers)
+    ready = [each for each in names if not app.providers[each].missing_settings(app.settings)]
+    return ", or ".join(f"duewell connect {each}" for each in ready or names)
+
+
+def _sender_command(app: AppContext) -> str:
+    """Return what brings the sender forward: nothing can be tested before there is one."""
+    name = mailer_name(app)
+    if not name:
+        mailboxes = "".join(f", or duewell connect {each}" for each in sorted(app.mailboxes))
+        return f"duewell setup{mailboxes}"
+    if not app.settings.mail_from:
+        return "duewell setup"
+    return "duewell setup --test-email you@example.com"
+
+
+def sender_problem(app: AppContext) -> str:
+    """Return why no email can be sent yet and what to do, "" if one can."""
     if not mailer_name(app):
-        titles = ", ".join(mailer_title(app, name) for name in providers.list_mailer_names())
-        return f"No email service is set up. Choose one: {titles}."
-    if not settings.mail_from:
+        return (
+            "No email service is set up yet, so nothing can be sent: set SENDGRID_API_KEY or SMTP_URL, or connect your"
+            " own mailbox."
+        )
+    if not app.settings.mail_from:
         return "MAIL_FROM is not set: the address that emails are sent from."
+    return ""
+
+
+def _missing_sender(app: AppContext, confirmed: dict[str, str]) -> str:
+    if problem := sender_problem(app):
+        return problem
     if confirmed.get(SetupStep.SENDER) != sender_fingerprint(app):
-        return f"No test email has been sent from {settings.mail_from} yet."
+        return f"No test email has been sent from {app.settings.mail_from} yet."
     return ""
 
 

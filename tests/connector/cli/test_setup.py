@@ -118,6 +118,39 @@ def test_it_asks_until_the_answer_is_one(duewell: Command, monkeypatch: pytest.M
     assert dotenv_values(tmp_path / "home" / ".env")["MAIL_FROM"] == "billing@small.example"
 
 
+def test_what_belongs_to_an_empty_answer_is_not_asked(duewell: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the id of an app there is no secret to copy, and without a sender no name of it."""
+    for each in SETUP_QUESTIONS:
+        monkeypatch.setenv(each.name, "")
+    monkeypatch.setattr(command, "_is_terminal", lambda: True)
+    asked = duewell("setup", stdin="\n" * len(SETUP_QUESTIONS)).err
+    assert [each.name for each in SETUP_QUESTIONS if each.text in asked] == [
+        "XERO_CLIENT_ID", "QUICKBOOKS_CLIENT_ID", "SENDGRID_API_KEY", "MAIL_FROM"
+    ]  # fmt: skip
+    asked = duewell("setup", stdin="abc\n" + "\n" * len(SETUP_QUESTIONS)).err
+    assert "Xero client secret" in asked
+    assert "QuickBooks client secret" not in asked
+
+
+def test_each_step_names_the_command_that_can_be_run_now(duewell: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "-> duewell connect quickbooks, or duewell connect xero" in duewell("setup").out
+    monkeypatch.setenv("QUICKBOOKS_CLIENT_ID", "")
+    assert "-> duewell connect xero\n" in duewell("setup").out
+    monkeypatch.setenv("SENDGRID_API_KEY", "")
+    page = duewell("setup").out
+    assert "3. Sender and domain" in page
+    assert (
+        "No email service is set up yet, so nothing can be sent: set SENDGRID_API_KEY or SMTP_URL, or connect" in page
+    )
+    assert "--test-email" not in page, "nothing could be tested"
+    refused = duewell("setup", "--test-email", "ann@small.example")
+    assert refused.exit_code == 1
+    assert "The test email was not sent. No email service is set up yet" in refused.err
+    monkeypatch.setenv("SMTP_URL", "smtp://localhost:2525")
+    monkeypatch.setenv("MAIL_FROM", "")
+    assert "MAIL_FROM is not set" in duewell("setup", "--test-email", "ann@small.example").err
+
+
 def test_the_digest_of_a_user_is_set_and_shown(duewell: Command) -> None:
     duewell("users", "add", "ann@small.example", "owner")
     changed = duewell("users", "digest", "ann@small.example", "--at", "06:30", "--time-zone", "Asia/Tokyo")
