@@ -217,12 +217,19 @@ def list_entries(
     session: Session, *, connection_id: int | None = None, since_at: datetime | None = None, limit: int = 1000
 ) -> list[SyncLogEntry]:
     """Return the newest entries, oldest first."""
-    query = select(SyncLogEntry).order_by(_LOG.c.id.desc()).limit(limit)
-    if connection_id is not None:
-        query = query.where(_LOG.c.connection_id == connection_id)
-    if since_at is not None:
-        query = query.where(_LOG.c.at >= since_at)
+    query = select(SyncLogEntry).where(*_matches(connection_id, since_at)).order_by(_LOG.c.id.desc()).limit(limit)
     return list(session.scalars(query))[::-1]
+
+
+def count_entries(session: Session, *, connection_id: int | None = None, since_at: datetime | None = None) -> int:
+    """Return how many entries ``list_entries`` returns without a limit."""
+    query = select(func.count()).select_from(_LOG).where(*_matches(connection_id, since_at))
+    return session.scalar(query) or 0
+
+
+def _matches(connection_id: int | None, since_at: datetime | None) -> list[ColumnElement[bool]]:
+    wanted = [] if connection_id is None else [_LOG.c.connection_id == connection_id]
+    return wanted + ([] if since_at is None else [_LOG.c.at >= since_at])
 
 
 def _chain_head(session: Session) -> str:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from connector.cli.options import (
+    AllOption,
     ConnectionOption,
     CustomerArgument,
+    LimitOption,
     parse_choice,
     parse_contact,
     parse_date,
     parse_mailbox,
+    rows_max,
 )
 from connector.cli.terminal import (
     Columns,
@@ -46,6 +49,8 @@ def register(parent: typer.Typer) -> None:
 def list_customers(
     connection: ConnectionOption = None,
     search: Annotated[str, typer.Option(help="Only customers whose name contains this.")] = "",
+    limit: LimitOption = None,
+    show_all: AllOption = False,
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,6 +58,7 @@ def list_customers(
     from connector.arrangements.customer_settings import find_customers, format_settings
     from connector.db.engine import reading
 
+    most = rows_max(limit, show_all=show_all, for_programs=as_json)
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
         with reading(app.engine) as session:
@@ -65,7 +71,8 @@ def list_customers(
         "EMAIL": lambda row: row.emails,
         "SETTINGS": lambda row: "; ".join(format_settings(row.settings)),
     }
-    echo_results(rows, columns, "There are no customers yet. Sync first: duewell run", as_json=as_json, wide=wide)
+    nothing = "There are no customers yet. Sync first: duewell run"
+    echo_results(rows, columns, nothing, as_json=as_json, wide=wide, limit=most)
 
 
 @customers.command("show")

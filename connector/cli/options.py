@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from connector.cli.terminal import CommandError
+from connector.cli.terminal import CommandError, terminal_width
 
 ConnectionOption = Annotated[str | None, typer.Option("--connection", help="Only this company: its id or short name.")]
 CompaniesOption = Annotated[
@@ -20,10 +20,34 @@ CompaniesOption = Annotated[
 OptionalConnectionArgument = Annotated[
     str | None, typer.Argument(metavar="CONNECTION", help="The company's id or short name. Default: all.")
 ]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, help="How many rows at most. Default: 100 in a terminal, else all.")
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Show all rows.")]
+_ROWS_MAX = 100
 CustomerArgument = Annotated[
     str, typer.Argument(metavar="CUSTOMER", help="The customer's name, or its id in the accounting system.")
 ]
 _DURATION_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def chosen_connection(argument: str | None, option: str | None) -> str | None:
+    """Return the company that was named, as an argument or by ``--connection``."""
+    if argument is not None and option is not None and argument != option:
+        message = "name one company, either as CONNECTION or by --connection"
+        raise typer.BadParameter(message)
+    return option if argument is None else argument
+
+
+def rows_max(limit: int | None, *, show_all: bool, for_programs: bool) -> int | None:
+    """Return how many rows a list shows at most, None for all.
+
+    Programs get all that they do not limit themselves: as JSON or CSV (``for_programs``), and through a pipe.
+    """
+    if limit is not None and show_all:
+        message = "choose either --limit or --all"
+        raise typer.BadParameter(message)
+    return limit if limit is not None or show_all or for_programs or terminal_width() is None else _ROWS_MAX
 
 
 def parse_choice(text: str, choices: Iterable[str], label: str) -> str:

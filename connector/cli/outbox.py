@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from connector.cli.options import ConnectionOption, parse_choice
+from connector.cli.options import AllOption, ConnectionOption, LimitOption, parse_choice, rows_max
 from connector.cli.terminal import (
     Columns,
     JsonOption,
@@ -16,6 +16,7 @@ from connector.cli.terminal import (
     build_group,
     echo,
     echo_json,
+    echo_rest,
     echo_results,
     find_connection_id,
     money,
@@ -68,20 +69,24 @@ def register(parent: typer.Typer) -> None:
 def list_outbox(
     connection: ConnectionOption = None,
     state: Annotated[list[str] | None, typer.Option(help=f"Only entries in this state: {', '.join(_STATES)}.")] = None,
+    limit: LimitOption = None,
+    show_all: AllOption = False,
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List outbox entries, newest first."""
     from connector.db.engine import reading
-    from connector.services.outbox_search import find_entries
+    from connector.services.outbox_search import count_entries, find_entries
     from connector.vocabulary.labels import label
 
     for name in state or []:
         parse_choice(name, _STATES, "state")
+    most = rows_max(limit, show_all=show_all, for_programs=as_json)
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
         with reading(app.engine) as session:
-            rows = find_entries(session, inside, state or None)
+            rows = find_entries(session, inside, state or None, limit=most)
+            count = count_entries(session, inside, state or None) if most is not None else len(rows)
     columns: Columns[EntryItem] = {
         "ID": lambda row: row.id,
         "STATE": lambda row: label(row.state),
@@ -91,6 +96,7 @@ def list_outbox(
         "REASON": lambda row: row.reason,
     }
     echo_results(rows, columns, "The outbox is empty.", as_json=as_json, wide=wide)
+    echo_rest(count - len(rows))
 
 
 @outbox.command("show")
@@ -212,12 +218,19 @@ def resolve_entry(
 
 
 @fees.command("list")
-def list_fees(connection: ConnectionOption = None, wide: WideOption = False, as_json: JsonOption = False) -> None:
+def list_fees(
+    connection: ConnectionOption = None,
+    limit: LimitOption = None,
+    show_all: AllOption = False,
+    wide: WideOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """List late fees with their annual rate, newest first."""
     from connector.db.engine import reading
     from connector.services.fees import find_fees
     from connector.vocabulary.labels import label
 
+    most = rows_max(limit, show_all=show_all, for_programs=as_json)
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
         with reading(app.engine) as session:
@@ -232,7 +245,7 @@ def list_fees(connection: ConnectionOption = None, wide: WideOption = False, as_
         "CUSTOMER": lambda row: row.customer,
         "REASON": lambda row: row.reason,
     }
-    echo_results(rows, columns, "There are no late fees.", as_json=as_json, wide=wide)
+    echo_results(rows, columns, "There are no late fees.", as_json=as_json, wide=wide, limit=most)
 
 
 @fees.command("approve")

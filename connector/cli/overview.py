@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli.options import OptionalConnectionArgument, parse_instant
+from connector.cli.options import (
+    AllOption,
+    ConnectionOption,
+    LimitOption,
+    OptionalConnectionArgument,
+    chosen_connection,
+    parse_instant,
+    rows_max,
+)
 from connector.cli.terminal import (
     Columns,
     CommandError,
@@ -21,6 +29,7 @@ from connector.cli.terminal import (
     echo_err,
     echo_indented,
     echo_json,
+    echo_note,
     echo_results,
     echo_table,
     empty_list_message,
@@ -82,7 +91,10 @@ def status(wide: WideOption = False, as_json: JsonOption = False) -> None:
 
 def plan(
     connection: OptionalConnectionArgument = None,
+    company: ConnectionOption = None,
     days: Annotated[int, typer.Option(min=0, max=366, help="How many days ahead.")] = 14,
+    limit: LimitOption = None,
+    show_all: AllOption = False,
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -94,8 +106,10 @@ def plan(
     from connector.services.upcoming_actions import list_upcoming
     from connector.vocabulary.labels import label
 
+    most = rows_max(limit, show_all=show_all, for_programs=as_json)
+    named = chosen_connection(connection, company)
     with open_command_app() as app, customer_counter("evaluating") as on_progress:
-        items = list_upcoming(app, find_connection_id(app, connection), days, on_progress=on_progress)
+        items = list_upcoming(app, find_connection_id(app, named), days, on_progress=on_progress)
         empty_message = empty_list_message(app, f"Nothing would be sent in the next {days} days.")
     columns: Columns[UpcomingAction] = {
         "DATE": lambda item: item.on,
@@ -108,7 +122,7 @@ def plan(
         "AMOUNT": lambda item: money(item.amount, item.currency) if item.amount else "",
         "REASON": lambda item: item.reason,
     }
-    echo_results(items, columns, empty_message, as_json=as_json, wide=wide)
+    echo_results(items, columns, empty_message, as_json=as_json, wide=wide, limit=most)
     if items and not as_json:
         echo_err("This is a forecast: customers who pay in the meantime receive nothing.")
 
@@ -141,7 +155,9 @@ def show(
     since: Annotated[
         str | None, typer.Option(metavar="T", help="2026-11-20, 2026-11-20T08:00 (UTC), 24h or 7d.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many of the newest entries at most.")] = 1000,
+    company: ConnectionOption = None,
+    limit: LimitOption = None,
+    show_all: AllOption = False,
     wide: WideOption = False,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that is safe to open in a spreadsheet.")] = False,
@@ -154,13 +170,15 @@ def show(
 
     if as_json and as_csv:
         raise typer.BadParameter("Choose either --json or --csv.")
+    most = rows_max(limit, show_all=show_all, for_programs=as_json or as_csv)
     with open_command_app() as app:
-        connection_id = find_connection_id(app, connection)
+        connection_id = find_connection_id(app, chosen_connection(connection, company))
         since_at = parse_instant(since, app.now()) if since else None
         with reading(app.engine) as session:
             rows = sync_log.list_entries(
-                session, connection_id=connection_id, since_at=since_at, limit=min(limit, _LIMIT_MAX)
+                session, connection_id=connection_id, since_at=since_at, limit=min(most or _LIMIT_MAX, _LIMIT_MAX)
             )
+            count = sync_log.count_entries(session, connection_id=connection_id, since_at=since_at)
             names = {item.id: item.short_name for item in list_connections(session)}
     entries = [log_search.as_item(row, names.get(row.connection_id or 0, "")) for row in rows]
     if as_json:
@@ -170,6 +188,8 @@ def show(
     elif entries:
         headings = ("TIME (UTC)", "KIND", *(() if connection_id else ("COMPANY",)), "ENTRY")
         echo_table(headings, (_log_cells(entry, with_company=not connection_id) for entry in entries), wide=wide)
+        if len(entries) < count:
+            echo_note(f"{count - len(entries):,} older entries are not shown. Add --limit N, --all or --since T.")
     else:
         echo_err("No log entries match.")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli.options import OptionalConnectionArgument, parse_choice
+from connector.cli.options import ConnectionOption, OptionalConnectionArgument, chosen_connection, parse_choice
 from connector.cli.terminal import (
     JsonOption,
     WideOption,
@@ -45,6 +45,7 @@ def reports(
     connection: OptionalConnectionArgument = None,
     row: Annotated[str, typer.Option(metavar="ID", help="List the invoices behind a figure of this row.")] = "",
     column: Annotated[str, typer.Option(metavar="KEY", help="The column of that figure, as in --json.")] = "",
+    company: ConnectionOption = None,
     wide: WideOption = False,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that is safe to open in a spreadsheet.")] = False,
@@ -67,7 +68,8 @@ def reports(
         return
     parse_choice(name, REPORTS, "report")
     with open_command_app() as app, reading(app.engine) as session:
-        companies = find_connections(session, [connection] if connection else [])
+        named = chosen_connection(connection, company)
+        companies = find_connections(session, [named] if named else [])
         scope = Scope(companies, app.now())
         report = _build_behind(session, scope, name, row, column) if row else REPORTS[name](session, scope)
     if as_json:

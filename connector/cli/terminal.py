@@ -118,15 +118,32 @@ Columns = dict[str, Callable[[T], object]]  # by heading, what a row shows under
 
 
 def echo_results(
-    rows: Sequence[T], columns: Columns[T], empty_message: str, *, as_json: bool, wide: bool = False
+    rows: Sequence[T],
+    columns: Columns[T],
+    empty_message: str,
+    *,
+    as_json: bool,
+    wide: bool = False,
+    limit: int | None = None,
 ) -> None:
-    """Print results on stdout as JSON or as a table, or a message on stderr where there are none."""
+    """Print results on stdout as JSON or as a table, or a message on stderr where there are none.
+
+    Only the first ``limit`` rows are printed, and how many more there are is said on stderr.
+    """
+    shown = rows[:limit]
     if as_json:
-        echo_json(rows)
+        echo_json(shown)
     elif rows:
-        echo_table(list(columns), [[cell(row) for cell in columns.values()] for row in rows], wide=wide)
+        echo_table(list(columns), [[cell(row) for cell in columns.values()] for row in shown], wide=wide)
     else:
         echo_err(empty_message)
+    echo_rest(len(rows) - len(shown))
+
+
+def echo_rest(count: int) -> None:
+    """Say on stderr how many rows were not printed, if any."""
+    if count > 0:
+        echo_note(f"{count:,} more. Add --limit N or --all to see them.")
 
 
 @contextmanager

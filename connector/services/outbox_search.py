@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlmodel import Session, col
 
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry
@@ -153,16 +153,24 @@ def find_entries(
     states: Collection[str] | None = None,
     *,
     ids: Collection[int] | None = None,
+    limit: int | None = None,
 ) -> list[EntryItem]:
     """List entries, newest first, or those with these ids."""
-    query = entries_query().order_by(col(OutboxEntry.id).desc())
-    if connection_id is not None:
-        query = query.where(col(OutboxEntry.connection_id) == connection_id)
-    if states:
-        query = query.where(col(OutboxEntry.state).in_(list(states)))
+    query = entries_query().where(*_matches(connection_id, states)).order_by(col(OutboxEntry.id).desc()).limit(limit)
     if ids is not None:
         query = query.where(col(OutboxEntry.id).in_(list(ids)))
     return [as_item(entry, company.short_name, name or "") for entry, company, name in session.execute(query)]
+
+
+def count_entries(session: Session, connection_id: int | None, states: Collection[str] | None) -> int:
+    """Return how many entries ``find_entries`` lists without a limit."""
+    query = select(func.count()).select_from(OutboxEntry).where(*_matches(connection_id, states))
+    return session.scalar(query) or 0
+
+
+def _matches(connection_id: int | None, states: Collection[str] | None) -> list[ColumnElement[bool]]:
+    wanted = [] if connection_id is None else [col(OutboxEntry.connection_id) == connection_id]
+    return wanted + ([col(OutboxEntry.state).in_(list(states))] if states else [])
 
 
 def as_item(entry: OutboxEntry, connection: str, customer: str) -> EntryItem:
