@@ -288,8 +288,13 @@ def get_document_date(session: Session, version: int) -> datetime:
 
 def get_version_policy(session: Session, version: int) -> ReminderPolicy:
     """Return the policy of a version, with the rates that had been added by then."""
-    row = session.get_one(PolicyVersion, version)
-    return _parse(row.document, row.rates)
+    return get_version_policies(session, [version])[version]
+
+
+def get_version_policies(session: Session, versions: Collection[int]) -> dict[int, ReminderPolicy]:
+    """Return the policies of versions, by version; one without a document is the default policy."""
+    rows = session.scalars(select(PolicyVersion).where(_VERSIONS.c.id.in_(versions)))
+    return {row.id or 0: _parse(row.document, row.rates) for row in rows}
 
 
 def list_versions(session: Session, connection_id: int | None) -> list[PolicyVersionItem]:

@@ -27,10 +27,14 @@ _AT_LINE = re.compile(r"\s*\(at line (\d+), column \d+\)")
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with a document; ``line`` is 0 where it is not in the document itself."""
+    """One thing that is wrong with a document; ``line`` is 0 where it is not in the document itself.
+
+    ``paths`` are the settings it is about, with dots, as a form names them: ``past_due.new.large``.
+    """
 
     line: int
     text: str
+    paths: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Format it as one line."""
@@ -199,4 +203,4 @@ class ProblemCollector:
 
     def add(self, path: KeyPath, text: str) -> None:
         """Note a problem at a path."""
-        self.problems.append(Problem(self.line(path), text))
+        self.problems.append(Problem(self.line(path), text, (".".join(path),)))

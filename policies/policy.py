@@ -85,6 +85,7 @@ class ReminderPolicy:
     payment_instructions: sections.PerCurrency[str]
     digest_language: sections.Language
     control_group_percent: int
+    step_tables: Mapping[Step, sections.StepTable]
     document: Table = field(repr=False, compare=False)
     name: str = ""
     customer_policies: tuple[tuple[AppliesTo, ReminderPolicy], ...] = ()
@@ -179,6 +180,7 @@ def _build_policy(own: Table, problems: ProblemCollector, added_rates: AddedRate
         payment_instructions=read.payment_instructions,
         digest_language=read.digest.language,
         control_group_percent=read.control_group.percent,
+        step_tables=steps,
         document=table,
     )
 
@@ -213,7 +215,7 @@ def _read_customer_policy(
         inner.add((key,), f"{key} belongs to the whole document")
     different = {key: value for key, value in table.items() if key != "applies_to" and key not in _COMPANY_WIDE}
     policy = _build_policy(merge_tables(_without_other_presets_figures(own, different), different), inner, added_rates)
-    problems.problems += [Problem(line, f"in [policies.{name}]: {text}") for line, text in inner.problems]
+    problems.problems += [each._replace(text=f"in [policies.{name}]: {each.text}") for each in inner.problems]
     return target.applies_to, replace(policy, name=name)
 
 

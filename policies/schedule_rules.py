@@ -64,7 +64,8 @@ def _report(breach: _Breach, cells: list[Cell], problems: ProblemCollector) -> N
     segment, size = cells[0]
     line = problems.explicit_line([(step.value, segment.value, size.value) for step in breach.steps])
     where = ", ".join(f"{segment.value} {size.value}" for segment, size in cells)
-    problems.problems.append(Problem(line, f"{breach.text} ({where})"))
+    paths = tuple(f"{step.value}.{segment.value}.{size.value}" for step in breach.steps for segment, size in cells)
+    problems.problems.append(Problem(line, f"{breach.text} ({where})", paths))
 
 
 def _breaches(days: Mapping[Step, int]) -> Iterable[_Breach]:

@@ -105,6 +105,8 @@ def _read_segment_days(step: Step, value: object) -> Mapping[Size, int | None]:
 class StepTable(Section):
     """The table of a step: its day for every segment and size, ``None`` where it is off."""
 
+    kind: StepKind
+    origin: Origin
     strategic: Mapping[Size, int | None]
     established: Mapping[Size, int | None]
     new: Mapping[Size, int | None]

@@ -18,8 +18,9 @@ from connector.bounded_work import CheckedPolicy, Work, WorkFailed
 from connector.db.engine import reading, writing
 from connector.db.tables import PolicyVersion
 from connector.errors import NotFound
-from connector.services import policy_evaluation, policy_review, statutory_rates
+from connector.services import policy_evaluation, policy_review, schedule_story, statutory_rates
 from connector.services.policy_evaluation import PolicyChange
+from connector.services.schedule_story import SegmentStory
 from connector.services.statutory_rates import StatutoryRate
 from policies.document import Problem
 from policies.fee_checks import fee_warnings
@@ -38,6 +39,14 @@ def get_policy(call: ReadCall, connection: ConnectionParam = "") -> Response:
         return with_etag(
             json_response({"version": version, "document": policy.to_toml()}), policy_store.etag_of(version)
         )
+
+
+@router.get("/policy/schedule", response_model=schemas.Page[SegmentStory])
+def tell_schedule(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
+    """Get the reminder schedule in sentences: what customers of each segment hear, and when."""
+    with reading(call.app.engine) as session:
+        policy, _version = policy_store.get_policy(session, _connection_id(call, session, connection))
+    return paginate(schedule_story.tell_schedule(policy), page_query, lambda row: [row.id])
 
 
 @router.get("/policy/versions", response_model=schemas.Page[policy_store.PolicyVersionItem])

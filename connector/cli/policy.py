@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli.options import ConnectionOption, OptionalConnectionArgument, document_errors, read_document
+from connector.cli.options import (
+    ConnectionOption,
+    OptionalConnectionArgument,
+    chosen_connection,
+    document_errors,
+    read_document,
+)
 from connector.cli.terminal import (
     Columns,
     CommandError,
@@ -56,6 +62,9 @@ def register(parent: typer.Typer) -> None:
 def show_policy(
     connection: ConnectionOption = None,
     version: Annotated[int | None, typer.Option(min=1, max=ID_MAX, help="Show this earlier version.")] = None,
+    in_words: Annotated[
+        bool, typer.Option("--words", help="Tell the reminder schedule in sentences instead, for each segment.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print the current policy.
@@ -66,6 +75,7 @@ def show_policy(
 
     from connector import policy_store
     from connector.db.engine import reading
+    from connector.services.schedule_story import tell_schedule
 
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
@@ -73,6 +83,7 @@ def show_policy(
             if version is not None:
                 try:
                     document = policy_store.get_document(session, version)
+                    in_force = policy_store.get_version_policy(session, version)
                 except NoResultFound as missing:
                     raise CommandError(
                         f"There is no policy version {version}. See: duewell policy versions"
@@ -81,9 +92,23 @@ def show_policy(
                 in_force, version = policy_store.get_policy(session, inside)
                 document = in_force.to_toml()
     if as_json:
-        echo_json({"version": version, "document": document})
+        told = {"schedule": tell_schedule(in_force)} if in_words else {}
+        echo_json({"version": version, "document": document, **told})
+    elif in_words:
+        _echo_in_words(in_force)
     else:
         echo(document)
+
+
+def _echo_in_words(in_force: ReminderPolicy) -> None:
+    from connector.services.schedule_story import contact_limits, tell_schedule
+    from connector.vocabulary.labels import label
+
+    for segment in tell_schedule(in_force):
+        echo_indented("", f"{label(segment.id)} customers. {segment.who}")
+        for story in segment.stories:
+            echo_indented("  ", f"{story.title}: {story.text}")
+    echo_indented("", contact_limits(in_force))
 
 
 @policy.command("versions")
@@ -223,7 +248,9 @@ def _parse_proposed(app: AppContext, file: Path, document: str, connection_id: i
 
 
 @policy.command("control-group")
-def report_hold_out(connection: OptionalConnectionArgument = None, as_json: JsonOption = False) -> None:
+def report_hold_out(
+    connection: OptionalConnectionArgument = None, company: ConnectionOption = None, as_json: JsonOption = False
+) -> None:
     """Compare the policy with its control group.
 
     The control group is made up of customers who keep the previous policy.
@@ -231,8 +258,9 @@ def report_hold_out(connection: OptionalConnectionArgument = None, as_json: Json
     from connector.services import policy_evaluation
     from policies.formatting import format_date
 
+    named = chosen_connection(connection, company)
     with open_command_app() as app:
-        reports = policy_evaluation.list_control_group_reports(app, find_connection_id(app, connection))
+        reports = policy_evaluation.list_control_group_reports(app, find_connection_id(app, named))
     if as_json:
         echo_json(reports)
     for report in [] if as_json else reports:
@@ -273,7 +301,10 @@ def set_policy(
 
 
 def exceptions(
-    connection: OptionalConnectionArgument = None, wide: WideOption = False, as_json: JsonOption = False
+    connection: OptionalConnectionArgument = None,
+    company: ConnectionOption = None,
+    wide: WideOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List exceptions: what looks wrong in your accounting system.
 
@@ -285,7 +316,7 @@ def exceptions(
     from connector.vocabulary.labels import label
 
     with open_command_app() as app:
-        rows = list_exceptions(app, find_connection_id(app, connection))
+        rows = list_exceptions(app, find_connection_id(app, chosen_connection(connection, company)))
         nothing = empty_list_message(app, "No exceptions found.")
     if as_json:
         echo_json([asdict(each) for each in rows])

@@ -8,160 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 
+from connector.services.policy_fields import Field, fields
 from policies.document import KeyPath, Table, parse_decimal, parse_toml, value_at
 from policies.document_editor import edit_document
-from policies.fee_rules import FeeKind, FeePreset, UnpaidFee, WeekendDueDate
-from policies.policy import PRESET_FIGURES, ReminderPolicy
+from policies.policy import PRESET_FIGURES, PolicyError, ReminderPolicy
 from policies.receivables import Size
-from policies.schedule_rules import SCHEDULED_STEPS
-from policies.sections import CELLS, WEEKDAYS
 
-TONES = ("gentle", "standard", "firm")
-CELL_NAMES = tuple(f"{segment.value} {size.value}" for segment, size in CELLS)
-BY_CALL = "by_call"
 _SIZES = tuple(size.value for size in Size)
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field: where its value is in the document, its label, and how it is filled in."""
-
-    name: str  # the path in the document, with dots
-    label: str
-    kind: str = "number"  # number | number_or_off | time | date | choice | switch | list | texts | amounts
-    choices: tuple[str, ...] = ()
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        """The path of its value in the document."""
-        return tuple(self.name.split("."))
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Fields that belong together; ``company_wide`` ones cannot differ between customers."""
-
-    title: str
-    fields: tuple[Field, ...]
-    company_wide: bool = False
-
-
-GROUPS = (
-    Group(
-        "Send window and contact limits",
-        (
-            Field("send_window.opens", "Emails are sent from", "time"),
-            Field("send_window.closes", "Emails are sent until", "time"),
-            Field("send_window.weekdays", "On these days", "list", WEEKDAYS),
-            Field("send_window.closing_days", "Not on these days (12-24 is every year, 2026-12-31 once)", "texts"),
-            Field("frequency.min_days_between", "Minimum days between two contacts"),
-            Field("frequency.max_in_7_days", "Maximum contacts in 7 days"),
-            Field("frequency.max_in_30_days", "Maximum contacts in 30 days"),
-            Field("statement.due_soon_days", "Also list invoices due within (days)"),
-            Field("statement.chase_unsent", "Chase invoices that the accounting system calls not sent", "switch"),
-        ),
-    ),
-    Group(
-        "Holds",
-        (
-            Field("minimum_balance", "Minimum balance, by currency", "amounts"),
-            Field("plan_offer_minimum", "Smallest balance for a payment plan offer, by currency", "amounts"),
-            Field("data_freshness.stale_after_hours", "Accounting data is stale after (hours)"),
-            Field(
-                "data_freshness.payments_stale_after_days",
-                "Accounting data is stale without a payment for (days), or off",
-                "number_or_off",
-            ),
-            Field("replies.pause_days", "Pause after a customer's reply (days)"),
-            Field("promise_broken.business_days", "Promise to pay counts as broken after (business days)"),
-            Field("payment_returned.business_days", "Notify customers of a returned payment after (business days)"),
-        ),
-    ),
-    Group(
-        "Late fees",
-        (
-            Field("late_fees.enabled", "Charge late fees", "switch"),
-            Field("late_fees.approval", "Approval", "choice", ("person", "automatic")),
-            Field("late_fees.terms_agreed_on", "Terms with a late fee agreed on", "date"),
-            Field("late_fees.preset", "Preset", "choice", tuple(FeePreset)),
-            Field("late_fees.kind", "Kind", "choice", tuple(FeeKind)),
-            Field("late_fees.rate", "Rate in percent: once, per month or per year, depending on the kind"),
-            Field("late_fees.amounts", "Flat fee by currency, for example EUR 15, USD 15", "amounts"),
-            Field("late_fees.minimum", "Smallest fee, by currency", "amounts"),
-            Field("late_fees.maximum", "Largest single fee, by currency", "amounts"),
-            Field("late_fees.due_on_weekend", "If due on a weekend or public holiday", "choice", tuple(WeekendDueDate)),
-            Field("late_fees.due_on_weekend_regions", "… in these countries or regions only, such as US-NY", "texts"),
-            Field("late_fees.grace_days", "Grace days"),
-            Field("late_fees.cap_percent", "Cap for all fees on an invoice (percent)"),
-            Field("late_fees.max_annual_percent", "Maximum annual rate (percent)"),
-            Field("late_fees.due_days", "Fee due after (days)"),
-            Field("late_fees.invoicing", "Fee invoices", "choice", ("per_fee", "monthly")),
-            Field("late_fees.invoice_day", "Day of the month for monthly fee invoices"),
-            Field("late_fees.unpaid_fee", "When only the fee is left unpaid", "choice", tuple(UnpaidFee)),
-        ),
-    ),
-    Group(
-        "Thank-you emails and disputes",
-        (
-            Field("thank_you.enabled", "Thank customers for payments", "switch"),
-            Field("thank_you.min_days_between", "Minimum days between two thank-you emails"),
-            Field("thank_you.max_days_after_payment", "Maximum days after the payment"),
-            Field(
-                "dispute_raised.review_business_days.large", "Review a dispute of a large invoice after (business days)"
-            ),
-            Field("dispute_raised.review_business_days.medium", "Of a medium invoice"),
-            Field("dispute_raised.review_business_days.small", "Of a small invoice"),
-        ),
-    ),
-    Group(
-        "Customer segments, invoice sizes and exceptions",
-        (
-            Field("segments.new_days", "New: first invoice less than (days) ago"),
-            Field("segments.new_paid_invoices", "New: or fewer paid invoices than"),
-            Field("segments.revenue_percent", "Strategic: top customers with this share of revenue (percent)"),
-            Field("segments.customers_percent", "Strategic: never more than this share of customers (percent)"),
-            Field("sizes.large_percentile", "Large: from this percentile of your own invoices"),
-            Field("sizes.medium_percentile", "Medium: from this percentile"),
-            Field("control_group.percent", "Control group: customers who keep the previous policy (percent)"),
-            Field(
-                "exceptions.long_hold_days",
-                "List an invoice on hold as an exception after (days), or off",
-                "number_or_off",
-            ),
-        ),
-        company_wide=True,
-    ),
-)
-TONE = Field("tone", "Tone of the emails", "choice", TONES)
-
-
-def fields(*, customer_specific: bool = False) -> list[Field]:
-    """List the fields of the form: of a customer policy, or of the policy of all customers."""
-    cells = [
-        Field(f"{step.value}.{segment.value}.{size.value}", "", "number_or_off")
-        for step in SCHEDULED_STEPS
-        for segment, size in CELLS
-    ]
-    calls = [
-        Field(f"{step.value}.{BY_CALL}", "", "list", CELL_NAMES)
-        for step in SCHEDULED_STEPS
-        if value_at(ReminderPolicy.default().document, (step.value, BY_CALL)) is not None
-    ]
-    return [
-        TONE,
-        *cells,
-        *calls,
-        *(each for group in groups(customer_specific=customer_specific) for each in group.fields),
-    ]
-
-
-def groups(*, customer_specific: bool = False) -> list[Group]:
-    """List the groups of fields below the schedule."""
-    return [group for group in GROUPS if not (customer_specific and group.company_wide)]
+_BRINGING = ("tone", "late_fees.preset")  # they bring values for other fields, which the form may show already
 
 
 def field_values(policy: ReminderPolicy, *, customer_specific: bool = False) -> dict[str, str]:
@@ -204,16 +61,31 @@ def apply_form(
     prefix: KeyPath = ("policies", name) if name else ()
     changes: dict[KeyPath, object] = {}
     changed = []
+    brought: Mapping[str, object] = {}
     for field in fields(customer_specific=bool(name)):
         if field.name not in form:
             continue
         text = _submitted_text(field, form[field.name])
-        if text != format_value(value_at(shown_policy.document, field.path)):
-            _add_change(changes, shown_policy.document, prefix, field.path, _parse_value(field, text))
-            changed.append(field.name)
-    if "late_fees.preset" in changed:  # the old preset's figures are of another law
-        changes |= {(*prefix, "late_fees", key): None for key in PRESET_FIGURES if f"late_fees.{key}" not in changed}
+        if text == format_value(value_at(shown_policy.document, field.path)):
+            continue
+        if brought and text == format_value(value_at(brought, field.path)):
+            continue
+        _add_change(changes, shown_policy.document, prefix, field.path, _parse_value(field, text))
+        changed.append(field.name)
+        if field.name in _BRINGING:
+            if field.name == "late_fees.preset":  # the old preset's figures are of another law
+                changes |= {(*prefix, "late_fees", key): None for key in PRESET_FIGURES}
+            brought = _read(edit_document(document, changes), name)
     return edit_document(document, changes) if changes else document, changed
+
+
+def _read(document: str, name: str) -> Mapping[str, object]:
+    """Return the values of a document, or of a customer policy in it; none where it is not valid yet."""
+    try:
+        policy = ReminderPolicy.from_toml(document)
+    except PolicyError:
+        return {}
+    return next((each for _, each in policy.customer_policies if each.name == name), policy).document
 
 
 def _add_change(

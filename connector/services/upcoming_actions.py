@@ -105,16 +105,16 @@ def list_customer_upcoming(
     active, peers = policy_store.get_active_policy(session, row.id or 0), load_peers(session, row)
     found = list(statements or load_statements(session, row, now=now, customer_ids=[customer_id]))
     shown = {statements[0].customer.id for statements in found}
-    others = _sharing_with(shown, peers) - shown
+    others = sharing_with(shown, peers) - shown
     found += load_statements(session, row, now=now, customer_ids=others) if others else ()
-    group = [_Simulated(each, active.for_customer(each[0].customer.id)[0]) for each in found]
+    group = [SimulatedCustomer(each, active.for_customer(each[0].customer.id)[0]) for each in found]
     group.sort(key=lambda each: each.customer_id)
-    actions = _simulate(session, row, group, peers, _simulated_instants(now, ZoneInfo(row.time_zone), days))
+    actions = simulate(session, row, group, peers, simulated_instants(now, ZoneInfo(row.time_zone), days))
     return [item for item in actions if item.customer_id in shown]
 
 
 @dataclass(slots=True)
-class _Simulated:
+class SimulatedCustomer:
     """A customer as of a simulated day; nothing can happen to them before ``idle_until``."""
 
     statements: tuple[Statement, ...]
@@ -123,6 +123,7 @@ class _Simulated:
 
     @property
     def customer_id(self) -> str:
+        """The customer's id in the ledger."""
         return self.statements[0].customer.id
 
 
@@ -135,20 +136,20 @@ def _company_upcoming(
     on_progress: ProgressCallback,
 ) -> Iterator[UpcomingAction]:
     active, peers = policy_store.get_active_policy(session, row.id or 0), load_peers(session, row)
-    instants = _simulated_instants(now, ZoneInfo(row.time_zone), days)
-    sharing: list[_Simulated] = []
+    instants = simulated_instants(now, ZoneInfo(row.time_zone), days)
+    sharing: list[SimulatedCustomer] = []
     for count, statements in enumerate(load_statements(session, row, now=now), start=1):
         on_progress(row.short_name, count)
         customer_id = statements[0].customer.id
-        customer = _Simulated(statements, policy or active.for_customer(customer_id)[0])
+        customer = SimulatedCustomer(statements, policy or active.for_customer(customer_id)[0])
         if customer_id in peers:
             sharing.append(customer)
         else:
-            yield from _simulate(session, row, [customer], peers, instants)
-    yield from _simulate(session, row, sharing, peers, instants)
+            yield from simulate(session, row, [customer], peers, instants)
+    yield from simulate(session, row, sharing, peers, instants)
 
 
-def _sharing_with(customer_ids: Collection[str], peers: Peers) -> set[str]:
+def sharing_with(customer_ids: Collection[str], peers: Peers) -> set[str]:
     """Return everybody whose emails can affect those of these customers: who shares an address with whom, and so on."""
     found: set[str] = set()
     ahead = set(customer_ids)
@@ -158,8 +159,8 @@ def _sharing_with(customer_ids: Collection[str], peers: Peers) -> set[str]:
     return found
 
 
-def _simulate(
-    session: Session, row: Connection, group: Sequence[_Simulated], peers: Peers, instants: Sequence[datetime]
+def simulate(
+    session: Session, row: Connection, group: Sequence[SimulatedCustomer], peers: Peers, instants: Sequence[datetime]
 ) -> Iterator[UpcomingAction]:
     """Simulate some customers day by day, in the order in which a sync decides about them."""
     zone, calendar = ZoneInfo(row.time_zone), HolidayCalendar()
@@ -188,7 +189,7 @@ def _simulate(
                     _add_past_actions(by_id[peer], contacts)
 
 
-def _add_past_actions(customer: _Simulated, past_actions: tuple[PastAction, ...]) -> None:
+def _add_past_actions(customer: SimulatedCustomer, past_actions: tuple[PastAction, ...]) -> None:
     if past_actions:
         customer.statements = tuple(
             replace(each, past_actions=each.past_actions + past_actions) for each in customer.statements
@@ -206,7 +207,8 @@ def _next_possible_date(decision: CustomerDecision) -> date:
     return min((on for on in dates if on is not None), default=date.max) if all(dates) else date.min
 
 
-def _simulated_instants(now: datetime, zone: ZoneInfo, days: int) -> list[datetime]:
+def simulated_instants(now: datetime, zone: ZoneInfo, days: int) -> list[datetime]:
+    """Return now, and one instant of each day ahead."""
     today = now.astimezone(zone).date()
     ahead = (datetime.combine(today + timedelta(days=day), _SIMULATED_TIME, zone) for day in range(1, days + 1))
     return [now, *ahead]

@@ -24,6 +24,7 @@ from connector.web import (
     my_account,
     outbox,
     policy,
+    policy_document,
     privacy,
     reports,
     review,
@@ -43,7 +44,7 @@ from connector.web.lists.routes import ROUTES as LISTS
 from connector.web.live import add_live
 from connector.web.metrics import metrics_text
 from connector.web.portal import add_portal
-from connector.web.rendering import ICON, LIST_SCRIPT, PASSKEY_SCRIPT, REVIEW_SCRIPT, STYLE, render
+from connector.web.rendering import ICON, LIST_SCRIPT, PASSKEY_SCRIPT, POLICY_SCRIPT, REVIEW_SCRIPT, STYLE, render
 from connector.web.request_limits import RequestLimits
 from connector.web.routes import add_routes, cookie_name
 from connector.web.security import SecurityMiddleware, trusted_hosts
@@ -69,6 +70,7 @@ ROUTES = (
     *invoices.ROUTES,
     *tasks.ROUTES,
     *policy.ROUTES,
+    *policy_document.ROUTES,
     *statutory_rates.ROUTES,
     *email_templates.ROUTES,
     *reports.ROUTES,
@@ -144,6 +146,10 @@ def _add_public_pages(web_app: FastAPI, app: AppContext) -> None:
     @web_app.get("/static/review.js")
     def review_script() -> Response:
         return Response(REVIEW_SCRIPT, media_type="text/javascript")
+
+    @web_app.get("/static/policy.js")
+    def policy_script() -> Response:
+        return Response(POLICY_SCRIPT, media_type="text/javascript")
 
     @web_app.get("/static/icon.svg")
     def icon() -> Response:

@@ -1,4 +1,4 @@
-"""The policy: the reminder schedule as a form, the document, a preview of what a change would do, and the versions."""
+"""The policy: the reminder schedule as a story and as a form, with the effect of a change beside it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,30 @@ from sqlmodel import Session
 from starlette.responses import Response
 
 from connector import policy_store
-from connector.db.engine import reading, writing
+from connector.db.engine import reading
 from connector.db.ids import parse_id
-from connector.db.tables import Connection, PolicyVersion
+from connector.db.tables import Connection
 from connector.errors import NotFound, NotPossible
 from connector.geo import HolidayCalendar, today_in
-from connector.services import policy_form, policy_review
+from connector.services import (
+    policy_effect,
+    policy_fields,
+    policy_form,
+    policy_review,
+    policy_wording,
+    schedule_story,
+)
+from connector.services.policy_effect import PolicyEffect
+from connector.services.policy_wording import FieldProblem
 from connector.vocabulary import Role
 from connector.web.page_request import PageRequest, build_url
 from connector.web.routes import Route
+from connector.web.schedule_timeline import Scale
 from policies.document import PolicyError, Problem, value_at
 from policies.policy import ReminderPolicy
-from policies.rate_tables import AddedRates
 from policies.schedule_rules import SCHEDULED_STEPS
 from policies.sections import CELLS
 
-_DOCUMENT_MAX = 200_000
-_VERSIONS_SHOWN = 100
 _HOLIDAY_DAYS = 120
 _APPLIES_TO_FIELDS = ("customers", "tags", "groups", "segments")
 
@@ -51,9 +58,7 @@ class PolicyContext:
     @property
     def displayed_policy(self) -> ReminderPolicy:
         """The policy that the form shows."""
-        return next(
-            (each for _, each in self.policy.customer_policies if each.name == self.customer_policy), self.policy
-        )
+        return displayed_policy(self.policy, self.customer_policy)
 
     @property
     def applies_to(self) -> str:
@@ -63,6 +68,11 @@ class PolicyContext:
     def url(self, path: str, **query: object) -> str:
         """Return a path with the company as its query parameter."""
         return build_url(path, company=self.id, **query)
+
+
+def displayed_policy(policy: ReminderPolicy, customer_policy: str) -> ReminderPolicy:
+    """Return the customer policy of this name in a policy, or the policy itself."""
+    return next((each for _, each in policy.customer_policies if each.name == customer_policy), policy)
 
 
 def get_policy_context(
@@ -88,152 +98,108 @@ def get_policy_context(
 
 
 def show_policy(request: PageRequest) -> Response:
-    """Show the policy as a form."""
+    """Show the policy as a story and as a form."""
     with reading(request.app.engine) as session:
         context = get_policy_context(
             request, session, request.query.get("company", ""), request.query.get("customer_policy", "")[:100]
         )
-    return _render_form(request, context, _field_values(context))
+    return _render_form(request, context, _field_values(context, context.displayed_policy), context.displayed_policy)
 
 
 def edit_policy(request: PageRequest) -> Response:
-    """Show what the submitted form would change; nothing is saved yet."""
+    """Show what the submitted form would change, beside the form or on a page of its own; nothing is saved yet."""
     with reading(request.app.engine) as session:
-        context = _current_context(request, session)
+        context = current_context(request, session)
     action = request.form_value("do")
     if action in {"applies_to", "delete"}:
-        return _render_review(request, context, _edit_customer_policy(request, context, action))
+        return render_review(request, context, _edit_customer_policy(request, context, action))
     document, changed = policy_form.apply_form(
         context.document, context.displayed_policy, request.form, name=context.customer_policy
     )
-    if not changed:
-        raise NotPossible("Nothing was changed in the form.")
-    review = policy_review.review_policy(request.app, context.id, document)
-    if review.problems:
-        values = _submitted_values(request, context)
-        return _render_form(request, context, values, problems=review.problems, document=document, status_code=422)
-    return request.render("policy_document.html", policy_context=context, document=document, review=review)
-
-
-def show_document(request: PageRequest) -> Response:
-    """Show the policy document, or that of an earlier version."""
-    with reading(request.app.engine) as session:
-        context = get_policy_context(request, session, request.query.get("company", ""))
-        document = context.document
-        version = parse_id(request.query.get("version", ""))
-        if version is not None:
-            document = _get_version(request, session, version).document
-    return request.render(
-        "policy_document.html", policy_context=context, document=document or context.policy.to_toml(), review=None
-    )
-
-
-def preview_or_save(request: PageRequest) -> Response:
-    """Show what a document would change, or save it."""
-    with reading(request.app.engine) as session:
-        context = _current_context(request, session)
-    action = request.form_value("do")
-    document = "" if action == "inherit" else _submitted_document(request)
-    if action != "save":
-        return _render_review(request, context, document)
     try:
-        with writing(request.app.engine) as session:
-            _current_context(request, session)
-            by, at = request.actor.email, request.now
-            policy_store.activate_policy(session, document, by=by, at=at, connection_id=context.id)
-    except PolicyError:
-        return _render_review(request, context, document)
-    return request.redirect(
-        "/policy", **({"company": str(context.id)} if context.company else {}), notice="policy_saved"
-    )
+        with reading(request.app.engine) as session:
+            proposed = policy_store.parse_policy(session, document, context.id)
+    except PolicyError as error:
+        values = _submitted_values(request, context)
+        status_code = 422 if action == "preview" else 200
+        return _render_form(
+            request, context, values, context.displayed_policy, problems=error.problems, status_code=status_code
+        )
+    if action == "preview" and changed:
+        return render_review(request, context, document)
+    displayed = displayed_policy(proposed, context.customer_policy)
+    effect = _measure_effect(request, context, proposed) if changed else None
+    return _render_form(request, context, _field_values(context, displayed), displayed, effect=effect, is_compared=True)
 
 
-def list_versions(request: PageRequest) -> Response:
-    """Show who saved which version and when, newest first."""
-    with reading(request.app.engine) as session:
-        context = get_policy_context(request, session, request.query.get("company", ""))
-        rows = [
-            row for row in policy_store.list_versions(session, context.id) if request.actor.can_see(row.connection_id)
-        ]
-    return request.render(
-        "policy_versions.html",
-        policy_context=context,
-        rows=rows[:_VERSIONS_SHOWN],
-        omitted=max(0, len(rows) - _VERSIONS_SHOWN),
-    )
-
-
-def show_version(request: PageRequest) -> Response:
-    """Show what one version changed, compared with the one before it."""
-    with reading(request.app.engine) as session:
-        row = _get_version(request, session, request.path_id("version"))
-        previous = policy_store.find_previous_version(session, row)
-        context = get_policy_context(request, session, str(row.connection_id or ""))
-        before = f"{previous.document}\n{previous.rates}" if previous else ""
-        diff_lines = policy_review.diff_documents(before, f"{row.document}\n{row.rates}")
-    return request.render(
-        "policy_version.html", policy_context=context, version=row, previous=previous, diff_lines=diff_lines
-    )
+def _measure_effect(request: PageRequest, context: PolicyContext, proposed: ReminderPolicy) -> PolicyEffect:
+    with policy_effect.one_at_a_time(request.actor.id):
+        with reading(request.app.engine) as session:
+            ids = policy_store.list_followers(session, context.id)
+        return policy_effect.measure_effect(request.app, ids, proposed)
 
 
 def _render_form(
     request: PageRequest,
     context: PolicyContext,
     values: Mapping[str, str],
+    policy: ReminderPolicy,
     *,
     problems: Sequence[Problem] = (),
-    document: str = "",
+    effect: PolicyEffect | None = None,
+    is_compared: bool = False,
     status_code: int = 200,
 ) -> Response:
+    """Show the form with these values, beside the story of a policy and the effect of the change, if there is one."""
+    found = policy_wording.describe_problems(problems, values)
+    story = schedule_story.tell_schedule(policy)
     return request.render(
         "policy.html",
         status_code,
         policy_context=context,
         values=values,
-        problems=problems,
-        document=document,
-        invalid_cells=_invalid_cells(problems),
-        steps=[(step, context.displayed_policy.document[step.value]) for step in SCHEDULED_STEPS],
+        problems=found,
+        problems_by_field=_by_field(found),
+        invalid=frozenset(name for each in found for name in each.fields),
+        effect=effect,
+        is_compared=is_compared,
+        story=story,
+        scale=Scale(story),
+        limits=schedule_story.contact_limits(policy),
+        steps=[(step, policy.step_tables[step].kind) for step in SCHEDULED_STEPS],
+        call_steps=policy_fields.call_steps(),
         cells=CELLS,
-        groups=policy_form.groups(customer_specific=bool(context.customer_policy)),
-        tone=policy_form.TONE,
+        groups=policy_fields.groups(customer_specific=bool(context.customer_policy)),
+        tone=policy_fields.TONE,
         holidays=_list_holidays(request, context),
-        presets=policy_review.presets(_added_rates(request, context)),
-        today=request.now.date(),
         applies_to=_applies_to(context),
     )
 
 
-def _added_rates(request: PageRequest, context: PolicyContext) -> AddedRates:
-    with reading(request.app.engine) as session:
-        return policy_store.get_rates(session, context.id)
+def _by_field(problems: Sequence[FieldProblem]) -> dict[str, str]:
+    """Return what is wrong by the field beside which it stands: the first of those that it is about."""
+    found: dict[str, str] = {}
+    for problem in problems:
+        if problem.fields:
+            before = found.get(problem.fields[0])
+            found[problem.fields[0]] = f"{before}; {problem.text}" if before else problem.text
+    return found
 
 
-def _field_values(context: PolicyContext) -> dict[str, str]:
-    return policy_form.field_values(context.displayed_policy, customer_specific=bool(context.customer_policy))
+def _field_values(context: PolicyContext, policy: ReminderPolicy) -> dict[str, str]:
+    return policy_form.field_values(policy, customer_specific=bool(context.customer_policy))
 
 
 def _submitted_values(request: PageRequest, context: PolicyContext) -> dict[str, str]:
     """Return the values of the form as the user left them, to show them again."""
     return {
         name: " | ".join(request.form[name])[:500] if name in request.form else value
-        for name, value in _field_values(context).items()
+        for name, value in _field_values(context, context.displayed_policy).items()
     }
 
 
-def _invalid_cells(problems: Sequence[Problem]) -> set[str]:
-    """Return the names of the schedule's cells that a problem is about."""
-    return {
-        f"{step.value}.{segment.value}.{size.value}"
-        for step in SCHEDULED_STEPS
-        for segment, size in CELLS
-        for problem in problems
-        if f"[{step.value}.{segment.value}] {size.value}" in problem.text
-        or (f"{step.value} " in problem.text and f"{segment.value} {size.value}" in problem.text)
-    }
-
-
-def _render_review(request: PageRequest, context: PolicyContext, document: str) -> Response:
+def render_review(request: PageRequest, context: PolicyContext, document: str) -> Response:
+    """Show what a document would change, with a button that saves it."""
     review = policy_review.review_policy(request.app, context.id, document)
     status_code = 422 if review.problems else 200
     return request.render("policy_document.html", status_code, policy_context=context, document=document, review=review)
@@ -258,7 +224,7 @@ def _applies_to(context: PolicyContext) -> dict[str, str]:
     return {key: ", ".join(values.get(key, ())) for key in _APPLIES_TO_FIELDS}
 
 
-def _current_context(request: PageRequest, session: Session) -> PolicyContext:
+def current_context(request: PageRequest, session: Session) -> PolicyContext:
     """Return the policy a form is about; raises where another version was saved since the form was opened."""
     context = get_policy_context(
         request, session, request.form_value("company"), request.form_value("customer_policy", 100)
@@ -269,18 +235,6 @@ def _current_context(request: PageRequest, session: Session) -> PolicyContext:
             " review the new version first."
         )
     return context
-
-
-def _submitted_document(request: PageRequest) -> str:
-    text = request.form_value("document", _DOCUMENT_MAX).replace("\r\n", "\n")
-    return f"{text}\n" if text else ""
-
-
-def _get_version(request: PageRequest, session: Session, version: int) -> PolicyVersion:
-    row = session.get(PolicyVersion, version)
-    if row is None or not request.actor.can_see(row.connection_id):
-        raise NotFound
-    return row
 
 
 def _first_id(companies: Sequence[Connection]) -> int | None:
@@ -303,9 +257,5 @@ def _list_holidays(request: PageRequest, context: PolicyContext) -> list[tuple[s
 
 ROUTES = (
     Route("GET", "/policy", show_policy),
-    Route("POST", "/policy", edit_policy, Role.BOOKKEEPER, sensitive=True),
-    Route("GET", "/policy/document", show_document),
-    Route("POST", "/policy/document", preview_or_save, Role.BOOKKEEPER, sensitive=True),
-    Route("GET", "/policy/versions", list_versions),
-    Route("GET", "/policy/versions/{version:int}", show_version),
+    Route("POST", "/policy", edit_policy, Role.BOOKKEEPER),  # saves nothing, so it does not ask for the password
 )

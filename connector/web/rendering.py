@@ -21,6 +21,7 @@ from connector.guides import guide
 from connector.reports.formatting import format_short
 from connector.services.entry_email import format_size
 from connector.vocabulary.labels import in_sentence, label
+from connector.web.schedule_timeline import DEFINITIONS, draw_timeline
 from policies import formatting
 from policies.currencies import plain_amount
 
@@ -30,6 +31,7 @@ ICON = (_FOLDER / "icon.svg").read_text(encoding="utf-8")
 PASSKEY_SCRIPT = (_FOLDER / "passkeys.js").read_text(encoding="utf-8")
 LIVE_SCRIPT = (_FOLDER / "live.js").read_text(encoding="utf-8")
 LIST_SCRIPT = (_FOLDER / "lists.js").read_text(encoding="utf-8")
+POLICY_SCRIPT = (_FOLDER / "policy.js").read_text(encoding="utf-8")
 REVIEW_SCRIPT = (_FOLDER / "review.js").read_text(encoding="utf-8")
 # For the pages of a signed-in user: our own scripts, which may fetch our own pages. Public pages allow no script.
 SIGNED_IN_CSP = (
@@ -145,6 +147,7 @@ _ENVIRONMENT.filters.update(
     whole_money=format_whole_money,
     short_money=format_short,
     whole=_whole,
+    amount=format_amount,
     label=label,
     in_sentence=in_sentence,
     language=language_name,
@@ -153,7 +156,9 @@ _ENVIRONMENT.filters.update(
 )
 
 
-_ENVIRONMENT.globals.update(guide_path=guide, page_zone=_page_zone)
+_ENVIRONMENT.globals.update(
+    guide_path=guide, page_zone=_page_zone, draw_timeline=draw_timeline, timeline_marks=DEFINITIONS
+)
 
 
 def render(template: str, **values: object) -> str:

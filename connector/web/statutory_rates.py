@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from connector import policy_store
 from connector.db.engine import reading, writing
-from connector.services import statutory_rates
+from connector.services import policy_review, statutory_rates
 from connector.vocabulary import Role
 from connector.web.page_request import PageRequest
 from connector.web.policy import PolicyContext, get_policy_context
@@ -85,6 +85,8 @@ def _render(
         422 if problem or problems else 200,
         policy_context=context,
         tables=tables,
+        presets=policy_review.presets(policy_store.get_rates(session, context.id)),
+        today=request.now.date(),
         values=values,
         problem=problem,
         problems=problems,

@@ -97,6 +97,11 @@ def load_statements(
     yield from _StatementReader(session, connection, now, closed_days).customers(customer_ids, on_unreadable)
 
 
+def count_customers(session: Session, connection: Connection, *, now: datetime) -> int:
+    """Return how many customers ``load_statements`` reads, without reading them."""
+    return len(_StatementReader(session, connection, now, CLOSED_DAYS).candidates(None))
+
+
 class _StatementReader:
     """Reads one connection's mirror."""
 
@@ -125,7 +130,7 @@ class _StatementReader:
     def customers(
         self, customer_ids: Collection[str] | None, on_unreadable: Callable[[str, Exception], None] | None
     ) -> Iterator[tuple[Statement, ...]]:
-        ids = self._candidates(customer_ids)
+        ids = self.candidates(customer_ids)
         for start in range(0, len(ids), _BATCH_SIZE):
             yield from self._read(ids[start : start + _BATCH_SIZE], on_unreadable)
 
@@ -147,7 +152,7 @@ class _StatementReader:
             half = len(ids) // 2
             return self._read(ids[:half], on_unreadable) + self._read(ids[half:], on_unreadable)
 
-    def _candidates(self, customer_ids: Collection[str] | None) -> list[str]:
+    def candidates(self, customer_ids: Collection[str] | None) -> list[str]:
         """Return who is written to about an open or recently closed invoice."""
         wanted = [_INVOICE.c.connection_id == self._connection_id]
         if customer_ids is not None:

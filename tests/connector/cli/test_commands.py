@@ -15,6 +15,7 @@ import pytest
 
 from connector.app_context import AppContext
 from connector.audit import sync_log
+from connector.cli import options
 from connector.connections.tokens import reconnect_hint
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, CustomerSetting, Grant, InvoiceSetting, OutboxEntry, Task
@@ -500,6 +501,49 @@ def test_the_plan_lists_what_would_be_sent_and_sends_nothing(
     assert [item["at"] for item in items] == sorted(item["at"] for item in items)
     assert len(services.sandbox.requests) == calls
     assert json.loads(duewell("outbox", "--json").out) == []
+
+
+@pytest.mark.parametrize("name", ["plan", "log", "exceptions", "reports ageing", "policy control-group"])
+def test_a_company_is_named_by_an_option_as_with_every_other_command(
+    name: str, duewell: Command, company: Connection
+) -> None:
+    by_option = duewell(*name.split(), "--connection", company.short_name)
+    assert by_option.exit_code == 0
+    assert by_option.out == duewell(*name.split(), company.short_name).out
+    both = duewell(*name.split(), company.short_name, "--connection", "nobody")
+    assert (both.exit_code, "name one company" in both.err) == (2, True)
+    assert duewell(*name.split(), "--connection", "nobody").exit_code == 1
+
+
+def test_long_lists_show_the_newest_and_say_how_many_more_there_are(
+    duewell: Command, pending_entries: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pending_entries
+    monkeypatch.setattr(options, "_ROWS_MAX", 1)
+    assert len(duewell("outbox").out.splitlines()) == len(pending_entries) + 1, "a pipe gets everything"
+    monkeypatch.setattr(options, "terminal_width", lambda: 80)
+    for name in ("log", "outbox", "customers", "plan --days 60"):
+        everything = duewell(*name.split(), "--all")
+        short = duewell(*name.split())
+        count = len(json.loads(duewell(*name.split(), "--json").out))
+        assert count > 1, f"{name}: programs get everything"
+        assert len(everything.out.splitlines()) == count + 1, name
+        assert len(short.out.splitlines()) == 1 + 1, name
+        assert str(count - 1) in short.err, name
+        assert "--all" in short.err, name
+        assert len(json.loads(duewell(*name.split(), "--limit", "1", "--json").out)) == 1, name
+        assert duewell(*name.split(), "--limit", "1", "--all").exit_code == 2
+    assert duewell("fees", "--limit", "1").exit_code == 0
+
+
+def test_the_policy_is_told_in_words(duewell: Command, company: Connection) -> None:
+    told = duewell("policy", "show", "--words")
+    assert "Strategic customers. The customers who make 80 % of" in told.out
+    assert "  Medium invoices: 14 days after the invoice date we ask by email whether the invoice arrived;" in told.out
+    assert "at most 2 in 7 and 7 in 30 days" in told.out
+    document = json.loads(duewell("policy", "show", "--words", "--json").out)
+    assert [each["id"] for each in document["schedule"]] == ["strategic", "established", "new"]
+    assert document["schedule"][0]["stories"][0]["events"][0]["step"] == "receipt_check"
 
 
 def test_a_customer_on_hold_has_no_emails_in_the_plan(duewell: Command, company: Connection) -> None:

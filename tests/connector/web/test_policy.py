@@ -84,17 +84,21 @@ def test_a_bookkeeper_edits_the_schedule_previews_the_changes_and_saves(site: Si
     assert "bookkeeper@example.com activated policy version 1" in line.text
 
 
-def test_an_invalid_value_is_reported_with_its_line_and_marked_in_the_form(site: Site) -> None:
+def test_what_is_wrong_stands_beside_its_field_with_what_was_typed(site: Site) -> None:
     add_company_with_invoice(site)
     browser = site.sign_in("bookkeeper")
     sent = form_fields(browser.get("/policy").text)
     sent["final_notice.strategic.large"], sent["past_due.strategic.small"] = ["58"], ["soon"]
+    sent["send_window.opens"] = ["late"]
     browser.page = browser.post("/policy", {**sent, "do": "preview"})
     assert browser.page.status_code == 422
-    assert re.search(
-        r"Line \d+: +propose_suspension on day 60 needs 10 days after final_notice on day 58", browser.text
-    )
-    assert 'must be "off" or a day from 1 to 730' in browser.text
+    assert "Proposed account suspension on day 60 needs 10 days after final notice on day 58" in browser.text
+    row = browser.page.text.partition('data-error="past_due.strategic.small"')[2].partition("</tr>")[0]
+    assert 'First reminder, strategic small, must be "off" or a day from 1 to 730' in unescape(row)
+    hours = browser.page.text.partition('name="send_window.opens"')[2].partition("</div>")[0]
+    assert 'aria-invalid="true"' in hours.partition(">")[0]
+    assert "must be a time" in unescape(hours)
+    assert "<details open>\n        <summary>Send window" in browser.page.text, "its group is unfolded"
     marked = re.findall(r'name="([\w.]+)"[^>]*aria-invalid', browser.page.text)
     assert {"past_due.strategic.small", "final_notice.strategic.large"} <= set(marked)
     assert form_fields(browser.page.text)["final_notice.strategic.large"] == ["58"], (
@@ -122,14 +126,16 @@ def test_the_document_is_edited_and_an_earlier_version_restored(site: Site) -> N
     assert current_policy(site, company)[0].tone == "firm"
     listed = owner.get(f"/policy/versions?company={company}").text
     assert listed.index("/policy/versions/2") < listed.index("/policy/versions/1")
+    assert "owner@example.com Tone of the emails: Gentle → Firm; " in " ".join(owner.text.split())
     owner.get("/policy/versions/2")
     assert '-tone = "gentle" # for our members' in owner.text
+    assert "Tone of the emails Gentle Firm" in " ".join(owner.text.split())
     owner.get("/policy/versions/1")
-    assert "Restore this version" in owner.text
-    owner.get(f"/policy/document?company={company}&version=1")
-    assert "# for our members" in owner.text
+    assert "Go back to version 1" in owner.text
     text = 'tone = "gentle" # for our members\n'
-    owner.submit("/policy/document", {"document": text, "do": "save"})
+    owner.submit("/policy/document", {"do": "preview"})
+    assert "in the next 30 days" in owner.text
+    owner.submit("/policy/document", {"do": "save"})
     assert current_policy(site, company)[1] == text, "written by hand, it keeps its comments"
     fields = form_fields(owner.get(f"/policy?company={company}").text)
     owner.page = owner.post("/policy", {**fields, "hand_off_review.new.large": "61", "do": "preview"})
@@ -145,6 +151,77 @@ def test_the_document_is_edited_and_an_earlier_version_restored(site: Site) -> N
     broken = owner.submit("/policy/document", {"document": 'tone = "loud"', "do": "save"})
     assert (broken.status_code, current_policy(site)[1]) == (422, "")
     assert 'tone must be "gentle" or "standard" or "firm"' in owner.text
+
+
+def shown_effect(page: str) -> str:
+    found = page.partition("data-effect>")[2].partition("</aside>")[0]
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", found)).split())
+
+
+def test_the_effect_of_a_change_stands_beside_the_form_without_saving_or_asking_for_the_password(site: Site) -> None:
+    add_company_with_invoice(site)
+    browser = site.sign_in("bookkeeper")
+    sent = form_fields(browser.get("/policy").text)
+    assert "on day 3 we remind them by email" in browser.text
+    assert "before anything is saved" in shown_effect(browser.page.text)
+    sent["past_due.new.large"], sent["past_due.new.medium"], sent["past_due.new.small"] = ["4"], ["6"], ["7"]
+    site.clock.advance(minutes=45)  # the password was confirmed too long ago for what changes a policy
+    browser.page = browser.post("/policy", {**sent, "do": "effect"})
+    effect = shown_effect(browser.page.text)
+    assert re.search(r"Emails \d+ \d+ to customers 1 1 GBP asked for 1,200.00 1,200.00", effect), effect
+    assert "Miller & Sons Small Works Ltd: no longer first reminder on" in effect
+    assert "1 customer is treated differently." in browser.text
+    assert "on day 6 we remind them by email" in browser.text, "the story is the changed one"
+    assert form_fields(browser.page.text)["past_due.new.small"] == ["7"]
+    assert current_policy(site)[1] == ""
+    unchanged = browser.post("/policy", {**form_fields(browser.get("/policy").text), "do": "preview"})
+    assert "Nothing is changed in the form." in shown_effect(unchanged.text)
+
+
+def test_another_tone_is_shown_with_the_days_it_brings(site: Site) -> None:
+    add_company_with_invoice(site)
+    browser = site.sign_in("bookkeeper")
+    sent = {**form_fields(browser.get("/policy").text), "tone": ["gentle"], "do": "effect"}
+    browser.page = browser.post("/policy", sent)
+    assert "The texts of the emails change as well." in shown_effect(browser.page.text)
+    again = form_fields(browser.page.text)
+    assert again["past_due.new.large"] == ["5"]
+    browser.page = browser.post("/policy", {**again, "tone": ["gentle"], "do": "preview"})
+    browser.submit("/policy/document", {"do": "save"})
+    assert parse_toml(current_policy(site)[1]) == {"tone": "gentle"}
+
+
+def test_the_form_stays_small_and_only_those_who_may_edit_can_submit_it(site: Site) -> None:
+    for number in range(20):
+        site.add_company(f"Long-Established Trading Company of the North {number} Ltd", country="GB")
+    company = add_company_with_invoice(site)
+    site.add_rows(
+        *(
+            CustomerRow(connection_id=company, external_id=f"x{n}", name=f"Long name {n}", emails=f"x{n}@x.example")
+            for n in range(12)
+        ),
+        *(
+            InvoiceRow(
+                connection_id=company, external_id=f"x{n}", number=f"X-{n}", customer_id=f"x{n}", currency="GBP",
+                issued_on=site.clock.at.date() - timedelta(days=32), due_on=site.clock.at.date() - timedelta(days=2),
+                total_e4=12_000_000, due_e4=12_000_000, status=InvoiceStatus.OPEN, is_open=True,
+            )
+            for n in range(12)
+        ),
+    )  # fmt: skip
+    browser = site.sign_in("bookkeeper")
+    sent = form_fields(browser.get("/policy").text)
+    browser.page = browser.post("/policy", {**sent, "tone": ["gentle"], "do": "effect"})
+    assert "See all 13" in browser.text, shown_effect(browser.page.text)
+    assert len(browser.page.content) <= 60_000
+    broken = {**sent, "final_notice.strategic.large": ["58"], "frequency.max_in_7_days": ["9"], "do": "effect"}
+    assert len(browser.post("/policy", broken).content) <= 60_000
+    viewer = site.sign_in("viewer")
+    page = viewer.get("/policy").text
+    assert "on day 3 we remind them by email" in page
+    assert 'class="whole" disabled' in page
+    assert 'name="do"' not in page
+    assert viewer.post("/policy", {**sent, "do": "effect"}).status_code == 403
 
 
 def test_a_policy_for_some_customers_has_its_own_form(site: Site) -> None:

@@ -17,7 +17,7 @@ PASSWORD = "correct horse battery staple"  # gitleaks:allow
 NOT_SENSITIVE = re.compile(
     r"/(outbox|fees|tasks|exceptions|customers|invoices|sign-out|settings/health)(/(?!.*(export|erase)).*)?"
     r"|/account/preferences|/setup(/test-email)?"  # one's own hours; the guide, and an email to oneself
-    r"|.*/email\.html"  # shows what an email would look like
+    r"|.*/email\.html|/policy"  # shows what an email would look like, or what a change would do; nothing is saved
     r"|/companies/\{company:int\}/(pause|resume|run|customers|invoices)(/(?!.*(export|erase)).*)?"
 )
 

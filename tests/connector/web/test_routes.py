@@ -43,6 +43,7 @@ PUBLIC_PATHS = {  # for everyone, with the reason
     "/static/passkeys.js": "the same for everybody",
     "/static/lists.js": "the same for everybody",
     "/static/review.js": "the same for everybody",
+    "/static/policy.js": "the same for everybody",
     "/static/live.js": "the same for everybody",
     "/runs/{run:int}/events": "not found unless the user may see the run's company: tests in test_live.py",
     "/static/icon.svg": "the same for everybody",
