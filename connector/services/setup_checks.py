@@ -51,9 +51,9 @@ def send_test_email(app: AppContext, to: str, *, by: str) -> str:
 
     """
     mailer, now = open_mailer(app), app.now()
-    problem = sender_problem(app)
-    if mailer is None or problem:
-        raise NotPossible(f"The test email was not sent. {problem}")
+    missing = sender_problem(app)
+    if mailer is None or missing:
+        raise NotPossible(f"The test email was not sent. {missing}")
     with writing(app.engine) as session:
         last = session.get(KeyValue, (0, _TEST_KEY))
         if last is not None and now - last.stored_at < _TEST_PAUSE:

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
-from connector.connections.mailboxes import mailer_name
+from connector.connections.mailboxes import find_mailbox, mailer_name
 from connector.db.tables import Connection, KeyValue, User
 from connector.results import Result
 from connector.vocabulary import ConnectionHealth, ConnectionMode
@@ -166,24 +166,29 @@ def _connect_command(app: AppContext) -> str:
 def _sender_command(app: AppContext) -> str:
     """Return what brings the sender forward: nothing can be tested before there is one."""
     name = mailer_name(app)
+    if _is_unconnected(app, name):
+        return f"duewell connect {name}"
     if not name:
-        mailboxes = "".join(f", or duewell connect {each}" for each in sorted(app.mailboxes))
-        return f"duewell setup{mailboxes}"
-    if not app.settings.mail_from:
-        return "duewell setup"
-    return "duewell setup --test-email you@example.com"
+        return ", or ".join(["duewell setup", *(f"duewell connect {each}" for each in sorted(app.mailboxes))])
+    return "duewell setup --test-email you@example.com" if app.settings.mail_from else "duewell setup"
 
 
 def sender_problem(app: AppContext) -> str:
     """Return why no email can be sent yet and what to do, "" if one can."""
-    if not mailer_name(app):
+    name = mailer_name(app)
+    if not name:
         return (
             "No email service is set up yet, so nothing can be sent: set SENDGRID_API_KEY or SMTP_URL, or connect your"
             " own mailbox."
         )
-    if not app.settings.mail_from:
-        return "MAIL_FROM is not set: the address that emails are sent from."
-    return ""
+    if _is_unconnected(app, name):
+        return f"Your mailbox at {mailer_title(app, name)} is not connected yet, and there is no other email service."
+    return "" if app.settings.mail_from else "MAIL_FROM is not set: the address that emails are sent from."
+
+
+def _is_unconnected(app: AppContext, name: str) -> bool:
+    """Return whether emails would be sent from a mailbox whose keys are set, but which nobody has connected."""
+    return name in app.mailboxes and find_mailbox(app, name) is None
 
 
 def _missing_sender(app: AppContext, confirmed: dict[str, str]) -> str:

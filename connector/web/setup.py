@@ -9,7 +9,14 @@ from connector.db.engine import reading, writing
 from connector.errors import NotFound
 from connector.services import doctor, setup_checks
 from connector.services.doctor_checks import Finding
-from connector.services.setup_guide import CONFIRMABLE, SetupStep, confirm_step, load_guide, mailer_title
+from connector.services.setup_guide import (
+    CONFIRMABLE,
+    SetupStep,
+    confirm_step,
+    load_guide,
+    mailer_title,
+    sender_problem,
+)
 from connector.vocabulary import Role
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
@@ -35,6 +42,7 @@ def show_guide(request: PageRequest) -> Response:
             (name, each.title, each.missing_settings(app.settings)) for name, each in sorted(app.providers.items())
         ],
         mailer=mailer_title(app, mailer_name(app)),
+        can_send=not sender_problem(app),
         settings=app.settings,
         env_file=app.settings.duewell_home / ".env",
         confirmable=CONFIRMABLE,

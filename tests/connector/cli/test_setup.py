@@ -138,10 +138,12 @@ def test_each_step_names_the_command_that_can_be_run_now(duewell: Command, monke
     assert "-> duewell connect xero\n" in duewell("setup").out
     monkeypatch.setenv("SENDGRID_API_KEY", "")
     page = duewell("setup").out
-    assert "3. Sender and domain" in page
-    assert (
-        "No email service is set up yet, so nothing can be sent: set SENDGRID_API_KEY or SMTP_URL, or connect" in page
-    )
+    assert "is not connected yet, and there is no other email service." in page
+    assert "--test-email" not in page, "nothing could be tested"
+    for name in ("MICROSOFT365_CLIENT_ID", "GMAIL_CLIENT_ID"):
+        monkeypatch.setenv(name, "")
+    page = duewell("setup").out
+    assert "No email service is set up yet, so nothing can be sent: set SENDGRID_API_KEY or SMTP_URL" in page
     assert "--test-email" not in page, "nothing could be tested"
     refused = duewell("setup", "--test-email", "ann@small.example")
     assert refused.exit_code == 1

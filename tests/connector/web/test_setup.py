@@ -60,5 +60,17 @@ def test_a_test_email_goes_to_oneself_and_once_a_minute(site: Site, tmp_path: An
     assert "2 of 7 steps done" in owner.get("/setup").text
 
 
+def test_nothing_is_offered_that_cannot_be_sent_yet(site: Site) -> None:
+    owner, settings = site.sign_in("owner"), site.app.settings
+    for more, problem in (
+        ({"eml_folder": None}, "No email service is set up yet"),
+        ({"eml_folder": None, "gmail_client_id": "abc", "gmail_client_secret": "def"}, "is not connected yet, and"),
+    ):
+        object.__setattr__(site.app, "settings", settings.model_copy(update=more))
+        assert problem in owner.get("/setup").text
+        assert "/setup/test-email" not in owner.page.text
+        assert "Emails are sent by" not in owner.page.text
+
+
 def test_only_owners_see_it(site: Site) -> None:
     assert site.sign_in("bookkeeper").get("/setup").status_code == 403
