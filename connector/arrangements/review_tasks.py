@@ -57,6 +57,17 @@ def create_review_task(
     return True
 
 
+def cancel_review_tasks(
+    app: AppContext, session: Session, customer: CustomerRow, code: TaskCode, recurrence_start: str, outcome: str
+) -> None:
+    """Cancel the customer's open tasks whose ``recurrence_key`` begins like this: their reason is gone."""
+    connection = session.get_one(Connection, customer.connection_id)
+    start = f"{connection.provider}:{connection.external_id}:task:{code}:{customer.external_id}:{recurrence_start}"
+    query = select(Task).where(col(Task.key).startswith(start, autoescape=True), col(Task.state) == TaskState.OPEN)
+    for task in session.scalars(query):
+        task.state, task.outcome, task.ended_at = TaskState.CANCELLED, outcome, app.now()
+
+
 def reopen_task(session: Session, task: Task, *, at: datetime, run_id: int | None = None) -> None:
     """Open a task again that was cancelled automatically, because its reason is back."""
     task.state, task.outcome, task.ended_at = TaskState.OPEN, "", None

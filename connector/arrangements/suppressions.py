@@ -19,14 +19,24 @@ from providers.errors import ProviderError
 from providers.mailer import Mailer, Suppression
 
 CACHE_LIFETIME = timedelta(days=1)
+GROUP_UNSUBSCRIBE = (
+    "the recipient unsubscribed from this kind of email"  # the one reason that its recipient can take back
+)
 _ADDRESS_LENGTH_MAX = 320
 _CHECK_FAILED = "suppression_check_failed"
 
 
 def suppress(session: Session, address: str, reason: str, at: datetime) -> bool:
-    """Suppress an address for every company; return whether it was not suppressed before."""
+    """Suppress an address for every company; return whether it was not suppressed before.
+
+    The reason stays the first one, unless that could be taken back and the new one cannot.
+    """
     address = address.strip().lower()
-    if not address or len(address) > _ADDRESS_LENGTH_MAX or session.get(SuppressedAddress, address) is not None:
+    if not address or len(address) > _ADDRESS_LENGTH_MAX:
+        return False
+    known = session.get(SuppressedAddress, address)
+    if known is not None:
+        known.reason = reason if known.reason == GROUP_UNSUBSCRIBE else known.reason
         return False
     session.add(SuppressedAddress(address=address, reason=reason, since_at=at))
     session.execute(update(Connection).values(decision_fingerprint=""))  # its customers are evaluated again
@@ -44,10 +54,10 @@ def unsuppress(session: Session, addresses: Iterable[str]) -> None:
             session.delete(stored)
 
 
-def release(session: Session, address: str, reason: str) -> bool:
-    """Email an address again that was suppressed for this reason only; return whether it was."""
+def release(session: Session, address: str) -> bool:
+    """Email an address again whose owner takes back their choice; return whether it was suppressed for that alone."""
     row = session.get(SuppressedAddress, address.strip().lower())
-    if row is None or row.reason != reason:
+    if row is None or row.reason != GROUP_UNSUBSCRIBE:
         return False
     unsuppress(session, [address])
     session.execute(update(Connection).values(decision_fingerprint=""))

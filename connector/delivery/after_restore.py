@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from connector.db.tables import OutboxEntry
 from connector.delivery.circuit_breaker import log_fields, record_deferral, record_done
+from connector.emails.inbound import events, refusals
 from connector.outbox import entries
 from connector.outbox.drafts import note_key, short_key
 from connector.outbox.payloads import EmailPayload, LateFeePayload, OwnerEmailPayload, load_payload, payload_as
@@ -36,8 +37,9 @@ def must_withhold(ctx: RunContext, entry_id: int, kind: str) -> bool:
         return False
     with ctx.reading() as session:
         entry = session.get_one(OutboxEntry, entry_id)
+        reference = events.find_delivery_proof(session, entry.key)  # of those that came since the restore
     try:
-        reference = _find_in_ledger(ctx, entry)
+        reference = reference or _find_in_ledger(ctx, entry)
         receipt = SendReceipt(reference) if reference else _find_in_email_log(ctx, entry)
     except TransientError as error:
         record_deferral(ctx, kind, error)
@@ -55,6 +57,8 @@ def must_withhold(ctx: RunContext, entry_id: int, kind: str) -> bool:
             return True
         entries.mark_sending(session, entry, at=ctx.now(), on=ctx.today(ctx.connection(session)))
     record_done(ctx, entry_id, receipt.message_id, _FOUND_TEXT, given_message_id=receipt.given_message_id)
+    with ctx.writing() as session:
+        refusals.take_back(session, session.get_one(OutboxEntry, entry_id))  # where these events say that it came back
     return True
 
 

@@ -35,7 +35,7 @@ def add_sendgrid_webhooks(web_app: FastAPI, app: AppContext) -> None:
             note_rejection(request, "rejected at /webhooks/sendgrid", str(problem))
             return _text_response(401, str(problem))
         try:
-            events = webhook.parse_events(body)
+            events = webhook.parse_events(body, app.now())
         except webhook.WebhookError as problem:
             return _text_response(400, str(problem))
         await run_in_threadpool(inbound_events.receive_events, app, events)

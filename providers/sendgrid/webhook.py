@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -32,6 +33,7 @@ _EVENT_ALIASES: Final = {
 }
 _PEM_LINE: Final = re.compile(r"-----[A-Z ]+-----")
 _TEXT_MAX = 300
+_SECONDS_MAX: Final = 10**11  # in the year 5138
 
 
 class WebhookError(Exception):
@@ -51,20 +53,25 @@ def verify_signature(public_key: str, signature: str, timestamp: str, body: byte
         raise WebhookError("the signature is wrong") from error
 
 
-def parse_events(body: bytes) -> list[DeliveryEvent]:
-    """Return the delivery events of a request; other kinds, and opens by machines, are left out."""
+def parse_events(body: bytes, received_at: datetime) -> list[DeliveryEvent]:
+    """Return the delivery events of a request; other kinds, and opens by machines, are left out.
+
+    An event without a usable time happened when it was received: none keeps the others of its request out.
+    """
     try:
-        raws = msgspec.json.decode(body, type=list[dict[str, Any]])
-    except (msgspec.MsgspecError, RecursionError) as error:
+        raws = json.loads(body.decode("utf-8", "replace"))  # which reads half an emoji, and msgspec does not
+    except (ValueError, RecursionError) as error:
         raise WebhookError("the body is not a list of events") from error
-    events = (_parse_event(raw) for raw in raws)
+    if not isinstance(raws, list):
+        raise WebhookError("the body is not a list of events")
+    events = (_parse_event(raw, received_at) for raw in raws if isinstance(raw, dict))
     return [event for event in events if event is not None]
 
 
-def _parse_event(raw: dict[str, Any]) -> DeliveryEvent | None:
+def _parse_event(raw: dict[str, Any], received_at: datetime) -> DeliveryEvent | None:
     event = _text(raw, "event")
     name = _EVENT_ALIASES.get(event, event)
-    if name not in _KINDS or not _text(raw, "sg_event_id"):
+    if name not in _KINDS:
         return None
     kind = EventKind(name)
     if kind is EventKind.BOUNCE and raw.get("type") == "blocked":
@@ -73,10 +80,10 @@ def _parse_event(raw: dict[str, Any]) -> DeliveryEvent | None:
         return None
     refusal = _refusal(kind, raw)
     return DeliveryEvent(
-        id=_text(raw, "sg_event_id"),
+        id=_text(raw, "sg_event_id") or _made_up_id(raw),
         kind=kind,
         address=_text(raw, "email").lower(),
-        at=_parse_instant(raw.get("timestamp")),
+        at=_parse_instant(raw.get("timestamp")) or received_at,
         key=_text(raw, KEY_ARG),
         message_id=_text(raw, "sg_message_id"),
         reason=_text(raw, "reason") or _text(raw, "response"),
@@ -84,6 +91,12 @@ def _parse_event(raw: dict[str, Any]) -> DeliveryEvent | None:
         refusal=refusal,
         is_group=event.startswith("group_"),
     )
+
+
+def _made_up_id(raw: dict[str, Any]) -> str:
+    """Return an id for an event that has none, as an unsubscribe may: the same one when it is posted again."""
+    facts = [str(raw.get(name)) for name in ("event", "email", "timestamp", "sg_message_id", KEY_ARG)]
+    return f"made up:{hashlib.sha256(repr(facts).encode('utf-8', 'replace')).hexdigest()}"
 
 
 def _refusal(kind: EventKind, raw: dict[str, Any]) -> RefusalCause | None:
@@ -98,12 +111,17 @@ def _refusal(kind: EventKind, raw: dict[str, Any]) -> RefusalCause | None:
 
 
 def _text(raw: dict[str, Any], name: str) -> str:
+    """Return a text without what a database refuses, such as NUL."""
     value = raw.get(name)
-    return value.strip()[:_TEXT_MAX] if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return "".join(char if char.isprintable() else " " for char in value[:_TEXT_MAX]).strip()
 
 
-def _parse_instant(value: object) -> datetime:
+def _parse_instant(value: object) -> datetime | None:
+    """Return an instant in seconds since 1970; programs that stand in for SendGrid also send milliseconds."""
     try:
-        return datetime.fromtimestamp(float(str(value)), UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise WebhookError("an event has no timestamp") from error
+        seconds = float(str(value))
+        return datetime.fromtimestamp(seconds / 1000 if seconds > _SECONDS_MAX else seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -45,7 +45,10 @@ class EventWebhook:
 
     def sign(self, events: list[JsonObject], timestamp: int) -> tuple[bytes, dict[str, str]]:
         """Return body and headers for a POST of these events."""
-        body = msgspec.json.encode([flatten_event(event) for event in events])
+        return self.sign_body(msgspec.json.encode([flatten_event(event) for event in events]), timestamp)
+
+    def sign_body(self, body: bytes, timestamp: int) -> tuple[bytes, dict[str, str]]:
+        """Return a body and the headers for a POST of it, whatever it holds."""
         signature = self._key.sign(str(timestamp).encode() + body, ec.ECDSA(hashes.SHA256()))
         return body, {
             "Content-Type": "application/json",

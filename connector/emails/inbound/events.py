@@ -15,14 +15,15 @@ from sqlmodel import Session, col
 
 from connector.app_context import AppContext
 from connector.arrangements import review_tasks, suppressions
+from connector.audit import sync_log
 from connector.db.engine import reading, writing
-from connector.db.tables import Connection, CustomerRow, CustomerSetting, EmailEvent, OutboxEntry
+from connector.db.tables import Connection, CustomerRow, CustomerSetting, EmailEvent, ErasedCustomer, OutboxEntry
 from connector.emails.inbound import refusals
 from connector.geo import today_in
 from connector.outbox import entries as outbox_entries
 from connector.outbox.entries import StepAlreadyCompleted
 from connector.plain_text import one_line
-from connector.vocabulary import LogKind, OutboxState, TaskCode
+from connector.vocabulary import LogKind, OutboxKind, OutboxState, TaskCode
 from providers.delivery_events import DELIVERY_EVENTS, DeliveryEvent, EventKind
 from providers.mailer import RefusalCause
 
@@ -34,6 +35,13 @@ _FAILURES = {
     EventKind.UNSUBSCRIBE: "led to an unsubscribe from all emails",
 }
 _GROUP_UNSUBSCRIBE = "led to an unsubscribe from this kind of email"
+_SUPPRESSION_REASONS = {
+    EventKind.BOUNCE: "an email bounced",
+    EventKind.BLOCKED: "their server rejects it",
+    EventKind.DROPPED: "the email service drops it",
+    EventKind.SPAM_REPORT: "the recipient reported an email as spam",
+    EventKind.UNSUBSCRIBE: "the recipient unsubscribed from all emails",
+}
 _ADVICE = {
     RefusalCause.RECIPIENT: "The address may be right, and it is emailed again; if this repeats, find out how to reach"
     " them.",
@@ -62,12 +70,14 @@ def receive_events(app: AppContext, events: Iterable[DeliveryEvent]) -> int:
         by_id = _drop_known(session, by_id)
         if not by_id:  # the same batch was stored meanwhile
             return 0
-        by_id = {event_id: _with_key(session, event) for event_id, event in by_id.items()}
-        session.execute(insert(EmailEvent), [_event_row(event, app.now()) for event in by_id.values()])
-        entries = _find_entries(session, {event.key for event in by_id.values() if event.key})
-        for event in by_id.values():
+        identified = [each for event in by_id.values() if (each := _identify(session, event)) is not None]
+        entries = _find_entries(session, {event.key for event in identified if event.key})
+        kept = [_without_erased(session, entries.get(event.key), event) for event in identified]
+        if kept:
+            session.execute(insert(EmailEvent), [_event_row(event, app.now()) for event in kept])
+        for event in kept:
             _apply_event(app, session, entries.get(event.key), event)
-        return len(by_id)
+        return len(kept)
 
 
 def find_delivery_proof(session: Session, key: str) -> str | None:
@@ -92,12 +102,28 @@ def _find_entries(session: Session, keys: Collection[str]) -> dict[str, OutboxEn
     return found
 
 
-def _with_key(session: Session, event: DeliveryEvent) -> DeliveryEvent:
-    """Return a refusal that names no key with that of the email it is about, as far as that can be told."""
-    if event.key or event.refusal is None:
+def _identify(session: Session, event: DeliveryEvent) -> DeliveryEvent | None:
+    """Return an event with the key of the email it is about, as far as that can be told; None if it is not about us.
+
+    The same account of the email service may send newsletters, to anybody. Of those it matters only that an address of
+    a customer is bad, or that its owner wants no email at all: then the service drops ours as well.
+    """
+    if event.key:
         return event
-    entry = refusals.find_refused_email(session, event, _find_affected_customers(session, None, event.address))
-    return event if entry is None else msgspec.structs.replace(event, key=entry.key)
+    if event.is_group or not (event.refusal or event.suppresses_address):
+        return None
+    customers = _find_affected_customers(session, None, event.address)
+    entry = refusals.find_refused_email(session, event, customers) if event.refusal else None
+    if entry is not None:
+        return msgspec.structs.replace(event, key=entry.key)
+    return event if customers and event.suppresses_address else None
+
+
+def _without_erased(session: Session, entry: OutboxEntry | None, event: DeliveryEvent) -> DeliveryEvent:
+    """Return an event about an email to an erased customer without what is personal in it."""
+    if entry is None or session.get(ErasedCustomer, (entry.connection_id, entry.customer_id)) is None:
+        return event
+    return msgspec.structs.replace(event, address="", reason="", refusal=None, suppresses_address=False)
 
 
 def _batches(ids: Collection[str]) -> Iterator[list[str]]:
@@ -124,8 +150,12 @@ def _apply_event(app: AppContext, session: Session, entry: OutboxEntry | None, e
         _resolve_delivery(app, session, entry, event)
         if event.kind in DELIVERY_EVENTS and _rank(event.kind) > _rank(entry.delivery_status):
             entry.delivery_status = event.kind
+    if not event.address:  # erased, or none was given
+        return
     if event.kind == EventKind.RESUBSCRIBED:
         _release_address(app, session, entry, event)
+    elif event.kind == EventKind.DELIVERED:
+        _confirm_delivery(app, session, entry, event)
     elif event.kind in _FAILURES:
         _report_failure(app, session, entry, event)
 
@@ -157,13 +187,19 @@ def _resolve_delivery(app: AppContext, session: Session, entry: OutboxEntry, eve
 
 def _report_failure(app: AppContext, session: Session, entry: OutboxEntry | None, event: DeliveryEvent) -> None:
     """Create a task, for each customer emailed at that address, that an email did not reach its recipient."""
+    if event.is_group and _has_resubscribed(session, event):
+        return
     failure = _GROUP_UNSUBSCRIBE if event.is_group else _FAILURES[event.kind]
     sentence = f"An email to {one_line(event.address, 120)} {failure}"
     if event.reason:
         sentence += f": {one_line(event.reason, 200)}"
-    if event.suppresses_address and not (event.is_group and _has_resubscribed(session, event)):
-        suppressions.suppress(session, event.address, failure.removeprefix("was "), app.now())
+    if event.suppresses_address:
+        reason = suppressions.GROUP_UNSUBSCRIBE if event.is_group else _SUPPRESSION_REASONS[event.kind]
+        suppressions.suppress(session, event.address, reason, app.now())
     consequences = _take_back(session, entry) if entry is not None and event.refusal is not None else []
+    if entry is not None and entry.kind == OutboxKind.OWNER_EMAIL:
+        text = f"{sentence}. It was for a user here: check the address in the settings."
+        sync_log.write(session, at=app.now(), kind=LogKind.UNDELIVERED, text=text, connection_id=entry.connection_id)
     is_lasting = event.suppresses_address
     for customer in _find_affected_customers(session, entry, event.address):
         advice = _ADVICE.get(event.refusal or RefusalCause.ADDRESS) or (
@@ -171,7 +207,7 @@ def _report_failure(app: AppContext, session: Session, entry: OutboxEntry | None
         )
         reason = " ".join([f"{one_line(customer.name)}: {sentence[:1].lower()}{sentence[1:]}.", *consequences, advice])
         period = event.at.strftime("%Y-%m-%d" if is_lasting else "%Y-%m")  # a full mailbox: one task a month
-        recurrence_key = f"{event.kind}:{event.address}:{period}"
+        recurrence_key = f"{_report_key(event)}{period}"
         review_tasks.create_review_task(
             app, session, customer, code=TaskCode.UNDELIVERED, recurrence_key=recurrence_key, reason=reason
         )
@@ -191,11 +227,31 @@ def _take_back(session: Session, entry: OutboxEntry) -> list[str]:
 
 def _release_address(app: AppContext, session: Session, entry: OutboxEntry | None, event: DeliveryEvent) -> None:
     """Email somebody again who had unsubscribed from this kind of email, unless they did so again since."""
-    if not _has_resubscribed(session, event) or not suppressions.release(session, event.address, _GROUP_UNSUBSCRIBE):
+    if not _has_resubscribed(session, event) or not suppressions.release(session, event.address):
         return
     text = f"{one_line(event.address, 120)} receives emails again: the recipient has subscribed again."
     for customer in _find_affected_customers(session, entry, event.address):
+        report = _report_key(msgspec.structs.replace(event, kind=EventKind.UNSUBSCRIBE))
+        review_tasks.cancel_review_tasks(app, session, customer, TaskCode.UNDELIVERED, report, "they subscribed again")
         review_tasks.log_for_customer(app, session, customer, kind=LogKind.CUSTOMER_UPDATED, text=text)
+
+
+def _confirm_delivery(app: AppContext, session: Session, entry: OutboxEntry | None, event: DeliveryEvent) -> None:
+    """Count an email that was refused first, and delivered later."""
+    if entry is None or not refusals.put_back(session, entry):
+        return
+    entry.delivery_status = event.kind
+    text = f"An email to {one_line(event.address, 120)} was delivered after all: it counts as sent."
+    for customer in _find_affected_customers(session, entry, event.address):
+        for kind in (EventKind.BLOCKED, EventKind.BOUNCE, EventKind.DROPPED):
+            report = _report_key(msgspec.structs.replace(event, kind=kind))
+            review_tasks.cancel_review_tasks(app, session, customer, TaskCode.UNDELIVERED, report, "it was delivered")
+        review_tasks.log_for_customer(app, session, customer, kind=LogKind.RESOLVED, text=text)
+
+
+def _report_key(event: DeliveryEvent) -> str:
+    """Return what the keys of all tasks about such a failure at an address begin with."""
+    return f"{event.kind}{'-group' if event.is_group else ''}:{event.address}:"
 
 
 def _has_resubscribed(session: Session, event: DeliveryEvent) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -21,9 +22,12 @@ from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection
 from connector.delivery.after_restore import must_withhold
+from connector.emails.inbound.events import receive_events
 from connector.outbox import approvals
 from connector.restore.backup import restore_backup, write_backup
 from connector.vocabulary import ConnectionMode, LogKind, RunOutcome
+from providers.mailer import RefusalCause
+from providers.sendgrid.webhook import parse_events
 from tests.connector.scenario import ResumeAfter, Scenario
 
 FEES = """
@@ -135,6 +139,25 @@ def test_without_a_searchable_email_log_notes_prove_emails_and_the_others_need_a
     emails = [path.read_text() for path in folder.iterdir() if "owner-email" not in path.name]
     assert len([text for text in emails if "accounts@dent.example" in text]) == 1
     assert [text for text in emails if "accounts@cole.example" in text] == []  # the note in the ledger proves it
+
+
+@pytest.mark.parametrize("scenario", ["xero"], indirect=True)
+def test_events_that_come_after_a_restore_prove_what_was_sent_before_it(
+    since: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Counter(external_state(since).email_keys)
+    restore(since)
+    monkeypatch.setattr("providers.sendgrid.mailer.SendGridMailer.can_find_sent", False)
+    monkeypatch.setattr("connector.delivery.after_restore._find_in_ledger", lambda *_: None)
+    sent = [{**event, **event["custom_args"]} for event in since.sandbox.sendgrid.store.events]
+    [bounced] = since.sandbox.sendgrid.emails_to("accounts@cole.example")
+    since.sandbox.sendgrid.bounce(bounced.number)
+    sent.append({**since.sandbox.sendgrid.store.events[-1], **bounced.custom_args})
+    receive_events(since.app, parse_events(json.dumps(sent).encode(), since.app.now()))
+    since.run()
+    assert Counter(external_state(since).email_keys) == before
+    [entry] = [each for each in since.outbox("done") if each.key == bounced.custom_args["duewell_key"]]
+    assert entry.refusal == RefusalCause.ADDRESS, "it was sent, and reached nobody"
 
 
 class _LookedUpError(Exception):

@@ -31,6 +31,7 @@ from connector.db.tables import (
     SentEmail,
 )
 from connector.emails import portal_links
+from connector.emails.inbound.events import receive_events
 from connector.portal import responses
 from connector.portal.responses import CustomerResponse, ResponseKind
 from connector.privacy import retention
@@ -40,6 +41,7 @@ from connector.runtime import lease
 from connector.services.invoices import find_invoice, record_agreement
 from connector.vocabulary import OutboxKind, OutboxState
 from providers.ledger import RecordKind
+from providers.sendgrid.webhook import parse_events
 
 TODAY = date(2026, 6, 10)
 TRACES = ("Miller", "miller.example", "Ann Lee", "chairs", "Bathtub")
@@ -159,6 +161,23 @@ def test_everything_stored_about_a_customer_is_exported_and_nothing_about_anothe
     again = CliRunner().invoke(cli, ["customers", "export", "Miller & Sons", str(file)])
     assert again.exit_code == 2
     assert "exported everything stored about this customer" in verified_log(scenario)[1][-1]
+
+
+@pytest.mark.parametrize("kind", ["bounce", "spamreport", "unsubscribe", "delivered"])
+def test_what_an_email_service_reports_of_an_erased_customer_leaves_no_trace(scenario: Any, kind: str) -> None:
+    [email] = scenario.sandbox.sendgrid.emails_to("ann@miller.example")
+    run_command("erase", "Miller & Sons", "--yes")
+    event = {
+        "event": kind,
+        "type": "bounce",
+        "email": "ann@miller.example",
+        "reason": "550 no Ann Lee",
+        **email.custom_args,
+    }
+    for named in (event, {name: value for name, value in event.items() if name != "duewell_key"}):
+        events = [{**named, "sg_event_id": f"e{len(named)}"}]
+        receive_events(scenario.app, parse_events(json.dumps(events).encode(), scenario.app.now()))
+    assert traces_in_file(scenario) == []
 
 
 def test_only_keys_and_amounts_of_an_erased_customer_remain_and_they_are_never_chased(scenario: Any) -> None:

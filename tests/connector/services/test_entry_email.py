@@ -56,7 +56,7 @@ def send_event(scenario: Any, key: str, kind: str, minutes: int, **more: Any) ->
         "event": kind, "email": "accounts@ashdown.example", "timestamp": at, "sg_event_id": f"{kind}-{minutes}",
         "duewell_key": key, **more,
     }  # fmt: skip
-    receive_events(scenario.app, parse_events(json.dumps([event]).encode()))
+    receive_events(scenario.app, parse_events(json.dumps([event]).encode(), scenario.app.now()))
 
 
 def test_an_email_is_kept_as_it_was_sent_and_shown_with_its_events(

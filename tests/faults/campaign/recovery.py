@@ -222,7 +222,7 @@ def deliver_events(world: World, copies: int, *, backwards: bool = False) -> Non
     flat = [{**event.get("custom_args", {}), **event} for event in world.sandbox.sendgrid.store.events]
     for event in flat:
         event.pop("custom_args", None)
-    events = webhook.parse_events(json.dumps(flat[::-1] if backwards else flat).encode())
+    events = webhook.parse_events(json.dumps(flat[::-1] if backwards else flat).encode(), world.app.now())
     for _copy in range(copies):
         inbound_events.receive_events(world.app, events)
 

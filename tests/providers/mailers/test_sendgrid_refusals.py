@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import pytest
 from providers.sendgrid import refusals
 from providers.sendgrid.webhook import parse_events
 
+NOW = datetime(2026, 6, 10, 11, tzinfo=UTC)
 README = Path(refusals.__file__).with_name("README.md")
 # SendGrid's own list: OpenAPI document tsg_webhooks_v3, "Reasons for a dropped message include".
 VENDORS_DROP_REASONS = {
@@ -45,7 +47,7 @@ def test_each_row_of_the_table_is_what_the_parser_says(row: Row) -> None:
         "event": row.event, "type": row.type, "status": row.status, "reason": row.reason, "sg_event_id": "e1",
         "bounce_classification": row.classification, "email": "ap@ashdown.example", "timestamp": 1781000000,
     }  # fmt: skip
-    [parsed] = parse_events(json.dumps([{name: value for name, value in event.items() if value}]).encode())
+    [parsed] = parse_events(json.dumps([{name: value for name, value in event.items() if value}]).encode(), NOW)
     assert parsed.refusal == row.about
     assert parsed.suppresses_address is (row.about == "address")
 
@@ -58,5 +60,5 @@ def test_the_table_has_every_reason_and_classification_of_sendgrids_own_lists() 
 @pytest.mark.parametrize("kind", ["processed", "deferred", "delivered", "unsubscribe", "spamreport"])
 def test_only_failed_deliveries_are_refusals(kind: str) -> None:
     event = {"event": kind, "sg_event_id": "e1", "timestamp": 1781000000, "reason": "451 4.7.1 greylisted"}
-    [parsed] = parse_events(json.dumps([event]).encode())
+    [parsed] = parse_events(json.dumps([event]).encode(), NOW)
     assert parsed.refusal is None

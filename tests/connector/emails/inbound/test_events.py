@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from sqlalchemy import select
 
+from connector.connections import account_owners
 from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
 from connector.db.tables import EmailEvent, OutboxEntry
@@ -15,6 +18,7 @@ from tests.connector.emails.inbound.conftest import (
     InboundScenario,
     email_entry,
     list_tasks,
+    log_text,
     run_for_days,
 )
 
@@ -105,6 +109,38 @@ def test_an_event_keeps_an_email_marked_as_not_sent_from_being_sent_twice(scenar
     scenario.run()
     assert email_entry(scenario).state == OutboxState.DONE
     assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
+
+
+def test_odd_events_keep_no_other_out(scenario: InboundScenario) -> None:
+    event = {"event": "delivered", "email": ASHDOWN, "duewell_key": email_entry(scenario).key, "timestamp": 1781000000}
+    odd_times = [None, "yesterday", "NaN", 1e300, -1e300, 1781000000000, {"a": 1}]
+    events = [None, 3, "text", [], {}, *({**event, "timestamp": at} for at in odd_times)]
+    events = [
+        {**each, "sg_event_id": f"e{n}"} if each and isinstance(each, dict) else each for n, each in enumerate(events)
+    ]
+    events.append({**event, "sg_event_id": "nul", "duewell_key": "a\0b", "reason": "\0"})
+    events.append(
+        {**event, "event": "bounce", "type": "bounce", "sg_event_id": "half an emoji", "reason": "550 \ud83d"}
+    )
+    body, headers = scenario.sandbox.sendgrid.webhook.sign_body(json.dumps(events).encode(), 1781000000)
+    assert scenario.client.post("/webhooks/sendgrid", data=body, headers=headers).status_code == 200
+    assert email_entry(scenario).delivery_status == "bounce"
+    with reading(scenario.app.engine) as session:
+        stored = session.scalars(select(EmailEvent)).all()
+    assert len(stored) == len(odd_times) + 2
+    assert all(each.at.year == 2026 for each in stored)
+    assert "\0" not in "".join(each.key for each in stored), "which PostgreSQL refuses"
+
+
+def test_a_digest_that_comes_back_is_in_the_log(scenario: InboundScenario) -> None:
+    account_owners.set_default_owner(scenario.app, scenario.connection, "Ann <ann@small.example>", by="Ann")
+    scenario.company.invoice("Ashdown Ltd", "90.00", due_on=scenario.days_ago(4))
+    run_for_days(scenario, 1)
+    [digest] = scenario.sandbox.sendgrid.emails_to("ann@small.example")
+    scenario.sandbox.sendgrid.bounce(digest.number)
+    post_events(scenario)
+    assert "An email to ann@small.example bounced" in log_text(scenario)
+    assert "It was for a user here" in log_text(scenario)
 
 
 @pytest.mark.parametrize("break_it", ["body", "signature", "timestamp", "nothing"])

@@ -12,8 +12,8 @@ from sqlmodel import col
 from connector.arrangements import tasks
 from connector.arrangements.customer_settings import find_customer, update_settings
 from connector.db.engine import reading
-from connector.db.tables import OutboxEntry, SuppressedAddress
-from connector.vocabulary import OutboxKind, TaskCode
+from connector.db.tables import EmailEvent, OutboxEntry, SuppressedAddress
+from connector.vocabulary import OutboxKind, TaskCode, TaskState
 from policies.receivables import Step
 from providers.mailer import RefusalCause
 from tests.connector.emails.inbound.conftest import ASHDOWN, InboundScenario, list_tasks, run_for_days
@@ -218,6 +218,7 @@ def test_a_recipient_who_subscribes_again_is_emailed_again(scenario: InboundScen
     scenario.sandbox.sendgrid.group_resubscribe(scenario.email.number)
     post_events(scenario)
     assert suppressed(scenario) == {}
+    assert [task.state for task in list_tasks(scenario, TaskCode.UNDELIVERED)] == [TaskState.CANCELLED]
     run_for_days(scenario, 15)
     assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) > 1
 
@@ -227,9 +228,19 @@ def test_the_last_choice_counts_whichever_event_arrives_first(scenario: InboundS
     report(scenario, "group_resubscribe", timestamp=at + 60)
     report(scenario, "group_unsubscribe", timestamp=at)
     assert suppressed(scenario) == {}
+    assert list_tasks(scenario, TaskCode.UNDELIVERED) == []
     report(scenario, "group_unsubscribe", timestamp=at + 120)
     report(scenario, "group_resubscribe", timestamp=at + 90)
     assert list(suppressed(scenario)) == [ASHDOWN]
+
+
+def test_a_choice_that_has_no_id_counts_once(scenario: InboundScenario) -> None:
+    for _time in range(2):
+        report(scenario, "unsubscribe", sg_event_id="")
+    assert list(suppressed(scenario)) == [ASHDOWN]
+    assert len(list_tasks(scenario, TaskCode.UNDELIVERED)) == 1
+    with reading(scenario.app.engine) as session:
+        assert len(session.scalars(select(EmailEvent)).all()) == 1
 
 
 @pytest.mark.parametrize("event", ["bounce", "unsubscribe"])
@@ -240,6 +251,62 @@ def test_subscribing_to_a_group_again_releases_nothing_else(scenario: InboundSce
     with reading(scenario.app.engine) as session:
         since = session.get_one(SuppressedAddress, ASHDOWN).since_at
     assert isinstance(since, datetime)
+
+
+@pytest.mark.parametrize("event", ["bounce", "spamreport", "unsubscribe"])
+def test_what_is_worse_than_leaving_a_group_stays_when_they_subscribe_to_it_again(
+    scenario: InboundScenario, event: str
+) -> None:
+    at = int(scenario.sandbox.clock.now().timestamp())
+    report(scenario, "group_unsubscribe", timestamp=at)
+    report(scenario, event, timestamp=at + 1, **(HARD if event == "bounce" else {}))
+    report(scenario, "group_resubscribe", timestamp=at + 2)
+    assert list(suppressed(scenario)) == [ASHDOWN]
+    assert len(list_tasks(scenario, TaskCode.UNDELIVERED)) == 2
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_email_counts_whose_second_attempt_arrived(scenario: InboundScenario, order: int) -> None:
+    at = int(scenario.sandbox.clock.now().timestamp())
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("dropped", {"timestamp": at, "sg_message_id": "first.recvd-0", "reason": "Spam Content"}),
+        ("delivered", {"timestamp": at + 60, "sg_message_id": "second.recvd-0"}),
+    ]
+    for event, details in events[::order]:
+        report(scenario, event, **details)
+    assert first_email(scenario).refusal == ""
+    run_for_days(scenario, 6)
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1, "nobody gets the same email again"
+
+
+@pytest.mark.parametrize(
+    ("event", "details"),
+    [
+        ("bounce", {"type": "blocked", "status": "5.7.1", "reason": "550 5.7.1 blocked"}),
+        ("dropped", {"reason": "Spam Content"}),
+        ("group_unsubscribe", {"asm_group_id": 77}),
+        ("delivered", {}),
+    ],
+)
+def test_a_newsletter_that_the_same_account_sends_changes_nothing(
+    scenario: InboundScenario, event: str, details: dict[str, Any]
+) -> None:
+    report(scenario, event, key=False, sg_message_id="newsletter.recvd-0", **details)
+    assert (suppressed(scenario), first_email(scenario).refusal) == ({}, "")
+    assert list_tasks(scenario, TaskCode.UNDELIVERED) == []
+    with reading(scenario.app.engine) as session:
+        assert session.scalars(select(EmailEvent)).all() == [], "nothing is kept of what goes to other people"
+
+
+def test_a_newsletter_that_bounces_shows_a_bad_address_and_takes_back_none_of_our_emails(
+    scenario: InboundScenario,
+) -> None:
+    report(scenario, "bounce", key=False, sg_message_id="newsletter.recvd-0", **HARD)
+    assert list(suppressed(scenario)) == [ASHDOWN]
+    [task] = list_tasks(scenario, TaskCode.UNDELIVERED)
+    assert "counts as not sent" not in task.reason
+    report(scenario, "bounce", key=False, sg_message_id="newsletter.recvd-1", email="reader@elsewhere.example", **HARD)
+    assert list(suppressed(scenario)) == [ASHDOWN], "nobody here is emailed there"
 
 
 def test_a_step_that_a_person_did_by_hand_is_not_emailed_after_the_address_works(scenario: InboundScenario) -> None:
