@@ -443,6 +443,7 @@ Table(
     Column("dispatched_at", _INSTANT),
     Column("ended_at", _INSTANT),
     Column("reference", String, nullable=False),
+    Column("message_id_part", String, nullable=False),
     Column("given_message_id", String, nullable=False),
     Column("delivery_status", String, nullable=False),
     Column("refusal", String, nullable=False),
@@ -456,6 +457,7 @@ Table(
     Index("ix_outbox_customer", "connection_id", "customer_id", "state"),
     Index("ix_outbox_invoice", "connection_id", "invoice_id"),
     Index("ix_outbox_kind", "connection_id", "kind"),
+    Index("ix_outbox_message_id_part", "message_id_part"),
     Index("ix_outbox_parent", "parent_id"),
     Index("ix_outbox_state", "connection_id", "state", "ended_at"),
 )

@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, Column, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, Column, ForeignKeyConstraint, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlmodel import Field, SQLModel
 
 from connector.db.tables.columns import enum_column, instant_column, money_column, text_column
 from connector.vocabulary import OutboxKind, OutboxState, TaskCode, TaskState
 from policies.decisions import DecisionKind
 from policies.receivables import Step
+from providers.message import message_id_part
 
 
 class InvoiceDecisionRow(SQLModel, table=True):
@@ -50,6 +52,12 @@ class DecisionRecord(SQLModel, table=True):
     __table_args__ = (Index("ix_decision_record_customer", "connection_id", "customer_id"),)
 
 
+def _message_id_part(context: DefaultExecutionContext) -> str:
+    """Return what stands before the domain in the Message-ID of a new entry; "" for one that is no email."""
+    values = context.get_current_parameters()
+    return message_id_part(values["key"]) if values["kind"] in {OutboxKind.EMAIL, OutboxKind.OWNER_EMAIL} else ""
+
+
 class OutboxEntry(SQLModel, table=True):
     """One external effect. ``key`` is derived and unique; the state ``sending`` is committed before the call.
 
@@ -84,6 +92,9 @@ class OutboxEntry(SQLModel, table=True):
     dispatched_at: datetime | None = instant_column()
     ended_at: datetime | None = instant_column()
     reference: str = ""
+    message_id_part: str = Field(  # of an email: by which a reply names it
+        default=None, sa_column=Column(String, nullable=False, default=_message_id_part)
+    )
     given_message_id: str = ""  # of an email: the Message-ID its recipients see, where the service replaced ours
     delivery_status: str = ""  # of an email, from its events: delivered, bounce …
     refusal: str = ""  # of an email that reached none of its recipients: what that is about, see RefusalCause
@@ -99,6 +110,7 @@ class OutboxEntry(SQLModel, table=True):
         Index("ix_outbox_customer", "connection_id", "customer_id", "state"),
         Index("ix_outbox_invoice", "connection_id", "invoice_id"),
         Index("ix_outbox_kind", "connection_id", "kind"),
+        Index("ix_outbox_message_id_part", "message_id_part"),
         Index("ix_outbox_parent", "parent_id"),
     )
 

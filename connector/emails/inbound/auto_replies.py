@@ -11,8 +11,6 @@ import re
 from collections.abc import Mapping
 from difflib import SequenceMatcher
 
-from connector.plain_text import one_line
-
 # What programs alone write: the whole subject, or before a colon and the subject it answers ("Automatic reply: Re: …").
 _PHRASES = re.compile(
     r"^\s*(?:"
@@ -34,13 +32,14 @@ _PHRASES = re.compile(
     re.IGNORECASE,
 )
 _MACHINE_HEADERS = ("x-autoreply", "x-autorespond")  # older than RFC 3834, and set by nothing else
+_STATED = "its sender's program says so"
 _VARYING = re.compile(r"\S*\d\S*")  # ticket numbers, times, dates: what differs between two acknowledgements
 NEARLY_THE_SAME = 0.9
 _COMPARED_LENGTH = 500  # characters: the comparison takes time by their square
 
 
 def automatic_reason(headers: Mapping[str, str], subject: str) -> str:
-    """Return what shows that a machine wrote an email, "" where nothing does.
+    """Return what shows that a machine wrote an email, in words for people; "" where nothing does.
 
     Args:
         headers: Its headers, by lower-case name.
@@ -51,14 +50,14 @@ def automatic_reason(headers: Mapping[str, str], subject: str) -> str:
     """
     auto_submitted = headers.get("auto-submitted", "no").partition(";")[0].partition("(")[0].strip().lower()
     if auto_submitted not in {"", "no"}:
-        return f"Auto-Submitted: {one_line(auto_submitted, 40)}"
+        return _STATED
     stated = next((name for name in _MACHINE_HEADERS if headers.get(name, "no").strip().lower() not in {"", "no"}), "")
     if stated:
-        return stated
+        return _STATED
     content_type = headers.get("content-type", "").lower()
     if content_type.strip().startswith("multipart/report"):
-        return "delivery report"
-    return "subject" if _PHRASES.match(subject) else ""
+        return "it is a delivery report"
+    return "its subject says so" if _PHRASES.match(subject) else ""
 
 
 def pattern_of(text: str) -> str:

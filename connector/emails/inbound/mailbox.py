@@ -27,6 +27,7 @@ from connector.emails import message_ids
 from connector.emails.inbound import events, replies
 from connector.emails.inbound.received_message import KEPT_BYTES, DeliveryReport, ReceivedMessage
 from connector.emails.inbound.reply_parsing import unreadable_reply
+from connector.emails.inbound.shared_domains import SHARED_DOMAINS
 from connector.outbox.payloads import EmailPayload, load_payload
 from connector.vocabulary import OutboxKind
 from providers.calls import CallObserver
@@ -40,14 +41,8 @@ _OVERLAP = timedelta(days=1)
 _READING_MAX = timedelta(minutes=2)  # a full mailbox must not hold up the reminders
 _CLAIM = timedelta(minutes=15)
 _READING_S = 5.0
+_REFERENCES_MAX = 100
 _ANSWERED_WITHIN = timedelta(days=120)
-# Where an address says nothing about whom somebody works for
-_SHARED_DOMAINS = frozenset(
-    {
-        *("gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "yahoo.com", "icloud.com"),
-        *("aol.com", "gmx.de", "gmx.net", "web.de", "t-online.de", "orange.fr", "free.fr", "btinternet.com"),
-    }
-)
 _ACTIONS = {"failed": EventKind.BOUNCE, "delayed": EventKind.DEFERRED, "delivered": EventKind.DELIVERED}
 log = logging.getLogger("duewell.mailbox")
 
@@ -149,14 +144,12 @@ def find_answered(session: Session, references: Iterable[str], now: datetime) ->
     wanted = list(dict.fromkeys(message_ids.possible_ids(references).values()))
     if not wanted:
         return []
-    sent = select(col(OutboxEntry.id), col(OutboxEntry.key)).where(
-        col(OutboxEntry.kind).in_((OutboxKind.EMAIL, OutboxKind.OWNER_EMAIL)),
+    sent = select(OutboxEntry).where(
+        col(OutboxEntry.message_id_part).in_(wanted[:_REFERENCES_MAX]),
         col(OutboxEntry.dispatched_at) >= now - _ANSWERED_WITHIN,
     )
-    found = {
-        part: entry_id for entry_id, key in session.execute(sent) if (part := message_ids.local_part(key)) in wanted
-    }
-    entries = (session.get_one(OutboxEntry, found[part]) for part in wanted if part in found)
+    found = {entry.message_id_part: entry for entry in session.scalars(sent)}
+    entries = (found[part] for part in wanted if part in found)
     return [each for each in entries if session.get(ErasedCustomer, (each.connection_id, each.customer_id)) is None]
 
 
@@ -171,7 +164,7 @@ def _is_answer(message: ReceivedMessage, entry: OutboxEntry, own_domain: str) ->
         return True
     payload = load_payload(entry)
     recipients = [each.lower() for each in (*payload.to, *payload.cc)] if isinstance(payload, EmailPayload) else []
-    domains = {domain for each in recipients if (domain := each.rpartition("@")[2]) not in _SHARED_DOMAINS}
+    domains = {domain for each in recipients if (domain := each.rpartition("@")[2]) not in SHARED_DOMAINS}
     sender = message.reply.sender.lower()
     return sender in recipients or sender.rpartition("@")[2] in domains - {own_domain.lower()}
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from connector.emails.inbound.shared_domains import SHARED_DOMAINS
+
 _LANGUAGE_VERBS = r"(?:wrote|a écrit|escribió|ha scritto|schreef)"
 # "On Tue, 9 Jun 2026 at 10:12, Name <address> wrote:": the verb ends it, or in German stands before the name …
 _ATTRIBUTION = re.compile(
@@ -20,6 +22,9 @@ _ATTRIBUTION = re.compile(
 )
 # … after a full date, as every program gives it; people write "On Monday at 10:30 your driver wrote:".
 _DATED = re.compile(r"^\w+\b.{0,40}?(?:\b(?:19|20)\d\d\b|\b\d{1,2}[./-]\d{1,2}[./-]\d\d\b)")
+_NAMED_ADDRESS = re.compile(r"<\S+@\S+>")
+_VERB_AT_END = re.compile(rf"(?:{_LANGUAGE_VERBS}|schrieb|escreveu|skrev|napisał(?:\(a\))?)\s?:$", re.IGNORECASE)
+_FULL_DATE = re.compile(r"\b(?:19|20)\d\d\b")
 _MOMENT = re.compile(r"\d{1,2}[:h.]\d{2}\b")
 _ADDRESS = re.compile(r"\S+@\S+")
 # Programs name a sender; they speak neither of themselves nor of "your driver". Capitals count: "The Book People Ltd".
@@ -30,13 +35,20 @@ _PERSONS_WORDS = re.compile(
     r"|yo|me|nos|les?|mis?|sus?|tus?|nuestr[oa]s?|vuestr[oa]s?|ella|una?|escribí|escribimos"
     r"|(?<!de )(?<!a )(?:le|la|el))\b"
 )
+# Programs that put the name before the date, or leave the year out.
+_NAME_FIRST = re.compile(
+    r"^.{2,100}<\S+@\S+>\)?\s+schrieb am .{4,24}\b(?:19|20)\d\d\b.{0,8}\d{1,2}:\d{2}(?: uhr)?:$"
+    r"|^on \w{3}, \d{1,2} \w{3} at \d{1,2}:\d{2} [ap]m\s?,\s.{2,100}<\S+@\S+>\s+wrote:$",
+    re.IGNORECASE,
+)
 _ATTRIBUTION_LINES_MAX = 3  # programs break it where a line gets long
 _SPACE_MAX = 3  # lines below it in which what it introduces begins
 
 _HEADER = re.compile(
-    r"^\*?(?:(?P<sender>from|von|de)|(?P<other>sent|gesendet|envoyé|enviado(?: el)?|date|datum|fecha|to|an|à|para|cc"
-    r"|cci|bcc|cco|importance|wichtigkeit|priorität|importancia)"
-    r"|(?P<subject>subject|betreff|objet|asunto))\s?:\*?(?:\s|$)",
+    r"^\*?(?:(?P<sender>from|von|de|van|da)"
+    r"|(?P<date>sent|gesendet|envoyé|enviado(?: el)?|verzonden|inviato|date|datum|fecha|data)"
+    r"|(?P<other>to|an|à|para|aan|a|cc|cci|bcc|cco|importance|wichtigkeit|priorität|importancia)"
+    r"|(?P<subject>subject|betreff|objet|asunto|onderwerp|oggetto))\s?:\*?(?:\s|$)",
     re.IGNORECASE,
 )
 _HEADERS_MAX = 12  # lines of it that are read
@@ -60,7 +72,7 @@ _APP_SIGNATURE = re.compile(
     r"|sent from my (?:\S+ ){0,3}(?:device|i(?:phone|pad|pod)|phone|smartphone|mobile|tablet|blackberry|galaxy|android"
     r"|pixel|huawei)\b.*"
     r"|sent with \[?proton mail\b.*|get outlook for (?:ios|android|mac)\b.*"
-    r"|(?:gesendet )?von mein\S+ .{2,40} gesendet|outlook für (?:ios|android) (?:herunterladen|beziehen)\b.*"
+    r"|(?:gesendet )?von mein\S+ .{2,40} gesendet|outlook für (?:ios|android)(?:<\S+>)? (?:herunterladen|beziehen)\b.*"
     r"|holen sie sich outlook für (?:ios|android|mac)\b.*"
     r"|envoyé (?:de|depuis) mon .{2,40}|(?:obtenir|télécharger) outlook pour .*"
     r"|enviado desde mi .{2,40}|obtener outlook para .*)$",
@@ -78,33 +90,44 @@ _POINTS_BELOW = re.compile(
 _MARKED_ANSWER = re.compile(r"^\[[^\]\d][^\]]{1,40}\]")  # "[Jo Vale] we owe 900": answers inside a quote without marks
 
 
-def own_text(text: str) -> str:
+def own_text(text: str, sender: str = "") -> str:
     """Return what the writer wrote, in their order, without quoted lines, heads of emails and app signatures.
 
     Args:
         text: The plain text of a reply.
+        sender: Who sent it: what a colleague of theirs wrote, and they pass on, is kept as well.
 
     Returns:
         Their own lines; the whole text where nothing else is left, so that nothing is ever lost.
     """
     lines = [line.rstrip() for line in _INVISIBLE.sub("", text).replace("\xa0", " ").splitlines()]
     lines = _without_desk_marker(lines)
-    own = [line for line in _own_lines(lines) if not _APP_SIGNATURE.match(line.strip()) and not _is_our_link(line)]
+    own = [
+        line for line in _own_lines(lines, sender) if not _APP_SIGNATURE.match(line.strip()) and not _is_our_link(line)
+    ]
     return "\n".join(own).strip() or text.strip()
 
 
-def _own_lines(lines: Sequence[str]) -> Iterator[str]:
+def _own_lines(lines: Sequence[str], sender: str = "") -> Iterator[str]:
     at, last_quoted = 0, max((k for k, each in enumerate(lines) if each.lstrip().startswith(">")), default=-1)
     points_below = False
     while at < len(lines):
         line = lines[at].strip()
         if line.startswith(">"):
             at += 1
-        elif taken := _attribution_at(lines, at):
+        elif (taken := _attribution_at(lines, at)) and _names_colleague(" ".join(lines[at : at + taken]), sender):
+            yield from lines[at : at + taken]
+            passed_on = _unmarked_lines(lines, at + taken)
+            yield from _own_lines(passed_on, sender)
+            at += taken + len(passed_on)
+        elif taken:
             at += taken
             if at > last_quoted:
                 yield from _answers_in(lines[at:], points_below=points_below)
                 return
+        elif _is_quoted_head(lines, at) and (length := _colleagues_head_length(lines, at, sender)):
+            yield from lines[at : at + length]
+            at += length
         elif _is_quoted_head(lines, at):
             yield from _answers_in(lines[at:], points_below=points_below)
             return
@@ -133,11 +156,23 @@ def _is_attribution(part: Sequence[str], below: str) -> bool:
     Unless that is clear, a person did. A sender without an address is certain only above lines marked as quoted.
     """
     line = " ".join(each.strip() for each in part)
+    if _NAME_FIRST.match(line):
+        return True
+    if _is_marked_in_any_language(line, below):
+        return True
     if not (_ATTRIBUTION.match(line) and _DATED.match(line)):
         return False
     _first, _, rest = _ADDRESS.sub("@", line).partition(" ")
     is_marked = _MOMENT.search(rest) and below.lstrip().startswith(">")
     return bool("@" in rest or is_marked) and not _PERSONS_WORDS.search(rest)
+
+
+def _is_marked_in_any_language(line: str, below: str) -> bool:
+    """Whether a line with two of sender, moment and verb stands right above lines that are marked as quoted."""
+    if not (line.endswith(":") and below.lstrip().startswith(">")) or _PERSONS_WORDS.search(_ADDRESS.sub("@", line)):
+        return False
+    is_dated = _FULL_DATE.search(line) and _MOMENT.search(line)
+    return sum(map(bool, (is_dated, _NAMED_ADDRESS.search(line), _VERB_AT_END.search(line)))) > 1
 
 
 def _is_quoted_head(lines: Sequence[str], at: int) -> bool:
@@ -148,7 +183,32 @@ def _is_quoted_head(lines: Sequence[str], at: int) -> bool:
     first = next((k for k in range(at + 1, len(lines)) if lines[k].strip()), at) if _RULE.match(line) else at
     block = list(_header_lines(lines[first : first + _HEADERS_MAX]))
     kinds = {match.lastgroup for match in block}
-    return len(block) >= _HEADERS_MIN and "sender" in kinds and "subject" in kinds
+    names_email = "date" in kinds or any("@" in match.string for match in block)  # else people list something of theirs
+    return len(block) >= _HEADERS_MIN and {"sender", "subject"} <= kinds and names_email
+
+
+def _colleagues_head_length(lines: Sequence[str], at: int, sender: str) -> int:
+    """Return over how many lines the head of an email from a colleague of the sender goes, 0 where it is not one's."""
+    first = next((k for k in range(at, len(lines)) if _HEADER.match(lines[k].strip())), at)
+    block = list(_header_lines(lines[first : first + _HEADERS_MAX]))
+    from_line = next((match.string for match in block if match.lastgroup == "sender"), "")
+    return first - at + len(block) if _names_colleague(from_line, sender) else 0
+
+
+def _names_colleague(line: str, sender: str) -> bool:
+    """Whether a line names a colleague of the sender; their own earlier email was read when it came."""
+    _name, _, domain = sender.lower().rpartition("@")
+    if not domain or domain in SHARED_DOMAINS or sender.lower() in line.lower():
+        return False
+    return re.search(rf"@{re.escape(domain)}(?![\w.-])", line.lower()) is not None
+
+
+def _unmarked_lines(lines: Sequence[str], at: int) -> list[str]:
+    """Return the marked lines that begin here, or below a space, without their mark."""
+    end = at
+    while end < len(lines) and (not lines[end].strip() or lines[end].lstrip().startswith(">")):
+        end += 1
+    return [line.lstrip().removeprefix(">").removeprefix(" ") for line in lines[at:end]]
 
 
 def _header_lines(lines: Sequence[str]) -> Iterator[re.Match[str]]:

@@ -117,21 +117,28 @@ def _record_reply(app: AppContext, session: Session, customer: CustomerRow, repl
             received_at=app.now(),
         )
     )
-    quoted = f"“{reply.subject}”: {reply.text}"
+    writer = f"{name} ({reply.sender})" if reply.sender else name
     if not reply.readable:
         text = f"{name} {_UNREADABLE} {_pause_reminders(app, session, customer)}"
         task, reason = TaskCode.REPLY, f"{name} {_UNREADABLE}"
     elif kind is ReplyKind.REPLY:
         text = f"{name} replied to an email; a task was created. {_pause_reminders(app, session, customer)}"
-        task, reason = TaskCode.REPLY, f"{name} ({reply.sender}) replied, {quoted}"
+        task, reason = TaskCode.REPLY, f"{writer} replied{_quote(reply)}"
     else:
-        shown = reply.automatic_reason or "the same acknowledgement as before"
+        shown = reply.automatic_reason or "it repeats an earlier one"
         text = f"An automatic reply came from {name} ({shown}): reminders continue."
-        task, reason = TaskCode.AUTO_REPLY, f"An automatic reply came from {name} ({reply.sender}), {quoted}"
+        task, reason = TaskCode.AUTO_REPLY, f"An automatic reply came from {writer}{_quote(reply)}"
     if kind is ReplyKind.REPLY or not repeated:  # a person reads every text once, also a machine's
         _add_to_task(app, session, customer, task, fingerprint[:16], reason)
     review_tasks.log_for_customer(app, session, customer, kind=LogKind(kind), text=text)
     return ReplyOutcome(kind)
+
+
+def _quote(reply: Reply) -> str:
+    """Return what a reply says, to follow who wrote it; what is attached is named, as it is not kept here."""
+    subject = f", “{reply.subject}”" if reply.subject else ""
+    attached = f"\nAttached, and not kept here: {', '.join(reply.attachments)}" if reply.attachments else ""
+    return f"{subject}: {reply.text or '(no text)'}{attached}"
 
 
 def _add_to_task(

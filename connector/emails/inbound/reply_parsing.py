@@ -23,6 +23,7 @@ from connector.plain_text import clean_lines, one_line
 
 TEXT_MAX = 4000  # characters of a reply that a task shows
 _LINES_MAX = 60
+_ATTACHMENTS_MAX = 10
 _SOURCE_LENGTH_MAX = 200_000  # characters that are parsed
 _HEADER_LENGTH_MAX = 2000
 _HEADERS_LENGTH_MAX = 64_000
@@ -78,6 +79,7 @@ class Reply:
     text: str
     automatic_reason: str  # what shows that it was sent automatically; "" where a person wrote it
     readable: bool = True
+    attachments: tuple[str, ...] = ()  # their names
 
 
 def unreadable_reply(identity: str, tokens: Iterable[str], domain: str) -> Reply:
@@ -100,7 +102,9 @@ def parse_reply(fields: Mapping[str, str]) -> Reply:
     subject = one_line((fields.get("subject") or headers.get("subject", ""))[:_HEADER_LENGTH_MAX])
     sender = parseaddr((fields.get("from") or headers.get("from", ""))[:_HEADER_LENGTH_MAX])[1]
     plain = fields.get("text", "")[:_SOURCE_LENGTH_MAX]
-    text = _shorten(own_text(plain if plain.strip() else _html_to_text(fields.get("html", "")[:_SOURCE_LENGTH_MAX])))
+    text = _shorten(
+        own_text(plain if plain.strip() else _html_to_text(fields.get("html", "")[:_SOURCE_LENGTH_MAX]), sender)
+    )
     identity = headers.get("message-id", "").strip() or "\n".join([sender, headers.get("date", ""), subject, text])
     return Reply(
         id=hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest(),
@@ -109,6 +113,7 @@ def parse_reply(fields: Mapping[str, str]) -> Reply:
         subject=one_line(subject, 120),
         text=text,
         automatic_reason=automatic_reason(headers, subject),
+        attachments=_attachment_names(fields.get("attachment-info", "")),
     )
 
 
@@ -137,7 +142,21 @@ def _split_raw_email(raw: str) -> dict[str, str]:
         if isinstance(content, bytes):
             text = _decode_text(content, part.get_content_charset() or "")
             found.setdefault(_BODY_FIELDS[part.get_content_type()], []).append(text)
-    return parts | {name: "\n".join(texts) for name, texts in found.items()}
+    attached = [part for part in message.walk() if part.get_filename() and not part.get("Content-ID")]
+    described = {n: {"filename": part.get_filename()} for n, part in enumerate(attached)}
+    return (
+        parts | {name: "\n".join(texts) for name, texts in found.items()} | {"attachment-info": json.dumps(described)}
+    )
+
+
+def _attachment_names(info: str) -> tuple[str, ...]:
+    """Return the names of the attachments that SendGrid describes; a picture within the text is none."""
+    try:
+        described = list(json.loads(info or "{}").values())
+        names = [str(each["filename"]) for each in described if not each.get("content-id")]
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return ()
+    return tuple(filter(None, (one_line(_decode_header(name), 80) for name in names[:_ATTACHMENTS_MAX])))
 
 
 def _own_parts(message: Message) -> Iterator[Message]:

@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 import requests
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import DataError
 
 from connector.connections import mailboxes
 from connector.connections.account_owners import set_default_owner
 from connector.connections.consent import begin_consent, finish_consent
 from connector.db.engine import reading, writing
-from connector.db.tables import ConnectedMailbox, Grant
+from connector.db.tables import ConnectedMailbox, Grant, OutboxEntry
+from connector.emails.inbound import replies
 from connector.emails.inbound.mailbox import read_mailbox
+from connector.emails.inbound.reply_parsing import parse_reply
 from connector.privacy.erase import erase
 from connector.services import doctor, doctor_email
 from connector.vocabulary import OutboxKind, OutboxState, RunOutcome, TaskCode
@@ -101,6 +103,26 @@ def test_a_reply_counts_once_also_when_everything_is_read_again(reminded: Mailbo
     assert reminded.sync() == RunOutcome.OK
     [task] = list_tasks(reminded, TaskCode.REPLY)
     assert task.reason.count("We paid this on Monday.") == 1
+
+
+def test_a_reply_that_is_also_posted_to_the_reply_address_counts_once(reminded: MailboxScenario) -> None:
+    reminded.microsoft365.reply(1, "We paid this on Monday.")
+    reminded.sync()
+    [message_id] = [
+        each.mime["Message-ID"] for each in reminded.microsoft365.mailbox.messages if each.folder == "inbox"
+    ]
+    settings = reminded.app.settings.model_copy(update={"mail_reply_domain": "reply.larkspur.example"})
+    app = replace(reminded.app, settings=settings)
+    entry = email_entry(reminded)
+    with writing(app.engine) as session:
+        address = replies.reply_address(app, session, entry.connection_id, entry.customer_id)
+    posted = {
+        "headers": f"Message-ID:\n {message_id}\nFrom: {ASHDOWN}\n",
+        "to": address,
+        "text": "We paid this on Monday.",
+    }
+    assert replies.receive_reply(app, parse_reply(posted)) == replies.ReplyOutcome.DUPLICATE
+    assert len(list_tasks(reminded, TaskCode.REPLY)) == 1
 
 
 def test_private_email_leaves_no_trace(
@@ -372,3 +394,13 @@ def test_the_doctor_says_what_the_mailbox_lacks(scenario: MailboxScenario) -> No
     assert "no longer accepts it" in finding()
     mailboxes.disconnect_mailbox(scenario.app, NAME)
     assert "No Microsoft 365 mailbox is connected" in finding()
+
+
+def test_the_email_that_is_answered_is_found_by_an_index(reminded: MailboxScenario) -> None:
+    query = "EXPLAIN QUERY PLAN SELECT * FROM outbox WHERE message_id_part IN ('a') AND dispatched_at >= '2026-06-01'"
+    with reading(reminded.app.engine) as session:
+        plan = " ".join(str(row) for row in session.execute(text(query)))
+        parts = {row.kind: row.message_id_part for row in session.scalars(select(OutboxEntry))}
+    assert "ix_outbox_message_id_part" in plan
+    assert len(parts[OutboxKind.EMAIL]) == 32
+    assert parts[OutboxKind.NOTE] == ""

@@ -18,7 +18,7 @@ def spaced(text: str) -> str:
 
 @pytest.mark.parametrize("reply", REPLIES, ids=lambda reply: f"{reply['client']} {reply['language']}: {reply['shape']}")
 def test_a_reply_keeps_exactly_what_its_writer_wrote(reply: dict[str, str]) -> None:
-    assert spaced(own_text(reply["text"])) == spaced(reply["own"])
+    assert spaced(own_text(reply["text"], reply.get("sender", ""))) == spaced(reply["own"])
 
 
 OWN_HEADINGS = {

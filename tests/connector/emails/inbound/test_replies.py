@@ -88,6 +88,7 @@ def test_an_automatic_reply_pauses_nothing_and_a_person_still_reads_it(
     [task] = list_tasks(scenario, TaskCode.AUTO_REPLY)
     assert "payables@ashdown.example" in task.reason
     assert "automatic reply" in log_text(scenario)
+    assert "Auto-Submitted" not in log_text(scenario), "a bookkeeper reads it"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_identical_help_desk_acknowledgements_pause_reminders_once(scenario: Inb
     assert post_reply(scenario, text.format(5699), id="a2") == 200
     assert len(list_tasks(scenario, TaskCode.REPLY)) == 1
     assert customer_setting(scenario) == before
-    assert "the same acknowledgement as before" in log_text(scenario)
+    assert "it repeats an earlier one" in log_text(scenario)
 
 
 def test_all_replies_of_a_day_are_one_task_with_the_newest_first(scenario: InboundScenario) -> None:
@@ -239,6 +240,30 @@ def test_a_reply_is_decoded_by_its_charset(scenario: InboundScenario, charset: s
     assert scenario.client.post("/webhooks/sendgrid-inbound", files=form).status_code == 200
     [task] = list_tasks(scenario, TaskCode.REPLY)
     assert text in task.reason
+    assert "Attached, and not kept here: logo.png" in task.reason
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_reply_without_a_text_says_so_and_names_what_is_attached(scenario: InboundScenario, *, raw: bool) -> None:
+    email = EmailMessage()
+    email["Message-ID"], email["From"], email["To"] = "<m@ashdown.example>", ASHDOWN, scenario.email.reply_to
+    email.set_content("")
+    email.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="Zahlungsavis März.pdf")
+    email.add_attachment(b"GIF", maintype="image", subtype="gif", filename="logo.gif", cid="<logo>")
+    described = {"a": {"filename": "Zahlungsavis März.pdf"}, "b": {"filename": "logo.gif", "content-id": "logo"}}
+    form = {
+        "envelope": json.dumps({"to": [scenario.email.reply_to], "from": ASHDOWN}),
+        **(
+            {"email": email.as_string()}
+            if raw
+            else {"from": ASHDOWN, "text": "", "attachment-info": json.dumps(described)}
+        ),
+    }
+    files = {name: (None, value) for name, value in form.items()}
+    assert scenario.client.post("/webhooks/sendgrid-inbound", files=files).status_code == 200
+    [task] = list_tasks(scenario, TaskCode.REPLY)
+    said = f"Ashdown Ltd ({ASHDOWN}) replied: (no text)\nAttached, and not kept here: Zahlungsavis März.pdf"
+    assert task.reason == said
 
 
 @pytest.mark.parametrize(("headers", "codes"), [("", [TaskCode.REPLY]), ("Auto-Submitted: auto-replied\n", [])])
