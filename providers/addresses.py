@@ -21,7 +21,8 @@ _PLAIN = re.compile(r"[a-z0-9]+(?:[._+-][a-z0-9]+)*@[a-z0-9]+(?:[.-][a-z0-9]+)*\
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL_PART = re.compile(rf'(?!/){_ATOM}(?:\.{_ATOM})*|"(?:[^"\\\x00-\x1f\x7f]|\\.)+"')
 _DOMAIN_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_ENTITY = re.compile(r"&(?:lt|gt|amp|quot|#\d{1,4}|#x[0-9a-fA-F]{1,4});")  # a program escaped it for a page
+_ENTITY = re.compile(r"&(?:lt|gt|amp|quot|nbsp|#\d{1,4}|#x[0-9a-fA-F]{1,4});")  # a program escaped it for a page
+_LINE_TAG = re.compile(r"</?(?:br|p|div)\s*/?>", re.IGNORECASE)  # copied out of a page
 _COMMENT = re.compile(r"\([^()]*\)")
 _ANGLES = re.compile(r"<([^<>]*)>")
 _SPACED_AT = re.compile(r"\s*@\s*")
@@ -71,7 +72,8 @@ def parse_addresses(text: str | None) -> ParsedAddresses:
 
 def _cleaned(text: str) -> str:
     """Return the text without invisible characters, full-width forms as plain ones, and without comments."""
-    plain = unicodedata.normalize("NFKC", html.unescape(text) if _ENTITY.search(text) else text)
+    text = _LINE_TAG.sub("\n", html.unescape(text) if _ENTITY.search(text) else text)
+    plain = unicodedata.normalize("NFKC", text)
     plain = "".join(
         char
         if char in _SEPARATORS

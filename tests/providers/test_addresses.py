@@ -57,6 +57,8 @@ SHAPES = {
     "a@stra\u00dfe.example": ["a@xn--strae-oqa.example"],
     "a@mu\u0308ller.example": ["a@xn--mller-kva.example"],
     "a@x\u3002example": ["a@x.example"],
+    "a@x.example<br>b@x.example<BR />c@x.example": ["a@x.example", "b@x.example", "c@x.example"],
+    "&lt;p&gt;a@x.example&nbsp;&lt;/p&gt;": ["a@x.example"],
     "=?utf-8?q?Ann?= <a@x.example>": ["a@x.example"],
 }
 NONE = ["", " ", None, "n/a", "none", "ann", "ann@", "@x.example", "ann@localhost", "ann@x..example", "ann@1.2.3.4",
