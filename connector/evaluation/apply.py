@@ -168,12 +168,16 @@ def _find_open_call(session: Session, connection_id: int, task: CreateTask) -> T
 
 
 def _join_call(call: Task, task: CreateTask) -> None:
-    """Add what a task is about to an open call, which becomes the more serious of the two."""
+    """Add what a task is about to an open call, which becomes the more serious of the two.
+
+    What the open call says about the same invoices is out of date, and goes.
+    """
+    says_more = not set(call.invoice_ids) <= set(task.invoice_ids)
     call.invoice_ids = list(dict.fromkeys([*call.invoice_ids, *task.invoice_ids]))
     call.due_on = min(call.due_on, task.due_on)
     if task.code == TaskCode.ESCALATION_CALL:
         call.code, call.step = TaskCode(task.code), task.step or ""
-    call.reason = f"{task.reason} {call.reason}"[:_REASON_LENGTH_MAX]
+    call.reason = f"{task.reason} {call.reason if says_more else ''}".strip()[:_REASON_LENGTH_MAX]
 
 
 def _cancel_unwanted(ctx: RunContext, session: Session, batch: DecisionBatch) -> None:

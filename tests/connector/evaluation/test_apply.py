@@ -59,3 +59,13 @@ def test_a_rejected_email_is_not_announced_again(scenario: Scenario) -> None:
     scenario.run()
     assert (decision(scenario).kind, decision(scenario).code) == ("hold", "not_due_yet")
     assert scenario.outbox("planned", "awaiting_approval") == []
+
+
+def test_an_escalation_replaces_what_the_open_call_says_about_the_same_invoice(scenario: Scenario) -> None:
+    scenario.company.invoice(scenario.company.customer("Ashdown Ltd"), "1200.00", due_on=scenario.days_ago(6))
+    scenario.go_live()
+    scenario.run_for_days(40, every=2)
+    with reading(scenario.app.engine) as session:
+        [call] = [task for task in session.scalars(select(Task)) if "call" in task.code]
+    assert call.code == "escalation_call"
+    assert call.reason.count("days ago") == 1, "not the days of then beside those of now"
