@@ -6,19 +6,26 @@ that a user had planned again ("not sent") from being sent twice.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import insert, or_, select
+from sqlalchemy import insert, select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
 from connector.arrangements import review_tasks, suppressions
 from connector.audit import sync_log
 from connector.db.engine import reading, writing
-from connector.db.tables import Connection, CustomerRow, CustomerSetting, EmailEvent, ErasedCustomer, OutboxEntry
+from connector.db.tables import (
+    Connection,
+    CustomerRow,
+    EmailEvent,
+    ErasedCustomer,
+    OutboxEntry,
+)
 from connector.emails.inbound import refusals
+from connector.emails.inbound.addressed_customers import find_affected_customers
 from connector.geo import today_in
 from connector.outbox import entries as outbox_entries
 from connector.outbox.entries import StepAlreadyCompleted
@@ -112,7 +119,7 @@ def _identify(session: Session, event: DeliveryEvent) -> DeliveryEvent | None:
         return event
     if event.is_group or not (event.refusal or event.suppresses_address):
         return None
-    customers = _find_affected_customers(session, None, event.address)
+    customers = find_affected_customers(session, None, event.address)
     entry = refusals.find_refused_email(session, event, customers) if event.refusal else None
     if entry is not None:
         return msgspec.structs.replace(event, key=entry.key)
@@ -201,7 +208,7 @@ def _report_failure(app: AppContext, session: Session, entry: OutboxEntry | None
         text = f"{sentence}. It was for a user here: check the address in the settings."
         sync_log.write(session, at=app.now(), kind=LogKind.UNDELIVERED, text=text, connection_id=entry.connection_id)
     is_lasting = event.suppresses_address
-    for customer in _find_affected_customers(session, entry, event.address):
+    for customer in find_affected_customers(session, entry, event.address):
         advice = _ADVICE.get(event.refusal or RefusalCause.ADDRESS) or (
             f"Find out how to reach them; to set a new address: duewell customers set {customer.external_id} --contact"
         )
@@ -230,7 +237,7 @@ def _release_address(app: AppContext, session: Session, entry: OutboxEntry | Non
     if not _has_resubscribed(session, event) or not suppressions.release(session, event.address):
         return
     text = f"{one_line(event.address, 120)} receives emails again: the recipient has subscribed again."
-    for customer in _find_affected_customers(session, entry, event.address):
+    for customer in find_affected_customers(session, entry, event.address):
         report = _report_key(msgspec.structs.replace(event, kind=EventKind.UNSUBSCRIBE))
         review_tasks.cancel_review_tasks(app, session, customer, TaskCode.UNDELIVERED, report, "they subscribed again")
         review_tasks.log_for_customer(app, session, customer, kind=LogKind.CUSTOMER_UPDATED, text=text)
@@ -242,7 +249,7 @@ def _confirm_delivery(app: AppContext, session: Session, entry: OutboxEntry | No
         return
     entry.delivery_status = event.kind
     text = f"An email to {one_line(event.address, 120)} was delivered after all: it counts as sent."
-    for customer in _find_affected_customers(session, entry, event.address):
+    for customer in find_affected_customers(session, entry, event.address):
         for kind in (EventKind.BLOCKED, EventKind.BOUNCE, EventKind.DROPPED):
             report = _report_key(msgspec.structs.replace(event, kind=kind))
             review_tasks.cancel_review_tasks(app, session, customer, TaskCode.UNDELIVERED, report, "it was delivered")
@@ -266,27 +273,3 @@ def _has_resubscribed(session: Session, event: DeliveryEvent) -> bool:
         .limit(1)
     )
     return choices.first() == EventKind.RESUBSCRIBED
-
-
-def _find_affected_customers(session: Session, entry: OutboxEntry | None, address: str) -> Sequence[CustomerRow]:
-    """Return the email's customer where the event names the email, else every customer emailed at the address."""
-    if entry is not None:
-        customer = session.get(CustomerRow, (entry.connection_id, entry.customer_id))
-        return [customer] if customer is not None else []
-    if not address:
-        return []
-    same_customer = (col(CustomerSetting.connection_id) == CustomerRow.connection_id) & (
-        col(CustomerSetting.customer_id) == CustomerRow.external_id
-    )
-    matches = [
-        each.icontains(address, autoescape=True) for each in (col(CustomerRow.emails), col(CustomerSetting.emails))
-    ]
-    rows = session.execute(
-        select(CustomerRow, CustomerSetting).outerjoin(CustomerSetting, same_customer).where(or_(*matches))
-    )
-    found = []
-    for customer, setting in rows:
-        used = (setting.emails if setting is not None else "") or customer.emails
-        if address in {each.strip().lower() for each in used.split(",")}:
-            found.append(customer)
-    return found

@@ -112,6 +112,8 @@ def build_invoice_line(
     money: Decimal = Decimal(0),
 ) -> InvoiceLine:
     """Return an invoice as an email shows it; unapplied credit covers a part of it, ``money`` of that is a payment."""
+    payable_on, known_on = invoice.payable_until_on or invoice.due_on, invoice.known_on
+    is_known_late = payable_on is not None and known_on is not None and payable_on < known_on < today
     return InvoiceLine(
         id=invoice.id,
         number=invoice.number,
@@ -125,6 +127,7 @@ def build_invoice_line(
         paid=invoice.paid_by(today) + min(covered, money),
         covered=covered,
         shares_number=invoice.shares_number,
+        counted_from_on=known_on if is_known_late else None,
     )
 
 

@@ -194,7 +194,12 @@ class EmailTexts:
 
     def _overdue_status(self, line: InvoiceLine) -> str:
         if line.days_late > 0:
-            return self._label("one_day_overdue" if line.days_late == 1 else "days_overdue", days=str(line.days_late))
+            state = self._label("one_day_overdue" if line.days_late == 1 else "days_overdue", days=str(line.days_late))
+            if line.counted_from_on is None:
+                return state
+            return self._label(
+                "counted_from", state=state, from_on=self.language.format_date(line.counted_from_on, short=True)
+            )
         return self._label("due_soon" if line.days_late < 0 else "due_today")
 
     def _totals(self) -> list[Total]:

@@ -154,7 +154,7 @@ def test_an_email_about_an_invoice_entered_late_counts_no_days_before(scenario: 
     scenario.run_for_days(8)
     [(first_on, _step)] = scenario.sent_steps()
     [email] = scenario.sandbox.sendgrid.emails_to("accounts@ashdown.example")
-    assert f", {(first_on - days(1)).days} days overdue" in email.text
+    assert f", {(first_on - days(1)).days} days overdue, counted from 11 Jun" in email.text, "the sum is explained"
 
 
 def test_an_old_ledger_that_is_connected_late_counts_from_its_due_dates(late_customer: Scenario) -> None:

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlmodel import col
 
 from connector.arrangements import tasks
 from connector.arrangements.customer_settings import find_customer, update_settings
-from connector.db.engine import reading
-from connector.db.tables import EmailEvent, OutboxEntry, SuppressedAddress
+from connector.db.engine import reading, writing
+from connector.db.tables import EmailEvent, InvoiceRow, OutboxEntry, SuppressedAddress
 from connector.vocabulary import OutboxKind, TaskCode, TaskState
 from policies.receivables import Step
 from providers.mailer import RefusalCause
@@ -296,6 +296,15 @@ def test_a_newsletter_that_the_same_account_sends_changes_nothing(
     assert list_tasks(scenario, TaskCode.UNDELIVERED) == []
     with reading(scenario.app.engine) as session:
         assert session.scalars(select(EmailEvent)).all() == [], "nothing is kept of what goes to other people"
+
+
+def test_a_bounce_that_names_no_key_is_known_by_the_address_of_an_invoice(scenario: InboundScenario) -> None:
+    with writing(scenario.app.engine) as session:
+        session.execute(update(InvoiceRow).values(cc_emails=f"{NEW_ADDRESS},x{NEW_ADDRESS}"))
+    report(scenario, "bounce", key=False, email=NEW_ADDRESS, **HARD)
+    assert list(suppressed(scenario)) == [NEW_ADDRESS]
+    [task] = list_tasks(scenario, TaskCode.UNDELIVERED)
+    assert f"an email to {NEW_ADDRESS} bounced" in task.reason
 
 
 def test_a_newsletter_that_bounces_shows_a_bad_address_and_takes_back_none_of_our_emails(

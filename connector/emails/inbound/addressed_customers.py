@@ -1,0 +1,55 @@
+"""Whose address an event of the email service names: a customer's, a user's choice for them, or an invoice's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import or_, select
+from sqlmodel import Session, col
+
+from connector.db.tables import CustomerRow, CustomerSetting, InvoiceRow, OutboxEntry
+
+
+def find_affected_customers(session: Session, entry: OutboxEntry | None, address: str) -> Sequence[CustomerRow]:
+    """Return the email's customer where the event names the email, else every customer emailed at the address."""
+    if entry is not None:
+        customer = session.get(CustomerRow, (entry.connection_id, entry.customer_id))
+        return [customer] if customer is not None else []
+    if not address:
+        return []
+    same_customer = (col(CustomerSetting.connection_id) == CustomerRow.connection_id) & (
+        col(CustomerSetting.customer_id) == CustomerRow.external_id
+    )
+    matches = [
+        each.icontains(address, autoescape=True) for each in (col(CustomerRow.emails), col(CustomerSetting.emails))
+    ]
+    rows = session.execute(
+        select(CustomerRow, CustomerSetting).outerjoin(CustomerSetting, same_customer).where(or_(*matches))
+    )
+    found = []
+    for customer, setting in rows:
+        used = (setting.emails if setting is not None else "") or customer.emails
+        if address in _split_addresses(used):
+            found.append(customer)
+    known = {(customer.connection_id, customer.external_id) for customer in found}
+    others = [session.get(CustomerRow, key) for key in _find_invoiced_at(session, address) - known]
+    return [*found, *filter(None, others)]
+
+
+def _find_invoiced_at(session: Session, address: str) -> set[tuple[int, str]]:
+    """Return the customers (connection and customer id) of whom an invoice goes to this address of its own."""
+    own = (col(InvoiceRow.emails), col(InvoiceRow.cc_emails), col(InvoiceRow.bcc_emails))
+    rows = session.execute(
+        select(col(InvoiceRow.connection_id), col(InvoiceRow.customer_id), *own)
+        .where(or_(*(each.icontains(address, autoescape=True) for each in own)))
+        .distinct()
+    )
+    return {
+        (connection_id, customer_id)
+        for connection_id, customer_id, *fields in rows
+        if address in _split_addresses(",".join(fields))
+    }
+
+
+def _split_addresses(stored: str) -> set[str]:
+    return {each.strip().lower() for each in stored.split(",")}
