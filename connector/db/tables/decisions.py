@@ -54,7 +54,7 @@ class DecisionRecord(SQLModel, table=True):
 
 def _message_id_part(context: DefaultExecutionContext) -> str:
     """Return what stands before the domain in the Message-ID of a new entry; "" for one that is no email."""
-    values = context.get_current_parameters()
+    values = context.get_current_parameters()  # type: ignore[no-untyped-call]
     return message_id_part(values["key"]) if values["kind"] in {OutboxKind.EMAIL, OutboxKind.OWNER_EMAIL} else ""
 
 

@@ -150,14 +150,15 @@ def test_events_that_come_after_a_restore_prove_what_was_sent_before_it(
     monkeypatch.setattr("providers.sendgrid.mailer.SendGridMailer.can_find_sent", False)
     monkeypatch.setattr("connector.delivery.after_restore._find_in_ledger", lambda *_: None)
     sent = [{**event, **event["custom_args"]} for event in since.sandbox.sendgrid.store.events]
-    [bounced] = since.sandbox.sendgrid.emails_to("accounts@cole.example")
-    since.sandbox.sendgrid.bounce(bounced.number)
-    sent.append({**since.sandbox.sendgrid.store.events[-1], **bounced.custom_args})
+    returned = since.sandbox.sendgrid.emails_to("accounts@cole.example")[-1]
+    full = {"event": "bounce", "type": "expired", "reason": "452 4.2.2 mailbox full", "sg_event_id": "full"}
+    delivered = next(each for each in sent if each["sg_message_id"].startswith(returned.message_id))
+    sent.append({**delivered, **full})
     receive_events(since.app, parse_events(json.dumps(sent).encode(), since.app.now()))
     since.run()
     assert Counter(external_state(since).email_keys) == before
-    [entry] = [each for each in since.outbox("done") if each.key == bounced.custom_args["duewell_key"]]
-    assert entry.refusal == RefusalCause.ADDRESS, "it was sent, and reached nobody"
+    [entry] = [each for each in since.outbox("done") if each.key == returned.custom_args["duewell_key"]]
+    assert entry.refusal == RefusalCause.RECIPIENT, "it was sent, and reached nobody"
 
 
 class _LookedUpError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -114,7 +115,7 @@ def test_an_event_keeps_an_email_marked_as_not_sent_from_being_sent_twice(scenar
 def test_odd_events_keep_no_other_out(scenario: InboundScenario) -> None:
     event = {"event": "delivered", "email": ASHDOWN, "duewell_key": email_entry(scenario).key, "timestamp": 1781000000}
     odd_times = [None, "yesterday", "NaN", 1e300, -1e300, 1781000000000, {"a": 1}]
-    events = [None, 3, "text", [], {}, *({**event, "timestamp": at} for at in odd_times)]
+    events: list[Any] = [None, 3, "text", [], {}, *({**event, "timestamp": at} for at in odd_times)]
     events = [
         {**each, "sg_event_id": f"e{n}"} if each and isinstance(each, dict) else each for n, each in enumerate(events)
     ]
