@@ -46,6 +46,8 @@ def test_the_story_and_the_effect_follow_a_change_without_reloading(
     page.wait_for_selector("[data-effect] table")
     assert page.locator("[data-effect] li a").count(), "the customers who are treated differently"
     assert "treated differently" in page.inner_text("[data-summary]")
+    beside, table = page.locator("[data-effect]").bounding_box(), page.locator("table.schedule").first.bounding_box()
+    assert beside["x"] >= table["x"] + table["width"], "it stands beside the days"
     page.click("article:nth-of-type(3) summary")
     assert "on day 4 we remind them by email" in page.inner_text("article:nth-of-type(3) details")
     page.fill(DAY, "6")
