@@ -21,9 +21,9 @@ class QuietLog:
         self._held_back: dict[str, int] = {}
         logger.addFilter(self._is_due)
 
-    def note(self, subject: str, reason: str, place: str) -> None:
-        """Log, at the level of information, that something happened for a reason and was caused from a place."""
-        self.logger.info("%s: %s, last from %s", subject, reason, place, extra={"subject": f"{subject}: {reason}"})
+    def note(self, subject: str, reason: str, network: str) -> None:
+        """Log, at the level of information, that something happened for a reason, and the network it came from."""
+        self.logger.info("%s: %s, last from %s", subject, reason, network, extra={"subject": f"{subject}: {reason}"})
 
     def _is_due(self, record: logging.LogRecord) -> bool:
         subject = getattr(record, "subject", str(record.msg))

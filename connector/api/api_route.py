@@ -21,7 +21,7 @@ from connector.api.call import Call
 from connector.api.problems import ApiError
 from connector.app_context import AppContext
 from connector.auth import api_tokens
-from connector.client_place import place_of
+from connector.client_network import network_of
 from connector.rate_limit import RateLimiter
 from connector.vocabulary import TokenScope
 
@@ -111,7 +111,7 @@ def _authenticate(app: AppContext, request: Request) -> api_tokens.ApiClient:
     program = api_tokens.authenticate(app, token.strip()) if kind.lower() == "bearer" else None
     if program is None:
         _count_call(
-            limits.by_address, place_of(request.client.host if request.client else ""), _ANONYMOUS_CALLS_PER_MINUTE
+            limits.by_address, network_of(request.client.host if request.client else ""), _ANONYMOUS_CALLS_PER_MINUTE
         )
         detail = "The token is unknown, expired or revoked." if token else "The request has no bearer token."
         raise ApiError(problems.UNAUTHORIZED, detail, headers={"WWW-Authenticate": 'Bearer realm="duewell"'})

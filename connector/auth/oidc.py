@@ -2,7 +2,8 @@
 
 Only invited users can sign in. They are found by their verified email address at first, and by the service's subject
 from then on. A response is valid once and only in the browser that asked for it: state, nonce and PKCE verifier are
-kept in an encrypted cookie. The redirect URI differs from the ledgers', so no ledger's response is taken for one.
+kept in an encrypted cookie, and a state that was used is remembered. The redirect URI differs from the ledgers', so no
+ledger's response is taken for one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import base64
 import binascii
 import hmac
 import json
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -30,6 +31,7 @@ from connector.auth import sessions
 from connector.auth.oidc_discovery import LIMITS, SERVICE_NAME, Metadata, OidcError, discover, fetch_keys
 from connector.auth.sessions import Browser
 from connector.auth.sign_in import check_attempt_limits, record_failure
+from connector.auth.single_use import VALID_AT_MOST, use_once
 from connector.auth.users import CurrentUser
 from connector.db.engine import writing
 from connector.db.tables import User
@@ -41,7 +43,7 @@ from providers.errors import ProviderError
 from providers.http import Service, hosts_of, install_transport
 
 CALLBACK_PATH = "/sign-in/sso/callback"
-LIFETIME = timedelta(minutes=10)
+LIFETIME = VALID_AT_MOST
 _ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
 _ASSOCIATED_DATA = "single sign-on|v1"
 _LEEWAY_SECONDS = 60
@@ -116,15 +118,20 @@ def finish_sign_in(
             message = "You signed in or out meanwhile. Start again."
             raise OidcError(message)
         claims = _fetch_claims(app, query, pending)
-        return SignInResult(_sign_in(app, claims, current_user, browser), pending.next)
+        return SignInResult(_sign_in(app, pending.state, claims, current_user, browser), pending.next)
     except OidcError:
         record_failure(app, browser.address, "")
         raise
 
 
-def _sign_in(app: AppContext, claims: dict[str, Any], current_user: CurrentUser | None, browser: Browser) -> str:
+def _sign_in(
+    app: AppContext, state: str, claims: dict[str, Any], current_user: CurrentUser | None, browser: Browser
+) -> str:
     now, subject = app.now(), f"{claims['iss']}|{claims['sub']}"
     with writing(app.engine) as session:
+        if not use_once(session, state, now):  # the service should refuse its code as well
+            message = "This sign-in was used already. Start again."
+            raise OidcError(message)
         user = session.scalars(select(User).where(col(User.oidc_subject) == subject)).first()
         if current_user is not None:
             if user is not None and user.id != current_user.id:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 import logging
 import secrets
@@ -16,8 +15,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from sqlalchemy import delete, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
@@ -25,10 +23,11 @@ from connector.audit import sync_log
 from connector.auth import passkey_requirement, sessions
 from connector.auth.sessions import Browser
 from connector.auth.sign_in import SignInError
+from connector.auth.single_use import use_once
 from connector.auth.users import CurrentUser
-from connector.client_place import place_of
+from connector.client_network import network_of
 from connector.db.engine import reading, writing
-from connector.db.tables import Passkey, UsedChallenge, User
+from connector.db.tables import Passkey, User
 from connector.quiet_log import QuietLog
 from connector.secrets.keyring import KeyringError
 from connector.settings import Settings
@@ -154,7 +153,7 @@ def sign_in(app: AppContext, challenge: str, credential: str, browser: Browser) 
         opened = _unseal(app, challenge, _SIGN_IN, None)
         key, count = _verify(app, opened, credential)
     except PasskeyError:
-        _failures.note("sign-in failed", "a passkey", place_of(browser.address) or "this machine")
+        _failures.note("sign-in failed", "a passkey", network_of(browser.address) or "this machine")
         raise
     now = app.now()
     with writing(app.engine) as session:
@@ -248,20 +247,16 @@ def _record_use(session: Session, challenge: str, key: Passkey, count: int, now:
     """Record that a passkey and its challenge were used; return the id of the user."""
     _consume_challenge(session, challenge, now)
     row = session.get(Passkey, key.id, with_for_update=True)
-    if row is None:
-        raise PasskeyError(_REJECTED)
+    if row is None or (row.sign_count != key.sign_count and count <= row.sign_count):
+        raise PasskeyError(_REJECTED)  # removed, or used since it was verified: a copy of it counts no further
     row.sign_count, row.used_at = count, now
     return row.user_id
 
 
 def _consume_challenge(session: Session, challenge: str, now: datetime) -> None:
-    session.execute(delete(UsedChallenge).where(col(UsedChallenge.used_at) < now - 2 * CHALLENGE_LIFETIME))
-    try:
-        session.add(UsedChallenge(challenge_hash=hashlib.sha256(challenge.encode()).hexdigest(), used_at=now))
-        session.flush()
-    except IntegrityError as problem:
+    if not use_once(session, challenge, now):
         message = "This form was used already. Reload the page."
-        raise PasskeyError(message) from problem
+        raise PasskeyError(message)
 
 
 def _seal(app: AppContext, challenge: bytes, purpose: str, current_user: CurrentUser | None) -> str:

@@ -1,7 +1,7 @@
 """Signing in: one-time links, passwords, and limits on failed attempts.
 
 An attempt is counted before the password is hashed, and taken back when it was right: whoever tries thirty at once has
-ten checked. Strangers' attempts are counted by place and by address; those of somebody who is signed in by their
+ten checked. Strangers' attempts are counted by network and by address; those of somebody who is signed in by their
 session, so that nobody else can use them up. Passkeys cannot be guessed, and are not counted at all.
 """
 
@@ -21,7 +21,7 @@ from connector.audit import sync_log
 from connector.auth import passkey_requirement, passwords, sessions
 from connector.auth.sessions import Browser
 from connector.auth.users import CurrentUser, add_user, end_access, has_users
-from connector.client_place import place_of
+from connector.client_network import network_of
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, Passkey, SignInAttempt, SignInLink, User
 from connector.quiet_log import QuietLog
@@ -121,7 +121,7 @@ def set_password(
 def sign_in(app: AppContext, email: str, password: str, browser: Browser) -> str:
     """Check a password and open a session; return its token."""
     now, email = app.now(), email.strip().lower()[:254]
-    user = _check_password(app, email, password, _Source(place_of(browser.address), email))
+    user = _check_password(app, email, password, _Source(network_of(browser.address), email))
     with reading(app.engine) as session:
         is_enough = passkey_requirement.is_password_enough(session, user)
     if not is_enough:
@@ -170,16 +170,16 @@ def _guessable_names(session: Session, own_name: str) -> list[str]:
 
 
 class _Source(NamedTuple):
-    """Whose attempts are counted together: those from a place and those for an address, or those in a session."""
+    """Whose attempts are counted together: those from a network and those for an address, or those in a session."""
 
-    place: str = ""
+    network: str = ""
     email: str = ""
     session: str = ""
 
     @property
     def key(self) -> str:
         """What is stored as where an attempt came from."""
-        return f"session {self.session[:_SESSION_KEY_LENGTH]}" if self.session else self.place
+        return f"session {self.session[:_SESSION_KEY_LENGTH]}" if self.session else self.network
 
 
 def _check_password(app: AppContext, email: str, password: str, source: _Source) -> User:
@@ -222,22 +222,22 @@ def _count_attempt(app: AppContext, source: _Source) -> int:
 
 def record_failure(app: AppContext, address: str, email: str) -> None:
     """Count a failed sign-in towards the limits, and log it."""
-    now, place = app.now(), place_of(address)
-    log.warning("sign-in failed, from %s", place or "this machine")
+    now, network = app.now(), network_of(address)
+    log.warning("sign-in failed, from %s", network or "this machine")
     with writing(app.engine) as session:
         session.execute(delete(SignInAttempt).where(col(SignInAttempt.at) < now - _DAY))
-        session.add(SignInAttempt(at=now, ip_address=place, email=email))
+        session.add(SignInAttempt(at=now, ip_address=network, email=email))
 
 
 def check_attempt_limits(app: AppContext, address: str) -> None:
-    """Refuse a place with too many failed sign-ins of any kind.
+    """Refuse a network with too many failed sign-ins of any kind.
 
     Raises:
         TooManyAttemptsError: the limit is reached.
 
     """
     with reading(app.engine) as session:
-        _check_limits(session, _Source(place_of(address)), app.now())
+        _check_limits(session, _Source(network_of(address)), app.now())
 
 
 def reset(session: Session, user: User, *, by: str, at: datetime) -> str:

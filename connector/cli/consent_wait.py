@@ -27,7 +27,7 @@ from connector.connections.consent import (
     redirect_uri,
 )
 from connector.db.tables import Connection
-from connector.settings import is_loopback_host
+from connector.setting_types import is_loopback_host
 from connector.web.callback import CallbackResult, handle_callback
 from connector.web.rendering import STYLE
 from connector.web.security import SECURITY_HEADERS, base_url_port, is_trusted_host, trusted_hosts

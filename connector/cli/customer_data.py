@@ -44,7 +44,7 @@ def link(
     In the portal, customers see their open invoices and can reply.
     """
     from connector.emails import portal_links
-    from connector.settings import is_publicly_reachable
+    from connector.setting_types import is_publicly_reachable
 
     with open_command_app() as app:
         found = _find_customer(app, customer, connection)

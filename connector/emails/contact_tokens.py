@@ -21,7 +21,7 @@ from sqlmodel import Session, col
 
 from connector.app_context import AppContext
 from connector.db.tables import Connection, ContactToken, CustomerRow
-from connector.settings import is_publicly_reachable
+from connector.setting_types import is_publicly_reachable
 from connector.vocabulary import TokenPurpose
 
 PORTAL_TOKEN_LIFETIME = timedelta(days=120)  # longer than the shipped reminder schedule

@@ -96,9 +96,10 @@ def write_backup(engine: Engine, file: Path, keyring: Keyring, *, at: datetime) 
     stamp = new_stamp(at, migrations.HEAD)
     draft = private_file(file.with_name(f".{file.name}.{stamp.id[:8]}"))
     try:
-        copy_database(source, draft)
-        _write_stamp(draft, stamp)
-        stamp = seal_file(draft, stamp, keyring)
+        with keyring.unchanged():  # what it holds is encrypted with a key that is there when it is sealed
+            copy_database(source, draft)
+            _write_stamp(draft, stamp)
+            stamp = seal_file(draft, stamp, keyring)
         draft.replace(file)
     finally:
         draft.unlink(missing_ok=True)

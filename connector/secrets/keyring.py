@@ -7,15 +7,19 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from filelock import FileLock
 
 from connector.secrets.private_files import private_folder, refuse_if_shared, sync_folder
-from connector.settings import Settings, SettingsError, parse_secret_keys
+from connector.setting_types import parse_secret_keys
+from connector.settings import Settings, SettingsError
 
 KEY_FILE = "secret.key"
 _FORMAT = b"\x01"
@@ -94,6 +98,15 @@ class Keyring:
     def needs_rotation(self, sealed: bytes) -> bool:
         """Return whether something was encrypted with another key than the newest."""
         return sealed[: 1 + _ID_BYTES] != _FORMAT + self._current()[0].id
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Wait until nobody changes the key file, and let nobody change it meanwhile."""
+        if self.file is None:
+            yield
+            return
+        with FileLock(self.file.with_name("keys.lock"), mode=0o600):
+            yield
 
     def key_ids(self) -> list[str]:
         """Return the keys' ids, newest first."""

@@ -1,7 +1,7 @@
-"""HTTP/1.1 as uvicorn speaks it, with limits of our own on clients that are slow, or send in crumbs.
+"""HTTP/1.1 as uvicorn speaks it, with limits of our own on clients that are slow, or send in tiny pieces.
 
-uvicorn waits for ever for a request that does not arrive, and parses each crumb at some 5 µs and more in this process.
-Compared by running them: granian and hypercorn limit the head of a request, but neither its body nor crumbs; see
+uvicorn waits for ever for a request that does not arrive, and parses each piece at some 5 µs and more in this process.
+Compared by running them: granian and hypercorn limit the head of a request, but neither its body nor pieces; see
 docs/decisions.md. The limits of a body are in ``connector.web.request_limits``.
 """
 
@@ -17,24 +17,24 @@ from typing import Any, ClassVar, Final, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from connector.client_place import place_of
+from connector.client_network import network_of
 from connector.quiet_log import QuietLog
 
 HEAD_S: Final = 10.0  # from the connection, or the first byte of the next request, to the end of the head
 UNREAD_S: Final = 60.0  # for a client that does not read what it asked for
 DISCARD_S: Final = 5.0  # in which the rest of a request that was answered early is thrown away
 HEAD_BYTES_MAX: Final = 64 * 1024
-CRUMBS_MIN: Final = 300  # reads, or pieces of a body, before their size counts
+PIECES_MIN: Final = 300  # reads, or pieces of a body, before their size counts
 READ_BYTES_MIN, PIECE_BYTES_MIN = 64, 1000  # on average: a packet, and a proxy's pieces, carry more
 REST_S: Final = 0.005  # between two reads of a body, so that packets are parsed together
-CONNECTIONS_MAX, CONNECTIONS_PER_PLACE_MAX = 500, 100
+CONNECTIONS_MAX, CONNECTIONS_PER_NETWORK_MAX = 500, 100
 _quiet = QuietLog(logging.getLogger("duewell.http"))
 
 
 class LimitedProtocol(H11Protocol):
     """One connection."""
 
-    _open: ClassVar[Counter[str]] = Counter()  # connections per place
+    _open: ClassVar[Counter[str]] = Counter()  # connections per client network
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -43,17 +43,17 @@ class LimitedProtocol(H11Protocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
         self._reads = self._read_bytes = 0
-        self._place: str | None = None
+        self._network: str | None = None
         self._linger: _LingeringTransport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, unless there are too many."""
         self._linger = _LingeringTransport(transport, self.loop, self._has_more_to_read)
         super().connection_made(cast("asyncio.Transport", self._linger))
-        self._place = place_of(self.client[0]) if self.client else ""
-        self._open[self._place] += 1
+        self._network = network_of(self.client[0]) if self.client else ""
+        self._open[self._network] += 1
         is_full = len(self.connections) > CONNECTIONS_MAX
-        if is_full or (self._open[self._place] > CONNECTIONS_PER_PLACE_MAX and not _is_this_machine(self._place)):
+        if is_full or (self._open[self._network] > CONNECTIONS_PER_NETWORK_MAX and not _is_this_machine(self._network)):
             self._give_up("too many connections")
             return
         self._await_head()
@@ -61,10 +61,10 @@ class LimitedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_timers()
-        if self._place is not None:
-            self._open[self._place] -= 1
-            if not self._open[self._place]:
-                del self._open[self._place]
+        if self._network is not None:
+            self._open[self._network] -= 1
+            if not self._open[self._network]:
+                del self._open[self._network]
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -75,8 +75,8 @@ class LimitedProtocol(H11Protocol):
             self._await_head()
         self._reads += 1
         self._read_bytes += len(data)
-        if self._reads > CRUMBS_MIN and self._read_bytes < self._reads * READ_BYTES_MIN:
-            self._give_up("a request in crumbs")
+        if self._reads > PIECES_MIN and self._read_bytes < self._reads * READ_BYTES_MIN:
+            self._give_up("a request in tiny pieces")
             return
         super().data_received(data)
         if not self._is_between_requests():
@@ -134,7 +134,7 @@ class LimitedProtocol(H11Protocol):
     def _give_up(self, reason: str) -> None:
         self._stop_timers()
         if not self.transport.is_closing() or reason == "a response that is not read":
-            _quiet.note("closed connections", reason, self._place or "this machine")
+            _quiet.note("closed connections", reason, self._network or "this machine")
             self.transport.abort()
 
     def _stop_head_timer(self) -> None:
@@ -197,15 +197,15 @@ class _CountingConnection(h11.Connection):
         elif isinstance(event, h11.Data):
             self._pieces += event.chunk_start  # only where the client chose the pieces, not the network
             self._bytes += len(event.data)
-            if self._pieces > CRUMBS_MIN and self._bytes < self._pieces * PIECE_BYTES_MIN:
-                message = "a body in crumbs"
+            if self._pieces > PIECES_MIN and self._bytes < self._pieces * PIECE_BYTES_MIN:
+                message = "a body in tiny pieces"
                 raise h11.RemoteProtocolError(message)
         return event
 
 
-def _is_this_machine(place: str) -> bool:
-    """Whether a place is this machine: a proxy, which brings everybody."""
+def _is_this_machine(network: str) -> bool:
+    """Whether a network is this machine: a proxy, which brings everybody."""
     try:
-        return ipaddress.ip_address(place).is_loopback
+        return ipaddress.ip_address(network).is_loopback
     except ValueError:
-        return place == "::/64"  # where ::1 is
+        return network == "::/64"  # where ::1 is

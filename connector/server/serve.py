@@ -23,7 +23,7 @@ from connector.privacy import retention
 from connector.run import run_connection
 from connector.server.protocol import LimitedProtocol
 from connector.server.scheduler import RunFunction, Scheduler
-from connector.settings import is_loopback_host
+from connector.setting_types import is_loopback_host
 from connector.web.app import make_app
 from connector.webhooks import delivery
 

@@ -18,7 +18,7 @@ from connector.db.engine import reading
 from connector.db.tables import ConnectedMailbox, EmailEvent, Grant, OutboxEntry
 from connector.guides import guide
 from connector.services.doctor_checks import ERROR, OK, WARNING, Finding, get
-from connector.settings import is_publicly_reachable
+from connector.setting_types import is_publicly_reachable
 from connector.vocabulary import OutboxKind, OutboxState
 from policies.formatting import format_date
 from providers.errors import ProviderError

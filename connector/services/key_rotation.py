@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from filelock import FileLock
 from sqlalchemy import inspect, select, text, tuple_
 from sqlmodel import Session
 
@@ -59,7 +58,7 @@ def rotate(app: AppContext, *, keep_old: bool = False) -> RotationResult:
     file = app.keyring.file
     if file is None:
         return _reencrypt_all(app)
-    with FileLock(file.with_name("keys.lock"), mode=0o600):
+    with app.keyring.unchanged():
         write_key_file(file, [new_key(), *read_key_file(file)])
         done = _reencrypt_all(app)
         if keep_old or not done.unused_keys:
@@ -74,10 +73,10 @@ def _reencrypt_all(app: AppContext) -> RotationResult:
     with writing(app.engine) as session:
         _lock_tables(session)
         used = set()
-        for table, name, place_of in ENCRYPTED_COLUMNS:
+        for table, name, context_of in ENCRYPTED_COLUMNS:
             for row in _list_encrypted(session, table, name):
                 sealed = getattr(row, name)
-                anew = _reencrypt(ring, sealed, place_of(row), unopened)
+                anew = _reencrypt(ring, sealed, context_of(row), unopened)
                 used.add(key_id(anew))
                 if anew != sealed:
                     setattr(row, name, anew)
@@ -105,7 +104,7 @@ def _lock_tables(session: Session) -> None:
     Code that encrypts a secret locks its row or table before it asks for the key.
     """
     if session.get_bind().dialect.name == "postgresql":
-        tables = ", ".join(table.__tablename__ for table, _name, _place in ENCRYPTED_COLUMNS)
+        tables = ", ".join(table.__tablename__ for table, _name, _context in ENCRYPTED_COLUMNS)
         session.execute(text(f"LOCK TABLE {tables} IN EXCLUSIVE MODE"))
 
 

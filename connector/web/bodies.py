@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 from starlette.requests import Request
 
-from connector.client_place import place_of
+from connector.client_network import network_of
 from connector.quiet_log import QuietLog
 
 _rejections = QuietLog(logging.getLogger("duewell.web.rejections"))
@@ -19,7 +19,7 @@ class BodyTooLarge(Exception):
 
 def note_rejection(request: Request, subject: str, reason: str) -> None:
     """Log that a stranger's request was rejected: once a minute for a subject and reason, however many there are."""
-    _rejections.note(subject, reason, (place_of(request.client.host) if request.client else "") or "this machine")
+    _rejections.note(subject, reason, (network_of(request.client.host) if request.client else "") or "this machine")
 
 
 async def read_limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:

@@ -20,7 +20,7 @@ from connector.services import customer_timeline
 from connector.services.customer_details import load_customer_details
 from connector.services.invoice_timeline import Target
 from connector.services.task_details import load_contacts
-from connector.settings import is_publicly_reachable
+from connector.setting_types import is_publicly_reachable
 from connector.vocabulary import Role
 from connector.web import agreement_forms
 from connector.web.page_request import PageRequest

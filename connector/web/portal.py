@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from connector.app_context import AppContext
-from connector.client_place import place_of
+from connector.client_network import network_of
 from connector.emails import portal_links
 from connector.emails.layout import load_texts, render_line
 from connector.emails.portal_links import PortalVisitor
@@ -60,7 +60,7 @@ class _PortalGuard:
 
     def admit(self, request: Request) -> PortalVisitor | Response:
         """Return whose portal it is, or the page that says why it does not open."""
-        address = place_of(request.client.host if request.client else "")
+        address = network_of(request.client.host if request.client else "")
         if not self.requests_by_address.try_acquire(address):
             return _error_page(request, 429, "error_too_many_requests", "")
         visitor = portal_links.open_link(self.app, str(request.path_params["token"]))

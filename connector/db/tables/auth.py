@@ -66,7 +66,7 @@ class Passkey(SQLModel, table=True):
 
 
 class UsedChallenge(SQLModel, table=True):
-    """A sign-in challenge that was used: it is valid once. Deleted when it would have expired anyway."""
+    """A challenge or state of a sign-in that was used: it is valid once. Deleted when it would have expired anyway."""
 
     __tablename__: ClassVar[Any] = "used_challenge"
     challenge_hash: str = Field(primary_key=True)

@@ -33,7 +33,7 @@ from connector.emails.outbound.ledger_documents import Documents
 from connector.emails.outbound.statement_pdf import draw_statement
 from connector.geo import HolidayCalendar, today_in
 from connector.outbox.payloads import EmailPayload, invoice_ids, payload_as
-from connector.settings import is_publicly_reachable
+from connector.setting_types import is_publicly_reachable
 from connector.sync.mirror.pages import load_statements
 from connector.vocabulary import OutboxKind, OutboxState
 from policies.payable_dates import with_payable_dates

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from uvicorn.server import ServerState
 
 from connector.server import protocol
-from connector.server.protocol import CRUMBS_MIN, HEAD_S, LimitedProtocol
+from connector.server.protocol import HEAD_S, PIECES_MIN, LimitedProtocol
 from connector.server.serve import server_config
 
 HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
@@ -149,10 +149,10 @@ def test_the_next_request_of_a_connection_has_a_time_of_its_own(connect: Connect
     assert line.transport.state == "aborted"
 
 
-def test_a_request_in_crumbs_is_refused_and_one_in_packets_is_not(connect: Connect) -> None:
+def test_a_request_in_tiny_pieces_is_refused_and_one_in_packets_is_not(connect: Connect) -> None:
     body = HEAD + b"Content-Length: 1000000\r\n\r\n"
-    assert connect().send(body, *[b"x"] * (CRUMBS_MIN + 1)) == "aborted"
-    assert connect().send(body, *[b"x" * 500] * (CRUMBS_MIN + 1)) == "open"
+    assert connect().send(body, *[b"x"] * (PIECES_MIN + 1)) == "aborted"
+    assert connect().send(body, *[b"x" * 500] * (PIECES_MIN + 1)) == "open"
 
 
 def test_between_two_reads_of_a_body_packets_may_gather(connect: Connect) -> None:
@@ -175,15 +175,15 @@ def test_between_two_reads_of_a_body_packets_may_gather(connect: Connect) -> Non
 def test_a_body_in_pieces_of_one_byte_is_refused_however_it_is_sent(connect: Connect) -> None:
     head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
     line = connect()
-    line.send(head, b"1\r\nx\r\n" * (CRUMBS_MIN + 1))
+    line.send(head, b"1\r\nx\r\n" * (PIECES_MIN + 1))
     assert line.transport.written.startswith(b"HTTP/1.1 400")
     line = connect()
-    line.send(head, (b"3e8\r\n" + b"x" * 1000 + b"\r\n") * (CRUMBS_MIN + 1))
+    line.send(head, (b"3e8\r\n" + b"x" * 1000 + b"\r\n") * (PIECES_MIN + 1))
     assert line.transport.written == b""
 
 
 def test_one_place_has_a_limited_number_of_connections(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "CONNECTIONS_PER_PLACE_MAX", 3)
+    monkeypatch.setattr(protocol, "CONNECTIONS_PER_NETWORK_MAX", 3)
     first = connect("2001:db8:1:2::1")
     states = [connect(f"2001:db8:1:2::{n}").transport.state for n in range(2, 6)]
     assert states == ["open", "open", "aborted", "aborted"]

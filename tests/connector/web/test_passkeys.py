@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
-from dataclasses import dataclass, field
 from html import unescape
 from typing import Any
 
-import cbor2
 import pytest
 import requests
 import webauthn
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select
 from typer.testing import CliRunner
 
@@ -30,55 +24,10 @@ from connector.db.tables import Passkey, SignInAttempt
 from connector.vocabulary import LogKind
 from connector.web.page_request import derive_csrf_token
 from connector.web.routes import cookie_name
+from tests.connector.authenticator import Authenticator, b64
 
 Site = Any
 PASSWORD = "correct horse battery staple"  # gitleaks:allow
-
-
-def b64(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).decode().rstrip("=")
-
-
-@dataclass
-class Authenticator:
-    """An authenticator that creates a passkey and signs with it."""
-
-    origin: str
-    user_verified: bool = True
-    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
-    id: bytes = b"a passkey of the tests"
-    sign_count: int = 0
-
-    def _authenticator_data(self, rp_id: str, more: bytes = b"") -> bytes:
-        flags = 0x01 | (0x04 if self.user_verified else 0) | (0x40 if more else 0)
-        self.sign_count += 1
-        return hashlib.sha256(rp_id.encode()).digest() + bytes([flags]) + self.sign_count.to_bytes(4, "big") + more
-
-    def _client_data(self, kind: str, challenge: str) -> bytes:
-        return json.dumps({"type": kind, "challenge": challenge, "origin": self.origin}).encode()
-
-    def create(self, options: dict[str, Any]) -> str:
-        numbers = self.key.public_key().public_numbers()
-        cose = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
-        more = bytes(16) + len(self.id).to_bytes(2, "big") + self.id + cbor2.dumps(cose)
-        statement = {"fmt": "none", "attStmt": {}, "authData": self._authenticator_data(options["rp"]["id"], more)}
-        response = {
-            "clientDataJSON": b64(self._client_data("webauthn.create", options["challenge"])),
-            "attestationObject": b64(cbor2.dumps(statement)),
-        }
-        return self._credential(response)
-
-    def sign(self, options: dict[str, Any]) -> str:
-        client, seen = (
-            self._client_data("webauthn.get", options["challenge"]),
-            self._authenticator_data(options["rpId"]),
-        )
-        signature = self.key.sign(seen + hashlib.sha256(client).digest(), ec.ECDSA(hashes.SHA256()))
-        named = {"clientDataJSON": client, "authenticatorData": seen, "signature": signature}
-        return self._credential({name: b64(value) for name, value in named.items()})
-
-    def _credential(self, response: dict[str, str]) -> str:
-        return json.dumps({"id": b64(self.id), "rawId": b64(self.id), "type": "public-key", "response": response})
 
 
 def passkey_options(page: str) -> dict[str, Any]:
@@ -156,9 +105,19 @@ def test_a_passkey_signs_in_once_per_challenge_and_only_with_its_own_key(
         assert site.browser().post("/sign-in/passkey", {**browser.sent, "passkey": wrong}).status_code == 401
 
 
-@pytest.mark.parametrize("changed", [{"origin": "https://evil.example"}, {"user_verified": False}, {"sign_count": -1}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "http://localhost.evil.example"},
+        {"rp_id": "evil.example"},
+        {"user_verified": False},
+        {"user_present": False},
+        {"sign_count": -1},
+    ],
+)
 def test_an_invalid_passkey_does_not_sign_in(site: Site, authenticator: Authenticator, changed: dict[str, Any]) -> None:
-    """For another site, without user verification, or from a copy whose counter starts again."""
+    """For another site or its name, without presence or verification, or from a copy whose counter starts again."""
     owner_with_passkey(site, authenticator)
     vars(authenticator).update(changed)
     assert sign_in_with_passkey(site, authenticator).page.status_code == 401

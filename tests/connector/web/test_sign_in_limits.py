@@ -32,9 +32,9 @@ def count_attempts(site: Site, **columns: str) -> int:
         return session.scalar(select(func.count()).select_from(SignInAttempt).where(*conditions)) or 0
 
 
-def fail_often(site: Site, place: str = "127.0.0.1", email: str = OWNER) -> None:
+def fail_often(site: Site, network: str = "127.0.0.1", email: str = OWNER) -> None:
     """Record what a stranger's wrong guesses leave behind."""
-    site.add_rows(*(SignInAttempt(at=site.clock.at, ip_address=place, email=email) for _ in range(30)))
+    site.add_rows(*(SignInAttempt(at=site.clock.at, ip_address=network, email=email) for _ in range(30)))
 
 
 def test_attempts_are_counted_before_the_password_is_checked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_whoever_finds_all_places_taken_is_told_to_try_again_and_pages_are_serve
     assert browser.post("/sign-in", {"email": OWNER, "password": PASSWORD}).status_code == 200
 
 
-def test_a_network_of_ipv6_addresses_is_one_place(site: Site) -> None:
+def test_a_network_of_ipv6_addresses_is_limited_as_one(site: Site) -> None:
     for number in range(3):
         with pytest.raises(sign_in.SignInError):
             sign_in.sign_in(site.app, f"{number}@example.com", "x" * 300, Browser(f"2001:db8:1:2::{number}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 import threading
@@ -15,6 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
@@ -27,6 +30,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import Passkey
 from connector.settings import load_settings
 from connector.web.sso import CALLS_MAX, identity_provider_turn
+from tests.connector.authenticator import b64
 
 Site = Any
 CLIENT = "duewell-of-the-tests"
@@ -160,6 +164,16 @@ def test_known_users_sign_in_with_pkce(site: Site, idp: IdentityProvider) -> Non
         {"iss": "https://evil.example"},
         {"exp": 1781080000},
         {"nonce": "of another sign-in"},
+        {"nonce": None},
+        {"azp": "another-app"},
+        {"nbf": 1781092800},
+        {"iat": 1781092800},
+        {"exp": None},
+        {"aud": []},
+        {"sub": ""},
+        {"email_verified": "true"},
+        {"email": ["bookkeeper@example.com"]},
+        {"email": "bookkeeper@example.com\x00"},
     ],
 )
 def test_invalid_claims_do_not_sign_in(site: Site, idp: IdentityProvider, claims: dict[str, Any]) -> None:
@@ -180,6 +194,35 @@ def test_tokens_not_signed_by_the_identity_provider_do_not_sign_in(site: Site, i
     assert return_from_idp(browser, asked).status_code == 401
     idp.id_token = "eyJhbGciOiJub25lIn0." + idp.id_token.split(".")[1] + "."
     assert return_from_idp(browser, start_sign_in(site, idp, browser)).status_code == 401
+
+
+def test_tokens_that_bring_their_own_key_or_algorithm_do_not_sign_in(site: Site, idp: IdentityProvider) -> None:
+    site.add_user("bookkeeper")
+    browser = site.browser()
+    forged = RSAKey.generate_key(2048, {"kid": "1"})
+    own_key = {"jwk": forged.as_dict(private=False)}
+    secrets = {"the client's secret": b"s3cret", "the public key": idp.key.as_pem(private=False), "nothing": b""}
+    headers = [{"alg": "RS256", "kid": "1", **more} for more in (own_key, {"jku": f"{idp.url}/mine"}, {"crit": ["x"]})]
+    for number, (header, secret) in enumerate(
+        [({"alg": alg, "kid": "1"}, each) for alg in ("HS256", "NONE", "") for each in secrets.values()]
+        + [(header, None) for header in headers]
+    ):
+        asked = start_sign_in(site, idp, browser)
+        claims = {"iss": idp.url, "aud": CLIENT, "sub": str(number), "nonce": asked["nonce"], "exp": 1781089800,
+                  "email": "bookkeeper@example.com", "email_verified": True}  # fmt: skip
+        signed = f"{_segment(header)}.{_segment(claims)}"
+        if secret is not None:
+            mac = hmac.digest(secret, signed.encode(), "sha256")
+        else:
+            key = idp.key if "crit" in header else forged
+            assert key.private_key is not None
+            mac = key.private_key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+        idp.id_token = f"{signed}.{b64(mac)}"
+        assert return_from_idp(browser, asked).status_code == 401, header
+
+
+def _segment(value: dict[str, Any]) -> str:
+    return b64(json.dumps(value).encode())
 
 
 ODD_KEYS = [{}, [], "keys", {"keys": {}}, {"keys": []}, {"keys": [5]}, {"keys": [{"kty": "RSA"}]}, {"keys": [{}] * 101}]
@@ -248,6 +291,18 @@ def test_a_callback_is_valid_only_in_the_browser_that_started_the_sign_in(site: 
     assert return_from_idp(browser, asked).status_code == 401
     idp.issuer = "https://evil.example"
     assert site.browser().get("/sign-in/sso").status_code == 401
+
+
+def test_a_callback_is_valid_once_even_where_the_service_takes_its_code_again(
+    site: Site, idp: IdentityProvider
+) -> None:
+    site.add_user("bookkeeper")
+    browser, thief = site.browser(), site.browser()
+    asked = start_sign_in(site, idp, browser)
+    thief.http.cookies.update(browser.http.cookies)
+    assert return_from_idp(browser, asked).url == f"{site.base}/account"
+    assert return_from_idp(thief, asked).status_code == 401
+    assert "used already" in thief.text
 
 
 def test_with_required_passkeys_sso_signs_in_but_a_password_cannot_link_accounts(

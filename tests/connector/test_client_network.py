@@ -1,14 +1,14 @@
-"""Where a request comes from, as limits count it."""
+"""The network a request comes from, as limits count it."""
 
 from __future__ import annotations
 
 import pytest
 
-from connector.client_place import place_of
+from connector.client_network import network_of
 
 
 @pytest.mark.parametrize(
-    ("address", "place"),
+    ("address", "network"),
     [
         ("203.0.113.9", "203.0.113.9"),
         ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
@@ -21,5 +21,5 @@ from connector.client_place import place_of
         ("unknown", "unknown"),
     ],
 )
-def test_an_ipv6_network_is_one_place(address: str, place: str) -> None:
-    assert place_of(address) == place
+def test_an_ipv6_network_is_counted_as_one(address: str, network: str) -> None:
+    assert network_of(address) == network

@@ -1,6 +1,6 @@
 """Where a request comes from, for limits: an IPv4 address, or the network of an IPv6 address.
 
-One customer of a provider has a whole /64 (RFC 6177), so each of its addresses alone would be a new place.
+One customer of a provider has a whole /64 (RFC 6177), so each of its addresses alone would be somebody new.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ UNKNOWN = "unknown"  # what is no address, such as what a proxy passed on unchec
 _IPV6_PREFIX = 64
 
 
-def place_of(address: str) -> str:
-    """Return the place of an address: "203.0.113.9", "2001:db8:1:2::/64"; "" stays "" (this machine)."""
+def network_of(address: str) -> str:
+    """Return what limits count an address as: "203.0.113.9", "2001:db8:1:2::/64"; "" stays "" (this machine)."""
     if not address:
         return ""
     try:
