@@ -181,13 +181,13 @@ def _webhook_doors(port: int) -> list[Door]:
         "quickbooks": ("intuit-signature: x",),
     }
     inbound, multipart = "/webhooks/sendgrid-inbound", "Content-Type: multipart/form-data; boundary=b"
-    small, large = (_post(port, inbound, _email(size), multipart) for size in (8 * _MIB - 1000, 31 * _MIB))
+    medium, large = (_post(port, inbound, _email(size), multipart) for size in (12 * _MIB - 1000, 31 * _MIB))
     return [
         *(
             Door(f"/webhooks/{name}", dearest, 401, _post(port, f"/webhooks/{name}", body, *signature))
             for name, signature in signatures.items()
         ),
-        Door(inbound, "8 MB to a made-up address", 200, small),
+        Door(inbound, "12 MB to a made-up address", 200, medium),
         Door(inbound, "31 MB to a made-up address", ANY, large),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -78,6 +79,27 @@ def test_a_person_has_a_few_streams_and_others_still_get_theirs(site: Site, run:
         assert browser.get("/").status_code == 200
         assert next(events(stack.enter_context(other.get(f"/runs/{run}/events", stream=True))))[0] == "progress"
         change(site, outcome=RunOutcome.OK)
+
+
+def test_streams_that_are_asked_for_at_once_are_counted_too(site: Site, run: int) -> None:
+    browser, names = site.sign_in("viewer"), list[str]()
+    together = threading.Barrier(12)
+
+    def ask() -> None:
+        together.wait()
+        with browser.get(f"/runs/{run}/events", stream=True) as reply:
+            for name, _state in events(reply):
+                names.append(name)
+                if len(names) == together.parties:  # each has had its first event
+                    change(site, outcome=RunOutcome.OK)
+
+    askers = [threading.Thread(target=ask) for _ in range(together.parties)]
+    for each in askers:
+        each.start()
+    for each in askers:
+        each.join(20)
+    assert names.count("progress") == live.STREAMS_PER_USER_MAX
+    assert names.count("full") == together.parties - live.STREAMS_PER_USER_MAX
 
 
 def test_streams_end_when_their_reader_is_signed_out(site: Site, run: int) -> None:

@@ -162,6 +162,19 @@ def test_a_large_email_in_pieces_that_names_no_address_yet_is_refused_not_droppe
     assert list_tasks(scenario, TaskCode.REPLY) == []
 
 
+def test_an_email_that_is_larger_still_is_read_to_its_end_only_for_a_known_address(
+    scenario: InboundScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbound_email, "UNKNOWN_LENGTH_MAX", 5 * 2**20)
+    kind = {"Content-Type": "multipart/form-data; boundary=B"}
+    content = _large_raw_email(scenario)
+    assert scenario.client.post("/webhooks/sendgrid-inbound", data=content, headers=kind).status_code == 413
+    known = content.replace(b"To: post@ashdown.example", f"To: {scenario.email.reply_to}".encode())
+    assert scenario.client.post("/webhooks/sendgrid-inbound", data=known, headers=kind).status_code == 200
+    [task] = list_tasks(scenario, TaskCode.REPLY)
+    assert "We paid." in task.reason
+
+
 def test_of_a_large_email_the_beginning_and_the_end_are_kept() -> None:
     kept = KeptBody()
     for _ in range(40):

@@ -17,9 +17,19 @@ from sqlmodel import col
 
 from connector.db.engine import reading, writing
 from connector.db.money import to_e4
-from connector.db.tables import CustomerRow, InvoiceRow, InvoiceSetting, OutboxEntry, SyncLogEntry, Task
+from connector.db.tables import (
+    CustomerRow,
+    CustomerSetting,
+    InvoiceRow,
+    InvoiceSetting,
+    OutboxEntry,
+    SyncLogEntry,
+    Task,
+)
 from connector.services.lists.engine import encode_position
 from connector.vocabulary import OutboxKind, OutboxState, TaskCode
+from connector.web.page_request import derive_csrf_token
+from connector.web.routes import cookie_name
 from policies.receivables import InvoiceStatus
 
 Site = Any
@@ -280,6 +290,42 @@ def test_the_search_opens_an_exact_number_and_groups_the_rest(site: Site, compan
         northern.get(f"/search?q={text}")
         assert "Ash" not in northern.text.replace(f"“{text}”", "").replace(f"Search: {text}", "")
         assert "South" not in northern.text
+
+
+def test_rows_of_another_company_are_neither_changed_nor_exported_by_their_ids(
+    site: Site, companies: tuple[int, int]
+) -> None:
+    north, south = companies
+    add_entries(site, south, 2)
+    site.add_rows(
+        Task(
+            connection_id=south, key="t", code=TaskCode.CALL, customer_id="c1", invoice_ids=[], due_on=TODAY,
+            reason="Ring them", created_at=site.clock.at,
+        )
+    )  # fmt: skip
+    browser = site.sign_in("bookkeeper", north)
+    browser.get("/outbox")
+    session_token = browser.http.cookies[cookie_name(site.app)]
+    chosen = {
+        "/outbox": ("1:", ("approve", "reject", "export")),
+        "/tasks": ("1:", ("complete", "assign", "export")),
+        "/invoices": (f"{south}:id-=S-1:", ("pause", "resume", "export")),
+        "/customers": (f"{south}:c1:", ("pause", "assign", "export")),
+    }
+    for path, (row, actions) in chosen.items():
+        token = derive_csrf_token(session_token, path)
+        for action in actions:
+            for fields in ({"id": row}, {"scope": "page", "all_ids": row}, {"scope": "seen", "seen": row}):
+                more = {"do": action, "csrf": token, "until": "2026-07-01", "assignee": "Eve <eve@example.com>"}
+                answer = browser.post(path, {**more, **fields, "query": f"company={south}"})
+                assert "South" not in answer.text, (path, action)
+                assert "S-1" not in answer.text, (path, action)
+                assert "Ash" not in answer.text, (path, action)
+    with reading(site.app.engine) as session:
+        assert {row.state for row in session.scalars(select(OutboxEntry))} == {OutboxState.AWAITING_APPROVAL}
+        assert [row.state for row in session.scalars(select(Task))] == ["open"]
+        assert list(session.scalars(select(InvoiceSetting))) == []
+        assert list(session.scalars(select(CustomerSetting))) == []
 
 
 def test_customers_and_tasks_are_changed_many_at_once(site: Site, companies: tuple[int, int]) -> None:
