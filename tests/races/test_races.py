@@ -23,6 +23,8 @@ PAIRS = (
     ("sign in by link", "sign in by link"),
     ("hold customer", "tag customer"),
     ("complete task", "promise by task"),
+    ("sign in by passkey", "sign in by passkey"),
+    ("change the keys", "take a consent"),
 )
 
 
@@ -44,7 +46,7 @@ def test_two_decisions_at_once_end_as_in_one_of_their_orders(racer: Racer, first
     assert result.interleavings >= 2
 
 
-@pytest.mark.parametrize("decision", ["reject", "edit the text", "pause company", "save template"])
+@pytest.mark.parametrize("decision", ["reject", "edit the text", "pause company", "save template", "promise"])
 def test_what_is_decided_before_an_email_is_sent_counts(racer: Racer, decision: str) -> None:
     result = race_sync(racer.template, decision, stops_max=3)
     assert result.failures == []

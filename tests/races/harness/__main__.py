@@ -32,6 +32,8 @@ def main() -> int:
             for first, second in combinations_with_replacement(DECISIONS, 2):
                 if (database, first, second) in known or options.only not in f"{first} {second}":
                     continue
+                if options.of and not {first, second} & set(options.of):
+                    continue
                 if time.monotonic() - started_at > 60 * options.minutes:
                     break
                 result = known[database, first, second] = racer.race(first, second)
@@ -79,6 +81,7 @@ def _parse_arguments() -> argparse.Namespace:
         "--sync-stops", type=int, default=0, help="at how many statements a sync is stopped; 0: at each"
     )
     parser.add_argument("--only", default="", help="pairs with this in their names")
+    parser.add_argument("--of", nargs="+", choices=DECISIONS, default=(), help="pairs with one of these decisions")
     parser.add_argument("--minutes", type=float, default=600)
     parser.add_argument("--keep", type=Path, default=None)
     parser.add_argument("--write", action="store_true")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
-from types import MappingProxyType
-from typing import Any
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, cast
 
 from sqlmodel import Session
 
@@ -18,30 +21,35 @@ from connector.arrangements import agreements, tasks
 from connector.arrangements.agreements import AgreementError
 from connector.arrangements.customer_settings import update_settings
 from connector.arrangements.tasks import TaskError, TaskOutcome
-from connector.auth import api_tokens, sign_in, users
+from connector.auth import api_tokens, oidc, passkeys, sign_in, users
 from connector.auth.api_tokens import ApiClient
 from connector.auth.sign_in import SignInError
-from connector.auth.users import UserError
-from connector.connections import account_owners, registry
-from connector.db.engine import reading, writing
+from connector.auth.users import CurrentUser, UserError
+from connector.connections import account_owners, consent, registry
+from connector.connections.consent import ConsentError
+from connector.db.engine import DatabaseError, open_engine, reading, writing
 from connector.db.tables import InvoiceRow
 from connector.emails import portal_links
-from connector.emails.inbound import events, reminder_stops
+from connector.emails.inbound import events, reminder_stops, replies
+from connector.emails.inbound.reply_parsing import Reply
 from connector.emails.outbound import email_templates
 from connector.outbox import approvals
 from connector.outbox.approvals import OutboxError
 from connector.portal import responses
 from connector.portal.responses import CustomerResponse, ResponseKind, ResponseRejected
 from connector.privacy import erase, retention
-from connector.restore import rollback_detection
+from connector.restore import backup, rollback_detection
 from connector.runtime import lease
-from connector.services import email_editing, fees, invoices
+from connector.services import email_editing, fees, invoices, key_rotation
 from connector.sync import webhook_inbox
 from connector.vocabulary import ConnectionMode, Role, TokenScope
 from connector.webhooks import delivery, endpoints
 from policies.receivables import Instalment, Step
 from providers.capabilities import ChangeNotification
 from providers.delivery_events import DeliveryEvent, EventKind
+from providers.ledger import CompanyRef, Consent
+from tests.connector.authenticator import b64
+from tests.races.harness.compare import read_state
 from tests.races.harness.world import BROWSER, OWNERS, World
 
 Decision = Callable[[World], object]
@@ -57,6 +65,9 @@ REFUSALS = (
     erase.EraseError,
     endpoints.EndpointError,
     lease.RunInProgress,
+    ConsentError,
+    DatabaseError,
+    registry.DisconnectedError,
 )
 PASSWORD = "violet kettle orbit lantern mosaic"
 
@@ -175,6 +186,78 @@ def _stop(world: World) -> object:
     return stopped is not None
 
 
+def _passkey_id(world: World) -> str:
+    return b64(world.authenticator.id)
+
+
+def _as_user(world: World, email: str) -> CurrentUser:
+    with reading(world.app.engine) as session:
+        return users.build_current_user(session, users.find_user(session, email))
+
+
+def _sign_in_by_passkey(world: World) -> object:
+    """Sign in with Ann's passkey; who does so at the same time has a copy of it, which counts alike."""
+    options = passkeys.authentication_options(world.app, None)
+    if options is None:
+        raise passkeys.PasskeyError("There is no passkey.")
+    credential = replace(world.authenticator).sign(json.loads(options.options_json))
+    return bool(passkeys.sign_in(world.app, options.challenge, credential, BROWSER))
+
+
+def _sign_in_by_sso(world: World, email: str, linked: str = "") -> object:
+    """Sign in by single sign-on, or link the account of a user who is signed in."""
+    claims = {"iss": "https://id.example", "sub": "77", "email": email, "email_verified": True}
+    user = _as_user(world, linked) if linked else None
+    return bool(oidc._sign_in(world.app, f"{email}{linked}", claims, user, BROWSER))
+
+
+def _finish_consent(world: World) -> object:
+    """Take a consent that was given again, after the calls that exchange its code."""
+    with reading(world.app.engine) as session:
+        row = registry.find_connection(session, world.connection)
+    provider = world.app.providers["xero"]
+    consent._consume(world.app, provider, world.consent_state, "")
+    token = {"access_token": "a", "expires_at": world.app.now().timestamp() + 1800}
+    given = Consent(token, world.subject, (CompanyRef(row.external_id, row.name),))
+    return len(consent._store_consent(world.app, provider, given, world.consent_state, []))
+
+
+def _disconnect(world: World) -> object:
+    """Disconnect, at an accounting system that says yes without being asked."""
+    xero = world.app.providers["xero"]
+    agreeable = SimpleNamespace(name=xero.name, title=xero.title, revoke=lambda *_given, **_named: None)
+    app = replace(world.app, providers={**world.app.providers, "xero": cast("Any", agreeable)})
+    return len(registry.disconnect(app, world.connection, by="ann"))
+
+
+def _rotate(world: World) -> object:
+    done = key_rotation.rotate(world.app)
+    return f"{len(done.removed_keys)} removed, {len(done.undecryptable)} lost"
+
+
+def _back_up(world: World) -> object:
+    """Back up, and return what the backup holds: the state before or after what is decided meanwhile."""
+    file = world.app.settings.duewell_home / "backup.db"
+    backup.write_backup(world.app.engine, file, world.app.keyring, at=world.app.now())
+    engine = open_engine(f"sqlite:///{file}")
+    try:
+        state = read_state(replace(world.app, engine=engine))
+    finally:
+        engine.dispose()
+    # A consent is taken in two transactions, with calls between them: a backup may hold the first alone.
+    rows = sorted(f"{row} {count}" for row, count in state.items() if not row.startswith(("key_value", "pending_con")))
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+
+def _reply(identity: str, customer: int, text: str) -> Decision:
+    def decide(world: World) -> object:
+        to = ((world.reply_tokens[customer], world.app.settings.mail_reply_domain),)
+        reply = Reply(identity, to, "them@customer.example", "Re: your invoice", text, automatic_reason="")
+        return str(replies.receive_reply(world.app, reply))
+
+    return decide
+
+
 def _prepared_task(outcome: Callable[[World], TaskOutcome]) -> Decision:
     return lambda world: tasks.record_task_outcome(world.app, world.task, outcome(world), by="ann")
 
@@ -249,6 +332,10 @@ DECISIONS: Mapping[str, Decision] = MappingProxyType(
                 session, "[sizes]\nlarge_percentile = 80\n", by="ann", at=world.app.now()
             )
         ),
+        "disconnect": _disconnect,
+        "take a consent": _finish_consent,
+        "change the keys": _rotate,
+        "back up": _back_up,
         "erase customer": lambda world: (
             erase.erase(world.app, world.connection, world.customers[2], by="ann").pseudonym
         ),
@@ -266,6 +353,13 @@ DECISIONS: Mapping[str, Decision] = MappingProxyType(
         ),
         "sign in by link": _sign_in_by_link,
         "set password": _set_password,
+        "sign in by passkey": _sign_in_by_passkey,
+        "remove passkey": lambda world: passkeys.remove(world.app, _as_user(world, OWNERS[0]), _passkey_id(world)),
+        "passkey only": lambda world: passkeys.set_passkey_only(
+            world.app, _as_user(world, OWNERS[0]), passkey_only=True
+        ),
+        "single sign-on": lambda world: _sign_in_by_sso(world, OWNERS[1]),
+        "link single sign-on": lambda world: _sign_in_by_sso(world, "", linked="carol@example.com"),
         "revoke token": _in_session(
             lambda session, world: api_tokens.revoke(session, world.token_id, by="ann", at=world.app.now())
         ),
@@ -278,6 +372,8 @@ DECISIONS: Mapping[str, Decision] = MappingProxyType(
         "customer disputes": _respond(ResponseKind.DISPUTE, text="not delivered"),
         "customer adds contact": _respond(ResponseKind.CONTACT, text="Eve", email="eve@birch.example"),
         "customer stops": _stop,
+        "reply": _reply("first", 0, "Please send the invoice again."),
+        "another reply": _reply("second", 0, "And one more question."),
         "create portal link": lambda world: bool(
             portal_links.create_link(world.app, world.connection, world.customers[1], by="ann")
         ),

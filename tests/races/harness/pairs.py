@@ -57,7 +57,7 @@ class Racer:
                 result.interleavings += 1
                 with self.template.copied() as world:
                     ended_one, ended_two = decide_together(world, DECISIONS[one], DECISIONS[two], stop_at)
-                    state = read_state(world.app.engine)
+                    state = read_state(world.app)
                 ending = _Ending(*((ended_one, ended_two) if one == first else (ended_two, ended_one)), state)
                 result.refused += "refused" in {ending.first.kind, ending.second.kind}
                 problem = self._problem(ending, orders, (first, second))
@@ -89,7 +89,7 @@ class Racer:
         if name not in self._alone:
             with self.template.copied() as world:
                 outcome, statements = decide_alone(world, DECISIONS[name])
-                self._alone[name] = (outcome, read_state(world.app.engine), statements)
+                self._alone[name] = (outcome, read_state(world.app), statements)
         return self._alone[name]
 
     def _ending(self, first: str, second: str) -> _Ending:
@@ -98,7 +98,7 @@ class Racer:
             with self.template.copied() as world:
                 one, _ = decide_alone(world, DECISIONS[first])
                 two, _ = decide_alone(world, DECISIONS[second])
-                self._in_order[first, second] = _Ending(one, two, read_state(world.app.engine))
+                self._in_order[first, second] = _Ending(one, two, read_state(world.app))
         return self._in_order[first, second]
 
     def _swapped(self, first: str, second: str) -> _Ending:

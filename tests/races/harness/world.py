@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,17 +18,21 @@ from sqlmodel import SQLModel, col
 
 from connector import policy_store
 from connector.app_context import AppContext
-from connector.auth import api_tokens, sessions, sign_in, users
+from connector.auth import api_tokens, passkeys, sessions, sign_in, users
+from connector.connections.consent import begin_consent
 from connector.connections.registry import set_mode
 from connector.db import engine as database_engine
 from connector.db.engine import open_engine, reading, upgrade, writing
-from connector.db.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry, SignInLink, Task, WebhookEndpoint
+from connector.db.tables import Connection, CustomerRow, Grant, InvoiceRow, OutboxEntry, SignInLink, Task
 from connector.emails import contact_tokens, portal_links
 from connector.outbox import approvals, entries
 from connector.outbox.payloads import EmailPayload, FeeCharge, LateFeePayload, dump_payload
+from connector.secrets.keyring import Keyring
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, Role, TaskCode, TokenPurpose
+from connector.webhooks import endpoints
 from policies.receivables import Step
 from sandbox import Sandbox
+from tests.connector.authenticator import Authenticator
 from tests.connector.scenario import NOON, Scenario, make_scenario
 
 BROWSER = sessions.Browser("192.0.2.7", "a browser")
@@ -53,9 +58,12 @@ class World:
     password_link: str
     token_id: int
     endpoint: int
-    first_key: str  # the key of the first email
     etag: str  # the version of the first email as it is read
     stop_token: str  # of the link in an email by which Ashdown stops reminders
+    reply_tokens: tuple[str, ...]  # of the customers' reply addresses
+    subject: str  # of the grant by which the company is connected
+    consent_state: str  # of a consent that was given and not taken yet
+    authenticator: Authenticator  # holds Ann's passkey
 
     def entry(self, entry_id: int) -> OutboxEntry | None:
         """Return an outbox entry as it stands."""
@@ -79,7 +87,8 @@ class SqliteTemplate:
         path.chmod(0o600)
         engine = open_engine(f"sqlite:///{path}")
         try:
-            yield _with_engine(self.world, engine)
+            with _own_home(self.world, self.folder) as world:
+                yield replace(world, app=replace(world.app, engine=engine))
         finally:
             engine.dispose()
             for each in path.parent.glob(f"{path.name}*"):
@@ -92,13 +101,28 @@ class PostgresqlTemplate:
 
     world: World
     put_back: str  # the statements that do it
+    folder: Path
 
     @contextmanager
     def copied(self) -> Iterator[World]:
         """Yield the world as it was built."""
         with self.world.app.engine.begin() as connection:
             connection.exec_driver_sql(self.put_back)
-        yield self.world
+        with _own_home(self.world, self.folder) as world:
+            yield world
+
+
+@contextmanager
+def _own_home(world: World, folder: Path) -> Iterator[World]:
+    """Yield the world with a home folder of its own, in which keys can be changed."""
+    home = folder / f"home-{uuid.uuid4().hex}"
+    home.mkdir(mode=0o700)
+    key_file = world.app.keyring.file
+    assert key_file is not None
+    shutil.copy2(key_file, home / key_file.name)
+    settings = world.app.settings.model_copy(update={"duewell_home": home})
+    yield replace(world, app=replace(world.app, settings=settings, keyring=Keyring.from_settings(settings)))
+    shutil.rmtree(home)
 
 
 def _keep_rows(engine: Engine) -> str:
@@ -133,7 +157,7 @@ def postgresql_template(folder: Path, server: URL) -> Iterator[PostgresqlTemplat
         with _built(folder, server.set(database=name).render_as_string(hide_password=False)) as world:
             # Two decisions are made as on two machines: the database alone orders them.
             world.app.engine.update_execution_options(**{database_engine._QUEUE: None})
-            yield PostgresqlTemplate(world, _keep_rows(world.app.engine))
+            yield PostgresqlTemplate(world, _keep_rows(world.app.engine), folder)
             world.app.engine.dispose()
     finally:
         with _administration(server) as run:
@@ -146,10 +170,6 @@ def _administration(server: URL) -> Iterator[Callable[[str], object]]:
     with engine.connect() as connection:
         yield lambda statement: connection.execute(text(statement))
     engine.dispose()
-
-
-def _with_engine(world: World, engine: Engine) -> World:
-    return replace(world, app=replace(world.app, engine=engine))
 
 
 @contextmanager
@@ -202,20 +222,25 @@ def _fill(scenario: Scenario) -> World:
             connection_id=connection, key="xero:call", code=TaskCode.CALL, step=Step.CALL, customer_id=ids[1],
             invoice_ids=[invoices[ids[1]].external_id], due_on=scenario.today, reason="Call them.", created_at=at,
         )  # fmt: skip
-        endpoint = WebhookEndpoint(created_by="a test", created_at=at)
-        session.add_all([*fees, unconfirmed, task, endpoint])
+        session.add_all([*fees, unconfirmed, task])
         session.flush()
         stop_token = contact_tokens.get_token(app, session, connection, ids[0], TokenPurpose.STOP)
+        reply_tokens = [contact_tokens.get_token(app, session, connection, each, TokenPurpose.REPLY) for each in ids]
         long_ago = timedelta(days=20)  # it must not be what holds the next email back
         entries.mark_sending(session, unconfirmed, at=at - long_ago, on=scenario.today - long_ago)
         entries.mark_unconfirmed(unconfirmed, at=at, detail="no answer")
         policy_store.set_policy(session, "", by="a test", at=at)
         row = session.get_one(Connection, connection)
+        subject = session.get_one(Grant, row.grant_id).subject
         row.next_run_at = at + timedelta(minutes=40)
         first = session.get_one(OutboxEntry, emails[ids[0]])
         etag = approvals.entry_etag(first)
         fee_ids = [fee.id or 0 for fee in fees]
     portal_links.create_link(app, connection, ids[1], by="a test")
+    with_webhooks = replace(app, settings=app.settings.model_copy(update={"duewell_webhooks": "public"}))
+    endpoint, _secret = endpoints.add_endpoint(with_webhooks, "https://hooks.example/duewell", by="a test")
+    consent = begin_consent(app, "xero")
+    authenticator = _add_passkey(app)
     with reading(app.engine) as session:
         assert session.scalars(select(SignInLink).where(col(SignInLink.used_at).is_(None))).all()
     return World(
@@ -232,11 +257,29 @@ def _fill(scenario: Scenario) -> World:
         link=direct,
         password_link=password_link,
         token_id=token.id or 0,
-        endpoint=endpoint.id or 0,
-        first_key=first.key,
+        endpoint=endpoint,
         etag=etag,
         stop_token=stop_token,
+        reply_tokens=tuple(reply_tokens),
+        subject=subject,
+        consent_state=consent.state,
+        authenticator=authenticator,
     )
+
+
+def _add_passkey(app: AppContext) -> Authenticator:
+    """Add a passkey for Ann, as her browser would."""
+    authenticator = Authenticator(app.settings.duewell_base_url)
+    with writing(app.engine) as session:
+        user = users.find_user(session, OWNERS[0])
+        token = sessions.begin(session, user, app.now(), BROWSER, by="a test")
+    ann = sessions.find_current_user(app, token)
+    assert ann is not None
+    options = passkeys.registration_options(app, ann)
+    assert options is not None
+    credential = authenticator.create(json.loads(options.options_json))
+    passkeys.register(app, ann, token, options.challenge, credential, "Ann's phone")
+    return authenticator
 
 
 def _fee(connection: int, customer: str, invoice: str, month: str, app: AppContext) -> OutboxEntry:
