@@ -16,6 +16,7 @@ from policies.sections import CELLS
 from tests.policies.builders import (
     MONDAY,
     POLICY,
+    at,
     decide_at,
     first_decision,
     invoice,
@@ -160,3 +161,11 @@ def test_a_task_names_three_invoices_and_counts_the_others(count: int, more: str
     (task,) = [each for each in tasks_in(decide_at(statement(*overdue, past_actions=past))) if each.step is Step.CALL]
     assert task.reason.count("was due on") == min(count, 3)
     assert task.reason.endswith(f"ago{more}.")
+
+
+def test_a_call_that_falls_on_a_saturday_is_due_on_monday() -> None:
+    saturday = MONDAY - timedelta(days=2)
+    overdue = overdue_invoice(12, size=Size.LARGE)
+    past = (sent_email(Step.PAST_DUE, MONDAY - timedelta(days=8)),)
+    decision = decide_at(statement(overdue, past_actions=past, now=at(saturday)), now=at(saturday))
+    assert [(each.step, each.due_on) for each in tasks_in(decision)] == [(Step.CALL, MONDAY)]

@@ -14,6 +14,7 @@ from policies.unapplied_credit import Group, allocate_credit, share_credit
 from tests.policies.builders import (
     MONDAY,
     Simulation,
+    at,
     daily,
     decide_at,
     fees_in,
@@ -165,3 +166,10 @@ def test_a_balance_on_no_invoice_is_named_as_the_source() -> None:
     assert "EUR 100.00 of unapplied credit (a deposit or journal entry: the customer's balance" in held
     plain = decide_at(statement(overdue_invoice(10), credits=(credit("100"),))).invoice_decisions[0].reason
     assert "EUR 100.00 of unapplied credit covers all of this invoice: apply the credit first." in plain
+
+
+def test_a_task_about_credit_found_at_the_weekend_is_due_on_the_next_business_day() -> None:
+    saturday = MONDAY - timedelta(days=2)
+    about = statement(overdue_invoice(10), credits=(credit("900"),), now=at(saturday))
+    (task,) = tasks_in(decide_at(about, now=at(saturday)))
+    assert task.due_on == MONDAY

@@ -11,7 +11,6 @@ from datetime import timedelta
 import pytest
 
 from connector.app_context import open_app
-from connector.delivery import recover
 from connector.run import run_connection
 from connector.vocabulary import OutboxKind, RunOutcome
 from sandbox.faults import Rule
@@ -149,7 +148,7 @@ def test_an_unconfirmed_email_is_searched_for_three_days(
     late_customer.run()
     [entry] = late_customer.outbox("unconfirmed")
     assert entry.dispatched_at is not None
-    late_customer.sandbox.clock.set(entry.dispatched_at + recover.SEARCH_PERIOD + age)
+    late_customer.sandbox.clock.set(entry.dispatched_at + timedelta(days=3) + age)
     before = late_customer.sandbox.requests.count_of("sendgrid")
     late_customer.run()
     asked = [each for each in late_customer.sandbox.requests.filter_by("sendgrid")[before:] if "/v3/logs" in each.path]
