@@ -149,12 +149,16 @@ class DeletedRecord(NamedTuple):
 
 
 class MalformedRecord(NamedTuple):
-    """A record that could not be mapped: kept raw, logged and skipped. ``reason`` names the field and its fault."""
+    """A record that could not be mapped: kept raw, logged and skipped. ``reason`` names the field and its fault.
+
+    ``customer_id`` is whose invoice, payment or credit it is, as far as that can be read.
+    """
 
     kind: RecordKind
     external_id: str
     reason: str
     raw: bytes
+    customer_id: str = ""
 
 
 @dataclass(slots=True)

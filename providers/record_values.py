@@ -13,12 +13,13 @@ from functools import lru_cache
 from typing import Final
 
 LAST_YEAR: Final = 2200  # a later date is what a program writes for "never"
-_FIRST_YEAR: Final = 1980  # no ledger of today has changed a record before
+_FIRST_YEAR: Final = 1980  # what programs write for none is earlier: 0001-01-01, 1899-12-30, 1970-01-01
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _HALF_CHARACTER = re.compile(
     rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
 _PAIR_LENGTH = 12
+_TEXT_OR_NO_NUMBER = re.compile(rb'"(?:[^"\\\\]|\\\\.)*"|-?\b(?:NaN|Infinity)\b')
 
 
 @lru_cache(maxsize=256)
@@ -32,8 +33,8 @@ def parse_currency(text: str | None) -> str:
 
 
 def is_far_off(on: date) -> bool:
-    """Return whether a date is later than any that a person means."""
-    return on.year > LAST_YEAR
+    """Return whether a date is earlier or later than any that a person means."""
+    return not _FIRST_YEAR <= on.year <= LAST_YEAR
 
 
 def utc_instant(at: datetime) -> datetime:
@@ -52,7 +53,9 @@ def is_above_total(due: Decimal, total: Decimal) -> bool:
 def repair_text(body: bytes) -> bytes:
     """Return JSON whose halves of characters, and bytes that are not UTF-8, are replaced by U+FFFD.
 
-    One such text, cut in the middle of an emoji, makes a whole reply unreadable.
+    One such text, cut in the middle of an emoji, makes a whole reply unreadable; so does a bare NaN, which becomes a
+    text that is no amount.
     """
     text = body.decode("utf-8", "replace").encode()
+    text = _TEXT_OR_NO_NUMBER.sub(lambda found: found[0] if found[0].startswith(b'"') else b'"NaN"', text)
     return _HALF_CHARACTER.sub(lambda found: found[0] if len(found[2]) == _PAIR_LENGTH else found[1] + b"\\ufffd", text)

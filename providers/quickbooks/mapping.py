@@ -31,6 +31,7 @@ from providers.ledger import (
 )
 from providers.phones import PhoneKind, join_phones
 from providers.quickbooks.schemas import CreditMemo, Customer, EmailAddress, Invoice, Line, Meta, Payment, Stub, Term
+from providers.record_decoding import decode_leniently, text_at
 from providers.record_values import is_above_total, is_far_off, parse_currency, utc_instant
 
 RECORD_KINDS: Final = {
@@ -50,12 +51,22 @@ _DELETED_SUFFIX = re.compile(
     r"(?:\s*\((?:deleted|gelöscht|supprimée?s?|effacée?s?|eliminad[oa]|eliminat[oa]|verwijderd)(?:[ -]?\d+)?\))+\s*$",
     re.IGNORECASE,
 )
+# Fields without which a record is understood all the same
+_DESCRIPTIVE: Final = {
+    "Customer": (
+        "GivenName", "FamilyName", "PrimaryPhone", "Mobile", "AlternatePhone", "BillAddr", "CustomerTypeRef", "Balance",
+        "BalanceWithJobs", "MetaData.CreateTime",
+    ),
+    "CreditMemo": ("DocNumber", "MetaData.CreateTime"),
+    "Invoice": ("DocNumber", "Line.Description", "MetaData.CreateTime"),
+    "Payment": ("MetaData.CreateTime",),
+    "Term": (),
+}  # fmt: skip
 _AMOUNT_MAX: Final = Decimal(10**14)
 _PERCENT_MAX: Final = 100
 _DISCOUNT_DAYS_MAX: Final = 366
 
 _ZERO = Decimal(0)
-_FIRST_YEAR: Final = 1980  # an earlier due date is what a program writes for none: 0001-01-01, 1899-12-30, 1970-01-01
 
 S = TypeVar("S", Customer, Term, Invoice, Payment, CreditMemo)
 
@@ -86,12 +97,15 @@ def decode_records(
     decode = msgspec.json.Decoder(entity).decode
     for raw in raws:
         try:
-            record = decode(raw)
+            try:
+                record = decode(raw)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                record = decode_leniently(raw, entity, _DESCRIPTIVE[entity.__name__])
             check_values(record)
             round_amounts(record, home_currency)
         except (msgspec.MsgspecError, ValueError, InvalidOperation) as error:
             yield _decode_deleted(raw, kind) or MalformedRecord(
-                kind, record_id(raw), _describe_error(error), bytes(raw)
+                kind, record_id(raw), _describe_error(error), bytes(raw), text_at(raw, "CustomerRef", "value")
             )
         else:
             yield _deleted_record(kind, record) if record.status == "Deleted" else record
@@ -143,7 +157,8 @@ def _phones(record: Customer) -> str:
 
 def _balance(amount: Decimal | None, currency: str) -> Decimal | None:
     """Return a customer's balance; one that cannot be stored is left out, and the customer kept."""
-    return round_amount(amount, currency) if amount is not None and abs(amount) < _AMOUNT_MAX else None
+    is_storable = amount is not None and amount.is_finite() and abs(amount) < _AMOUNT_MAX
+    return round_amount(amount, currency) if amount is not None and is_storable else None
 
 
 def map_invoice(record: Invoice, context: MappingContext) -> InvoiceRecord:
@@ -161,9 +176,7 @@ def map_invoice(record: Invoice, context: MappingContext) -> InvoiceRecord:
         record.customer_ref.value,
         currency,
         record.txn_date,
-        record.due_date
-        if record.due_date and record.due_date.year >= _FIRST_YEAR and not is_far_off(record.due_date)
-        else None,
+        record.due_date if record.due_date and not is_far_off(record.due_date) else None,
         record.total_amt,
         record.balance,
         status,
@@ -216,6 +229,8 @@ def map_discount(record: Term) -> EarlyPaymentDiscount | None:
     """Return the discount of these terms, if any. Date-driven terms are skipped: none is better than a wrong one."""
     if not record.discount_percent or not record.discount_days or record.type == "DATE_DRIVEN":
         return None
+    if not record.discount_percent.is_finite():
+        return None
     if not 0 < record.discount_percent < _PERCENT_MAX or not 0 < record.discount_days < _DISCOUNT_DAYS_MAX:
         return None
     return EarlyPaymentDiscount(record.discount_percent, record.discount_days)
@@ -242,7 +257,7 @@ def encode_lines(found: list[Line]) -> tuple[str, bool]:
     """Return the lines as compact JSON, ``[description, amount as text, item]`` each, and whether one is a late fee."""
     rows, late_fee = [], False
     for line in found:
-        if line.amount is None or line.detail_type == "SubTotalLineDetail":
+        if line.amount is None or not line.amount.is_finite() or line.detail_type == "SubTotalLineDetail":
             continue
         detail, item, amount = line.sales_item_line_detail, "", str(line.amount)
         if detail is not None:
@@ -302,12 +317,17 @@ def round_amounts(record: Struct, home_currency: str) -> None:
                 line.amount = _rounded(line.amount, currency, "Line.Amount")
         else:
             record.balance = _rounded(record.balance, currency, "Balance")
+        if isinstance(record, Invoice) and record.deposit is not None:
+            record.deposit = _rounded(record.deposit, currency, "Deposit")
         if isinstance(record, Invoice) and is_above_total(record.balance, record.total_amt):
             message = "`Balance` is above `TotalAmt`"
             raise ValueError(message)
 
 
 def _rounded(amount: Decimal, currency: str, key: str) -> Decimal:
+    if not amount.is_finite():
+        message = f"Expected an amount - at `$.{key}`"
+        raise msgspec.ValidationError(message)
     rounded = round_amount(amount, currency) if -_AMOUNT_MAX < amount < _AMOUNT_MAX else amount
     if not -_AMOUNT_MAX < rounded < _AMOUNT_MAX:
         message = f"Expected an amount below 10^14 - at `$.{key}`"

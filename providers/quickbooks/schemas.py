@@ -239,7 +239,7 @@ class ItemOrAccount(Struct, rename="pascal", gc=False):
     """An item or an account."""
 
     id: str
-    name: str
+    name: str | None = None
     active: bool | None = None
     classification: str | None = None
 

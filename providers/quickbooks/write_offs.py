@@ -46,5 +46,6 @@ def _look_up(client: Client, account_ids: Iterable[str]) -> Mapping[str, bool]:
 
 
 def _is_write_off(account: ItemOrAccount) -> bool:
-    is_expense = account.classification == _EXPENSE and not _FEES.search(account.name)
-    return is_expense or bool(_BAD_DEBTS.search(account.name))
+    name = account.name or ""
+    is_expense = account.classification == _EXPENSE and not _FEES.search(name)
+    return is_expense or bool(_BAD_DEBTS.search(name))

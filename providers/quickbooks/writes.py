@@ -148,7 +148,7 @@ class LedgerWriter:
             "QuickBooks' own name for it" if exists else f"created with the first fee, in the account {FEE_ACCOUNT!r}"
         )
         options = [FeePostingOption("item", "", mapping.FEE_NAME, reason)]
-        options += [FeePostingOption("item", one.id, one.name) for one in items if one.active is not False]
+        options += [FeePostingOption("item", one.id, one.name or "") for one in items if one.active is not False]
         if self._get_country() == "US":
             return options
         default = self._untaxed_code()

@@ -49,7 +49,9 @@ def _balance(contact: schemas.Contact) -> Decimal | None:
     """Return what the contact owes according to Xero; an amount that cannot be stored is left out."""
     receivable = contact.balances.receivable if contact.balances else None
     amount = receivable.outstanding if receivable else None
-    return amount.quantize(_STORED) if amount is not None and abs(amount) < _BALANCE_LIMIT else None
+    if amount is None or not amount.is_finite() or abs(amount) >= _BALANCE_LIMIT:
+        return None
+    return amount.quantize(_STORED)
 
 
 def _emails(contact: schemas.Contact) -> ParsedAddresses:

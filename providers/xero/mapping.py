@@ -22,6 +22,7 @@ from providers.ledger import (
     PaymentRecord,
     RecordKind,
 )
+from providers.record_decoding import decode_leniently, text_at
 from providers.record_values import is_above_total, repair_text
 from providers.xero import schemas
 from providers.xero.contacts import add_contact
@@ -47,6 +48,9 @@ _NO_CREDIT_STATUSES = frozenset({"VOIDED", "DELETED", "DRAFT", "SUBMITTED"})  # 
 _SALES_CREDITS = frozenset(
     {"ACCRECCREDIT", "RECEIVE-OVERPAYMENT", "AROVERPAYMENT", "RECEIVE-PREPAYMENT", "ARPREPAYMENT"}
 )
+_PURCHASE_CREDITS = frozenset(
+    {"ACCPAYCREDIT", "SPEND-OVERPAYMENT", "APOVERPAYMENT", "SPEND-PREPAYMENT", "APPREPAYMENT"}
+)
 _ZERO = Decimal(0)
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -64,7 +68,8 @@ class PageSummary(NamedTuple):
 def _encode_lines(lines: list[schemas.Line] | None) -> str:
     if not lines:
         return "[]"
-    return _encode([(line.description or "", line.amount or _ZERO, line.item or "") for line in lines]).decode()
+    rows = [(line.description or "", line.amount or _ZERO, line.item or "") for line in lines]
+    return _encode([row for row in rows if row[1].is_finite()]).decode()
 
 
 def add_invoice(page: ChangePage, invoice: schemas.Invoice) -> datetime | None:
@@ -73,8 +78,7 @@ def add_invoice(page: ChangePage, invoice: schemas.Invoice) -> datetime | None:
         return None
     status = _STATUSES.get(invoice.status)
     if status is None:
-        message = "Status is not a known one"
-        raise InvalidField(message)
+        raise InvalidField(_unknown("Status"))
     currency = parse_currency_code("CurrencyCode", invoice.currency)
     total, due = parse_amount("Total", invoice.total, currency), parse_amount("AmountDue", invoice.due, currency)
     if is_above_total(due, total):
@@ -111,6 +115,10 @@ def add_invoice(page: ChangePage, invoice: schemas.Invoice) -> datetime | None:
     page.invoices.append(record)
     page.replaced_invoice_ids.append(invoice.id)
     return updated_at
+
+
+def _unknown(field: str) -> str:
+    return f"{field} is not a known one"
 
 
 def _map_payments(
@@ -174,8 +182,12 @@ def add_credit(
     page: ChangePage, credit: schemas.CreditNote | schemas.Overpayment | schemas.Prepayment
 ) -> datetime | None:
     """Add a customer's credit with its allocations; a supplier's is skipped, a draft or voided one does not exist."""
-    if credit.type not in _SALES_CREDITS:
+    if credit.type in _PURCHASE_CREDITS:
         return None
+    if credit.type not in _SALES_CREDITS:
+        raise InvalidField(_unknown("Type"))
+    if credit.status not in _STATUSES:
+        raise InvalidField(_unknown("Status"))
     kind = _KINDS[type(credit)]
     currency = parse_currency_code("CurrencyCode", credit.currency)
     updated_at = parse_instant("UpdatedDateUTC", credit.updated)
@@ -229,33 +241,27 @@ def add_payment(page: ChangePage, payment: schemas.Payment) -> datetime | None:
     return updated_at
 
 
-class _RecordIds(msgspec.Struct):
-    """The ids that identify a record which cannot be decoded."""
-
-    InvoiceID: str | None = None
-    CreditNoteID: str | None = None
-    OverpaymentID: str | None = None
-    PrepaymentID: str | None = None
-    PaymentID: str | None = None
-    ContactID: str | None = None
-
-
 class _RecordReader(NamedTuple):
-    """How the records of a stream are decoded and added to a page."""
+    """How the records of a stream are decoded and added to a page; ``descriptive`` fields may be left out."""
 
     kind: RecordKind
     id_field: str
-    decode: Callable[[Raw], Any]
+    schema: type[msgspec.Struct]
+    decode_documented: Callable[[Raw], Any]
     add: Callable[[ChangePage, Any], datetime | None]
+    descriptive: tuple[str, ...]
+
+    def decode(self, raw: Raw) -> Any:
+        """Decode a record; one with odd values is read where their meaning is plain."""
+        try:
+            return self.decode_documented(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return decode_leniently(raw, self.schema, self.descriptive)
 
     def malformed(self, raw: Raw, error: Exception) -> MalformedRecord:
         data = bytes(raw)
-        try:
-            external_id = getattr(msgspec.json.decode(data, type=_RecordIds), self.id_field)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            external_id = None
-        external_id = external_id or f"unnamed-{hashlib.sha256(data).hexdigest()[:16]}"
-        return MalformedRecord(self.kind, external_id, str(error), data)
+        external_id = text_at(data, self.id_field) or f"unnamed-{hashlib.sha256(data).hexdigest()[:16]}"
+        return MalformedRecord(self.kind, external_id, str(error), data, text_at(data, "Contact", "ContactID"))
 
 
 def _record_reader(
@@ -263,22 +269,32 @@ def _record_reader(
     id_field: str,
     schema: type[msgspec.Struct],
     add: Callable[[ChangePage, Any], datetime | None],
+    descriptive: tuple[str, ...] = (),
 ) -> _RecordReader:
-    return _RecordReader(kind, id_field, msgspec.json.Decoder(schema, strict=False).decode, add)
+    decode = msgspec.json.Decoder(schema, strict=False).decode
+    return _RecordReader(kind, id_field, schema, decode, add, descriptive)
 
 
+_OF_CONTACTS = ("FirstName", "LastName", "ContactPersons", "Addresses", "Phones", "ContactGroups", "Balances")
 _READERS = {
-    Stream.INVOICES: _record_reader(RecordKind.INVOICE, "InvoiceID", schemas.Invoice, add_invoice),
-    Stream.CREDIT_NOTES: _record_reader(RecordKind.CREDIT_NOTE, "CreditNoteID", schemas.CreditNote, add_credit),
-    Stream.OVERPAYMENTS: _record_reader(RecordKind.OVERPAYMENT, "OverpaymentID", schemas.Overpayment, add_credit),
-    Stream.PREPAYMENTS: _record_reader(RecordKind.PREPAYMENT, "PrepaymentID", schemas.Prepayment, add_credit),
+    Stream.INVOICES: _record_reader(RecordKind.INVOICE, "InvoiceID", schemas.Invoice, add_invoice, ("LineItems",)),
+    Stream.CREDIT_NOTES: _record_reader(
+        RecordKind.CREDIT_NOTE, "CreditNoteID", schemas.CreditNote, add_credit, ("CreditNoteNumber",)
+    ),
+    Stream.OVERPAYMENTS: _record_reader(
+        RecordKind.OVERPAYMENT, "OverpaymentID", schemas.Overpayment, add_credit, ("Reference",)
+    ),
+    Stream.PREPAYMENTS: _record_reader(
+        RecordKind.PREPAYMENT, "PrepaymentID", schemas.Prepayment, add_credit, ("Reference",)
+    ),
     Stream.PAYMENTS: _record_reader(RecordKind.PAYMENT, "PaymentID", schemas.Payment, add_payment),
-    Stream.CONTACTS: _record_reader(RecordKind.CUSTOMER, "ContactID", schemas.Contact, add_contact),
+    Stream.CONTACTS: _record_reader(RecordKind.CUSTOMER, "ContactID", schemas.Contact, add_contact, _OF_CONTACTS),
 }
 _envelope = msgspec.json.Decoder(schemas.Envelope)
 
 
-def _decode_envelope(body: bytes) -> schemas.Envelope:
+def decode_envelope(body: bytes) -> schemas.Envelope:
+    """Decode a reply. Raises ``msgspec.DecodeError`` if it is not a page."""
     try:
         return _envelope.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -287,14 +303,14 @@ def _decode_envelope(body: bytes) -> schemas.Envelope:
 
 def read_page(stream: Stream, body: bytes, page: ChangePage) -> PageSummary:
     """Add the records of a reply to ``page``. Raises ``msgspec.DecodeError`` if the whole reply is not a page."""
-    envelope = _decode_envelope(body)
+    envelope = decode_envelope(body)
     reader = _READERS[stream]
     raws: list[Raw] = getattr(envelope, stream) or []
     latest: datetime | None = None
     for raw in raws:
         try:
             updated_at = reader.add(page, reader.decode(raw))
-        except (msgspec.DecodeError, UnicodeDecodeError, InvalidField) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, InvalidField, ArithmeticError) as error:
             page.malformed.append(reader.malformed(raw, error))
         else:
             if updated_at is not None and (latest is None or updated_at > latest):

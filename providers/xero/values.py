@@ -13,7 +13,6 @@ from providers.record_values import is_far_off, parse_currency, utc_instant
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS_DATE = re.compile(r"/Date\((-?\d+)(?:([+-])(\d\d)(\d\d))?\)/")
 _MONEY_LIMIT = Decimal(10) ** 14
-_FIRST_YEAR = 1980  # an earlier date that may be missing is what a program writes for none
 
 
 class InvalidField(ValueError):
@@ -62,10 +61,10 @@ def _unreadable_date(name: str) -> str:
 
 def parse_optional_date(name: str, text: str | None) -> date | None:
     """Return a date that may be missing: None for one that a program writes for none, of 1970, year 1 or year 9999."""
-    if not text:
+    if not text or text.startswith("0000-00-00"):
         return None
     on = _parse_any_date(name, text)
-    return on if on.year >= _FIRST_YEAR and not is_far_off(on) else None
+    return None if is_far_off(on) else on
 
 
 def parse_currency_code(name: str, text: str | None) -> str:

@@ -10,13 +10,13 @@ import msgspec
 from providers.calls import CallKind
 from providers.errors import AuthorizationExpired, PermanentError
 from providers.xero.client import Client
+from providers.xero.mapping import decode_envelope
 from providers.xero.reply_schemas import Account, Accounts
-from providers.xero.schemas import Envelope, PaidPayment
+from providers.xero.schemas import PaidPayment
 
 _NO_MONEY_CLASSES = frozenset({"EXPENSE", "REVENUE"})
 # What a bank or a payment service kept of a payment was paid by the customer all the same.
 _FEES = re.compile(r"\b(?:fees?|charges?|commissions?|merchant|stripe|paypal|gocardless|square)\b", re.IGNORECASE)
-_decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_payment = msgspec.json.Decoder(PaidPayment, strict=False).decode
 
 
@@ -40,10 +40,10 @@ def find_write_offs(client: Client, body: bytes, known: Sequence[str]) -> tuple[
 def _accounts_by_payment(body: bytes) -> dict[str, str]:
     """Return the id of the account of each payment; one that cannot be read has been set aside with its page."""
     found: dict[str, str] = {}
-    for raw in _decode_envelope(body).payments or ():
+    for raw in decode_envelope(body).payments or ():
         try:
             payment = _decode_payment(raw)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue
         if payment.account is not None and payment.account.id:
             found[payment.id] = payment.account.id

@@ -70,7 +70,7 @@ def test_amounts_are_exact_as_integers_and_as_decimals(text: str) -> None:
         ({"TotalAmt": "lots"}, "TotalAmt"),
         ({"TotalAmt": 1e15}, "TotalAmt"),
         ({"Balance": 99999999999999.999}, "Balance"),
-        ({"Balance": "NaN"}, "number"),
+        ({"Balance": "NaN"}, "Balance"),
         ({"TxnDate": "2026-02-30"}, "TxnDate"),
         ({"CustomerRef": {"value": None}}, "CustomerRef.value"),
         ({"MetaData": {}}, "LastUpdatedTime"),

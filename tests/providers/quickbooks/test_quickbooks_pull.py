@@ -214,7 +214,7 @@ def test_next_pull_starts_at_the_earlier_clock_minus_an_overlap(small_company: S
 def test_unreadable_record_is_skipped_and_named(small_company: SandboxCompany) -> None:
     good, bad = (small_company.bookkeeper.add_invoice("Ada", amount)["Id"] for amount in (10, 20))
     entry = small_company.sandbox.quickbooks.ledger(small_company.realm).get("Invoice", bad)
-    entry.body = {**entry.body, "CustomerRef": {"value": 7}}
+    entry.body = {**entry.body, "CustomerRef": {"value": [7]}}
     pages = small_company.pull()
     assert all_of(pages, "invoices").keys() == {good}
     (malformed,) = [one for page in pages for one in page.malformed]
