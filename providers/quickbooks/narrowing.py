@@ -2,7 +2,8 @@
 
 The page is narrowed by halves until each such record is found; it is set aside as malformed, with Intuit's own words,
 and all others are read. A rejected reply names no record, but the records can still be counted: the id is found between
-those of its neighbours.
+those of its neighbours. A read that fails instead (a server error, a time-out, too large a reply), again and again
+while the same records can be counted, is narrowed in the same way.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final, NamedTuple
 from msgspec import Raw
 
 from providers.calls import CallKind
-from providers.errors import PermanentError
+from providers.errors import PermanentError, ProviderError, RateLimited, TransientError
 from providers.ledger import MalformedRecord, RecordKind
 from providers.quickbooks import faults, mapping, queries
 from providers.quickbooks.client import Client
@@ -43,13 +44,18 @@ class PageRead(NamedTuple):
     set_aside: list[MalformedRecord]
 
 
-def read_page(client: Client, entity: str, *conditions: str, start_position: int = 1) -> PageRead:
-    """Read one page by query; one that is rejected because of a record is narrowed."""
-    reader = _Reader(client, entity, conditions)
+def read_page(
+    client: Client, entity: str, *conditions: str, start_position: int = 1, is_lasting: bool = True
+) -> PageRead:
+    """Read one page by query; one that is rejected because of a record is narrowed.
+
+    So is one that fails, where that ``is_lasting``: the read is worth it only once failures do not pass.
+    """
+    reader = _Reader(client, entity, conditions, is_lasting=is_lasting)
     try:
         reply = reader.query(start_position, queries.PAGE_SIZE)
-    except PermanentError as error:
-        if not is_about_a_record(error):
+    except (PermanentError, TransientError) as error:
+        if not reader.is_about_a_record(error):
             raise
         return reader.narrow(start_position)
     return PageRead(reply.query_response, reply.time, len(raw_records(reply.query_response, entity)), [])
@@ -63,23 +69,37 @@ def read_by_ids(client: Client, entity: str, ids: Iterable[str]) -> PageRead:
     return merged._replace(positions=len(raw_records(merged.found, entity)))
 
 
-def read_changes(client: Client, entities: Sequence[str], since: str) -> CdcReply | None:
-    """Return the changes by CDC; None where a record spoils the reply: then they have to be queried."""
+def read_changes(client: Client, entities: Sequence[str], since: str, *, is_lasting: bool = False) -> CdcReply | None:
+    """Return the changes by CDC; None where a record spoils the reply: then they have to be queried.
+
+    That is assumed of a failure that ``is_lasting`` as well, where other calls succeed.
+    """
     try:
         reply = queries.decode_reply(client.changes(entities, since), CdcReply, CallKind.READ)
         for response in reply.cdc_response:
             for fault in (response.fault, *(found.fault for found in response.query_response)):
                 faults.raise_inner_fault(fault)
-    except PermanentError as error:
-        if is_about_a_record(error):
+    except (PermanentError, TransientError) as error:
+        if _is_about_a_record(client, entities[0], error, is_lasting=is_lasting):
             return None
         raise
     return reply
 
 
-def is_about_a_record(error: PermanentError) -> bool:
-    """Return whether a rejected read may be the fault of a record that the reply would hold."""
-    return error.code not in _NOT_ABOUT_A_RECORD
+def _is_about_a_record(client: Client, entity: str, error: ProviderError, *, is_lasting: bool) -> bool:
+    """Return whether a failed read may be the fault of a record that the reply would hold."""
+    if isinstance(error, PermanentError):
+        return error.code not in _NOT_ABOUT_A_RECORD
+    return is_lasting and not isinstance(error, RateLimited) and _can_count(client, entity)
+
+
+def _can_count(client: Client, entity: str) -> bool:
+    """Return whether QuickBooks answers what holds no record: then it is there, and well."""
+    try:
+        queries.decode_reply(client.query(queries.count(entity)), QueryReply, CallKind.READ)
+    except ProviderError:
+        return False
+    return True
 
 
 def raw_records(found: QueryResponse, entity: str) -> list[Raw]:
@@ -97,12 +117,16 @@ def raw_records(found: QueryResponse, entity: str) -> list[Raw]:
 class _Reader:
     """Reads one page of one entity."""
 
-    def __init__(self, client: Client, entity: str, conditions: tuple[str, ...]) -> None:
+    def __init__(self, client: Client, entity: str, conditions: tuple[str, ...], *, is_lasting: bool) -> None:
         self._client = client
         self._entity = entity
         self._conditions = conditions
+        self._is_lasting = is_lasting
         self._found = 0
         self._time: datetime | None = None
+
+    def is_about_a_record(self, error: ProviderError) -> bool:
+        return _is_about_a_record(self._client, self._entity, error, is_lasting=self._is_lasting)
 
     def query(self, start: int, size: int) -> QueryReply:
         statement = queries.select(self._entity, *self._conditions, start_position=start, size=size)
@@ -120,12 +144,12 @@ class _Reader:
         raw_records(found, self._entity).extend(part for part in parts if isinstance(part, Raw))
         return PageRead(found, self._time, len(parts), list(self._name(parts)))
 
-    def _read_half(self, start: int, size: int) -> list[Raw | PermanentError]:
+    def _read_half(self, start: int, size: int) -> list[Raw | ProviderError]:
         """Return the records at these positions in order, with an error in the place of each that cannot be read."""
         try:
             return list(raw_records(self.query(start, size).query_response, self._entity))
-        except PermanentError as error:
-            if not is_about_a_record(error):
+        except (PermanentError, TransientError) as error:
+            if not self.is_about_a_record(error):
                 raise
             if size == 1:
                 self._found += 1
@@ -137,11 +161,11 @@ class _Reader:
             return parts
         return parts + self._read_half(start + size // 2, size - size // 2)
 
-    def _name(self, parts: Sequence[Raw | PermanentError]) -> Iterable[MalformedRecord]:
+    def _name(self, parts: Sequence[Raw | ProviderError]) -> Iterable[MalformedRecord]:
         """Yield the records that cannot be read, each with its id as far as it can be found."""
-        previous_id, waiting = "", list[PermanentError]()
+        previous_id, waiting = "", list[ProviderError]()
         for part in (*parts, None):
-            if isinstance(part, PermanentError):
+            if isinstance(part, ProviderError):
                 waiting.append(part)
                 continue
             next_id = mapping.record_id(part) if part is not None else ""
@@ -183,8 +207,9 @@ def _read_ids(client: Client, entity: str, ids: Sequence[str], merged: PageRead)
         body = client.query(queries.select(entity, queries.is_in("Id", ids)))
         found = queries.decode_reply(body, QueryReply, CallKind.READ).query_response
         faults.raise_inner_fault(found.fault)
-    except PermanentError as error:
-        if not is_about_a_record(error) or len(merged.set_aside) >= SET_ASIDE_MAX:
+    except (PermanentError, TransientError) as error:
+        is_about_one = _is_about_a_record(client, entity, error, is_lasting=True)
+        if not is_about_one or len(merged.set_aside) >= SET_ASIDE_MAX:
             raise
         if len(ids) == 1:
             merged.set_aside.append(set_aside(entity, ids[0], error))
@@ -195,7 +220,8 @@ def _read_ids(client: Client, entity: str, ids: Sequence[str], merged: PageRead)
     raw_records(merged.found, entity).extend(raw_records(found, entity))
 
 
-def set_aside(entity: str, external_id: str, error: PermanentError) -> MalformedRecord:
+def set_aside(entity: str, external_id: str, error: ProviderError) -> MalformedRecord:
     """Return the record that cannot be read, with Intuit's own words."""
-    reason = f"QuickBooks rejects every reply that holds it. Open and correct it there. {error}"
+    does = "rejects" if isinstance(error, PermanentError) else "fails with"
+    reason = f"QuickBooks {does} every reply that holds it. Open and correct it there. {error}"
     return MalformedRecord(_KINDS[entity], external_id, reason, b"")

@@ -36,6 +36,7 @@ OVERLAP: Final = timedelta(minutes=5)
 CDC_WINDOW: Final = timedelta(days=29)  # Intuit's is 30 days; clocks may differ by one
 CDC_OBJECTS_MAX: Final = 1000  # the objects of one reply, which has no second page
 REREAD_STEP: Final = 900  # positions to go back when a page has shifted
+LASTING_AFTER: Final = timedelta(hours=3)  # a failure that has kept pulls from ending for so long does not pass
 FULL_RESYNC_DELAY: Final = timedelta(hours=20)
 
 
@@ -125,13 +126,20 @@ class Pull:
             self._cursor.full_resync_after
         )
 
+    def _is_failure_lasting(self) -> bool:
+        """Return whether no pull has come to its end for hours: a first one never has."""
+        since = self._cursor.changed_since
+        return not since or self._now - datetime.fromisoformat(since) > LASTING_AFTER
+
     def _pull_everything(self, *, full_resync: bool) -> Iterator[ChangePage]:
         self._cursor.changed_since, self._cursor.full_resync_after, self._cursor.entity = "", "", ENTITIES[0]
         self._cursor.expected_count = self._count_records()
         yield from self._pull_by_query(full_resync=full_resync)
 
     def _pull_by_cdc(self) -> Iterator[ChangePage]:
-        reply = narrowing.read_changes(self._client, ENTITIES, self._cursor.changed_since)
+        reply = narrowing.read_changes(
+            self._client, ENTITIES, self._cursor.changed_since, is_lasting=self._is_failure_lasting()
+        )
         if reply is None:  # a record spoils it: each entity is queried, around that record
             self._query_what_changed()
             yield from self._pull_by_query(full_resync=False)
@@ -191,7 +199,13 @@ class Pull:
         cursor = self._cursor
         changed = [f"MetaData.LastUpdatedTime >= '{cursor.changed_since}'"] if cursor.changed_since else []
         while True:
-            read = narrowing.read_page(self._client, cursor.entity, *changed, start_position=cursor.start_position)
+            read = narrowing.read_page(
+                self._client,
+                cursor.entity,
+                *changed,
+                start_position=cursor.start_position,
+                is_lasting=self._is_failure_lasting(),
+            )
             self._set_started_at(read.time)
             raws = narrowing.raw_records(read.found, cursor.entity)
             if cursor.start_position == 1 or (raws and _continues_from(mapping.record_id(raws[0]), cursor.last_id)):

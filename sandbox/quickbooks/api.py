@@ -9,7 +9,7 @@ from html import escape
 
 from sandbox.core import JsonObject
 from sandbox.quickbooks import writes
-from sandbox.quickbooks.api_errors import ApiFault, invalid_email, missing, unreadable, unsupported
+from sandbox.quickbooks.api_errors import ApiFault, missing, spoiled_reply, unreadable, unsupported
 from sandbox.quickbooks.company_ledger import CompanyLedger
 from sandbox.quickbooks.entity_store import Entry
 from sandbox.quickbooks.formats import decode, encode, format_reply_time
@@ -137,7 +137,7 @@ def _entity(name: str) -> str:
 def _read(ledger: CompanyLedger, call: Call, entity: str, external_id: str) -> Reply:
     entry = ledger.get(entity, external_id)
     if status := poison_status(ledger, [entry]):
-        raise invalid_email(status)
+        raise spoiled_reply(status)
     body = entry.body
     if entity == "Invoice" and "invoiceLink" in call.query.get("include", ""):
         body = _with_link(ledger, body, call.base)

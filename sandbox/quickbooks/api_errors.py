@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from sandbox.core import JsonObject
 
 INACTIVE = (
@@ -53,6 +55,14 @@ def invalid_email(status: int) -> ApiFault:
     """A record with an invalid email address is in what was asked for: the whole reply is refused."""
     detail = "Invalid value in field: the email address entered is invalid."
     return ApiFault(status, "4002", "Invalid email address", detail, kind="ValidationFault")
+
+
+def spoiled_reply(status: int) -> ApiFault:
+    """A record spoils the reply: it is refused, with status 400 or 500, or makes the service fail every time."""
+    if status <= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return invalid_email(status)
+    message = "An application error has occurred"
+    return ApiFault(status, "10000", message, "Unexpected internal error", kind="SystemFault")
 
 
 def throttled() -> ApiFault:

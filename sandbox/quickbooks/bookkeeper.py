@@ -74,7 +74,10 @@ class Bookkeeper:
     # Records that spoil every reply
 
     def poison(self, invoice: str = "", *, entity: str = "Invoice", external_id: str = "", status: int = 400) -> None:
-        """Make every reply fail that would hold a record: an invoice, or any other by entity and id."""
+        """Make every reply fail that would hold a record: an invoice, or any other by entity and id.
+
+        It is refused with status 400 or 500; with a higher one the service fails.
+        """
         with self._lock:
             number = int(external_id) if external_id else self._invoice(invoice).number
             self._get_ledger().poisoned[entity, number] = status

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from sandbox.core import JsonObject
-from sandbox.quickbooks.api_errors import invalid_email, invalid_number, invalid_query, too_old, unsupported
+from sandbox.quickbooks.api_errors import invalid_number, invalid_query, spoiled_reply, too_old, unsupported
 from sandbox.quickbooks.company_ledger import CompanyLedger
 from sandbox.quickbooks.entity_store import EntityStore, Entry
 from sandbox.quickbooks.formats import format_number, parse_amount, parse_instant
@@ -45,7 +45,7 @@ def run_query(ledger: CompanyLedger, statement: str) -> JsonObject:
         return {"totalCount": sum(1 for _ in found)}
     entries = list(islice(found, query.start - 1, query.start - 1 + query.limit))
     if status := poison_status(ledger, entries):
-        raise invalid_email(status)
+        raise spoiled_reply(status)
     return page_of(entity, entries, query.start)
 
 
@@ -84,8 +84,8 @@ def changes(ledger: CompanyLedger, entities: str, changed_since: str) -> JsonObj
         left -= len(entries)
         if status := poison_status(ledger, entries):
             if not ledger.faults_inside_cdc:
-                raise invalid_email(status)
-            pages.append({"Fault": invalid_email(status).fault()})
+                raise spoiled_reply(status)
+            pages.append({"Fault": spoiled_reply(status).fault()})
             continue
         pages.append(page_of(entity, entries))
     return {"QueryResponse": pages}

@@ -102,6 +102,43 @@ def test_other_kinds_of_records_are_set_aside_too(small_company: SandboxCompany,
     assert invoice_ids(pages) == {first, second}
 
 
+@pytest.mark.parametrize("hours", [1, 4])
+def test_a_record_that_makes_intuit_fail_every_time_is_set_aside_once_that_lasts(
+    small_company: SandboxCompany, hours: int
+) -> None:
+    ids = add_invoices(small_company, 3)
+    cursor = small_company.pull()[-1].cursor
+    small_company.sandbox.clock.advance(timedelta(hours=hours))
+    small_company.bookkeeper.edit(ids[0], DueDate="2027-01-31")
+    small_company.bookkeeper.edit(ids[1], DueDate="2027-01-31")
+    small_company.bookkeeper.poison(external_id=ids[1], status=503)
+    if hours == 1:
+        with pytest.raises(TransientError, match="An application error has occurred"):
+            small_company.pull(cursor)
+        return
+    pages = small_company.pull(cursor)
+    assert invoice_ids(pages) >= {ids[0]}
+    assert list(set_aside(pages)) == [ids[1]]
+    assert "An application error has occurred" in set_aside(pages)[ids[1]]
+
+
+@pytest.mark.parametrize("entity", ["Customer", "Payment", "CreditMemo", "Invoice"])
+def test_a_first_pull_goes_around_a_record_that_makes_intuit_fail(small_company: SandboxCompany, entity: str) -> None:
+    [first, _second] = add_invoices(small_company, 2)
+    books = small_company.bookkeeper
+    made = {
+        "Customer": lambda: books.add_customer("Birch"),
+        "Payment": lambda: books.pay(first, 10),
+        "CreditMemo": lambda: books.credit("Ada", 10),
+        "Invoice": lambda: books.add_invoice("Ada", 33),
+    }[entity]()
+    books.poison(entity=entity, external_id=made["Id"], status=503)
+    pages = small_company.pull()
+    assert set(set_aside(pages)) == {made["Id"]}
+    assert pages[-1].is_last
+    assert len(invoice_ids(pages)) == 2
+
+
 @pytest.mark.parametrize("entity", ["Invoice", "Customer", "Payment"])
 @pytest.mark.parametrize("status", STATUSES)
 def test_reloading_before_sending_reads_around_them(small_company: SandboxCompany, entity: str, status: int) -> None:
