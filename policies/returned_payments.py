@@ -2,6 +2,7 @@
 
 It was deleted, returned by the bank or applied elsewhere. The account owner gets a task first, and some days to correct
 a mistake; then the customer is told in an email of its own, and reminders continue a week later where they stopped.
+Nobody is told that money came back which another of their invoices has now: then reminders only continue.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING
 from policies.calendar import add_business_days
 from policies.decisions import CreateTask, HoldCode, MoneyTask
 from policies.formatting import format_amount, format_date
+from policies.invoice_names import invoice_name
 from policies.past_actions import PastActions
-from policies.receivables import Invoice, InvoiceStatus, Step
+from policies.receivables import Invoice, InvoiceStatus, SettlementKind, Step
 from policies.schedule_rules import MIN_WARNING_DAYS
 from policies.statement_context import Hold, StatementContext
 
@@ -31,13 +33,17 @@ _NO_TASK_CODES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ReturnedPayment:
-    """What came back of the money that an email of ``thanked_on`` named, and what has been done about it."""
+    """What came back of the money that an email of ``thanked_on`` named, and what has been done about it.
+
+    ``moved_to`` is the invoice of the same customer that has the money now.
+    """
 
     amount: Decimal
     thanked_on: date
     notify_on: date
     task_on: date | None
     notified_on: date | None
+    moved_to: Invoice | None = None
 
     @property
     def recurrence_key(self) -> str:
@@ -54,7 +60,7 @@ def find_returned_payment(
         return None
     covered = context.credit_coverage.get(invoice.id, Decimal(0))  # money that is there, but not applied
     missing = min(acknowledged.amount - invoice.paid, invoice.due) - covered
-    if missing <= 0:
+    if missing <= 0 or missing < context.policy.minimum_balance.for_currency(invoice.currency):
         return None
     key = acknowledged.on.isoformat()
     done = past_actions.returned_payments.get(invoice.id, {})
@@ -67,7 +73,24 @@ def find_returned_payment(
         policy.send_window,
         context.calendar,
     )
-    return ReturnedPayment(missing, acknowledged.on, notify_on, task_on, done.get(key))
+    moved_to = _find_moved(context, invoice, past_actions)
+    return ReturnedPayment(missing, acknowledged.on, notify_on, task_on, done.get(key), moved_to)
+
+
+def _find_moved(context: StatementContext, invoice: Invoice, past_actions: PastActions) -> Invoice | None:
+    """Return the invoice to which a payment was moved: it has one of the same date and amount since the thanks."""
+    if not invoice.former_histories:
+        return None
+    thanked = past_actions.acknowledged[invoice.id]
+    paid = {(each.on, each.amount) for each in invoice.balance_changes}
+    gone = {(each.on, each.amount) for each in invoice.former_histories[-1].changes} - paid
+    for other in context.statement.invoices:
+        own = past_actions.acknowledged.get(other.id)
+        is_new = other.id != invoice.id and (own is None or own.on > thanked.on)
+        money = {(each.on, each.amount) for each in other.balance_changes if each.kind is SettlementKind.PAYMENT}
+        if is_new and money & gone:
+            return other
+    return None
 
 
 def hold_for(context: StatementContext, invoice: Invoice, returned: ReturnedPayment) -> Hold | None:
@@ -90,10 +113,16 @@ def returned_payment_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable
         if returned is None or returned.notified_on is not None or each.hold_code in _NO_TASK_CODES:
             continue
         due = format_amount(each.invoice.due, each.invoice.currency)
+        if returned.moved_to is not None:
+            other = invoice_name(returned.moved_to.number, returned.moved_to.issued_on, is_shared=True)
+            what = f"it is applied to {other} now"
+            then = f"otherwise reminders continue on {format_date(returned.notify_on)}"
+        else:
+            what = "it was deleted, returned by the bank or applied elsewhere"
+            then = f"otherwise the customer is told on {format_date(returned.notify_on)}"
         text = (
-            f"{each.number}: {_describe(each.invoice, returned)} is no longer applied to it: it was deleted, returned "
-            f"by the bank or applied elsewhere. {due} is open. Correct it in the accounting system if that is a "
-            f"mistake; otherwise the customer is told on {format_date(returned.notify_on)}."
+            f"{each.number}: {_describe(each.invoice, returned)} is no longer applied to it: {what}. {due} is open. "
+            f"Correct it in the accounting system if that is a mistake; {then}."
         )
         yield CreateTask(
             customer_id=context.statement.customer.id,

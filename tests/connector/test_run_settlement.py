@@ -278,6 +278,39 @@ def test_a_returned_cheque_moved_to_another_invoice_is_noticed(quickbooks: Scena
     assert [code for code, _ in open_tasks(quickbooks)] == ["payment_returned"]
 
 
+def test_nobody_is_told_that_money_was_returned_which_another_invoice_has(scenario: Scenario) -> None:
+    company = scenario.company
+    company.customer("Ashdown Ltd")
+    first, second = (company.invoice("Ashdown Ltd", "1200.00", due_on=days(2), on=days(-2)) for _ in range(2))
+    company.pay(first, on=days(0))
+    scenario.go_live()
+    scenario.run()
+    assert ["received your payment" in each for each in texts(scenario)] == [True]
+    scenario.pass_days(1)
+    if company.provider == "xero":
+        company.delete_payment(first)
+        company.pay(second, on=days(0))
+    else:
+        company.simulator.move_payment(company.simulator.find(first)["LinkedTxn"][-1]["TxnId"], second)
+    scenario.run()
+    [(code, text)] = open_tasks(scenario)
+    assert code == "payment_returned"
+    assert f"it is applied to invoice {second} of 8 Jun 2026 now" in text
+    scenario.run_for_days(12, every=2)
+    assert not any("was returned" in each for each in texts(scenario))
+    assert any("£1,200.00" in each and "overdue" in each for each in texts(scenario))
+
+
+def test_a_payment_that_is_entered_again_without_a_cent_is_no_returned_payment(customer: Scenario) -> None:
+    customer.company.pay(customer.number)
+    customer.run()
+    customer.pass_days(1)
+    customer.company.delete_payment(customer.number)
+    customer.company.pay(customer.number, "1199.99")
+    customer.run()
+    assert open_tasks(customer) == []
+
+
 def pay_to(scenario: Scenario, account: str, amount: str = "") -> None:
     """Book a payment to an account by its name: bad debts, or what a payment service keeps."""
     company = scenario.company
