@@ -311,6 +311,41 @@ def test_an_inactive_parent_is_not_billed_for_its_sub_customers(quickbooks: Scen
     assert [to for to, _ in quickbooks.customer_emails()] == [("east@harbor.example",)]
 
 
+def test_an_inactive_parent_gives_nobody_its_address(quickbooks: Scenario) -> None:
+    add_group(quickbooks, "Harbor East", billed=False)
+    quickbooks.company.invoice("Harbor East", "300.00", due_on=quickbooks.days_ago(8))
+    quickbooks.company.simulator.edit_customer("Harbor Group", Active=False)
+    quickbooks.go_live().run()
+    assert quickbooks.customer_emails() == []
+    assert "missing_email_address" in found_exceptions(quickbooks)
+
+
+def test_a_parent_that_was_merged_is_written_to_as_the_survivor(quickbooks: Scenario) -> None:
+    add_group(quickbooks, "Harbor East")
+    books = quickbooks.company.simulator
+    books.add_customer("Harbor Holding", email="pay@holding.example", currency="GBP")
+    quickbooks.company.invoice("Harbor Group", "50.00", due_on=quickbooks.days_ago(-30))
+    quickbooks.company.invoice("Harbor East", "300.00", due_on=quickbooks.days_ago(-1))
+    quickbooks.go_live()
+    books.merge("Harbor Group", "Harbor Holding")
+    quickbooks.run_for_days(12, every=4)
+    assert {to for to, _ in quickbooks.customer_emails()} == {("pay@holding.example",)}
+
+
+@pytest.mark.parametrize("booked_on", ["Harbor Group", "Harbor East"])
+def test_a_debt_on_no_invoice_is_named_where_the_head_of_the_family_gets_no_statement(
+    quickbooks: Scenario, booked_on: str
+) -> None:
+    add_group(quickbooks, "Harbor East", billed=False)
+    quickbooks.company.invoice("Harbor East", "300.00", due_on=quickbooks.days_ago(8))
+    quickbooks.company.simulator.book_on_no_invoice(booked_on, "-120.00")
+    quickbooks.go_live().run()
+    assert found_exceptions(quickbooks) == ["balance_above_invoices"]
+    with reading(quickbooks.app.engine) as session:
+        [reason] = session.scalars(select(col(ExceptionRow.reason)))
+    assert "own balance of Harbor Group is GBP 120.00 above the open invoices" in reason
+
+
 @pytest.mark.parametrize("on_hold", ["Harbor Group", "Harbor East"])
 @pytest.mark.parametrize("setting", ["hold_until_on", "no_reminders"])
 def test_a_hold_of_the_parent_or_of_the_sub_customer_counts(quickbooks: Scenario, on_hold: str, setting: str) -> None:

@@ -8,26 +8,40 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
-from sqlalchemy import and_, select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from connector.sync.mirror.customer_batch import TABLES
 
 _LEVELS_MAX = 10  # QuickBooks has five; a circle ends here
+_MERGES_MAX = 20  # one after the other
+
+
+class FamilyLink(NamedTuple):
+    """A sub-customer, its parent, whether the parent is written to, and whether it may be written to at all."""
+
+    customer_id: str
+    parent_id: str
+    is_billed: bool
+    is_active: bool = True
 
 
 class Families:
     """The families of one company; without sub-customers it is empty, and everybody is written to themselves."""
 
-    def __init__(self, links: Iterable[tuple[str, str, bool]]) -> None:
-        """Build from (sub-customer, parent, whether the parent is written to)."""
+    def __init__(self, links: Iterable[FamilyLink]) -> None:
+        """Build from the link of each sub-customer with its parent."""
         self._parents: dict[str, str] = {}
         self._billed: set[str] = set()
-        for customer_id, parent_id, is_billed in links:
-            self._parents[customer_id] = parent_id
-            if is_billed:
-                self._billed.add(customer_id)
+        self._inactive: set[str] = set()
+        for link in links:
+            self._parents[link.customer_id] = link.parent_id
+            if link.is_billed:
+                self._billed.add(link.customer_id)
+            if not link.is_active:
+                self._inactive.add(link.parent_id)
         self._by_root: defaultdict[str, list[str]] = defaultdict(list)
         self._by_payer: defaultdict[str, list[str]] = defaultdict(list)
         for customer_id in self._parents:
@@ -43,6 +57,10 @@ class Families:
             found.append(parent)
             parent = self._parents.get(parent)
         return found
+
+    def address_holders(self, customer_id: str) -> list[str]:
+        """Return the parents at whose address a sub-customer without one can be written to, the nearest first."""
+        return [each for each in self.ancestors(customer_id) if each not in self._inactive]
 
     def payer(self, customer_id: str) -> str:
         """Return who is written to about a customer's invoices: themselves, where their parents go in a circle."""
@@ -82,17 +100,26 @@ class Families:
 
 
 def load_families(session: Session, connection_id: int) -> Families:
-    """Load the families of a company."""
+    """Load the families of a company; the parent of a sub-customer whose parent was merged is the survivor."""
     customer, parent = TABLES["customer"], TABLES["customer"].alias("parent")
-    known = and_(parent.c.connection_id == customer.c.connection_id, parent.c.external_id == customer.c.parent_id)
-    query = (
-        select(
-            customer.c.external_id, customer.c.parent_id, customer.c.bill_with_parent, parent.c.active, parent.c.deleted
-        )
-        .join_from(customer, parent, known, isouter=True)
-        .where(customer.c.connection_id == connection_id, customer.c.parent_id.is_not(None))
-    )
-    return Families(
-        (row.external_id, row.parent_id, bool(row.bill_with_parent and row.active and not row.deleted))
-        for row in session.execute(query)
-    )
+    of_company = customer.c.connection_id == connection_id
+    query = select(customer.c.external_id, customer.c.parent_id, customer.c.bill_with_parent)
+    subs = session.execute(query.where(of_company, customer.c.parent_id.is_not(None))).all()
+    if not subs:
+        return Families(())
+    parent_ids = select(parent.c.parent_id).where(parent.c.connection_id == connection_id)
+    survivors = select(parent.c.merged_into).where(parent.c.connection_id == connection_id)
+    is_parent = or_(customer.c.external_id.in_(parent_ids), customer.c.external_id.in_(survivors))
+    columns = (customer.c.external_id, customer.c.active, customer.c.deleted, customer.c.merged_into)
+    known = {row.external_id: row for row in session.execute(select(*columns).where(of_company, is_parent))}
+    links: list[FamilyLink] = []
+    for row in subs:
+        parent_id = row.parent_id
+        for _ in range(_MERGES_MAX):
+            parent_id = known[parent_id].merged_into or parent_id if parent_id in known else parent_id
+        is_active = parent_id in known and known[parent_id].active and not known[parent_id].deleted
+        if parent_id != row.external_id:  # a parent that was merged into its own sub-customer
+            links.append(
+                FamilyLink(row.external_id, parent_id, bool(row.bill_with_parent and is_active), bool(is_active))
+            )
+    return Families(links)
