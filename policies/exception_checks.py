@@ -40,6 +40,8 @@ class ExceptionCode(StrEnum):
     LONG_HOLD = "long_hold"
     BALANCE_BELOW_INVOICES = "balance_below_invoices"
     BALANCE_ABOVE_INVOICES = "balance_above_invoices"
+    UNREADABLE_RECORD = "unreadable_record"
+    PROBABLE_PLACEHOLDER = "probable_placeholder"
 
 
 class ExceptionItem(NamedTuple):
@@ -106,8 +108,9 @@ def balance_above_invoices(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
     customer = ledger.customer
     if customer.debt_on_no_invoice > 0:
         amount = format_amount(customer.debt_on_no_invoice, customer.debt_currency)
+        whose = customer.debt_holder or customer.name
         reason = (
-            f"The accounting system's own balance of {customer.name} is {amount} above the open invoices: a journal"
+            f"The accounting system's own balance of {whose} is {amount} above the open invoices: a journal"
             " entry, such as a chargeback, or a document that could not be read. No reminder asks for it."
         )
         yield ExceptionItem(ExceptionCode.BALANCE_ABOVE_INVOICES, "", reason)

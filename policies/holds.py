@@ -88,6 +88,10 @@ def paused(context: StatementContext, invoice: Invoice) -> Hold | None:
         return Hold(
             "Reminders for this invoice are paused: its newest version in the accounting system cannot be read."
         )
+    if context.statement.customer.unreadable:
+        return Hold(
+            f"Reminders are paused: {context.statement.customer.unreadable} in the accounting system cannot be read."
+        )
     until = invoice.paused_until_on
     if until is not None:
         text = f"Reminders for this invoice are paused until {format_date(until)}."

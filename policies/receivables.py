@@ -180,6 +180,8 @@ class Customer:
     mailbox_taken_by: str = ""
     debt_on_no_invoice: Decimal = Decimal(0)  # by how much the ledger's own balance is above the open invoices
     debt_currency: str = ""
+    debt_holder: str = ""  # the head of the family, where that is somebody else
+    unreadable: str = ""  # what of them cannot be read: "a payment of the customer"; they are not chased meanwhile
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,6 +275,7 @@ def _explanation_lines(explanation: InvoiceExplanation) -> list[str]:
     decision = explanation.current_decision or explanation.decision
     lines += ["Current decision:"]
     lines += [f"  {label(decision.kind)}: {decision.reason}" if decision else "  None: the invoice is not chased"]
+    lines += [f"  Exception: {each}" for each in explanation.exceptions]
     lines += ["What happens next, if nothing changes:"]
     lines += [f"  {each.on} {label(each.step, 'task_code')}: {each.reason}" for each in explanation.upcoming] or [
         "  Nothing"

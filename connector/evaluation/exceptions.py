@@ -19,7 +19,7 @@ from connector.audit import sync_log
 from connector.connections.registry import find_connection, list_connected
 from connector.db.engine import reading
 from connector.db.tables import Connection, CustomerRow, ExceptionRow, InvoiceRow, KeyValue
-from connector.evaluation import long_holds
+from connector.evaluation import long_holds, placeholder_addresses, unreadable_records
 from connector.runtime.run_context import RunContext
 from connector.sync.mirror import mailboxes
 from connector.sync.mirror.families import load_families
@@ -28,6 +28,7 @@ from connector.vocabulary import LogKind
 from policies.exception_checks import ExceptionCode, ExceptionItem, find_exceptions
 
 LIST_MAX = 10_000
+_OF_NO_STATEMENT = (ExceptionCode.LONG_HOLD, ExceptionCode.UNREADABLE_RECORD, ExceptionCode.PROBABLE_PLACEHOLDER)
 _STORE_KEY = "exceptions_scanned"
 _OVERLAP = timedelta(hours=3)  # what changed while the ledger was being read is scanned again
 _FULL_SCAN_FROM = 3000  # changed customers, from which on scanning all of them is quicker
@@ -84,7 +85,10 @@ def scan(ctx: RunContext) -> None:
         return
     with ctx.writing() as session:
         set_aside_records.create_tasks(ctx.app, session, ctx.connection_id)
-        if new := long_holds.update_exceptions(session, ctx.connection(session), ctx.now()):
+        connection = ctx.connection(session)
+        new = unreadable_records.update_exceptions(session, connection, ctx.now())
+        new += long_holds.update_exceptions(session, connection, ctx.now())
+        if new:
             _log_new(ctx, session, new)
     with ctx.reading() as session:
         connection = ctx.connection(session)
@@ -94,9 +98,11 @@ def scan(ctx: RunContext) -> None:
         changed = _changed_customers(session, connection, last_scan)
         found = _scan_customers(session, connection, changed, ctx.now())
         version, synced_at = connection.mirror_version, connection.synced_at or ctx.now()
-        sharing = mailboxes.load_shared_addresses(session, connection).fingerprint
+        shared = mailboxes.load_shared_addresses(session, connection)
+        sharing = shared.fingerprint
     with ctx.writing() as session:
-        new = _store_exceptions(session, ctx.connection_id, changed, found, ctx.now())
+        new = placeholder_addresses.update_exceptions(session, connection, shared.placeholders, ctx.now())
+        new += _store_exceptions(session, ctx.connection_id, changed, found, ctx.now())
         value = {"mirror_version": version, "synced_at": synced_at.isoformat(), "shared_addresses": sharing}
         session.merge(KeyValue(connection_id=ctx.connection_id, name=_STORE_KEY, value=value, stored_at=ctx.now()))
         if new:
@@ -146,6 +152,22 @@ def list_exceptions(app: AppContext, connection_id: int | None) -> list[Exceptio
             )
             for each in rows
         ]
+
+
+def list_about(session: Session, invoice: InvoiceRow, emails: Collection[str]) -> list[str]:
+    """Return what is unusual about an invoice, its customer or their addresses, as far as nobody has said it is not."""
+    query = select(ExceptionRow).where(
+        col(ExceptionRow.connection_id) == invoice.connection_id,
+        col(ExceptionRow.customer_id).in_([invoice.customer_id, ""]),
+        col(ExceptionRow.resolved_at).is_(None),
+    )
+    addresses = {each.casefold() for each in emails}
+    return [
+        row.reason
+        for row in session.scalars(query.order_by(col(ExceptionRow.code)))
+        if (row.customer_id and row.invoice_id in {"", invoice.external_id})
+        or (row.code == ExceptionCode.PROBABLE_PLACEHOLDER and row.invoice_id in addresses)
+    ]
 
 
 def find_exception(session: Session, key: str) -> ExceptionRow | None:
@@ -214,7 +236,8 @@ def _store_exceptions(
 ) -> list[ExceptionRow]:
     """Make the stored exceptions of the scanned customers equal to those found; returns the new ones."""
     query = select(ExceptionRow).where(
-        col(ExceptionRow.connection_id) == connection_id, col(ExceptionRow.code) != ExceptionCode.LONG_HOLD
+        col(ExceptionRow.connection_id) == connection_id,
+        col(ExceptionRow.code).not_in(_OF_NO_STATEMENT),
     )
     if changed is not None:
         query = query.where(col(ExceptionRow.customer_id).in_(changed))

@@ -28,7 +28,7 @@ from connector.db.tables import (
     PaymentRow,
     SyncLogEntry,
 )
-from connector.evaluation import decision_records
+from connector.evaluation import decision_records, exceptions
 from connector.geo import HolidayCalendar
 from connector.services.invoice_explanation import (
     AppliedAmount,
@@ -92,7 +92,16 @@ def explain_invoice(app: AppContext, session: Session, invoice: InvoiceRow) -> I
         completed_steps=_completed_steps(session, invoice),
         outbox=[InvoiceEntry.model_validate(entry) for entry in find_invoice_entries(session, invoice)],
         log=_log_entries(session, invoice),
+        exceptions=exceptions.list_about(session, invoice, _recipients(found, invoice)),
     )
+
+
+def _recipients(found: Sequence[tuple[Statement, ...]], invoice: InvoiceRow) -> set[str]:
+    """Return to whom emails about an invoice go."""
+    statements = [each for statements in found for each in statements]
+    same = [one for each in statements for one in each.invoices if one.id == invoice.external_id]
+    own = {address for one in same for address in one.emails}
+    return own or {address for each in statements for address in each.customer.emails}
 
 
 def _facts(row: InvoiceRow) -> InvoiceFacts:

@@ -139,3 +139,4 @@ class InvoiceExplanation(Result):
     completed_steps: list[StepItem]
     outbox: list[InvoiceEntry]
     log: list[InvoiceLogEntry]
+    exceptions: list[str]

@@ -390,6 +390,8 @@ _EXCEPTION_CODES: dict[str, str] = {
     ExceptionCode.LONG_HOLD: "On hold for a long time",
     ExceptionCode.BALANCE_BELOW_INVOICES: "Balance below the open invoices",
     ExceptionCode.BALANCE_ABOVE_INVOICES: "Balance above the open invoices",
+    ExceptionCode.UNREADABLE_RECORD: "Unreadable record",
+    ExceptionCode.PROBABLE_PLACEHOLDER: "Probable placeholder address",
 }
 _EMAIL_STATUSES = {
     "processed": "Accepted",

@@ -719,6 +719,7 @@ Table(
     Column("reason", Text, nullable=False),
     Column("raw", LargeBinary, nullable=False),
     Column("seen_at", _INSTANT, nullable=False),
+    Column("customer_id", String, nullable=False),
 )
 Table(
     "invoice_pdf",

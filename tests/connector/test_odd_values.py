@@ -6,22 +6,24 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec import Raw
 from sqlmodel import select
 
 from connector.db.engine import reading
-from connector.db.tables import InvoiceDecisionRow, InvoiceRow, MalformedRow, Task
+from connector.db.tables import ExceptionRow, InvoiceDecisionRow, InvoiceRow, MalformedRow, Task
 from connector.vocabulary import RunOutcome, TaskCode
 from policies.decisions import HoldCode
 from policies.receivables import InvoiceStatus
 from providers.calls import CallKind
 from providers.ledger import ChangePage, InvoiceRecord, MalformedRecord
 from providers.quickbooks import ledger, mapping
+from providers.quickbooks.client import Client
 from providers.quickbooks.queries import decode_reply
-from providers.quickbooks.schemas import Invoice, QueryReply
+from providers.quickbooks.reader import RecordMapper
+from providers.quickbooks.schemas import Customer, Invoice, QueryReply
 from providers.xero.mapping import read_page
 from providers.xero.schemas import Stream
 from tests.connector.scenario import NOON, Scenario, ScenarioFactory, days
@@ -301,3 +303,158 @@ def test_names_with_control_characters_are_clean_in_an_email(quickbooks: Scenari
     assert email.bcc == ()
     assert "\x07" not in email.text + email.subject
     assert email.at <= datetime(2026, 6, 10, 12, tzinfo=UTC)
+
+
+META = {"LastUpdatedTime": "2026-06-01T10:00:00-07:00"}
+QUICKBOOKS_RECORDS: dict[str, dict[str, Any]] = {
+    "customer": {"Id": "1", "MetaData": META, "DisplayName": "Ash", "Balance": 10},
+    "payment": {
+        "Id": "1", "MetaData": META, "TxnDate": "2026-05-01", "CustomerRef": {"value": "1"}, "TotalAmt": 100,
+        "UnappliedAmt": 10, "Line": [{"Amount": 90, "LinkedTxn": [{"TxnId": "5", "TxnType": "Invoice"}]}],
+    },
+    "credit_memo": {
+        "Id": "1", "MetaData": META, "TxnDate": "2026-05-01", "CustomerRef": {"value": "1"}, "TotalAmt": 100,
+        "Balance": 10,
+    },
+    "invoice": {**QUICKBOOKS, "TotalAmt": 100, "Balance": 10},
+    "term": {"Id": "1", "Type": "STANDARD", "DiscountPercent": 2, "DiscountDays": 10},
+}  # fmt: skip
+AT = "/Date(1780000000000+0000)/"
+XERO_RECORDS: dict[Stream, dict[str, Any]] = {
+    Stream.CONTACTS: {"ContactID": "c1", "ContactStatus": "ACTIVE", "Name": "Ash", "UpdatedDateUTC": AT},
+    Stream.CREDIT_NOTES: {
+        "CreditNoteID": "n1", "Type": "ACCRECCREDIT", "Status": "AUTHORISED", "Contact": {"ContactID": "c1"},
+        "UpdatedDateUTC": AT, "Total": 100, "RemainingCredit": 10, "DateString": "2026-05-01T00:00:00",
+    },
+    Stream.INVOICES: {**XERO, "Total": 100, "AmountDue": 10},
+}  # fmt: skip
+XERO_KEYS = {Stream.CONTACTS: "Contacts", Stream.CREDIT_NOTES: "CreditNotes", Stream.INVOICES: "Invoices"}
+
+
+class NoCalls:
+    """A client whose company has no further records."""
+
+    def query(self, _statement: str) -> bytes:
+        return b'{"QueryResponse": {}}'
+
+
+def page_of_quickbooks(kind: str, *records: dict[str, Any]) -> ChangePage:
+    key = {"credit_memo": "CreditMemo"}.get(kind, kind.capitalize())
+    body = json.dumps({"QueryResponse": {key: records}}).encode()
+    page, mapper = ChangePage(cursor=""), RecordMapper(cast("Client", NoCalls()), "GBP", {}, {}, {})
+    mapper.add_records(page, decode_reply(body, QueryReply, CallKind.READ).query_response)
+    return page
+
+
+def page_of_xero(stream: Stream, *records: dict[str, Any]) -> ChangePage:
+    page = ChangePage(cursor="")
+    read_page(stream, json.dumps({XERO_KEYS[stream]: records}).encode(), page)
+    return page
+
+
+def test_null_and_empty_values_are_absent_on_both_ledgers_alike() -> None:
+    for empty in (None, "", [], {}):
+        fields = dict.fromkeys(("Line", "LinkedTxn", "DueDate", "BillEmail", "CurrencyRef", "SalesTermRef"), empty)
+        page = page_of_quickbooks("invoice", QUICKBOOKS_RECORDS["invoice"] | fields)
+        assert (len(page.invoices), page.invoices[0].due_on, page.malformed) == (1, None, [])
+        fields = dict.fromkeys(("LineItems", "Payments", "CreditNotes", "Overpayments", "DueDateString"), empty)
+        page = page_of_xero(Stream.INVOICES, XERO_RECORDS[Stream.INVOICES] | fields)
+        assert (len(page.invoices), page.invoices[0].due_on, page.malformed) == (1, None, [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "odd"),
+    [
+        ("payment", {"Line": None}),
+        ("payment", {"Line": [None, {}, {"Amount": 90, "LinkedTxn": None}]}),
+        ("payment", {"DepositToAccountRef": {}, "CurrencyRef": {"value": None}}),
+        ("payment", {"Id": 1, "TxnDate": "2026-05-01T00:00:00", "UnappliedAmt": ""}),
+        ("customer", {"PrimaryPhone": "555", "BillAddr": [], "GivenName": 7, "CustomerTypeRef": {}}),
+        ("customer", {"Mobile": {"FreeFormNumber": 4477}, "ParentRef": {}, "PrimaryEmailAddr": "", "Active": "true"}),
+        ("customer", {"Balance": "NaN", "BalanceWithJobs": 1e40}),
+        ("credit_memo", {"DocNumber": 17, "CurrencyRef": ""}),
+        ("invoice", {"DocNumber": 1001, "DueDate": "0000-00-00", "MetaData": {**META, "CreateTime": 7}}),
+        ("invoice", {"Line": [{"Amount": "NaN"}, {"Amount": 1, "Description": {}}], "PrivateNote": 5}),
+        ("term", {"DiscountPercent": "NaN"}),
+    ],
+)
+def test_an_odd_field_of_plain_meaning_costs_no_record_of_quickbooks(kind: str, odd: dict[str, Any]) -> None:
+    page = page_of_quickbooks(kind, QUICKBOOKS_RECORDS[kind] | odd)
+    assert page.malformed == []
+
+
+@pytest.mark.parametrize(
+    ("stream", "odd"),
+    [
+        (Stream.CONTACTS, {"Balances": {"AccountsReceivable": {"Outstanding": "NaN"}}}),
+        (Stream.CONTACTS, {"Phones": "555", "Addresses": {}, "ContactGroups": [None], "FirstName": 7}),
+        (Stream.CONTACTS, {"ContactPersons": [{"IncludeInEmails": "perhaps"}]}),
+        (Stream.CREDIT_NOTES, {"Allocations": "", "CreditNoteNumber": 17}),
+        (Stream.INVOICES, {"LineItems": [{"LineAmount": "NaN"}], "InvoiceNumber": 1001}),
+        (Stream.INVOICES, {"LineItems": 7, "DueDateString": "0000-00-00T00:00:00"}),
+    ],
+)
+def test_an_odd_field_of_plain_meaning_costs_no_record_of_xero(stream: Stream, odd: dict[str, Any]) -> None:
+    page = page_of_xero(stream, XERO_RECORDS[stream] | odd)
+    assert page.malformed == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "odd", "named"),
+    [
+        ("payment", {"Line": "90"}, "Line"),
+        ("payment", {"UnappliedAmt": "NaN"}, "UnappliedAmt"),
+        ("payment", {"TotalAmt": None}, "TotalAmt"),
+        ("payment", {"TxnDate": "0001-01-01"}, "TxnDate"),
+        ("payment", {"TxnDate": "9999-12-31"}, "TxnDate"),
+        ("credit_memo", {"Balance": 10**30}, "Balance"),
+        ("credit_memo", {"Line": 7, "TxnDate": ""}, "TxnDate"),
+        ("customer", {"ParentRef": "2"}, "ParentRef"),
+        ("customer", {"Active": "perhaps"}, "Active"),
+        ("invoice", {"Deposit": "NaN"}, "Deposit"),
+        ("invoice", {"LinkedTxn": [{"TxnId": "9"}]}, "LinkedTxn"),
+    ],
+)
+def test_what_is_not_plain_is_set_aside_and_stops_no_other(kind: str, odd: dict[str, Any], named: str) -> None:
+    page = page_of_quickbooks(kind, QUICKBOOKS_RECORDS[kind] | odd, QUICKBOOKS_RECORDS[kind] | {"Id": "2"})
+    [malformed] = page.malformed
+    assert named in malformed.reason
+    assert malformed.customer_id == ("" if kind == "customer" else "1")
+    assert len([*page.customers, *page.payments, *page.credits, *page.invoices]) == 1
+
+
+@pytest.mark.parametrize(
+    "odd", [{"Status": "RESERVED"}, {"Type": "FUTURECREDIT"}, {"DateString": "0001-01-01T00:00:00"}]
+)
+def test_credit_of_a_kind_that_nobody_knows_is_set_aside_and_not_taken_for_none(odd: dict[str, Any]) -> None:
+    page = page_of_xero(Stream.CREDIT_NOTES, XERO_RECORDS[Stream.CREDIT_NOTES] | odd)
+    assert (page.credits, [each.customer_id for each in page.malformed]) == ([], ["c1"])
+
+
+def test_a_bare_nan_costs_no_reply() -> None:
+    whole = json.dumps(QUICKBOOKS_RECORDS["customer"] | {"DisplayName": "NaN: -Infinity", "Balance": "@"})
+    body = '{"QueryResponse": {"Customer": [' + whole.replace('"@"', "NaN") + "]}}"
+    [raw] = decode_reply(body.encode(), QueryReply, CallKind.READ).query_response.customer
+    [found] = mapping.decode_records([raw], Customer)
+    assert isinstance(found, Customer)
+    assert found.display_name == "NaN: -Infinity"
+
+
+@pytest.mark.parametrize("kind", ["CreditNote", "Overpayment", "Prepayment"])
+def test_credit_in_xero_that_cannot_be_read_holds_the_invoices_of_its_contact(
+    scenario_at: ScenarioFactory, kind: str
+) -> None:
+    with scenario_at(NOON, "xero") as scenario:
+        company = scenario.company
+        for name in ("Ashdown Ltd", "Birch Ltd"):
+            company.customer(name)
+            company.invoice(name, "700.00", due_on=days(-6))
+        company.simulator.add_credit("Ashdown Ltd", "700.00", kind, currency="£", **company.company_filter)
+        scenario.go_live()
+        assert scenario.run().outcome == RunOutcome.OK
+        assert [to for to, _subject in scenario.customer_emails()] == [("accounts@birch.example",)]
+        with reading(scenario.app.engine) as session:
+            decisions = {row.reason for row in session.scalars(select(InvoiceDecisionRow))}
+            exceptions = [row for row in session.scalars(select(ExceptionRow)) if row.code == "unreadable_record"]
+        assert any("of the customer in the accounting system cannot be read" in each for each in decisions)
+        assert [each.reason for each in exceptions if "Ashdown Ltd cannot be read: CurrencyCode" in each.reason]

@@ -17,7 +17,9 @@ from connector.db.tables import Connection, ExceptionRow, InvoiceDecisionRow
 from connector.evaluation import exceptions
 from connector.evaluation.exceptions import list_exceptions
 from connector.outbox.approvals import reject
+from connector.services.explain import explain
 from connector.services.upcoming_actions import list_customer_upcoming, list_upcoming
+from connector.sync.mirror import mailboxes
 from connector.sync.mirror.pages import load_statements
 from connector.vocabulary import ConnectionMode, RunOutcome, UpcomingKind
 from policies.exception_checks import ExceptionCode
@@ -252,6 +254,24 @@ def test_two_customers_with_one_mailbox_are_a_probable_duplicate_until_one_addre
     assert not duplicates()
     one_mailbox.run_for_days(4)
     assert {email.to for email in sent(one_mailbox)} == {("AP@harbor.example",), ("east@harbor.example",)}
+
+
+def test_an_address_of_too_many_customers_is_a_probable_placeholder_and_explain_says_so(
+    one_mailbox: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailboxes, "SHARING_MAX", 1)
+    number = one_mailbox.company.numbers[0]
+    one_mailbox.company.move_due(number, days(-5))
+    assert one_mailbox.run().outcome == RunOutcome.OK
+    [found] = list_exceptions(one_mailbox.app, one_mailbox.connection)
+    assert (found.code, found.customer_id) == (ExceptionCode.PROBABLE_PLACEHOLDER, "")
+    assert found.reason.startswith("ap@harbor.example is the email address of 2 customers: probably a placeholder.")
+    assert explain(one_mailbox.app, number, None).exceptions == [found.reason]
+    monkeypatch.setattr(mailboxes, "SHARING_MAX", 2)
+    one_mailbox.company.move_due(number, days(-4))
+    one_mailbox.run()
+    codes = {each.code for each in list_exceptions(one_mailbox.app, one_mailbox.connection)}
+    assert codes == {ExceptionCode.PROBABLE_DUPLICATE}
 
 
 def test_a_rejected_email_gives_its_mailbox_to_the_other_customer(one_mailbox: Scenario) -> None:

@@ -188,6 +188,7 @@ class MalformedRow(SQLModel, table=True):
     reason: str = text_column()
     raw: bytes = Field(sa_type=LargeBinary)
     seen_at: datetime = instant_column(nullable=False)
+    customer_id: str = ""  # whose record it is, as far as that is known
 
 
 class InvoicePdf(SQLModel, table=True):

@@ -1,7 +1,8 @@
 """Which of a company's customers have an email address in common: one person reads the emails of all of them.
 
 They share the contact limits, a stop and a pause. Whose data were erased, or who was merged into another, is left out.
-An address of more than ``SHARING_MAX`` customers is a placeholder, which no one person reads: it is nobody's in common.
+An address of more than ``SHARING_MAX`` customers is a placeholder, which no one person reads: it is nobody's in common,
+and an exception.
 """
 
 from __future__ import annotations
@@ -31,10 +32,14 @@ Peers = Mapping[str, tuple[str, ...]]  # the other customers with an address of 
 
 
 class SharedAddresses(NamedTuple):
-    """Who shares an address with whom; ``fingerprint`` changes when that does, or the name of one of them."""
+    """Who shares an address with whom; ``fingerprint`` changes when that does, or the name of one of them.
+
+    ``placeholders`` are addresses of too many customers to be shared, each with how many that are.
+    """
 
     peers: Peers
     fingerprint: str
+    placeholders: Mapping[str, int]
 
 
 _cache: WeakKeyDictionary[Pool, dict[_Key, SharedAddresses]] = WeakKeyDictionary()  # per open database
@@ -118,7 +123,8 @@ def _find_shared_addresses(session: Session, connection_id: int) -> SharedAddres
     names = load_stops(session, connection_id, peers)
     named = sorted({tuple(sorted((each, names[each].name) for each in sharing)) for sharing in groups})
     fingerprint = hashlib.sha256(repr(named).encode()).hexdigest()[:32]
-    return SharedAddresses({each: tuple(sorted(others)) for each, others in peers.items()}, fingerprint)
+    placeholders = {address: len(sharing) for address, sharing in by_address.items() if len(sharing) > SHARING_MAX}
+    return SharedAddresses({each: tuple(sorted(others)) for each, others in peers.items()}, fingerprint, placeholders)
 
 
 def _addresses_in_use(session: Session, connection_id: int) -> list[tuple[str, str]]:
@@ -139,7 +145,7 @@ def _addresses_in_use(session: Session, connection_id: int) -> list[tuple[str, s
     families = load_families(session, connection_id)  # who is billed with a parent is written to at the parent's
     own = {each: set_by_user.get(each) or emails for each, emails in rows}
     of_customers = [
-        (each, emails or next((own[parent] for parent in families.ancestors(each) if own.get(parent)), ""))
+        (each, emails or next((own[parent] for parent in families.address_holders(each) if own.get(parent)), ""))
         for each, emails in own.items()
         if families.payer(each) == each
     ]

@@ -23,7 +23,7 @@ from providers.ledger import ChangePage
 
 _TABLES = SQLModel.metadata.tables
 _DOCUMENTS = ("invoice", "payment", "credit")
-_TABLES_TO_MOVE = (*_DOCUMENTS, "completed_step", "agreement", "task", "received_reply")
+_TABLES_TO_MOVE = (*_DOCUMENTS, "completed_step", "agreement", "task", "received_reply", "malformed_record")
 _BATCH_SIZE = 500
 _MERGE_CHAIN_MAX = 20  # ledgers contain circular merges
 _MOVES_KEY = "customer_moves"  # whose documents have moved to whom and when, until it is known if that was a merge

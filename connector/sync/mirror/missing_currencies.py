@@ -35,4 +35,4 @@ def _without_currency(page: ChangePage) -> Iterable[tuple[Any, RecordKind]]:
 
 
 def _malformed(record: Any, kind: RecordKind) -> MalformedRecord:
-    return MalformedRecord(kind, record.external_id, _REASON, msgspec.json.encode(record))
+    return MalformedRecord(kind, record.external_id, _REASON, msgspec.json.encode(record), record.customer_id)

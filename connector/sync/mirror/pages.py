@@ -64,6 +64,13 @@ _Dated = TypeVar("_Dated", CustomerRecord, InvoiceRecord, PaymentRecord, CreditR
 _CLOCK_SKEW = timedelta(minutes=10)  # a ledger's clock may be ahead of ours by as much
 _MIRRORED = (CustomerRow, InvoiceRow, PaymentRow, CreditRow, ApplicationRow, CustomerSetting, CompletedStep)
 _MALFORMED = SQLModel.metadata.tables["malformed_record"]
+_MIRROR_TABLES = {
+    RecordKind.INVOICE: "invoice",
+    RecordKind.PAYMENT: "payment",
+    RecordKind.CREDIT_NOTE: "credit",
+    RecordKind.OVERPAYMENT: "credit",
+    RecordKind.PREPAYMENT: "credit",
+}
 _KNOWN_MALFORMED = select(_MALFORMED.c.kind, _MALFORMED.c.external_id).where(
     _MALFORMED.c.connection_id == bindparam("company_id")
 )
@@ -197,7 +204,8 @@ class _PageWriter:
         except _STORAGE_ERRORS as error:
             kind = _kind_of(record, table)
             reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
-            self._page.malformed.append(MalformedRecord(kind, record.external_id, reason, _as_json(record)))
+            owner = "" if isinstance(record, CustomerRecord) else record.customer_id
+            self._page.malformed.append(MalformedRecord(kind, record.external_id, reason, _as_json(record), owner))
             return 0
 
     def applications(self) -> int:
@@ -230,12 +238,27 @@ class _PageWriter:
         """Store what could not be read, and delete what can be read by now; return how many rows changed."""
         changed = self._delete_repaired()
         rows = [
-            build_malformed_row(self._connection_id, _storable(one), self._storage, seen_at)
+            build_malformed_row(self._connection_id, self._with_customer(_storable(one)), self._storage, seen_at)
             for one in self._page.malformed
         ]
         if rows:
             changed += self._execute_many(upsert_text("malformed_record", self._dialect), rows)
         return changed
+
+    def _with_customer(self, record: MalformedRecord) -> MalformedRecord:
+        """Return an unreadable record with whose it is: by itself, or by an earlier version."""
+        if record.kind == RecordKind.CUSTOMER:
+            return record._replace(customer_id=record.external_id)
+        name = _MIRROR_TABLES.get(record.kind, "")
+        if record.customer_id or not name:
+            return record
+        table = SQLModel.metadata.tables[name]
+        earlier = [table.c.connection_id == self._connection_id, table.c.external_id == record.external_id]
+        if name == "credit":
+            earlier.append(table.c.kind == record.kind)
+        return record._replace(
+            customer_id=self._database.execute(select(table.c.customer_id).where(*earlier)).scalar() or ""
+        )
 
     def _delete_repaired(self) -> int:
         known = {tuple(row) for row in self._database.execute(_KNOWN_MALFORMED, {"company_id": self._connection_id})}
@@ -312,7 +335,9 @@ def _readable_keys(page: ChangePage) -> set[tuple[RecordKind, str]]:
 def _storable(record: MalformedRecord) -> MalformedRecord:
     """Return a malformed record with an id, by its hash if it has none, and in plain ASCII."""
     external_id = record.external_id or hashlib.sha256(record.raw).hexdigest()[:16]
-    return record._replace(external_id=_to_ascii(external_id), reason=_to_ascii(record.reason))
+    return record._replace(
+        external_id=_to_ascii(external_id), reason=_to_ascii(record.reason), customer_id=_to_ascii(record.customer_id)
+    )
 
 
 def _to_ascii(text: str) -> str:

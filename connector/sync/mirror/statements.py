@@ -35,6 +35,7 @@ from connector.sync.mirror.families import load_families
 from connector.sync.mirror.ledger_balances import find_debt_on_no_invoice, find_unexplained, find_unexplained_of_family
 from connector.sync.mirror.past_actions import load_past_actions
 from connector.sync.mirror.portfolio_stats import PortfolioStats, is_billed, load_portfolio_stats
+from connector.sync.mirror.unreadable import describe_unreadable, load_unreadable_kinds
 from policies.receivables import (
     Company,
     Credit,
@@ -122,6 +123,7 @@ class _StatementReader:
             TABLES[name] for name in ("malformed_record", "erased_customer", "suppressed_address")
         )
         self._unreadable = self._ids(malformed, malformed.c.external_id, malformed.c.kind == RecordKind.INVOICE)
+        self._unreadable_kinds = load_unreadable_kinds(session, self._connection_id)
         self._erased = self._ids(erased, erased.c.customer_id)
         self._families = load_families(session, self._connection_id)
         self._former_addresses = merges.load_former_addresses(session, self._connection_id)
@@ -218,7 +220,9 @@ class _StatementReader:
             customer, invoices = self._billed_for(customer, members, loaded)
             past_actions = [action for member in members for action in loaded.past_actions.get(member, ())]
             past_actions.sort(key=lambda action: action.at)
-        customer = self._with_debt_on_no_invoice(customer, loaded)
+        relatives = self._families.relatives(customer_id)
+        unreadable = describe_unreadable(self._unreadable_kinds, members, relatives, loaded.customers)
+        customer = replace(self._with_debt_on_no_invoice(customer, loaded), unreadable=unreadable)
         invoices = with_shared_numbers(invoices, self._portfolio_stats.repeated_numbers)
         for each in self._peers.get(customer_id, ()):  # the contact limits are of the mailbox
             past_actions += [action for action in loaded.past_actions.get(each, ()) if action.is_contact]
@@ -247,7 +251,7 @@ class _StatementReader:
             self._company,
             loaded.payment_behaviour.get(customer_id),
         )
-        for parent_id in self._families.ancestors(customer_id) if not customer.emails else ():
+        for parent_id in self._families.address_holders(customer_id) if not customer.emails else ():
             emails = email_addresses(loaded.customers.get(parent_id), loaded.settings.get(parent_id))
             if emails and parent_id not in self._erased:
                 customer = replace(customer, emails=emails)
@@ -260,17 +264,24 @@ class _StatementReader:
         return replace(customer, shares_mailbox_with=tuple(sorted(peers[each].name for each in strangers)))
 
     def _with_debt_on_no_invoice(self, customer: Customer, loaded: CustomerData) -> Customer:
-        """Return a customer with what they owe on no invoice; that of a family stands at its head."""
+        """Return a customer with what they owe on no invoice; that of a family stands at the first with a statement."""
         relatives = self._families.relatives(customer.id)
-        row = loaded.customers.get(customer.id)
-        if customer.erased or customer.id != self._families.root(customer.id):
+        root = self._families.root(customer.id)
+        row = loaded.customers.get(root)
+        if customer.erased or customer.id != self._first_with_statement(root, relatives, loaded):
             return customer
         invoices = [invoice for each in relatives for invoice in loaded.invoices[each]]
         credits = [credit for each in relatives for credit in loaded.credits.get(each, ())]
         debt = find_debt_on_no_invoice(row, invoices, credits, of_family=len(relatives) > 1)
         if row is None or not debt:
             return customer
-        return replace(customer, debt_on_no_invoice=debt, debt_currency=row.balance_currency)
+        holder = row.name if root != customer.id else ""
+        return replace(customer, debt_on_no_invoice=debt, debt_currency=row.balance_currency, debt_holder=holder)
+
+    def _first_with_statement(self, root: str, relatives: list[str], loaded: CustomerData) -> str:
+        """Return the head of a family where it is written to, else the first of the others who is."""
+        payers = self._families.payers([each for each in relatives if loaded.invoices.get(each)])
+        return root if root in payers else min(payers, default="")
 
     def _invoices(self, customer_id: str, loaded: CustomerData) -> list[Invoice]:
         setting = loaded.settings.get(customer_id)

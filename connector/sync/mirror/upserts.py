@@ -252,4 +252,4 @@ def build_rows(table: str, connection_id: int, records: Sequence[Record], storag
 def build_malformed_row(connection_id: int, record: MalformedRecord, storage: Storage, seen_at: datetime) -> SqlRow:
     """Build the row of table ``malformed_record``."""
     (at,) = storage.instants([seen_at])
-    return (connection_id, record.kind, record.external_id, record.reason, record.raw, at)
+    return (connection_id, record.kind, record.external_id, record.reason, record.raw, at, record.customer_id)

@@ -10,8 +10,9 @@ from sqlmodel import col
 
 from connector.connections.registry import set_mode
 from connector.db.engine import reading
-from connector.db.tables import SyncLogEntry, Task
+from connector.db.tables import ExceptionRow, SyncLogEntry, Task
 from connector.vocabulary import ConnectionMode, LogKind, RunOutcome, TaskCode, TaskState
+from policies.exception_checks import ExceptionCode
 from tests.connector.scenario import Scenario
 
 pytestmark = pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
@@ -97,3 +98,47 @@ def test_a_record_that_stays_so_survives_the_full_resync(spoiled: Scenario) -> N
     assert "accounts@ashdown.example" in recipients(spoiled)
     with reading(spoiled.app.engine) as session:
         assert len([one for one in session.scalars(select(Task)) if one.code == TaskCode.UNREADABLE_DATA]) == 1
+
+
+def unreadable(scenario: Scenario) -> list[str]:
+    """Return the exceptions about unreadable records."""
+    with reading(scenario.app.engine) as session:
+        rows = session.scalars(select(ExceptionRow).where(col(ExceptionRow.code) == ExceptionCode.UNREADABLE_RECORD))
+        return [row.reason for row in rows]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first load", "change"])
+@pytest.mark.parametrize(("entity", "status"), [("Customer", 400), ("Payment", 500), ("CreditMemo", 400)])
+def test_nobody_is_chased_on_half_knowledge_of_a_customer_a_payment_or_a_credit_note(
+    scenario: Scenario, entity: str, status: int, *, first: bool
+) -> None:
+    company, books = scenario.company, scenario.company.simulator
+    for name in ("Ashdown Ltd", "Birch Ltd"):
+        company.customer(name)
+        company.invoice(name, "700.00", due_on=scenario.days_ago(6))
+
+    def spoil() -> None:
+        record = {
+            "Customer": lambda: books.edit_customer("Ashdown Ltd", Notes="edited"),
+            "Payment": lambda: books.pay_unapplied("Ashdown Ltd", 700),
+            "CreditMemo": lambda: books.credit("Ashdown Ltd", 700),
+        }[entity]()
+        books.poison(entity=entity, external_id=record["Id"], status=status)
+
+    if first:
+        spoil()
+    scenario.go_live()
+    if not first:
+        spoil()
+    scenario.sandbox.clock.advance(timedelta(hours=1))
+    assert scenario.run().outcome == RunOutcome.OK
+    assert recipients(scenario) == ["accounts@birch.example"]
+    [reason] = unreadable(scenario)
+    assert "cannot be read: QuickBooks rejects every reply that holds it" in reason
+    assert "email address entered is invalid" in reason
+    books.heal()
+    books.edit_customer("Ashdown Ltd", Notes="corrected")
+    if entity == "Customer":
+        scenario.run()
+        assert unreadable(scenario) == []
+        assert recipients(scenario) == ["accounts@ashdown.example", "accounts@birch.example"]

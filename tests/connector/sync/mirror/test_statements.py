@@ -488,3 +488,5 @@ def test_an_address_of_very_many_customers_is_a_placeholder_that_they_do_not_sha
         store_page(session, 1, ChangePage(cursor="", customers=everybody))
         session.flush()
         assert len(mailboxes.load_peers(session, connection).get("p0", ())) == peers
+        placeholders = mailboxes.load_shared_addresses(session, connection).placeholders
+        assert placeholders == ({} if peers else {"none@example.com": count})

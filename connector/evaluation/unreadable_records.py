@@ -1,0 +1,99 @@
+"""Unreadable records as exceptions: each is named, with the accounting system's own words, until it can be read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from connector.db.tables import Connection, CustomerRow, ExceptionRow, InvoiceRow, MalformedRow
+from connector.plain_text import one_line
+from policies.exception_checks import ExceptionCode
+from providers.ledger import RecordKind
+
+_NAMED_MAX = 3  # records in one reason
+_REASON_LENGTH_MAX = 300
+
+
+class _Unreadable(NamedTuple):
+    kind: RecordKind
+    external_id: str
+    reason: str
+    customer_id: str
+
+
+def update_exceptions(session: Session, connection: Connection, now: datetime) -> list[ExceptionRow]:
+    """Make the exceptions about unreadable records equal to what cannot be read by now; returns the new ones.
+
+    There is one for each customer, and one for the records of which nobody knows whose they are. Of an invoice that
+    could be read before there is a task.
+    """
+    found = _find(session, connection.id or 0)
+    query = select(ExceptionRow).where(
+        col(ExceptionRow.connection_id) == connection.id, col(ExceptionRow.code) == ExceptionCode.UNREADABLE_RECORD
+    )
+    known = {row.customer_id: row for row in session.scalars(query)}
+    new: list[ExceptionRow] = []
+    for customer_id, reason in found.items():
+        row = known.pop(customer_id, None)
+        if row is None:
+            row = ExceptionRow(
+                connection_id=connection.id or 0,
+                customer_id=customer_id,
+                code=ExceptionCode.UNREADABLE_RECORD,
+                reason=reason,
+                since_at=now,
+            )
+            new.append(row)
+        elif row.reason != reason:  # other records: that they are correct was said of those before
+            row.reason, row.resolved_at, row.resolved_by = reason, None, ""
+    for row in known.values():
+        session.delete(row)
+    session.add_all(new)
+    return new
+
+
+def _find(session: Session, connection_id: int) -> dict[str, str]:
+    columns = (MalformedRow.kind, MalformedRow.external_id, MalformedRow.reason, MalformedRow.customer_id)
+    records = [
+        _Unreadable(*row)
+        for row in session.execute(
+            select(*map(col, columns))
+            .where(col(MalformedRow.connection_id) == connection_id)
+            .order_by(col(MalformedRow.kind), col(MalformedRow.external_id))
+        )
+    ]
+    ids = [each.external_id for each in records if each.kind == RecordKind.INVOICE]
+    has_task = set(
+        session.scalars(
+            select(col(InvoiceRow.external_id)).where(
+                col(InvoiceRow.connection_id) == connection_id, col(InvoiceRow.external_id).in_(ids)
+            )
+        )
+    )
+    by_customer: defaultdict[str, list[_Unreadable]] = defaultdict(list)
+    for each in records:
+        if each.kind != RecordKind.INVOICE or each.external_id not in has_task:
+            by_customer[each.customer_id].append(each)
+    return {
+        customer_id: _describe(session.get(CustomerRow, (connection_id, customer_id)), some)
+        for customer_id, some in by_customer.items()
+    }
+
+
+def _describe(customer: CustomerRow | None, records: Sequence[_Unreadable]) -> str:
+    whose = f" of {one_line(customer.name)}" if customer is not None else ""
+    named = [
+        (f"{each.kind.replace('_', ' ')} {each.external_id}", one_line(each.reason, _REASON_LENGTH_MAX))
+        for each in records[:_NAMED_MAX]
+    ]
+    if len(records) == 1:
+        [(name, reason)] = named
+        return f"The {name}{whose if records[0].kind != RecordKind.CUSTOMER else ''} cannot be read: {reason}"
+    more = f"; and {len(records) - _NAMED_MAX} more" if len(records) > _NAMED_MAX else ""
+    listed = "; ".join(f"{name}: {reason}" for name, reason in named)
+    return f"{len(records)} records{whose} cannot be read: {listed}{more}"
