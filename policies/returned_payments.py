@@ -18,7 +18,7 @@ from policies.decisions import CreateTask, HoldCode, MoneyTask
 from policies.formatting import format_amount, format_date
 from policies.invoice_names import invoice_name
 from policies.past_actions import PastActions
-from policies.receivables import Invoice, InvoiceStatus, SettlementKind, Step
+from policies.receivables import BalanceChange, Invoice, InvoiceStatus, SettlementKind, Step
 from policies.schedule_rules import MIN_WARNING_DAYS
 from policies.statement_context import Hold, StatementContext
 
@@ -59,7 +59,7 @@ def find_returned_payment(
     if acknowledged is None or invoice.status is not InvoiceStatus.OPEN:
         return None
     covered = context.credit_coverage.get(invoice.id, Decimal(0))  # money that is there, but not applied
-    missing = min(acknowledged.amount - invoice.paid, invoice.due) - covered
+    missing = min(acknowledged.amount - invoice.paid, invoice.due, _reopened(invoice, acknowledged.on)) - covered
     if missing <= 0 or missing < context.policy.minimum_balance.for_currency(invoice.currency):
         return None
     key = acknowledged.on.isoformat()
@@ -75,6 +75,20 @@ def find_returned_payment(
     )
     moved_to = _find_moved(context, invoice, past_actions)
     return ReturnedPayment(missing, acknowledged.on, notify_on, task_on, done.get(key), moved_to)
+
+
+def _reopened(invoice: Invoice, thanked_on: date) -> Decimal:
+    """Return how much less is settled than was after the thanks: a credit in the place of the payment settles too."""
+    before = [
+        -sum(_amounts(each.changes), Decimal(0)) for each in invoice.former_histories if each.until_on >= thanked_on
+    ]
+    if not before:
+        return invoice.due
+    return max(before) + sum(_amounts(invoice.balance_changes), Decimal(0))
+
+
+def _amounts(changes: Iterable[BalanceChange]) -> Iterable[Decimal]:
+    return (each.amount for each in changes)
 
 
 def _find_moved(context: StatementContext, invoice: Invoice, past_actions: PastActions) -> Invoice | None:

@@ -311,6 +311,17 @@ def test_a_payment_that_is_entered_again_without_a_cent_is_no_returned_payment(c
     assert open_tasks(customer) == []
 
 
+def test_a_payment_that_a_credit_replaces_is_not_said_to_have_come_back(late_customer: Scenario) -> None:
+    late_customer.company.pay(late_customer.number, "500.00")
+    late_customer.run()
+    assert any("Thank you for your part payment; £700.00 is still outstanding" in each for each in texts(late_customer))
+    late_customer.pass_days(1)
+    late_customer.company.delete_payment(late_customer.number)
+    late_customer.company.credit_invoice(late_customer.number, "500.00")
+    late_customer.run()
+    assert open_tasks(late_customer) == []
+
+
 def pay_to(scenario: Scenario, account: str, amount: str = "") -> None:
     """Book a payment to an account by its name: bad debts, or what a payment service keeps."""
     company = scenario.company

@@ -34,6 +34,7 @@ class _StoredCustomer(NamedTuple):
     external_id: str
     merged_into: str | None
     active: bool
+    updated_at: datetime | None
 
 
 class Merge(NamedTuple):
@@ -109,14 +110,16 @@ def _remember_moves(session: Session, connection_id: int, page: ChangePage, at: 
 def _record_announced_merges(session: Session, connection_id: int) -> list[Merge]:
     """Return the merges that the ledger's webhook has announced, and record them.
 
-    One whose survivor is not in the mirror yet waits for it, for as long as events are kept.
+    One whose survivor is not in the mirror yet waits for it, for as long as events are kept. A customer who has been
+    made active again since was not merged.
     """
     events = session.execute(
-        select(col(WebhookEvent.external_id), col(WebhookEvent.merged_id))
+        select(col(WebhookEvent.external_id), col(WebhookEvent.merged_id), col(WebhookEvent.received_at))
         .where(col(WebhookEvent.connection_id) == connection_id, col(WebhookEvent.merged_id) != "")
         .order_by(col(WebhookEvent.received_at))
     ).all()
-    survivors = {merged: survivor.removeprefix(WebhookEvent.CUSTOMER_PREFIX) for survivor, merged in events}
+    survivors = {merged: survivor.removeprefix(WebhookEvent.CUSTOMER_PREFIX) for survivor, merged, _at in events}
+    announced_at = {merged: at for _survivor, merged, at in events}
     known = {
         row.external_id: row for row in _stored_customers(session, connection_id, {*survivors, *survivors.values()})
     }
@@ -124,10 +127,15 @@ def _record_announced_merges(session: Session, connection_id: int) -> list[Merge
         Merge(merged, survivor, is_known=True)
         for merged, survivor in survivors.items()
         if merged in known and survivor in known and known[merged].merged_into != survivor
+        if not _is_active_again(known[merged], announced_at[merged])
     ]
     for each in found:
         _record_merge(session, connection_id, each)
     return found
+
+
+def _is_active_again(customer: _StoredCustomer, announced_at: datetime) -> bool:
+    return customer.active and customer.updated_at is not None and customer.updated_at > announced_at
 
 
 def _infer_merges(session: Session, connection_id: int, at: datetime) -> list[Merge]:
@@ -194,7 +202,7 @@ def _has_documents(session: Session, connection_id: int, customer_id: str) -> bo
 def _stored_customers(session: Session, connection_id: int, ids: Iterable[str]) -> list[_StoredCustomer]:
     """Return customers as they are in the database, past the session's identity map."""
     customer = _TABLES["customer"]
-    columns = (customer.c.external_id, customer.c.merged_into, customer.c.active)
+    columns = (customer.c.external_id, customer.c.merged_into, customer.c.active, customer.c.updated_at)
     found: list[_StoredCustomer] = []
     for some in _in_batches(ids):
         query = select(*columns).where(_in_company(customer, connection_id), customer.c.external_id.in_(some))

@@ -254,6 +254,44 @@ def test_a_customer_without_invoices_that_was_merged_is_known_by_the_webhook(
     assert not settings_of(quickbooks, SECOND).no_reminders, "the merge is combined once"
 
 
+def test_a_merged_customer_who_is_made_active_again_is_not_merged_at_each_sync(quickbooks: Scenario) -> None:
+    first, second = id_of(quickbooks, FIRST), id_of(quickbooks, SECOND)
+    set_(quickbooks, FIRST, no_reminders=True)
+    event = ChangeNotification("e1", quickbooks.company.external_id, second, True, first)
+    receive_events(quickbooks.app, "quickbooks", [event])
+    quickbooks.run()
+    assert settings_of(quickbooks, SECOND).no_reminders
+    quickbooks.pass_days(1)
+    quickbooks.company.simulator.edit_customer(FIRST, Active=True, Notes="restored")
+    quickbooks.run()
+    set_(quickbooks, SECOND, no_reminders=False)
+    quickbooks.pass_days(1)
+    quickbooks.run()
+    assert not settings_of(quickbooks, SECOND).no_reminders
+    with reading(quickbooks.app.engine) as session:
+        assert session.get_one(CustomerRow, (quickbooks.connection, first)).merged_into is None
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "one after the other"])
+def test_a_chain_that_is_announced_in_the_wrong_order_carries_every_stop(quickbooks: Scenario, later: bool) -> None:
+    quickbooks.company.customer(THIRD, "co@ashdown.example")
+    quickbooks.run()
+    ids = {name: id_of(quickbooks, name) for name in (FIRST, SECOND, THIRD)}
+    set_(quickbooks, FIRST, no_reminders=True, hold_until_on=days(60))
+    set_(quickbooks, SECOND, no_fees=True, withholding_percent="10")
+    for number, (merged, survivor) in enumerate(((SECOND, THIRD), (FIRST, SECOND))):
+        event = ChangeNotification(f"e{number}", quickbooks.company.external_id, ids[survivor], True, ids[merged])
+        receive_events(quickbooks.app, "quickbooks", [event])
+        if later:
+            quickbooks.run()
+    quickbooks.run()
+    settings = settings_of(quickbooks, THIRD)
+    assert (settings.no_reminders, settings.no_fees, settings.hold_until_on) == (True, True, days(60))
+    assert settings.withholding_percent == "10"
+    with reading(quickbooks.app.engine) as session:
+        assert _owner(session, quickbooks.number) == ids[THIRD]
+
+
 def test_a_merge_that_is_announced_before_its_survivor_is_read_waits_for_it(quickbooks: Scenario) -> None:
     set_(quickbooks, FIRST, no_reminders=True)
     event = ChangeNotification("early", quickbooks.company.external_id, "99", True, id_of(quickbooks, FIRST))
