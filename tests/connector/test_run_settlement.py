@@ -281,9 +281,9 @@ def test_a_returned_cheque_moved_to_another_invoice_is_noticed(quickbooks: Scena
 def test_nobody_is_told_that_money_was_returned_which_another_invoice_has(scenario: Scenario) -> None:
     company = scenario.company
     company.customer("Ashdown Ltd")
-    first, second = (company.invoice("Ashdown Ltd", "1200.00", due_on=days(2), on=days(-2)) for _ in range(2))
-    company.pay(first, on=days(0))
+    first, second = (company.invoice("Ashdown Ltd", "1200.00", due_on=days(10), on=days(-2)) for _ in range(2))
     scenario.go_live()
+    company.pay(first, on=days(0))
     scenario.run()
     assert ["received your payment" in each for each in texts(scenario)] == [True]
     scenario.pass_days(1)
@@ -296,7 +296,7 @@ def test_nobody_is_told_that_money_was_returned_which_another_invoice_has(scenar
     [(code, text)] = open_tasks(scenario)
     assert code == "payment_returned"
     assert f"it is applied to invoice {second} of 8 Jun 2026 now" in text
-    scenario.run_for_days(12, every=2)
+    scenario.run_for_days(21, every=3)
     assert not any("was returned" in each for each in texts(scenario))
     assert any("£1,200.00" in each and "overdue" in each for each in texts(scenario))
 
