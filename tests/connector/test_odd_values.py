@@ -353,7 +353,8 @@ def page_of_xero(stream: Stream, *records: dict[str, Any]) -> ChangePage:
 
 
 def test_null_and_empty_values_are_absent_on_both_ledgers_alike() -> None:
-    for empty in (None, "", [], {}):
+    empties: tuple[Any, ...] = (None, "", [], {})
+    for empty in empties:
         fields = dict.fromkeys(("Line", "LinkedTxn", "DueDate", "BillEmail", "CurrencyRef", "SalesTermRef"), empty)
         page = page_of_quickbooks("invoice", QUICKBOOKS_RECORDS["invoice"] | fields)
         assert (len(page.invoices), page.invoices[0].due_on, page.malformed) == (1, None, [])
