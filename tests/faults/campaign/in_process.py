@@ -137,6 +137,7 @@ class InProcessServices:
 
     def _process(self, request: requests.PreparedRequest, sent: Sent) -> Reply:
         headers = [(name.lower().encode(), _bytes(value)) for name, value in request.headers.items()]
+        url = urlsplit(str(request.url))
         scope = {
             "type": "http",
             "http_version": "1.1",
@@ -146,9 +147,9 @@ class InProcessServices:
             "raw_path": sent.path.encode(),
             "root_path": "",
             "query_string": sent.query.encode(),
-            "headers": [*headers, (b"host", b"127.0.0.1")],
+            "headers": [*headers, (b"host", url.netloc.encode())],  # links in replies are built from it
             "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 80),
+            "server": (url.hostname, url.port or 80),
             "state": {},
         }
         start: dict[str, Any] = {}
