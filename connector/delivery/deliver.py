@@ -16,6 +16,7 @@ from connector.delivery import (
     after_restore,
     digest_delivery,
     documents_ahead,
+    email_pause,
     ledger_writes,
     note_batches,
 )
@@ -42,7 +43,7 @@ from connector.runtime.run_context import RunContext
 from connector.sync import pull
 from connector.sync.mirror.families import load_families
 from connector.vocabulary import LogKind, OutboxKind, OutboxState
-from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, TransientError
+from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, RateLimited, TransientError
 from providers.mailer import Email, Mailer, PacedMailer
 
 RECHECKED_KINDS = frozenset({OutboxKind.EMAIL, OutboxKind.LATE_FEE})  # sent only after their customer is read again
@@ -255,6 +256,10 @@ def _deliver_email(ctx: RunContext, entry_id: int, kind: str) -> None:
         if message not in ctx.action_required:
             ctx.action_required.append(message)
         raise CircuitOpen(message)
+    with ctx.reading() as session:
+        limit = email_pause.find(session, mailer.name, ctx.now())
+    if limit is not None:
+        record_deferral(ctx, kind, limit)  # which opens the circuit
     if kind == OutboxKind.OWNER_EMAIL and digest_delivery.stands_aside(ctx, entry_id):
         return
     if not address_checks.is_reachable(ctx, mailer, entry_id):
@@ -330,6 +335,8 @@ def _send(ctx: RunContext, entry_id: int, kind: str, mailer: Mailer, email: Emai
     except PermanentError as error:
         record_rejection(ctx, entry_id, str(error))
     except (AuthorizationExpired, TransientError) as error:
+        if isinstance(error, RateLimited):
+            email_pause.remember(ctx, mailer.name, error)
         defer(ctx, entry_id, kind, error)
     else:
         detail = f"{mailer.name} accepted it for {', '.join(email.recipients)}"

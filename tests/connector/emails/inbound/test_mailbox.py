@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from connector.privacy.erase import erase
 from connector.services import doctor, doctor_email
 from connector.vocabulary import OutboxKind, OutboxState, RunOutcome, TaskCode
 from providers.errors import ReplyTooLarge, TransientError
+from providers.http import TransportLimits
 from providers.microsoft365.mailbox import Microsoft365Mailbox
 from sandbox.faults import Rule
 from sandbox.gmail import Gmail
@@ -349,8 +351,10 @@ def test_answers_come_back_to_the_mailbox_and_not_to_the_account_owner(scenario:
     ids=["429, sent", "429, not sent", "503, sent", "504, not sent", "a page, sent"],
 )
 def test_whatever_graph_says_nobody_gets_a_reminder_twice(
-    scenario: MailboxScenario, failure: Rule, *, arrives: bool
+    scenario: MailboxScenario, monkeypatch: pytest.MonkeyPatch, failure: Rule, *, arrives: bool
 ) -> None:
+    limits = partial(TransportLimits, now=scenario.app.now)  # a limit ends by the simulated clock
+    monkeypatch.setattr("providers.microsoft365.mailbox.TransportLimits", limits)
     scenario.go_live()
     scenario.sandbox.faults.add(replace(failure, service=NAME, kind="email"))
     for _sync in range(3):

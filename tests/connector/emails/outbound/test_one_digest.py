@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import select
@@ -23,6 +24,7 @@ from connector.services import email_preview, entry_email
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, RunOutcome
 from policies.policy import ReminderPolicy
 from policies.receivables import Step
+from providers.http import TransportLimits
 from sandbox.faults import Rule
 from sandbox.sendgrid.message_store import Email
 from tests.connector.scenario import SandboxCompany, Scenario
@@ -107,7 +109,11 @@ def test_all_companies_are_in_one_email_and_those_without_news_in_one_line(offic
 
 
 @pytest.mark.parametrize(("fault", "status"), [("drop_after", 0), ("refuse", 429)], ids=["answer lost", "not sent"])
-def test_whatever_happens_to_the_email_it_is_never_sent_twice(office: Office, fault: str, status: int) -> None:
+def test_whatever_happens_to_the_email_it_is_never_sent_twice(
+    office: Office, monkeypatch: pytest.MonkeyPatch, fault: str, status: int
+) -> None:
+    limits = partial(TransportLimits, now=office.first.app.now)  # a limit ends by the simulated clock
+    monkeypatch.setattr("providers.sendgrid.mailer.TransportLimits", limits)
     office.run()
     office.first.sandbox.faults.add(Rule(fault, service="sendgrid", kind="email", status=status))
     office.run(hours=1)
