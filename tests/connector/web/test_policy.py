@@ -12,6 +12,8 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from connector import policy_store
+from connector.auth.passwords import hash_password
+from connector.auth.users import find_user
 from connector.db.engine import reading, writing
 from connector.db.tables import CustomerRow, InvoiceRow, PolicyVersion, SyncLogEntry
 from connector.services import policy_form, policy_review
@@ -165,7 +167,9 @@ def test_the_effect_of_a_change_stands_beside_the_form_without_saving_or_asking_
     assert "on day 3 we remind them by email" in browser.text
     assert "before anything is saved" in shown_effect(browser.page.text)
     sent["past_due.new.large"], sent["past_due.new.medium"], sent["past_due.new.small"] = ["4"], ["6"], ["7"]
-    site.clock.advance(minutes=45)  # the password was confirmed too long ago for what changes a policy
+    with writing(site.app.engine) as session:
+        find_user(session, "bookkeeper@example.com").password_hash = hash_password("correct horse battery staple")
+    site.clock.advance(minutes=45)  # it was confirmed too long ago for what changes a policy
     browser.page = browser.post("/policy", {**sent, "do": "effect"})
     effect = shown_effect(browser.page.text)
     assert re.search(r"Emails \d+ \d+ to customers 1 1 GBP asked for 1,200.00 1,200.00", effect), effect
