@@ -141,7 +141,7 @@ def echo_results(
 
 
 def echo_rest(count: int) -> None:
-    """Say on stderr how many rows were not printed, if any."""
+    """Print on stderr how many rows were not printed, if any."""
     if count > 0:
         echo_note(f"{count:,} more. Add --limit N or --all to see them.")
 

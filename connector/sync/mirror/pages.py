@@ -246,7 +246,7 @@ class _PageWriter:
         return changed
 
     def _with_customer(self, record: MalformedRecord) -> MalformedRecord:
-        """Return an unreadable record with whose it is: by itself, or by an earlier version."""
+        """Return an unreadable record with whose it is, as it says or as an earlier version did."""
         if record.kind == RecordKind.CUSTOMER:
             return record._replace(customer_id=record.external_id)
         name = _MIRROR_TABLES.get(record.kind, "")
