@@ -24,7 +24,7 @@ PAIRS = (
     ("hold customer", "tag customer"),
     ("complete task", "promise by task"),
     ("sign in by passkey", "sign in by passkey"),
-    ("change the keys", "take a consent"),
+    ("change the keys", "back up"),
 )
 
 
