@@ -6,6 +6,7 @@ import json
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from connector.services.email_preview import PreviewError
 from connector.services.explain import explain_invoice
 from connector.services.invoices import find_invoice
 from connector.services.key_rotation import rotate
+from providers.http import TransportLimits
 from providers.sendgrid.webhook import parse_events
 from sandbox.faults import Rule
 
@@ -99,7 +101,11 @@ def test_an_email_is_kept_as_it_was_sent_and_shown_with_its_events(
     assert entry_email.load_email(scenario.app, entry).html == sent.html
 
 
-def test_every_attempt_that_may_have_arrived_is_kept_and_no_other(scenario: Any) -> None:
+def test_every_attempt_that_may_have_arrived_is_kept_and_no_other(
+    scenario: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = partial(TransportLimits, now=scenario.app.now)  # a limit ends by the simulated clock
+    monkeypatch.setattr("providers.sendgrid.mailer.TransportLimits", limits)
     scenario.sandbox.faults.add(Rule("refuse", service="sendgrid", kind="email", status=429))
     scenario.run()
     entry = get_email(scenario, "planned")
