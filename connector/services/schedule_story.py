@@ -102,7 +102,9 @@ def _stories(segment: Segment, policy: ReminderPolicy) -> Iterator[SizeStory]:
 
 def _events(segment: Segment, size: Size, policy: ReminderPolicy) -> list[StoryEvent]:
     steps = policy.step_tables
-    days = {step: day for step in SCHEDULED_STEPS if (day := steps[step].days[segment, size]) is not None}
+    days: dict[Step, int] = {
+        step: day for step in SCHEDULED_STEPS if (day := steps[step].days[segment, size]) is not None
+    }
     if not policy.late_fees.enabled:
         days.pop(Step.LATE_FEE, None)
     events = [_event(step, day, (segment, size), steps[step], days, policy) for step, day in days.items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import cast
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -93,7 +94,7 @@ def test_a_customer_responds_is_exported_and_erased_on_postgresql_too(shared_sce
         == "done_paid"
     )
     document = build_document(shared_scenario.app, *here, by="ann")
-    assert [each["total"] for each in document["invoice"]] == ["1200.00"]
+    assert [each["total"] for each in cast("list[dict[str, str]]", document["invoice"])] == ["1200.00"]
     assert shared_scenario.run().outcome is RunOutcome.OK
     erase(shared_scenario.app, *here, by="ann")
     retention.set_retention(shared_scenario.app, dict.fromkeys(retention.KINDS, 1), by="ann")

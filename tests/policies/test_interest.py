@@ -85,7 +85,7 @@ def test_the_fixed_compensation_is_charged_with_the_first_fee_only() -> None:
     first = charged_fee(rules, debt, date(2026, 8, 10))
     assert first.basis is not None
     assert second.basis is not None
-    assert (first.basis.compensation, second.basis.compensation) == (70, 0)
+    assert (first.basis.compensation, second.basis.compensation) == (Decimal(70), Decimal(0))
 
 
 def test_eu_the_rate_changes_with_the_half_year_inside_a_period() -> None:
@@ -197,7 +197,7 @@ def test_interest_compounds_only_if_the_policy_says_so() -> None:
     assert compound.amount == Decimal("8.56")  # on 8.22 of June more
     assert simple.basis is not None
     assert compound.basis is not None
-    assert (simple.basis.unpaid, compound.basis.unpaid) == (0, Decimal("8.22"))
+    assert (simple.basis.unpaid, compound.basis.unpaid) == (Decimal(0), Decimal("8.22"))
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,15 @@ def test_an_escalation_replaces_what_the_open_call_says_about_the_same_invoices(
     scenario: Scenario, invoices: tuple[str, ...], reason: str
 ) -> None:
     today = scenario.today
-    call = Task(code=TaskCode.CALL, invoice_ids=["i1"], due_on=today, reason="Call: I1, 9 days ago.")
+    call = Task(
+        connection_id=scenario.connection,
+        key="call",
+        customer_id="c1",
+        code=TaskCode.CALL,
+        invoice_ids=["i1"],
+        due_on=today,
+        reason="Call: I1, 9 days ago.",
+    )
     text = "Escalation call: I1, 20 days ago."
     _join_call(call, CreateTask("c1", Step.ESCALATION_CALL, TaskCode.ESCALATION_CALL, invoices, today, text))
     assert (call.code, call.reason) == (TaskCode.ESCALATION_CALL, reason)
