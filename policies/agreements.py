@@ -130,7 +130,8 @@ def _promise_tasks(assessment: InvoiceAssessment, promised_on: date) -> Iterable
         assessment.email_step, assessment.broken_promise_key = Step.PROMISE_BROKEN, promised_on.isoformat()
         return
     covered = context.credit_coverage.get(invoice.id, Decimal(0))
-    amount = format_amount(invoice.due - covered, invoice.currency)
+    promised = min(invoice.promised_amount or invoice.due, invoice.due - covered)
+    amount = format_amount(promised, invoice.currency)
     name = at_sentence_start(assessment.number)
     text = f"{name}: {amount} was promised for {format_date(promised_on)} and has not been paid."
     assessment.broken_agreement = text

@@ -60,7 +60,8 @@ def promised(context: StatementContext, invoice: Invoice) -> Hold | None:
     broken_on = agreements.promise_broken_on(context, invoice.promised_on)
     if context.today >= broken_on:
         return None
-    return Hold(f"The customer promised to pay by {format_date(invoice.promised_on)}.", broken_on)
+    part = f" {format_amount(invoice.promised_amount, invoice.currency)}" if invoice.promised_amount else ""
+    return Hold(f"The customer promised to pay{part} by {format_date(invoice.promised_on)}.", broken_on)
 
 
 def payment_plan(context: StatementContext, invoice: Invoice) -> Hold | None:

@@ -282,6 +282,7 @@ class Invoice:
     disputed_on: date | None = None
     dispute_reason: str = ""
     promised_on: date | None = None
+    promised_amount: Decimal | None = None
     paused: bool = False
     paused_until_on: date | None = None
     unreadable: bool = False  # it is paused, because its newest version could not be read

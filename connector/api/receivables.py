@@ -145,7 +145,8 @@ def undispute_invoice(
 @router.post("/invoices/{connection}/{invoice}/promise", tags=["invoices"], response_model=InvoiceAgreements)
 def promise_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.PromiseRequest) -> Response:
     """Record a promise to pay: no reminders until that date."""
-    return _update_invoice(call, connection, invoice, agreements.set_promise, on=body.promised_on, reason=body.reason)
+    promise = {"on": body.promised_on, "amount": body.promised_amount, "reason": body.reason}
+    return _update_invoice(call, connection, invoice, agreements.set_promise, **promise)
 
 
 @router.post("/invoices/{connection}/{invoice}/plan", tags=["invoices"], response_model=InvoiceAgreements)
@@ -201,8 +202,8 @@ def _parse_changes(body: schemas.CustomerSettingsRequest) -> SettingChanges:
         named["contact_name"], named["emails"] = (contact["name"], contact["email"]) if contact else ("", "")
     if "tags" in named:
         named["tags"] = ",".join(filter(None, (each.replace(",", " ").strip() for each in named["tags"] or [])))
-    if "language" in named:
-        named["language"] = named["language"] or ""
+    for name in {"language", "phone"} & named.keys():
+        named[name] = named[name] or ""
     if "withholding_percent" in named:
         named["withholding_percent"] = str(named["withholding_percent"] or "")
     for name in {"owner", "sales_rep"} & named.keys():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from connector.arrangements import tasks
+from connector.arrangements import partial_promises, tasks
 from connector.db.invoice_names import title_of
 from connector.db.tables import Agreement, Connection, CustomerRow, InvoiceRow, InvoiceSetting
 from connector.geo import HolidayCalendar
@@ -34,6 +34,11 @@ LEDGER_PROMISE = "the expected payment date in the accounting system"  # the rea
 _DATED_KINDS = {AgreementKind.PROMISE, AgreementKind.PAYMENT_PLAN}
 
 
+_OF_INVOICE = (col(InvoiceRow.connection_id) == col(Agreement.connection_id)) & (
+    col(InvoiceRow.external_id) == col(Agreement.invoice_id)
+)
+
+
 class _Outcome(NamedTuple):
     state: AgreementState
     text: str
@@ -42,7 +47,11 @@ class _Outcome(NamedTuple):
 def finalise_agreements(
     ctx: RunContext, session: Session, connection: Connection, policy: ReminderPolicy, today: date
 ) -> None:
-    """Close what is over: agreements about closed invoices, pauses whose last day has come, tasks about nothing."""
+    """Close what is over: agreements about closed invoices, parts paid as promised, pauses that end, obsolete tasks."""
+    for agreement, invoice in _find_partial_promises(session, ctx.connection_id):
+        if _is_part_kept(session, connection, policy, agreement, invoice):
+            _close(ctx, session, agreement, _part_kept(session, agreement, invoice))
+            _clear_promise(ctx, session, agreement)
     for agreement, invoice in _find_finished(session, ctx.connection_id, today):
         if invoice.is_open:
             text = f"The pause of {title_of(session, invoice)} is over."
@@ -103,14 +112,45 @@ def _broken_promises(payload: EmailPayload) -> Iterator[tuple[str, date]]:
             yield invoice_id, date.fromisoformat(payload.recurrence_keys[invoice_id])
 
 
-def _find_finished(session: Session, connection_id: int, today: date) -> Sequence[tuple[Agreement, InvoiceRow]]:
-    join = (col(InvoiceRow.connection_id) == col(Agreement.connection_id)) & (
-        col(InvoiceRow.external_id) == col(Agreement.invoice_id)
+def _find_partial_promises(session: Session, connection_id: int) -> Sequence[tuple[Agreement, InvoiceRow]]:
+    """Return the open promises of part of an open invoice."""
+    query = select(Agreement, InvoiceRow).join(InvoiceRow, _OF_INVOICE)
+    found = query.where(
+        col(Agreement.connection_id) == connection_id,
+        col(Agreement.kind) == AgreementKind.PROMISE,
+        col(Agreement.state) == AgreementState.OPEN,
+        col(Agreement.paid_before_e4).is_not(None),
+        col(InvoiceRow.is_open),
     )
+    return [(agreement, invoice) for agreement, invoice in session.execute(found.order_by(col(Agreement.id)))]
+
+
+def _is_part_kept(
+    session: Session, connection: Connection, policy: ReminderPolicy, agreement: Agreement, invoice: InvoiceRow
+) -> bool:
+    if agreement.until_on is None or agreement.kind != AgreementKind.PROMISE:
+        return False
+    late_on = _late_on(session, connection, policy, agreement, agreement.until_on)
+    return partial_promises.has_arrived(session, agreement, invoice, late_on)
+
+
+def _part_kept(session: Session, agreement: Agreement, invoice: InvoiceRow) -> _Outcome:
+    name, title = label(agreement.kind, "agreement_kind"), title_of(session, invoice)
+    text = f"{name} kept: {partial_promises.format_part(agreement)} of {title} was paid as promised."
+    return _Outcome(AgreementState.KEPT, text + (" The rest is chased on." if invoice.is_open else ""))
+
+
+def _clear_promise(ctx: RunContext, session: Session, agreement: Agreement) -> None:
+    row = session.get(InvoiceSetting, (agreement.connection_id, agreement.invoice_id))
+    if row is not None:
+        row.promised_on, row.promised_e4, row.set_at = None, None, ctx.now()
+
+
+def _find_finished(session: Session, connection_id: int, today: date) -> Sequence[tuple[Agreement, InvoiceRow]]:
     pause_is_over = (col(Agreement.kind) == AgreementKind.PAUSE) & (col(Agreement.until_on) <= today)
     query = (
         select(Agreement, InvoiceRow)
-        .join(InvoiceRow, join)
+        .join(InvoiceRow, _OF_INVOICE)
         .where(
             col(Agreement.connection_id) == connection_id,
             col(Agreement.state) == AgreementState.OPEN,
@@ -135,12 +175,21 @@ def _judge(
         return _Outcome(AgreementState.ENDED, text)
     if agreement.kind not in _DATED_KINDS or agreement.until_on is None:
         return _Outcome(AgreementState.RESOLVED, f"{name} ended: {title} was paid on {paid_on}.")
-    customer = session.get(CustomerRow, (agreement.connection_id, agreement.customer_id))
-    region = holiday_region(customer.country, customer.region) if customer and customer.country else connection.country
-    if invoice.closed_on < grace_ends_on(agreement.until_on, policy, region, HolidayCalendar()):
+    if _is_part_kept(session, connection, policy, agreement, invoice):
+        return _part_kept(session, agreement, invoice)
+    if invoice.closed_on < _late_on(session, connection, policy, agreement, agreement.until_on):
         return _Outcome(AgreementState.KEPT, f"{name} kept: {title} was paid on {paid_on}.")
     late = format_days((invoice.closed_on - agreement.until_on).days)
     return _Outcome(AgreementState.BROKEN, f"{name} broken: {title} was paid {late} late, on {paid_on}.")
+
+
+def _late_on(
+    session: Session, connection: Connection, policy: ReminderPolicy, agreement: Agreement, promised_on: date
+) -> date:
+    """Return the first date on which a payment that was promised for a day is late."""
+    customer = session.get(CustomerRow, (agreement.connection_id, agreement.customer_id))
+    region = holiday_region(customer.country, customer.region) if customer and customer.country else connection.country
+    return grace_ends_on(promised_on, policy, region, HolidayCalendar())
 
 
 def _is_paid(session: Session, invoice: InvoiceRow) -> bool:

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
 from connector.arrangements.agreement_list import format_instalments
+from connector.arrangements.partial_promises import money_received_e4
 from connector.audit import sync_log
 from connector.db.invoice_names import name_of, title_of
 from connector.db.money import MoneyError, from_e4, to_e4
@@ -38,6 +39,10 @@ DISPUTE_TASK_CODES: Final = (TaskCode.DISPUTE_RAISED, TaskCode.DISPUTE_REVIEW)
 
 class AgreementError(Exception):
     """An agreement that cannot be recorded like this; the message says why."""
+
+
+class PromisedAmountError(AgreementError):
+    """An amount that cannot be promised of an invoice."""
 
 
 class Attribution(NamedTuple):
@@ -84,12 +89,12 @@ def set_promise(
     ``amount`` is what they promised of the invoice, None for its balance.
 
     Raises:
-        AgreementError: the date is in the past.
+        AgreementError: the date is in the past, or less is due than the amount.
 
     """
     row = _get_setting(session, invoice, attribution)
     if on is None:
-        row.promised_on = None
+        row.promised_on = row.promised_e4 = None
         end_agreement(session, invoice, AgreementKind.PROMISE, AgreementState.WITHDRAWN, attribution)
         _log_change(session, invoice, attribution, AgreementChange.PROMISE_WITHDRAWN, "is no longer promised")
         return row
@@ -97,15 +102,30 @@ def set_promise(
         message = f"{format_date(on)} is in the past: choose today or a later date."
         raise AgreementError(message)
     _validate_year(on)
-    row.promised_on = on
+    if amount is not None and not 0 < amount <= from_e4(invoice.due_e4):
+        due = format_amount(from_e4(invoice.due_e4), invoice.currency)
+        message = f"Enter an amount up to the {due} that is due on {name_of(session, invoice)}."
+        raise PromisedAmountError(message)
+    if amount is not None and amount == from_e4(invoice.due_e4):
+        amount = None
+    part_e4 = None if amount is None else _promised_e4(amount)
+    row.promised_on, row.promised_e4 = on, part_e4
     promise = _create_agreement(session, invoice, attribution, AgreementKind.PROMISE, reason=reason, until_on=on)
     part = ""
-    if amount is not None:
-        promise.amount_e4, promise.currency = to_e4(amount), invoice.currency
+    if amount is not None and part_e4 is not None:
+        promise.amount_e4, promise.currency = part_e4, invoice.currency
+        promise.paid_before_e4 = money_received_e4(session, invoice)
         part = f" with {format_amount(amount, invoice.currency)}"
     text = f"is promised to be paid{part} by {format_date(on)}" + (f": {reason}" if reason else "")
     _log_change(session, invoice, attribution, AgreementChange.PROMISED, text)
     return row
+
+
+def _promised_e4(amount: Decimal) -> int:
+    try:
+        return to_e4(amount)
+    except MoneyError as error:
+        raise PromisedAmountError(f"{amount} is not an amount: {error}.") from error
 
 
 def set_payment_plan(
@@ -129,7 +149,7 @@ def set_payment_plan(
         _log_change(session, invoice, attribution, AgreementChange.PAYMENT_PLAN_WITHDRAWN, text)
         return row
     _validate_instalments(session, instalments, invoice, company_today(session, invoice, attribution))
-    row.promised_on = None  # the plan takes the place of a promise
+    row.promised_on = row.promised_e4 = None  # the plan takes the place of a promise
     end_agreement(session, invoice, AgreementKind.PROMISE, AgreementState.REPLACED, attribution)
     plan = _create_agreement(
         session, invoice, attribution, AgreementKind.PAYMENT_PLAN, reason=reason, until_on=instalments[-1].due_on

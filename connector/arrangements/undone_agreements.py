@@ -95,7 +95,7 @@ def _end(session: Session, invoice: InvoiceRow, kind: AgreementKind, attribution
 def _apply(row: InvoiceSetting, agreement: Agreement, at: datetime) -> None:
     row.set_at = at
     if agreement.kind == AgreementKind.PROMISE:
-        row.promised_on = agreement.until_on
+        row.promised_on, row.promised_e4 = agreement.until_on, agreement.amount_e4 or None
     elif agreement.kind == AgreementKind.PAUSE:
         row.paused, row.paused_until_on = True, agreement.until_on
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli.options import ConnectionOption, parse_date
+from connector.cli.options import ConnectionOption, parse_amount, parse_date
 from connector.cli.terminal import (
     Columns,
     JsonOption,
@@ -143,6 +143,7 @@ def undispute_invoice(
 def promise_invoice(
     invoice: InvoiceArgument,
     promised: Annotated[str, typer.Argument(metavar="DATE", help="YYYY-MM-DD; none withdraws the promise.")],
+    amount: Annotated[str, typer.Option(help="What of the invoice; without it all that is due.")] = "",
     reason: ReasonOption = "",
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
@@ -150,7 +151,10 @@ def promise_invoice(
     """Record a promise to pay: no reminders until that date."""
     from connector.arrangements.agreements import set_promise
 
-    _update_invoice(invoice, connection, partial(set_promise, on=parse_date(promised), reason=reason), as_json=as_json)
+    change = partial(
+        set_promise, on=parse_date(promised), amount=parse_amount(amount) if amount else None, reason=reason
+    )
+    _update_invoice(invoice, connection, change, as_json=as_json)
 
 
 @invoices.command("plan")

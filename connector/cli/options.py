@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
 
@@ -69,6 +70,17 @@ def parse_instant(text: str, now: datetime) -> datetime:
         message = f"{text!r} is not a time; write 2026-11-20, 2026-11-20T08:00, 24h or 7d."
         raise typer.BadParameter(message) from None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def parse_amount(text: str) -> Decimal:
+    """Parse an amount of more than zero."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(0)
+    if not amount.is_finite() or amount <= 0:
+        raise typer.BadParameter(f"{text!r} is not an amount; write it like 500.00.")
+    return amount
 
 
 def parse_date(text: str) -> date | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli.options import ConnectionOption, parse_contact, parse_date, parse_mailbox
+from connector.cli.options import ConnectionOption, parse_amount, parse_contact, parse_date, parse_mailbox
 from connector.cli.terminal import (
     Columns,
     JsonOption,
@@ -23,8 +23,6 @@ from connector.cli.terminal import (
 from connector.db.ids import ID_MAX
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from connector.arrangements.task_list import TaskItem
 
 IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX, help="See: duewell tasks list")]
@@ -127,7 +125,7 @@ def record_outcome(
     outcome = TaskOutcome(
         note=note,
         promised_on=parse_date(promised) if promised else None,
-        promised_amount=_parse_amount(amount) if amount else None,
+        promised_amount=parse_amount(amount) if amount else None,
         disputed=disputed,
         paused_until_on=parse_date(pause_until) if pause_until else None,
         retry_on=parse_date(retry_on) if retry_on else None,
@@ -143,18 +141,6 @@ def record_outcome(
         echo_json(result)
     else:
         echo(f"Task {result.id}: {label(result.state)}. {result.outcome}")
-
-
-def _parse_amount(text: str) -> Decimal:
-    from decimal import Decimal, InvalidOperation
-
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal(0)
-    if not amount.is_finite() or amount <= 0:
-        raise typer.BadParameter(f"{text!r} is not an amount; write it like 500.00.")
-    return amount
 
 
 @tasks.command("note")

@@ -47,7 +47,7 @@ RULES: dict[str, TableRule] = {
         dict.fromkeys(("name", "contact_name", "emails", "region", "language", "groups", "phones", "contacts"), ""),
     ),
     "customer_setting": TableRule(
-        "customer_id", dict.fromkeys(("emails", "contact_name", "language", "tags", "suppression_reason"), "")
+        "customer_id", dict.fromkeys(("emails", "contact_name", "phone", "language", "tags", "suppression_reason"), "")
     ),
     "erased_customer": TableRule("customer_id"),
     "invoice": TableRule("customer_id", {"lines": "[]"} | dict.fromkeys(("emails", "cc_emails", "bcc_emails"), "")),

@@ -11,17 +11,27 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector.arrangements import agreements, undone_agreements
-from connector.arrangements.agreements import AgreementError, Attribution
+from connector.arrangements.agreements import AgreementError, Attribution, PromisedAmountError
 from connector.db.engine import writing
 from connector.db.ids import parse_id
 from connector.db.tables import Agreement, InvoiceRow
 from connector.errors import InvalidField, NotFound, NotPossible
+from connector.services.lists.filters import parse_amount
 from connector.vocabulary import AgreementState, Role
 from connector.web.page_request import PageRequest
 from policies.receivables import Instalment
 
 _INVOICES_MAX = 200
-_FIELDS = ("promised_on", "instalment_count", "first_due_on", "interval", "instalments", "paused_until", "reason")
+_FIELDS = (
+    "promised_on",
+    "promised_amount",
+    "instalment_count",
+    "first_due_on",
+    "interval",
+    "instalments",
+    "paused_until",
+    "reason",
+)
 _INSTALMENTS_MAX = 60
 _UNDO_LENGTH_MAX = 4000
 AgreementAction = Callable[[Session, InvoiceRow, Attribution], object]
@@ -64,7 +74,7 @@ def record_agreement(
                 action(session, invoice, Attribution(request.actor.email, request.now))
                 recorded += _open_ids(session, invoice, name)
     except AgreementError as error:
-        raise InvalidField(_field_of_error(request, name), str(error)) from error
+        raise InvalidField(_field_of_error(request, name, error), str(error)) from error
     undo = {"undo": ".".join(map(str, recorded))} if recorded else {}
     return {"notice": "agreement_recorded" if recorded else "recorded", **undo}
 
@@ -127,10 +137,12 @@ def _open_ids(session: Session, invoice: InvoiceRow, action: str) -> list[int]:
     return [each or 0 for each in session.scalars(query)]
 
 
-def _field_of_error(request: PageRequest, action: str) -> str:
+def _field_of_error(request: PageRequest, action: str, error: AgreementError) -> str:
     """Return the field that an agreement was refused for."""
     if action == "payment_plan":
         return "instalments" if request.form_value("instalments", 5000) else "first_due_on"
+    if isinstance(error, PromisedAmountError):
+        return "promised_amount"
     return {"promise": "promised_on", "pause": "paused_until"}.get(action, "reason")
 
 
@@ -147,7 +159,10 @@ def _parse_action(request: PageRequest) -> AgreementAction:
     action, reason = request.form_value("do"), request.form_value("reason", 300)
     if action == "promise":
         on = _required_date(request, "promised_on", "the date of the promised payment")
-        return lambda session, invoice, by: agreements.set_promise(session, invoice, by, on=on, reason=reason)
+        amount = _parse_promised_amount(request)
+        return lambda session, invoice, by: agreements.set_promise(
+            session, invoice, by, on=on, amount=amount, reason=reason
+        )
     if action == "payment_plan":
         return _parse_payment_plan(request, reason)
     if action == "pause":
@@ -165,6 +180,19 @@ def _parse_action(request: PageRequest) -> AgreementAction:
     if action not in simple:
         raise NotFound
     return simple[action]
+
+
+def _parse_promised_amount(request: PageRequest) -> Decimal | None:
+    """Return the part of the invoice that is promised; None for all that is due, also of several invoices."""
+    text = request.form_value("promised_amount", 30)
+    if not text:
+        return None
+    amount = parse_amount(text)
+    if amount is None or amount <= 0:
+        raise InvalidField("promised_amount", f"{text!r} is not an amount. Enter it as 1200.50.")
+    if len(request.form.get("invoice", ())) > 1:
+        raise InvalidField("promised_amount", "An amount is promised for one invoice: select one, or leave it empty.")
+    return amount
 
 
 def _parse_payment_plan(request: PageRequest, reason: str) -> AgreementAction:

@@ -45,6 +45,7 @@ Table(
     Column("fees_agreed_on", Date),
     Column("emails", Text, nullable=False),
     Column("contact_name", String, nullable=False),
+    Column("phone", String, nullable=False),
     Column("language", String, nullable=False),
     Column("owner", String, nullable=False),
     Column("sales_rep", String, nullable=False),
@@ -70,6 +71,7 @@ Table(
     Column("disputed_on", Date),
     Column("dispute_reason", Text, nullable=False),
     Column("promised_on", Date),
+    Column("promised_e4", BigInteger),
     Column("paused", Boolean, nullable=False),
     Column("paused_until_on", Date),
     Column("set_at", _INSTANT, nullable=False),
@@ -85,6 +87,7 @@ Table(
     Column("since_on", Date, nullable=False),
     Column("until_on", Date),
     Column("amount_e4", BigInteger, nullable=False),
+    Column("paid_before_e4", BigInteger),
     Column("invoice_total_e4", BigInteger),
     Column("currency", String, nullable=False),
     Column("instalments", JSON),
@@ -402,7 +405,9 @@ Table(
     Column("run_id", Integer, nullable=False),
     Column("since_at", _INSTANT, nullable=False),
     Column("held_since_on", Date),
+    Column("segment", String),
     Index("ix_invoice_decision_next", "connection_id", "next_on"),
+    Index("ix_invoice_decision_customer", "connection_id", "customer_id"),
 )
 Table(
     "decision_record",

@@ -26,6 +26,7 @@ class CustomerSetting(SQLModel, table=True):
     fees_agreed_on: date | None = None
     emails: str = text_column()
     contact_name: str = ""
+    phone: str = ""  # one's own, before those in the ledger
     language: str = ""
     owner: str = ""  # the account owner: "Ann Lee <ann@example.com>"
     sales_rep: str = ""
@@ -56,6 +57,7 @@ class InvoiceSetting(SQLModel, table=True):
     disputed_on: date | None = None
     dispute_reason: str = text_column()
     promised_on: date | None = None
+    promised_e4: int | None = money_column(None)  # what was promised for then; None for the whole balance
     paused: bool = False
     paused_until_on: date | None = None
     set_at: datetime = instant_column(nullable=False)
@@ -74,7 +76,8 @@ class Agreement(SQLModel, table=True):
     customer_id: str
     since_on: date
     until_on: date | None = None  # the promised date; a plan's last instalment; the end of a pause
-    amount_e4: int = money_column()  # the total of a payment plan
+    amount_e4: int = money_column()  # the total of a payment plan, the part of the invoice that was promised
+    paid_before_e4: int | None = money_column(None)  # what had been paid of the invoice when a part was promised
     invoice_total_e4: int | None = money_column(None)  # what the invoice was for when the plan was agreed
     currency: str = ""
     instalments: list[list[str]] | None = Field(

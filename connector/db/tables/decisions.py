@@ -12,7 +12,7 @@ from sqlmodel import Field, SQLModel
 from connector.db.tables.columns import enum_column, instant_column, money_column, text_column
 from connector.vocabulary import OutboxKind, OutboxState, TaskCode, TaskState
 from policies.decisions import DecisionKind
-from policies.receivables import Step
+from policies.receivables import Segment, Step
 from providers.message import message_id_part
 
 
@@ -32,7 +32,11 @@ class InvoiceDecisionRow(SQLModel, table=True):
     run_id: int
     since_at: datetime = instant_column(nullable=False)
     held_since_on: date | None = None  # since when it has been on hold without a break, whatever the reasons
-    __table_args__ = (Index("ix_invoice_decision_next", "connection_id", "next_on"),)
+    segment: Segment | None = enum_column(Segment, None)  # of the customer, as the policy sees them
+    __table_args__ = (
+        Index("ix_invoice_decision_next", "connection_id", "next_on"),
+        Index("ix_invoice_decision_customer", "connection_id", "customer_id"),
+    )
 
 
 class DecisionRecord(SQLModel, table=True):

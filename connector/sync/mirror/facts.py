@@ -112,6 +112,7 @@ class InvoiceOverrides(NamedTuple):
     disputed_on: date | None = None
     dispute_reason: str = ""
     promised_on: date | None = None
+    promised_e4: int | None = None
     paused: bool = False
     paused_until_on: date | None = None
 
@@ -183,6 +184,7 @@ def build_invoice(
         disputed_on=overrides.disputed_on,
         dispute_reason=overrides.dispute_reason,
         promised_on=overrides.promised_on or promised_on,
+        promised_amount=None if overrides.promised_e4 is None else from_e4(overrides.promised_e4),
         paused=unreadable or overrides.paused,
         paused_until_on=None if unreadable else overrides.paused_until_on,
         unreadable=unreadable,

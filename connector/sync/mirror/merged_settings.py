@@ -22,7 +22,7 @@ from policies.formatting import format_date
 from policies.receivables import Segment
 
 _CAUTIOUS_FIRST = (Segment.STRATEGIC, Segment.ESTABLISHED, Segment.NEW)
-_KEPT_UNLESS_SET = ("language", "owner", "sales_rep", "suppression_reason")
+_KEPT_UNLESS_SET = ("language", "phone", "owner", "sales_rep", "suppression_reason")
 
 
 def combine(session: Session, connection_id: int, merged: str, survivor: str, at: datetime, *, is_known: bool) -> int:

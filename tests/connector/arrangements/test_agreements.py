@@ -154,6 +154,35 @@ def test_a_promise_is_judged_by_the_payment_date_not_by_the_sync(late_customer: 
     assert agreement_states(late_customer) == [("promise", "broken")]
 
 
+def test_a_promise_of_a_part_is_kept_by_that_part_and_the_rest_is_chased_on(late_customer: Scenario) -> None:
+    late_customer.run()
+    change_invoice(late_customer, agreements.set_promise, on=days(9), amount=Decimal(500))
+    late_customer.pass_days(2)
+    late_customer.company.credit_invoice(late_customer.number, "500.00")  # no money: it keeps nothing
+    late_customer.run()
+    assert decision_code(late_customer) == "promised"
+    late_customer.pass_days(6)
+    late_customer.company.pay(late_customer.number, "500.00")
+    late_customer.run()
+    assert agreement_states(late_customer) == [("promise", "kept")]
+    assert decision_code(late_customer) != "promised"
+    run_for_days(late_customer, 4)
+    assert open_tasks(late_customer) == []
+    assert sent_steps(late_customer)[-1] != "past_due"
+
+
+def test_a_broken_promise_of_a_part_names_that_part(late_customer: Scenario) -> None:
+    late_customer.run()
+    change_invoice(late_customer, agreements.set_promise, on=days(2), amount=Decimal(500))
+    run_for_days(late_customer, 1)
+    late_customer.company.pay(late_customer.number, "499.99")
+    run_for_days(late_customer, 4)
+    assert agreement_states(late_customer) == [("promise", "broken")]
+    with reading(late_customer.app.engine) as session:
+        [task] = [each for each in tasks.find_tasks(session) if each.code == "promise_broken"]
+    assert "500.00 was promised" in task.reason
+
+
 def test_a_credit_neither_keeps_nor_breaks_a_promise(late_customer: Scenario) -> None:
     late_customer.run()
     change_invoice(late_customer, agreements.set_promise, on=days(2))
