@@ -24,6 +24,7 @@ from connector.runtime.run_context import RunContext
 from connector.vocabulary import ConnectionMode, LogKind, OutboxKind, TaskCode, TaskState
 from connector.vocabulary.tasks import CALL_CODES
 from policies.decisions import CreateTask, DecisionKind, NotifyOwner
+from policies.receivables import Segment
 
 _DRY_RUN_VERBS = {
     OutboxKind.EMAIL: "Would email",
@@ -56,6 +57,7 @@ class DecisionBatch:
     failures: list[str] = field(default_factory=list)  # customers about whom no decision was possible, and why
     records: list[decision_records.PackedDecision] = field(default_factory=list)  # of decisions that have changed
     applied_policies: dict[str, AppliedPolicy] = field(default_factory=dict)  # by customer
+    segments: dict[str, Segment] = field(default_factory=dict)  # by customer
 
 
 def apply_decisions(
@@ -89,7 +91,9 @@ def apply_decisions(
         customer_ids=customer_ids,
     )
     decisions = _apply_rejections(batch, changes)
-    store_decisions(ctx, session, decisions, batch.applied_policies, customer_ids, default_version=version)
+    store_decisions(
+        ctx, session, decisions, batch.applied_policies, customer_ids, default_version=version, segments=batch.segments
+    )
     decision_records.store_records(session, ctx.connection_id, ctx.run_id, ctx.now(), batch.records)
     if connection.mode != ConnectionMode.OBSERVE:
         _create_tasks(ctx, session, batch.tasks, today)

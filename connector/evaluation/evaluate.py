@@ -27,6 +27,7 @@ from connector.vocabulary import OutboxKind, TaskCode
 from policies.decide import decide
 from policies.decisions import CreateTask, CustomerDecision, NotifyOwner
 from policies.receivables import Statement
+from policies.segments import segment_of
 
 # Send windows open on quarter hours in every time zone: within a quarter hour the same facts give the same decisions.
 QUARTER_SECONDS = 900
@@ -115,7 +116,9 @@ def _decide(
             statements = mailboxes.mark_taken(statements)  # noqa: PLW2901 - the same facts, with who comes first
             decision = decide(statements, policy, now, calendar)
             today = ctx.today(connection)
-            drafts = build_drafts(ctx.ledger_key, decision, statements, today, policy.policy_for(customer, today))
+            own_policy = policy.policy_for(customer, today)
+            drafts = build_drafts(ctx.ledger_key, decision, statements, today, own_policy)
+            batch.segments[customer.id] = segment_of(customer, own_policy.segments, today)
             mailboxes.take(customer, drafts)
         except Exception as error:  # noqa: BLE001 - one customer's unusual facts must not stop the others
             batch.failures.append(f"{customer.name}: {type(error).__name__}")  # the error's text may quote a record

@@ -15,6 +15,7 @@ from connector.evaluation import decision_records
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import LogKind
 from policies.decisions import WAITING_CODES, DecisionKind, InvoiceDecision
+from policies.receivables import Segment
 
 CustomerInvoice = tuple[str, InvoiceDecision]  # the customer's id and the decision about one of their invoices
 RowValues = dict[str, object]
@@ -35,10 +36,11 @@ def store_decisions(
     customer_ids: Collection[str] | None,
     *,
     default_version: int | None,
+    segments: Mapping[str, Segment],
 ) -> None:
     """Store the decisions about some customers, or with None about all, and delete those of other invoices of theirs.
 
-    ``applied_policies`` are by customer; all others are under ``default_version``.
+    ``applied_policies`` and ``segments`` are by customer; all others are under ``default_version``.
     """
     known = _load_known(ctx, session, decisions, customer_ids)
     today = ctx.today(ctx.connection(session))
@@ -50,12 +52,14 @@ def store_decisions(
     for customer_id, decision in decisions:
         row = known.pop(decision.invoice_id, None)
         if row is not None and decision_records.signature(row) == decision_records.signature(decision):
-            if row.reason != decision.reason:  # the same decision on another day ("6 days overdue") is no news
-                rephrased.append({**_primary_key(ctx, decision), "reason": decision.reason})
+            segment = segments.get(customer_id)
+            if (row.reason, row.segment) != (decision.reason, segment):  # "6 days overdue" on another day is no news
+                rephrased.append({**_primary_key(ctx, decision), "reason": decision.reason, "segment": segment})
             continue
         applied = applied_policies.get(customer_id, default)
         held_since_on = ((row.held_since_on if row is not None else None) or today) if is_held(decision) else None
         values = {**_row_values(ctx, customer_id, decision, applied.version), "held_since_on": held_since_on}
+        values["segment"] = segments.get(customer_id)
         (inserted if row is None else updated).append(values)
         facts = {"kind": decision.kind, "code": decision.code, "policy": applied.version}
         facts |= {"policy_name": applied.name} if applied.name else {}
@@ -101,7 +105,7 @@ def _write_rows(
 
 def _load_known(
     ctx: RunContext, session: Session, decisions: Sequence[CustomerInvoice], customer_ids: Collection[str] | None
-) -> dict[str, Row[tuple[str, str, str, str | None, date | None, date | None, str]]]:
+) -> dict[str, Row[tuple[str, str, str, str | None, date | None, date | None, Segment | None, str]]]:
     columns = (
         InvoiceDecisionRow.invoice_id,
         InvoiceDecisionRow.kind,
@@ -109,6 +113,7 @@ def _load_known(
         InvoiceDecisionRow.next_step,
         InvoiceDecisionRow.next_on,
         InvoiceDecisionRow.held_since_on,
+        InvoiceDecisionRow.segment,
     )
     query = select(*map(col, columns), col(InvoiceDecisionRow.reason)).where(
         col(InvoiceDecisionRow.connection_id) == ctx.connection_id
