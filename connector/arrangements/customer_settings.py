@@ -26,8 +26,10 @@ from connector.vocabulary.labels import in_sentence, label
 from policies.document import parse_decimal
 from policies.formatting import format_date
 from policies.receivables import Segment
+from providers.phones import tel_uri
 
 WITHHOLDING_PERCENT_MAX = 50
+PHONE_LENGTH_MAX = 60
 _MATCHES_SHOWN = 5
 
 
@@ -53,6 +55,7 @@ class SettingChanges(TypedDict, total=False):
     fees_agreed_on: date | None
     emails: str  # comma-separated
     contact_name: str
+    phone: str
     language: str
     owner: str  # "Ann Lee <ann@example.com>"
     sales_rep: str
@@ -70,6 +73,7 @@ class CustomerSettings(Result):
     fees_agreed_on: date | None = optional()
     emails: str = optional("")
     contact_name: str = optional("")
+    phone: str = optional("")
     language: str = optional("")
     owner: str = optional("")
     sales_rep: str = optional("")
@@ -230,6 +234,14 @@ def validate_withholding(text: str) -> str:
     return format(percent.normalize(), "f") if percent else ""
 
 
+def validate_phone(text: str) -> str:
+    """Return a telephone number as it is stored; raises ``InvalidSettingError`` where nobody could dial it."""
+    number = " ".join(text.split())
+    if number and (len(number) > PHONE_LENGTH_MAX or not tel_uri(number)):
+        raise InvalidSettingError("phone", f"{number[:PHONE_LENGTH_MAX]!r} is not a telephone number.")
+    return number
+
+
 def customer_settings(session: Session, connection_id: int, customer_id: str) -> CustomerSettings:
     """Return what users set for a customer."""
     return _as_result(session.get(CustomerSetting, (connection_id, customer_id)))
@@ -252,6 +264,8 @@ def validate_changes(connection: Connection, changes: SettingChanges, now: datet
     validate_language(changes.get("language") or "")
     if "withholding_percent" in changes:
         changes["withholding_percent"] = validate_withholding(changes["withholding_percent"] or "")
+    if "phone" in changes:
+        changes["phone"] = validate_phone(changes["phone"] or "")
     until = changes.get("hold_until_on")
     if until is not None and until.year > YEAR_MAX:
         message = f"{format_date(until)} is too far away: the last possible year is {YEAR_MAX}."

@@ -120,6 +120,9 @@ def set_(
         str | None,
         typer.Option(metavar="'NAME <EMAIL>'", help="Who gets the emails; none uses the ledger's contact."),
     ] = None,
+    phone: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="Whom to call, before the numbers in the ledger; or none.")
+    ] = None,
     language: Annotated[
         str | None, typer.Option(help="The language of emails: en, de, fr or es; none uses their country's.")
     ] = None,
@@ -144,7 +147,14 @@ def set_(
 
     texts = {"segment": segment, "hold_until_on": hold_until, "fees_agreed_on": fees_agreed_on, "language": language}
     changes = _parse_changes(
-        {**texts, "tags": tags, "owner": owner, "sales_rep": sales_rep, "withholding_percent": withholding}
+        {
+            **texts,
+            "phone": phone,
+            "tags": tags,
+            "owner": owner,
+            "sales_rep": sales_rep,
+            "withholding_percent": withholding,
+        }
     )
     if contact is not None:
         changes["contact_name"], changes["emails"] = parse_contact(contact)
@@ -170,6 +180,7 @@ def _parse_changes(texts: Mapping[str, str | None]) -> SettingChanges:
         "hold_until_on": parse_date,
         "fees_agreed_on": parse_date,
         "language": lambda text: _parse_unless_none(text, _parse_language),
+        "phone": lambda text: _parse_unless_none(text, _parse_phone),
         "tags": lambda text: _parse_unless_none(text, _parse_tags),
         "owner": lambda text: _parse_unless_none(text, parse_mailbox),
         "sales_rep": lambda text: _parse_unless_none(text, parse_mailbox),
@@ -180,6 +191,15 @@ def _parse_changes(texts: Mapping[str, str | None]) -> SettingChanges:
 
 def _parse_unless_none(text: str, parse: Callable[[str], str]) -> str:
     return "" if text.strip().lower() == "none" else parse(text)
+
+
+def _parse_phone(text: str) -> str:
+    from connector.arrangements.customer_settings import InvalidSettingError, validate_phone
+
+    try:
+        return validate_phone(text)
+    except InvalidSettingError as problem:
+        raise typer.BadParameter(str(problem)) from None
 
 
 def _parse_tags(text: str) -> str:

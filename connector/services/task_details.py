@@ -17,14 +17,14 @@ from connector.db.tables import Connection, CustomerRow, CustomerSetting, Invoic
 from connector.results import Result
 from connector.vocabulary import OutboxKind, OutboxState, TaskState
 from providers.geo import country_code
-from providers.phones import PhoneKind, split_phones, tel_uri
+from providers.phones import PhoneKind, join_phones, split_phones, tel_uri
 
 _INVOICES_MAX = 100
 _EMAILS_SHOWN = 5
 
 
 class PhoneItem(Result):
-    """A telephone number as the ledger has it; ``link`` dials it, "" where it cannot be dialled."""
+    """A telephone number as a user or the ledger wrote it; ``link`` dials it, "" where it cannot be dialled."""
 
     kind: PhoneKind
     number: str
@@ -83,12 +83,13 @@ def load_contacts(session: Session, customer: CustomerRow, company: Connection) 
     """Return whom to reach at a customer, with telephone numbers completed for their country."""
     setting = session.get(CustomerSetting, (customer.connection_id, customer.external_id))
     country = country_code(customer.country) or company.country
+    own = [(PhoneKind.DIRECT, setting.phone)] if setting and setting.phone else []
     return CustomerContacts(
         contact_name=(setting.contact_name if setting else "") or customer.contact_name,
         emails=(setting.emails if setting else "") or customer.emails,
         phones=[
             PhoneItem(kind=each.kind, number=each.number, link=tel_uri(each.number, country))
-            for each in split_phones(customer.phones)
+            for each in split_phones(join_phones([*own, *split_phones(customer.phones)]))
         ],
         persons=customer.contacts.splitlines(),
     )

@@ -462,6 +462,7 @@ _CUSTOMER_SETTINGS = {
     "fees_agreed_on": "Late fees agreed on",
     "emails": "Email addresses",
     "contact_name": "Contact",
+    "phone": "Telephone",
     "language": "Language",
     "owner": "Account owner",
     "sales_rep": "Sales rep",
@@ -595,6 +596,11 @@ def label(value: StrEnum | str, vocabulary: str = "") -> str:
         message = f"{value!r} is not an enum member: name its vocabulary"
         raise TypeError(message)
     return _BY_ENUM[type(value)][value]
+
+
+def provider_name(name: str) -> str:
+    """Return the label of a service that can be connected; of one that a plug-in adds, its own name."""
+    return _VOCABULARIES["provider"].get(name, name)
 
 
 def in_sentence(text: str) -> str:

@@ -132,6 +132,7 @@ def _parse_settings(request: PageRequest) -> SettingChanges:
         "fees_agreed_on": agreement_forms.form_date(request, "fees_agreed_on"),
         "emails": ",".join(emails),
         "contact_name": request.form_value("contact_name", 200),
+        "phone": request.form_value("phone", 100),
         "language": request.form_value("language"),
         "owner": _parse_mailbox("owner", request.form_value("owner")),
         "sales_rep": _parse_mailbox("sales_rep", request.form_value("sales_rep")),

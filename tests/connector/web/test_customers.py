@@ -79,6 +79,9 @@ def test_a_customer_page_shows_balance_forecast_agreements_and_payments(site_wit
     assert browser.get("/companies/1/customers/nobody").status_code == 404
 
 
+PROMISE = {"do": "promise", "promised_on": "2026-12-02", "invoice": "i10"}
+
+
 def test_an_agreement_is_recorded_for_all_selected_invoices_or_none(site_with_invoices: Site) -> None:
     browser = site_with_invoices.sign_in("bookkeeper")
     browser.get(PAGE)
@@ -98,6 +101,9 @@ def test_an_agreement_is_recorded_for_all_selected_invoices_or_none(site_with_in
         ({"do": "promise", "invoice": "i10"}, "promised_on", "Enter the date of the promised payment"),
         ({"do": "promise", "promised_on": "2026-11-01", "invoice": "i10"}, "promised_on", "is in the past"),
         ({"do": "pause", "paused_until": "2026-11-01", "invoice": "i10"}, "paused_until", "would already be over"),
+        ({**PROMISE, "promised_amount": "some"}, "promised_amount", "is not an amount"),
+        ({**PROMISE, "promised_amount": "999999"}, "promised_amount", "Enter an amount up to"),
+        ({**PROMISE, "invoice": ["i10", "i11"], "promised_amount": "5"}, "promised_amount", "for one invoice"),
         (
             {
                 "do": "payment_plan",
