@@ -102,10 +102,10 @@ def set_owner(call: WriteCall, connection: str, body: schemas.DefaultOwnerReques
 
 
 @router.post("/connections/{connection}/disconnect", tags=["connections"], response_model=ConnectionItem)
-def disconnect(call: AdminCall, connection: str) -> Response:
-    """Disconnect a company: access is revoked, the copy of its data and the log are kept."""
+def disconnect(call: AdminCall, connection: str, body: schemas.DisconnectRequest) -> Response:
+    """Disconnect a company: access is revoked, the copy of its data and the log are kept; the log says why."""
     connection_id = _connection_id(call, connection)
-    registry.disconnect(call.app, connection_id, by=call.actor)
+    registry.disconnect(call.app, connection_id, by=call.actor, reason=body.reason)
     with reading(call.app.engine) as session:
         return json_response(registry.as_item(call.find_connection(session, str(connection_id))))
 

@@ -163,6 +163,12 @@ class PauseRequest(RequestModel):
     until_on: IsoDate | None = None
 
 
+class DisconnectRequest(RequestModel):
+    """The end of the access to a company, and why."""
+
+    reason: FreeText = ""
+
+
 class OutboxEntriesRequest(RequestModel):
     """Outbox entries by id; with the ``etags`` you read, by id, nothing is done if one has changed since."""
 
@@ -209,6 +215,7 @@ class CustomerSettingsRequest(RequestModel):
     no_fees: bool = False
     fees_agreed_on: IsoDate | None = None
     contact: ContactRequest | None = None
+    phone: Annotated[str, Field(max_length=60)] | None = None
     language: Annotated[str, Field(max_length=20)] | None = None
     owner: Annotated[str, Field(max_length=300)] | None = None
     sales_rep: Annotated[str, Field(max_length=300)] | None = None
@@ -236,9 +243,13 @@ class ResolveDisputeRequest(RequestModel):
 
 
 class PromiseRequest(RequestModel):
-    """The date on which the customer promised to pay; null withdraws the promise."""
+    """The date on which the customer promised to pay, and what; null withdraws the promise.
+
+    Without an amount it is all that is due.
+    """
 
     promised_on: IsoDate | None
+    promised_amount: Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=4)] | None = None
     reason: FreeText = ""
 
 

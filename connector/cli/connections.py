@@ -23,7 +23,7 @@ from connector.cli.terminal import (
     os_user,
 )
 from connector.vocabulary import ConnectionHealth, ConnectionMode
-from connector.vocabulary.labels import in_sentence, label
+from connector.vocabulary.labels import in_sentence, label, provider_name
 
 if TYPE_CHECKING:
     from connector.app_context import AppContext
@@ -72,7 +72,7 @@ def connect(
         echo_json([as_item(row) for row in rows])
         return
     for row in rows:
-        provider, mode = label(row.provider, "provider"), in_sentence(label(row.mode, "connection_mode"))
+        provider, mode = provider_name(row.provider), in_sentence(label(row.mode, "connection_mode"))
         echo(f"{row.id}  {row.short_name}  {row.name} ({provider}, mode {mode})")
     echo_err("To see how late fees would be posted: duewell connections fee-posting CONNECTION")
     echo_err("Next: duewell run, then duewell plan.")
@@ -130,7 +130,7 @@ def list_(wide: WideOption = False, as_json: JsonOption = False) -> None:
     columns: Columns[ConnectionItem] = {
         "ID": lambda row: row.id,
         "NAME": lambda row: row.short_name,
-        "SYSTEM": lambda row: label(row.provider, "provider"),
+        "SYSTEM": lambda row: provider_name(row.provider),
         "COMPANY": lambda row: row.name,
         "MODE": lambda row: label(row.mode),
         "HEALTH": lambda row: label(row.health),

@@ -231,7 +231,7 @@ def _connections(app: AppContext) -> Iterator[Finding]:
                 name, OK, f"{row.name}: {in_sentence(label(row.health))}, {in_sentence(label(row.mode))} mode."
             )
         yield from _grant_end(app, row)
-        if row.ledger_reminders:
+        if row.ledger_reminders and row.health != ConnectionHealth.DISCONNECTED:
             title = app.providers[row.provider].title
             place = _REMINDER_SETTINGS.get(row.provider, f"in {title}")
             fix = f"Switch them off {place}. Until then duewell sends none."

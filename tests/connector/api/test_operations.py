@@ -79,7 +79,7 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
         ),
         "dispute_invoice": (site_with_invoices | one, {"reason": "broken"}),
         "undispute_invoice": (site_with_invoices | one, {"outcome": "mended"}),
-        "promise_invoice": (site_with_invoices | one, {"promised_on": day}),
+        "promise_invoice": (site_with_invoices | one, {"promised_on": day, "promised_amount": "0.01"}),
         "plan_invoice": (site_with_invoices | one, {"instalments": [{"due_on": day, "amount": "99.50"}]}),
         "pause_invoice": (site_with_invoices | one, {"until_on": day}),
         "resume_invoice": (site_with_invoices | one, None),
@@ -92,7 +92,7 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
         "list_versions": ({}, None),
         "get_version": ({"version": 1}, None),
         "set_mode": (site_with_invoices, {"mode": "live"}),
-        "disconnect": (site_with_invoices, None),
+        "disconnect": (site_with_invoices, {"reason": "We changed the accounting system"}),
     }  # fmt: skip
 
 

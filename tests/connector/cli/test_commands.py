@@ -706,3 +706,15 @@ def test_doctor_checks_each_company(
     skewed = findings["clock.quickbooks"]
     assert (skewed["status"], skewed["fix"] != "") == ("error", True)
     assert "clock differs by 3" in skewed["message"]
+    with writing(app.engine) as session:
+        session.get_one(Connection, company.id).health = ConnectionHealth.DISCONNECTED
+    told = json.loads(duewell("doctor", "--json").out)
+    assert f"connection.{company.short_name}.reminders" not in {item["id"] for item in told}
+
+
+def test_a_company_of_a_plug_in_is_listed_by_the_name_of_its_ledger(
+    duewell: Command, app: AppContext, company: Connection
+) -> None:
+    with writing(app.engine) as session:
+        session.get_one(Connection, company.id).provider = "clearbooks"
+    assert "clearbooks" in duewell("connections").out
