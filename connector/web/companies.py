@@ -13,15 +13,17 @@ from connector.connections import registry
 from connector.connections.tokens import find_grant_end
 from connector.db.engine import reading
 from connector.db.tables import Budget, Connection, SyncRun
-from connector.errors import NotFound, NotPossible
+from connector.errors import InvalidField, NotFound, NotPossible
 from connector.geo import today_in
 from connector.services import mode_change
 from connector.services.pending_work import load_pending_work
 from connector.vocabulary import ConnectionMode, Role
+from connector.web.agreement_forms import form_date
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
 _RUNS_SHOWN = 5
+_FIELDS = ("reason", "confirmed", "pause_reason", "paused_until")
 
 
 def list_companies(request: PageRequest) -> Response:
@@ -62,7 +64,7 @@ def show_company(request: PageRequest) -> Response:
 
 
 def _render_company(request: PageRequest, problems: Mapping[str, str]) -> Response:
-    """Show the company; ``problems`` are what is wrong with the form that disconnects it, whose values stay."""
+    """Show the company; ``problems`` are what is wrong with a form on it, whose values stay."""
     with reading(request.app.engine) as session:
         row = _get_company(request, session)
         runs = select(SyncRun).where(col(SyncRun.connection_id) == row.id).order_by(col(SyncRun.id).desc())
@@ -73,7 +75,7 @@ def _render_company(request: PageRequest, problems: Mapping[str, str]) -> Respon
             company=row,
             pending=load_pending_work(session, row.id or 0) if request.actor.has_role(Role.OWNER) else None,
             problems=problems,
-            values={name: request.form_value(name, 300) for name in ("reason", "confirmed")},
+            values={name: request.form_value(name, 300) for name in _FIELDS},
             runs=list(session.scalars(runs.limit(_RUNS_SHOWN))),
             budgets=list(session.scalars(budgets)),
             counts=mode_change.count_mirrored(session, row),
@@ -88,28 +90,42 @@ def _render_company(request: PageRequest, problems: Mapping[str, str]) -> Respon
 
 def confirm_mode(request: PageRequest) -> Response:
     """Show what would be sent in another mode, before the mode is changed."""
-    mode = _parse_mode(request.query.get("mode", ""))
+    return _render_mode(request, _parse_mode(request.query.get("mode", "")), {})
+
+
+def _render_mode(request: PageRequest, mode: ConnectionMode, problems: Mapping[str, str]) -> Response:
     with reading(request.app.engine) as session:
         row = _get_company(request, session)
         preview = mode_change.preview_mode_change(session, row, today_in(row.time_zone, request.now))
-    description = registry.MODES[ConnectionMode(mode)]
-    return request.render("mode.html", company=row, mode=mode, description=description, preview=preview)
+    return request.render(
+        "mode.html",
+        422 if problems else 200,
+        company=row,
+        mode=mode,
+        description=registry.MODES[mode],
+        preview=preview,
+        problems=problems,
+    )
 
 
 def switch_mode(request: PageRequest) -> Response:
     """Change the mode; a mode that sends needs the user's confirmation that they reviewed what is planned."""
     company_id, mode = _get_connected_id(request), _parse_mode(request.form_value("mode"))
     if mode != ConnectionMode.OBSERVE and request.form_value("reviewed") != "yes":
-        raise NotPossible("Review what is planned, and confirm that you have.")
+        return _render_mode(request, mode, {"reviewed": "Review what is planned, and confirm that you have."})
     registry.set_mode(request.app, company_id, mode, by=request.actor.email)
     notice = "mode_approve" if mode is ConnectionMode.APPROVE else "mode_changed"
     return request.redirect(f"/companies/{company_id}", notice=notice)
 
 
 def pause(request: PageRequest) -> Response:
-    """Pause the syncs of a company until a user resumes them."""
-    company_id = _get_connected_id(request)
-    registry.pause(request.app, company_id, reason=request.form_value("reason", 300), by=request.actor.email)
+    """Pause the syncs of a company until a date, or until a user resumes them."""
+    company_id, reason = _get_connected_id(request), request.form_value("pause_reason", 300)
+    try:
+        until_on = form_date(request, "paused_until")
+        registry.pause(request.app, company_id, reason=reason, until_on=until_on, by=request.actor.email)
+    except (InvalidField, registry.PauseInPastError) as error:
+        return _render_company(request, {"paused_until": str(error)})
     return request.redirect(f"/companies/{company_id}", notice="paused")
 
 

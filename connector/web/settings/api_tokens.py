@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.responses import Response
 
 from connector.auth import api_tokens
@@ -10,15 +12,30 @@ from connector.errors import NotPossible
 from connector.vocabulary import Role
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
-from connector.web.settings.company_access import parse_company_access
+from connector.web.settings.company_access import chosen_companies, parse_company_access
+
+_FIELDS = ("name", "scope", "days")
+_DEFAULTS = {"name": "", "scope": "read", "days": str(api_tokens.DAYS_DEFAULT)}
 
 
 def list_tokens(request: PageRequest) -> Response:
     """Show the tokens, and the form for a new one."""
+    return _render(request, {})
+
+
+def _render(request: PageRequest, problems: Mapping[str, str]) -> Response:
+    """Show the tokens; ``problems`` are what is wrong with the new one, whose values stay."""
     with reading(request.app.engine) as session:
         rows, companies = api_tokens.list_api_tokens(session, request.now), request.companies(session)
     return request.render(
-        "settings_tokens.html", tokens=rows, companies=companies, scopes=api_tokens.SCOPES, days=api_tokens.DAYS_DEFAULT
+        "settings_tokens.html",
+        422 if problems else 200,
+        tokens=rows,
+        companies=companies,
+        company_ids=chosen_companies(request) if problems else None,
+        scopes=api_tokens.SCOPES,
+        values={name: request.form_value(name) for name in _FIELDS} if problems else _DEFAULTS,
+        problems=problems,
     )
 
 
@@ -37,7 +54,8 @@ def create_token(request: PageRequest) -> Response:
                 at=request.now,
             )
     except api_tokens.ApiTokenError as error:
-        raise NotPossible(str(error)) from error
+        field = "name" if not request.form_value("name") else "days" if "days" in str(error) else "scope"
+        return _render(request, {field: str(error)})
     return request.render(
         "settings_secret.html",
         title=f"API token {row.name}",

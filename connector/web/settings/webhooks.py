@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.responses import Response
 
 from connector.db.engine import reading
@@ -9,7 +11,7 @@ from connector.errors import NotFound, NotPossible
 from connector.vocabulary import Role
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
-from connector.web.settings.company_access import parse_company_access
+from connector.web.settings.company_access import chosen_companies, parse_company_access
 from connector.webhooks import endpoints
 from connector.webhooks.address_rules import DisallowedAddressError
 from connector.webhooks.events import EVENTS, Event
@@ -24,10 +26,20 @@ _ACTIONS = {
 
 def list_webhooks(request: PageRequest) -> Response:
     """Show the webhooks with their last deliveries, and the form for a new one."""
+    return _render(request, {})
+
+
+def _render(request: PageRequest, problems: Mapping[str, str]) -> Response:
+    """Show the webhooks; ``problems`` are what is wrong with the new one, whose values stay."""
     with reading(request.app.engine) as session:
         rows, companies = endpoints.list_endpoints(request.app, session), request.companies(session)
     return request.render(
         "settings_webhooks.html",
+        422 if problems else 200,
+        problems=problems,
+        values={"url": request.form_value("url", 2000), "events": request.form_value("events")},
+        chosen_events=request.form.get("event", ()),
+        company_ids=chosen_companies(request) if problems else None,
         endpoints=rows,
         companies=companies,
         company_names={row.id: row.name for row in companies},
@@ -41,13 +53,13 @@ def add_webhook(request: PageRequest) -> Response:
     companies = parse_company_access(request)
     events = list(request.form.get("event", ())) if request.form_value("events") == "selected" else None
     if events == []:
-        raise NotPossible("Select at least one event.")
+        return _render(request, {"event": "Select at least one event."})
     try:
         _id, secret = endpoints.add_endpoint(
             request.app, request.form_value("url", 2000), events=events, companies=companies, by=request.actor.email
         )
     except (endpoints.EndpointError, DisallowedAddressError) as error:
-        raise NotPossible(str(error)) from error
+        return _render(request, {"url": str(error)})
     return request.render(
         "settings_secret.html",
         title="Webhook secret",

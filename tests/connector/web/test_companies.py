@@ -81,7 +81,8 @@ def test_a_mode_change_shows_totals_and_requires_a_review(site: Site, observing_
     for words in ("GBP 100.00", "EUR 7.00", "GBP 5.00", "GBP 40.00", "Second notice", "for 1 customer"):
         assert words in browser.text
     browser.submit(f"/companies/{observing_company}/mode", {})
-    assert browser.page.status_code == 409
+    assert browser.page.status_code == 422
+    assert 'id="reviewed-problem">Review what is planned, and confirm that you have.' in browser.page.text
     assert get_connection(site, observing_company).mode == "observe"
     browser.get(f"/companies/{observing_company}/mode?mode=live")
     browser.submit(f"/companies/{observing_company}/mode", {"reviewed": "yes"})
@@ -130,8 +131,12 @@ def test_switching_to_observe_needs_no_review_and_unknown_modes_are_not_found(
 def test_a_company_is_paused_with_a_reason_resumed_and_synced_now(site: Site, observing_company: int) -> None:
     browser = site.sign_in("bookkeeper")
     browser.get(f"/companies/{observing_company}")
-    browser.submit(f"/companies/{observing_company}/pause", {"reason": "year end"})
-    assert "year end" in browser.text
+    typed = {"pause_reason": "year end", "paused_until": "2026-06-10"}
+    browser.submit(f"/companies/{observing_company}/pause", typed)
+    assert 'id="paused_until-problem">10 Jun 2026 is not in the future' in browser.page.text
+    assert 'value="year end"' in browser.page.text
+    browser.submit(f"/companies/{observing_company}/pause", {**typed, "paused_until": "2026-06-30"})
+    assert "year end, until 30 Jun 2026" in browser.text
     browser.submit(f"/companies/{observing_company}/resume", {})
     assert get_connection(site, observing_company).pause_reason == ""
     site.clock.advance(minutes=7)

@@ -161,14 +161,15 @@ def test_an_owner_changes_the_retention_periods(site_with_invoices: Site, owner:
     retention.prune_daily(site_with_invoices.app)
     assert "Last deletion: 23 Nov 2026" in " ".join((owner.get(page) and owner.text).split())
     for fields, words in (
-        ({"decisions": "0"}, "decisions: enter 1 to 36500 days, or off"),
-        ({"raw": "36501"}, "raw: enter 1 to 36500 days, or off"),
-        ({"emails": "a year"}, "emails: enter 1 to 36500 days, or off"),
-        ({"tasks": "1095"}, "Nothing was changed."),
+        ({"decisions": "0"}, 'id="decisions-problem">Enter 1 to 36500 days, or nothing'),
+        ({"raw": "36501", "emails": "30"}, 'name="emails" min="1" max="36500" value="30"'),
+        ({"emails": "a year"}, 'value="a year" aria-invalid="true"'),
     ):
         owner.get(page)
         owner.submit(page, fields)
-        assert (owner.page.status_code, words in owner.text) == (409, True), words
+        assert (owner.page.status_code, words in owner.page.text) == (422, True), words
+    owner.submit(page, {"tasks": "1095"})
+    assert "Nothing was changed." in owner.text
     owner.get(page)
     owner.submit(page, {"decisions": "200", "raw": "90", "emails": ""})
     assert "Retention periods saved" in owner.text

@@ -73,7 +73,7 @@ def test_confirming_keeps_the_session_even_if_the_action_fails(site: Site) -> No
     browser.get(f"{action}?mode=live")
     browser.submit(action)
     browser.submit(action, {"confirm_password": PASSWORD})
-    assert (browser.page.status_code, "Review what is planned" in browser.text) == (409, True)
+    assert (browser.page.status_code, "Review what is planned" in browser.text) == (422, True)
     assert "bookkeeper@example.com · Bookkeeper" in browser.get("/").text
 
 
