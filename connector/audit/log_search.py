@@ -100,7 +100,7 @@ def find_run_page(session: Session, log_filter: LogFilter, *, size: int = PAGE_S
     """Return a page of runs; of the filter only companies, times and ids apply."""
     query = select(SyncRun)
     if log_filter.company_ids is not None:
-        query = query.where(_in_companies(col(SyncRun.connection_id), log_filter.company_ids))
+        query = query.where(in_companies(col(SyncRun.connection_id), log_filter.company_ids))
     if log_filter.since_at is not None:
         query = query.where(col(SyncRun.started_at) >= log_filter.since_at)
     if log_filter.until_at is not None:
@@ -184,7 +184,7 @@ def _entries_query(session: Session, log_filter: LogFilter) -> Select[SyncLogEnt
     by_name = log_filter.customer or log_filter.invoice  # what they match is of these companies already
     if log_filter.company_ids is not None and not by_name:
         query = query.where(
-            _in_companies(col(SyncLogEntry.connection_id), log_filter.company_ids, use_index=log_filter.run_id is None)
+            in_companies(col(SyncLogEntry.connection_id), log_filter.company_ids, use_index=log_filter.run_id is None)
         )
     for name, table, column, label in (
         (log_filter.customer, CustomerRow, SyncLogEntry.customer_id, CustomerRow.name),
@@ -210,7 +210,7 @@ def _entry_conditions(log_filter: LogFilter) -> list[ColumnElement[bool]]:
     return [condition() for is_set, condition in conditions if is_set]
 
 
-def _in_companies(column: Any, company_ids: Collection[int], *, use_index: bool = True) -> Any:
+def in_companies(column: Any, company_ids: Collection[int], *, use_index: bool = True) -> Any:
     """Build the condition "of these companies" so that a year of entries is never sorted for one page.
 
     The index of one company holds its entries in order. For several companies the newest entries are scanned and

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, select
 from sqlmodel import Session, col
 
 from connector.audit import sync_log
@@ -146,8 +146,11 @@ class UserAccount(Result):
     signed_in_at: datetime | None
 
 
-def list_user_accounts(session: Session) -> list[UserAccount]:
-    """Return all users."""
+def list_user_accounts(session: Session, ids: Collection[int] | None = None) -> list[UserAccount]:
+    """Return all users, or those of these ids."""
+    wanted = [] if ids is None else [col(User.id).in_(list(ids))]
+    rows = list(session.scalars(select(User).where(*wanted).order_by(col(User.id))))
+    names = _company_names(session, [row.id or 0 for row in rows if not row.all_companies])
     with_passkey = set(session.scalars(select(col(Passkey.user_id)).distinct()))
     return [
         UserAccount(
@@ -155,13 +158,20 @@ def list_user_accounts(session: Session) -> list[UserAccount]:
             email=user.email,
             name=user.name,
             role=Role(user.role),
-            companies=None if user.all_companies else _company_names(session, user),
+            companies=None if user.all_companies else names.get(user.id or 0, []),
             state=_user_state(user),
             passkey=user.id in with_passkey,
             signed_in_at=user.signed_in_at,
         )
-        for user in session.scalars(select(User).order_by(col(User.id)))
+        for user in rows
     ]
+
+
+def count_without_passkey(session: Session) -> int:
+    """Count the users, but for disabled ones, who have no passkey."""
+    has_passkey = exists().where(col(Passkey.user_id) == col(User.id))
+    query = select(func.count()).select_from(User).where(col(User.disabled_at).is_(None), ~has_passkey)
+    return int(session.scalar(query) or 0)
 
 
 def _user_state(user: User) -> UserState:
@@ -174,8 +184,16 @@ def _company_ids(session: Session, user: User) -> list[int]:
     return list(session.scalars(select(col(UserCompany.connection_id)).where(col(UserCompany.user_id) == user.id)))
 
 
-def _company_names(session: Session, user: User) -> list[str]:
-    return _short_names(session, _company_ids(session, user))
+def _company_names(session: Session, user_ids: Collection[int]) -> dict[int, list[str]]:
+    """Return the short names of the companies that users are limited to, by the user's id."""
+    found: dict[int, list[str]] = {}
+    query = select(col(UserCompany.user_id), col(Connection.short_name)).join(
+        Connection, col(Connection.id) == col(UserCompany.connection_id)
+    )
+    query = query.where(col(UserCompany.user_id).in_(list(user_ids))).order_by(col(Connection.id))
+    for user_id, name in session.execute(query) if user_ids else ():
+        found.setdefault(user_id, []).append(name)
+    return found
 
 
 def _short_names(session: Session, ids: Collection[int]) -> list[str]:

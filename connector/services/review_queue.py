@@ -1,15 +1,19 @@
-"""The queue of what awaits approval, read one by one: which entry is next, and where it stands."""
+"""The queue of what awaits approval, filtered as the outbox is: which entry is next, and where it stands."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy import select
-from sqlmodel import Session, col
+from sqlmodel import Session
 
-from connector.db.tables import OutboxEntry
+from connector.services.lists import engine
+from connector.services.lists.engine import ListQuery
+from connector.services.lists.outbox import OUTBOX
 from connector.vocabulary import OutboxState
+
+_QUEUE_MAX = 100_000
+# The filters of the queue: those of the outbox that make a difference to what awaits approval
+QUEUE_FILTERS = tuple(each for each in OUTBOX.filters if each.name not in {"state", "ended_from", "ended_to"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +27,14 @@ class ReviewPosition:
     next_id: int | None = None
 
 
-def find_position(session: Session, company_ids: Collection[int], entry_id: int | None = None) -> ReviewPosition:
-    """Return where an entry stands in the queue; without it the first, and of one that left it that which follows."""
-    query = select(col(OutboxEntry.id)).where(
-        col(OutboxEntry.connection_id).in_(list(company_ids)), col(OutboxEntry.state) == OutboxState.AWAITING_APPROVAL
-    )
-    ids = [each for each in session.scalars(query.order_by(col(OutboxEntry.id))) if each is not None]
+def find_position(session: Session, query: ListQuery, entry_id: int | None = None) -> ReviewPosition:
+    """Return where an entry stands in the queue; without it the first, and of one that left it that which follows.
+
+    Raises ``FilterError`` for a filter that is not valid.
+    """
+    values = {**query.values, "state": OutboxState.AWAITING_APPROVAL.value}
+    chunks = engine.iter_keys(session, OUTBOX, replace(query, values=values, sort="id"), _QUEUE_MAX)
+    ids: list[int] = [key[0] for keys in chunks for key in keys]
     if not ids:
         return ReviewPosition(None)
     index = next((n for n, each in enumerate(ids) if each >= (entry_id or 0)), 0)

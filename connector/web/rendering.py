@@ -20,7 +20,7 @@ from connector.db.money import from_e4
 from connector.guides import guide
 from connector.reports.formatting import format_short
 from connector.services.entry_email import format_size
-from connector.vocabulary.labels import in_sentence, label
+from connector.vocabulary.labels import in_sentence, label, provider_name
 from connector.web.schedule_timeline import DEFINITIONS, draw_timeline
 from policies import formatting
 from policies.currencies import plain_amount
@@ -149,6 +149,7 @@ _ENVIRONMENT.filters.update(
     whole=_whole,
     amount=format_amount,
     label=label,
+    provider_name=provider_name,
     in_sentence=in_sentence,
     language=language_name,
     from_e4=from_e4,
@@ -164,10 +165,11 @@ _ENVIRONMENT.globals.update(
 def render(template: str, **values: object) -> str:
     """Return a page as HTML. ``request`` is the ``PageRequest`` it answers, None on pages without a user's name.
 
-    All times of a page are in one zone: the one that the user has chosen, else the company's. Where companies of
-    several zones meet, it is the one of most of its times; the page is then made a second time.
+    All times of a page are in one zone: the one that the user has chosen, else that of ``time_zone`` among the values,
+    else the company's. Where companies of several zones meet, it is the one of most of its times; the page is then made
+    a second time.
     """
-    chosen = str(getattr(values.get("request"), "time_zone", ""))
+    chosen = str(getattr(values.get("request"), "time_zone", "") or values.get("time_zone", ""))
     page, given = _render_in(chosen, template, values)
     if not chosen and len(given) > 1:
         page, _given = _render_in(given.most_common(1)[0][0], template, values)

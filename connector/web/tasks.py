@@ -47,7 +47,10 @@ def update_task(request: PageRequest) -> Response:
             return _render(request, {"promised_amount" if "amount" in str(error) else "promised_on": str(error)})
         raise NotPossible(str(error)) from error
     if notice == "task_closed":
-        return request.redirect("/tasks", notice=notice, company=str(row.connection_id))
+        with reading(request.app.engine) as session:
+            ended_at = _get_task(request, session).ended_at
+        undo = {"undo": ended_at.isoformat()} if ended_at is not None else {}
+        return request.redirect("/tasks", notice=notice, **undo)  # of whichever companies the user has chosen
     return request.redirect(request.path, notice=notice)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 
 from sqlmodel import Session
@@ -48,6 +48,7 @@ class BulkResult:
 
     done: int = 0
     left: list[str] = field(default_factory=list)
+    undo_at: datetime | None = None  # the instant of an act that can be undone as a whole
 
     @property
     def reasons(self) -> list[str]:
@@ -183,10 +184,9 @@ def change_invoices(
     version_of: Callable[[InvoiceRow], str],
 ) -> BulkResult:
     """Change the agreements about open invoices; ``change`` is one of the functions of the agreements."""
-    result = BulkResult()
+    result, attribution = BulkResult(), Attribution(actor.name, app.now())  # one instant, by which it can be undone
     for some in _chunks(rows):
         with writing(app.engine) as session:
-            attribution = Attribution(actor.name, app.now())
             for row in some:
                 actor.require(row.key[0])
                 invoice = session.get(InvoiceRow, row.key)
@@ -196,6 +196,7 @@ def change_invoices(
                     continue
                 change(session, invoice, attribution)
                 result.done += 1
+    result.undo_at = attribution.at
     return result
 
 

@@ -17,8 +17,6 @@ from connector.services.lists import joins
 from connector.services.lists.bulk import customer_version
 from connector.services.lists.engine import Key, Listing, Sort, ValueKind
 from connector.services.lists.filters import Filter, FilterKind
-from connector.vocabulary.labels import label
-from policies.receivables import Segment
 
 _BALANCE = "balance"
 _COMPANY, _ID = col(CustomerRow.connection_id), col(CustomerRow.external_id)
@@ -103,10 +101,7 @@ LISTING = Listing(
         ),
         Filter("min", "Balance from", FilterKind.AMOUNT, joins.at_least(_balance.c.open_e4), needs=(_BALANCE,)),
         Filter("max", "Balance to", FilterKind.AMOUNT, joins.at_most(_balance.c.open_e4), needs=(_BALANCE,)),
-        Filter(
-            "segment", "Segment set by hand", FilterKind.CHOICE, joins.equals(col(CustomerSetting.segment), Segment),
-            {each.value: label(each) for each in Segment}, needs=(joins.SETTING,),
-        ),
+        joins.segment_filter(_COMPANY, _ID),
         joins.owner_filter(),
         Filter("tag", "Tag", FilterKind.TEXT, joins.contains(col(CustomerSetting.tags)), needs=(joins.SETTING,)),
     ),

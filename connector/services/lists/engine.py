@@ -54,7 +54,10 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What can be asked of a list; ``key`` is unique. ``amounts`` are money columns by name."""
+    """What can be asked of a list; ``key`` is unique. ``amounts`` are money columns by name.
+
+    ``company`` is None where rows belong to no company; ``count_max`` is where counting ends, 0 for nowhere.
+    """
 
     name: str
     table: Any
@@ -68,6 +71,8 @@ class Listing:
     amounts_of: Callable[[Any], Select[Any]] | None = None  # the query of the amounts, where others have them
     joins: Mapping[str, Join] = field(default_factory=dict)
     always: Sequence[ColumnElement[bool]] = ()  # conditions of the list itself
+    of_companies: Callable[[Collection[int]], ColumnElement[bool]] | None = None  # where ``company`` is no plain column
+    count_max: int = 0
 
     def find_filter(self, name: str) -> Filter | None:
         """Return the filter of this name."""
@@ -84,17 +89,22 @@ def with_default(listing: Listing, name: str, value: str) -> Listing:
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """What is asked of a list: of these companies, with these values of its filters, sorted like this."""
+    """What is asked of a list: of these companies, with these values of its filters, sorted like this.
 
-    company_ids: Collection[int]
+    ``company_ids`` None are all companies, and what belongs to none.
+    """
+
+    company_ids: Collection[int] | None
     values: Mapping[str, str] = field(default_factory=dict)
     sort: str = ""
     today: date | None = None  # in UTC, for amounts as of today
     dates: Sequence[tuple[date, Collection[int]]] = ()  # today in each company, for filters; () where it is the same
+    time_zone: str = "UTC"  # of the days of instants
 
     def today_of(self, listing: Listing) -> Today:
         """Return today for the filters of a list."""
-        return Today(listing.company, self.dates or ((self.today or date.max, self.company_ids),))
+        dates = self.dates or ((self.today or date.max, self.company_ids or ()),)
+        return Today(listing.company, dates, self.time_zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,7 @@ class Totals:
 
     count: int
     amounts: Mapping[str, Mapping[str, Decimal]]
+    has_more: bool = False  # there are more rows than were counted
 
 
 def split_sort(listing: Listing, sort: str) -> tuple[str, bool]:
@@ -168,6 +179,11 @@ def count_totals(session: Session, listing: Listing, query: ListQuery) -> Totals
     """Return how many rows match and what they add up to, in one query."""
     if listing.amounts_of is not None:
         return _count_totals_elsewhere(session, listing, query)
+    if listing.count_max:
+        some = _filtered(listing, query, select(listing.key[0]).select_from(listing.table), ())
+        found = select(func.count()).select_from(some.limit(listing.count_max + 1).subquery())
+        count = int(session.execute(found).scalar_one())
+        return Totals(min(count, listing.count_max), {}, has_more=count > listing.count_max)
     sums = [func.sum(column) for column in listing.amounts.values()]
     of_currency = [] if listing.currency is None else [listing.currency]
     found = _filtered(listing, query, select(func.count(), *of_currency, *sums).select_from(listing.table), ())
@@ -255,7 +271,7 @@ def _keys_query(listing: Listing, query: ListQuery, sort: Sort) -> Select[Any]:
 
 def _filtered(listing: Listing, query: ListQuery, found: Select[Any], needs: tuple[str, ...]) -> Select[Any]:
     """Add the joins and conditions that the query asks for, and no others."""
-    conditions: list[ColumnElement[bool]] = [listing.company.in_(list(query.company_ids)), *listing.always]
+    conditions: list[ColumnElement[bool]] = [*_of_companies(listing, query.company_ids), *listing.always]
     wanted = dict.fromkeys(needs)
     for name, value in parse_values(listing, query).items():
         filter_ = listing.find_filter(name)
@@ -265,6 +281,12 @@ def _filtered(listing: Listing, query: ListQuery, found: Select[Any], needs: tup
     for name in wanted:
         found = listing.joins[name](found)
     return found.where(*conditions).params(today=query.today)
+
+
+def _of_companies(listing: Listing, company_ids: Collection[int] | None) -> list[ColumnElement[bool]]:
+    if company_ids is None or listing.company is None:
+        return []
+    return [(listing.of_companies or listing.company.in_)(list(company_ids))]
 
 
 def _order(listing: Listing, sort: Sort, *, descending: bool, backwards: bool) -> list[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, false, or_
 
+from connector.db.ids import parse_id
 from connector.db.money import MoneyError, to_e4
 
 ALL = "all"  # the value of a choice that is not filtered by, where something else is the default
@@ -30,6 +31,7 @@ class Today:
 
     company: Any  # the column of the company
     dates: Sequence[tuple[date, Collection[int]]]  # each with its companies
+    time_zone: str = "UTC"  # of whoever reads the list, for the days of instants
 
     def compare(self, condition: Callable[[date], ColumnElement[bool]]) -> ColumnElement[bool]:
         """Return a condition that speaks of today, as it is in the company of each row."""
@@ -57,11 +59,12 @@ class FilterKind(StrEnum):
     AMOUNT = "amount"
     DATE = "date"
     ID = "id"  # set by links only: no form has a field for it
+    NUMBER = "number"
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter; ``condition`` gets its parsed value and today: names, a text, ten-thousandths of a unit, or a date.
+    """A filter; ``condition`` gets its parsed value: names, a text, ten-thousandths of a unit, a date or a number.
 
     ``choices`` are labels by value; several values are separated by commas. ``needs`` names joins.
     """
@@ -152,10 +155,18 @@ def _parse_amount(each: Filter, text: str) -> int:
         raise FilterError(each.name, f"{each.label}: {error}.") from error
 
 
+def _parse_number(each: Filter, text: str) -> int:
+    number = parse_id(text)
+    if number is None:
+        raise FilterError(each.name, f"{each.label}: {text!r} is not a number.")
+    return number
+
+
 _PARSERS: Mapping[FilterKind, Callable[[Filter, str], FilterValue]] = {
     FilterKind.CHOICE: _parse_choice,
     FilterKind.TEXT: _parse_text,
     FilterKind.ID: _parse_text,
     FilterKind.AMOUNT: _parse_amount,
     FilterKind.DATE: lambda each, text: parse_day(each.name, text),
+    FilterKind.NUMBER: _parse_number,
 }

@@ -99,6 +99,7 @@ LISTING = Listing(
             "kind", "Decision", FilterKind.CHOICE, joins.equals(col(InvoiceDecisionRow.kind), DecisionKind),
             {each.value: _NAMES["decision_kind"][each] for each in DecisionKind}, needs=(_DECISION,),
         ),
+        joins.segment_filter(_COMPANY, col(InvoiceRow.customer_id)),
         joins.owner_filter(),
         Filter(
             "customer", "One customer", FilterKind.ID,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import and_, exists, not_, or_
@@ -14,7 +13,7 @@ from sqlmodel import Session, col
 from connector.db.tables import OutboxEntry
 from connector.services.lists import joins
 from connector.services.lists.engine import Key, Listing, Sort, ValueKind, with_default
-from connector.services.lists.filters import Condition, Filter, FilterKind
+from connector.services.lists.filters import Filter, FilterKind
 from connector.services.outbox_search import EntryView, entries_query, load_views
 from connector.vocabulary import FeeState, OutboxKind, OutboxState
 from connector.vocabulary.labels import vocabularies
@@ -23,25 +22,6 @@ from policies.receivables import Step
 _NAMES = vocabularies()
 _COMPANY, _ID, _STATE = col(OutboxEntry.connection_id), col(OutboxEntry.id), col(OutboxEntry.state)
 _AMOUNT = col(OutboxEntry.amount_e4)
-
-
-def _since(column: object, *, days: int = 0) -> Condition:
-    """Return the condition that an instant is on a day (in UTC) or later; with ``days``, earlier than so many after."""
-
-    def condition(value: object, _today: object) -> object:
-        assert not isinstance(value, list | str | int)  # noqa: S101 - what a filter of dates parses to
-        at = datetime.combine(value, time(), UTC) + timedelta(days=days)  # type: ignore[arg-type]
-        return column < at if days else column >= at  # type: ignore[operator]
-
-    return condition  # type: ignore[return-value]
-
-
-def instant_filters(column: object, name: str, label: str) -> tuple[Filter, Filter]:
-    """Return the filters of a range of days of an instant, in UTC."""
-    return (
-        Filter(f"{name}_from", f"{label} from", FilterKind.DATE, _since(column)),
-        Filter(f"{name}_to", f"{label} to", FilterKind.DATE, _since(column, days=1)),
-    )
 
 
 OUTBOX = Listing(
@@ -76,8 +56,9 @@ OUTBOX = Listing(
         joins.customer_filter(),
         *joins.amount_filters(_AMOUNT),
         joins.currency_filter(col(OutboxEntry.currency)),
-        *instant_filters(col(OutboxEntry.planned_at), "planned", "Planned"),
-        *instant_filters(col(OutboxEntry.ended_at), "ended", "Ended"),
+        *joins.instant_filters(col(OutboxEntry.planned_at), "Planned", ("planned_from", "planned_to")),
+        *joins.instant_filters(col(OutboxEntry.ended_at), "Ended", ("ended_from", "ended_to")),
+        joins.segment_filter(_COMPANY, col(OutboxEntry.customer_id)),
         joins.owner_filter(),
     ),
     currency=col(OutboxEntry.currency),

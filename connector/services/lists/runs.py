@@ -12,7 +12,6 @@ from connector.db.tables import Connection, SyncRun
 from connector.services.lists import joins
 from connector.services.lists.engine import Key, Listing, Sort
 from connector.services.lists.filters import Filter, FilterKind
-from connector.services.lists.outbox import instant_filters
 from connector.vocabulary import RunOutcome
 from connector.vocabulary.labels import label
 
@@ -33,7 +32,7 @@ LISTING = Listing(
             "state", "Result", FilterKind.CHOICE, joins.equals(col(SyncRun.outcome), RunOutcome),
             {each.value: label(each) for each in RunOutcome},
         ),
-        *instant_filters(col(SyncRun.started_at), "started", "Started"),
+        *joins.instant_filters(col(SyncRun.started_at), "Started", ("started_from", "started_to")),
     ),
     joins={joins.COMPANY: joins.company_join(_COMPANY)},
 )  # fmt: skip

@@ -46,6 +46,7 @@ LISTING = Listing(
         Filter("state", "State", FilterKind.CHOICE, joins.one_of(_STATES), STATES, "open"),
         joins.customer_filter(),
         joins.owner_filter(col(Task.owner)),
+        joins.segment_filter(_COMPANY, col(Task.customer_id)),
         Filter(
             "kind", "Task", FilterKind.CHOICE, joins.equals(col(Task.code), TaskCode),
             {each.value: _NAMES["task_code"][each] for each in TaskCode},

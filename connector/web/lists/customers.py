@@ -20,7 +20,7 @@ from connector.services.lists.engine import Key
 from connector.vocabulary.labels import label
 from connector.web.agreement_forms import form_date
 from connector.web.lists.page import list_routes
-from connector.web.lists.view import Action, Cell, Column, Field, ListView, Row
+from connector.web.lists.view import Action, Cell, Column, Field, ListView, Narrow, Row
 from connector.web.page_request import PageRequest, entity_url
 from connector.web.rendering import format_date, format_money
 from policies.currencies import plain_amount
@@ -72,6 +72,10 @@ def _pause(request: PageRequest, rows: Sequence[SeenRow], actor: Actor) -> BulkR
     return _set(request, rows, actor, SettingChanges(hold_until_on=until))
 
 
+def _resume(request: PageRequest, rows: Sequence[SeenRow], actor: Actor) -> BulkResult:
+    return _set(request, rows, actor, SettingChanges(hold_until_on=None))
+
+
 def _assign(request: PageRequest, rows: Sequence[SeenRow], actor: Actor) -> BulkResult:
     return _set(request, rows, actor, SettingChanges(owner=parse_owner(request)))
 
@@ -108,6 +112,7 @@ def _set(request: PageRequest, rows: Sequence[SeenRow], actor: Actor, changes: S
 ASSIGNEE = Field("assignee", "Name and address, like Ann Lee <ann@example.com>")
 _ACTIONS = (
     Action("pause", "Pause reminders", _pause, "bulk_paused", "paused", (Field("until", "Until", "date"),)),
+    Action("resume", "Resume reminders", _resume, "bulk_resumed", "resumed"),
     Action("assign", "Assign account owner", _assign, "bulk_assigned", "assigned", (ASSIGNEE,)),
     Action(
         "segment", "Set segment", _segment, "recorded", "changed",
@@ -122,10 +127,10 @@ VIEW = ListView(
     listing=listed.LISTING,
     columns=(
         Column("Customer", "name"),
-        Column("Company", "company", is_company=True),
+        Column("Company", "company", is_company=True, narrow=Narrow.SECOND),
         Column("Open balance", "open", total="open", is_number=True),
-        Column("Overdue", "overdue", total="overdue", is_number=True),
-        Column("Oldest due", "due_on"),
+        Column("Overdue", "overdue", total="overdue", is_number=True, narrow=Narrow.SIDE),
+        Column("Oldest due", "due_on", narrow=Narrow.END),
         Column("Email"),
     ),
     load=load_rows,

@@ -20,7 +20,7 @@ from connector.services.lists.invoices import InvoiceLine
 from connector.vocabulary.labels import label
 from connector.web.agreement_forms import form_date
 from connector.web.lists.page import list_routes
-from connector.web.lists.view import Action, Cell, Column, Field, ListView, Row, money_cell
+from connector.web.lists.view import Action, Cell, Column, Field, ListView, Narrow, Row, money_cell
 from connector.web.page_request import PageRequest, entity_url
 from connector.web.rendering import format_date
 
@@ -84,7 +84,7 @@ def _change(request: PageRequest, rows: Sequence[SeenRow], actor: Actor, change:
 
 _PAUSE = Action(
     "pause", "Pause reminders", _pause, "bulk_paused", "paused",
-    (Field("until", "Until (empty: until resumed)", "date"), Field("reason", "Reason")),
+    (Field("until", "Until (empty: until resumed)", "date"), Field("reason", "Reason")), can_undo=True,
 )  # fmt: skip
 _RESUME = Action("resume", "Resume reminders", _resume, "bulk_resumed", "resumed")
 
@@ -102,9 +102,9 @@ VIEW = ListView(
     columns=(
         Column("Number", "number"),
         Column("Company", "company", is_company=True),
-        Column("Customer", "customer"),
-        Column("Due date", "due_on"),
-        Column("Balance", "due", total="due", is_number=True),
+        Column("Customer", "customer", narrow=Narrow.SECOND),
+        Column("Due date", "due_on", narrow=Narrow.END),
+        Column("Balance", "due", total="due", is_number=True, narrow=Narrow.SIDE),
         Column("Amount", "total", total="total", is_number=True),
         Column("Next", "next_on"),
     ),

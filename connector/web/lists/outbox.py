@@ -21,7 +21,8 @@ from connector.services.outbox_search import EntryView
 from connector.vocabulary import FeeState, OutboxState
 from connector.vocabulary.labels import in_sentence, label
 from connector.web.lists import page
-from connector.web.lists.view import Action, Cell, Column, Field, ListView, Row, money_cell, utc_text
+from connector.web.lists.shown import load_list, render_list
+from connector.web.lists.view import Action, Cell, Column, Field, ListView, Narrow, Row, money_cell, utc_text
 from connector.web.page_request import PageRequest, entity_url
 from connector.web.rendering import PageTime
 from connector.web.routes import Route
@@ -44,8 +45,8 @@ def list_entries(request: PageRequest) -> Response:
     with reading(request.app.engine) as session:
         company_filter = request.company_filter(session)
         counts = outbox_search.count_needing_attention(session, company_filter.ids)
-        shown = page.load_list(OUTBOX, request, session, request.query, company_filter)
-    return request.render("outbox.html", shown=shown, tabs=TABS, counts=counts)
+        shown = load_list(OUTBOX, request, session, request.query, company_filter)
+    return render_list(shown, undo=None, tabs=TABS, counts=counts)
 
 
 def load_entry_rows(_request: PageRequest, session: Session, keys: Sequence[Key]) -> list[Row]:
@@ -167,9 +168,9 @@ OUTBOX = ListView(
     columns=(
         Column("Action", "step"),
         Column("Company", "company", is_company=True),
-        Column("Customer", "customer"),
-        Column("Amount", "amount", total="amount", is_number=True),
-        Column("Send or sent", "send_after"),
+        Column("Customer", "customer", narrow=Narrow.SECOND),
+        Column("Amount", "amount", total="amount", is_number=True, narrow=Narrow.SIDE),
+        Column("Send or sent", "send_after", narrow=Narrow.END),
         Column("Reason"),
     ),
     load=load_entry_rows,
@@ -184,6 +185,8 @@ OUTBOX = ListView(
     },
     actions=_entry_actions,
     prominent=("search", "step"),
+    template="outbox.html",
+    tabbed=("state",),
 )
 FEES = ListView(
     path="/fees",
@@ -193,11 +196,11 @@ FEES = ListView(
     listing=listed.FEES,
     columns=(
         Column("Fee invoice", "id"),
-        Column("State", "state"),
+        Column("State", "state", narrow=Narrow.END),
         Column("Company", "company", is_company=True),
-        Column("Customer", "customer"),
+        Column("Customer", "customer", narrow=Narrow.SECOND),
         Column("For invoice"),
-        Column("Amount", "amount", total="amount", is_number=True),
+        Column("Amount", "amount", total="amount", is_number=True, narrow=Narrow.SIDE),
         Column("% per year", is_number=True),
     ),
     load=load_fee_rows,

@@ -12,7 +12,7 @@ from connector.services.lists import runs as listed
 from connector.services.lists.engine import Key
 from connector.vocabulary import RunOutcome
 from connector.web.lists.page import list_routes
-from connector.web.lists.view import Cell, Column, ListView, Row
+from connector.web.lists.view import Cell, Column, ListView, Narrow, Row
 from connector.web.page_request import PageRequest
 from connector.web.rendering import PageTime
 
@@ -53,8 +53,8 @@ VIEW = ListView(
     listing=listed.LISTING,
     columns=(
         Column("Started", "id"),
-        Column("Company", "company", is_company=True),
-        Column("Result", "outcome"),
+        Column("Company", "company", is_company=True, narrow=Narrow.SIDE),
+        Column("Result", "outcome", narrow=Narrow.SECOND),
     ),
     load=load_rows,
     csv_headings=("id", "started at (UTC)", "ended at (UTC)", "company", "result", "summary"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlmodel import Session
 
 from connector.errors import NotPossible
+from connector.geo import today_in
 from connector.services.lists import bulk
 from connector.services.lists import tasks as listed
 from connector.services.lists.bulk import Actor, BulkResult, SeenRow
@@ -15,14 +16,17 @@ from connector.vocabulary import TaskState
 from connector.vocabulary.labels import in_sentence, label
 from connector.web.lists.customers import ASSIGNEE, parse_owner
 from connector.web.lists.page import list_routes
-from connector.web.lists.view import Action, Cell, Column, Field, ListView, Row
+from connector.web.lists.view import Action, Cell, Column, Field, ListView, Narrow, Row
 from connector.web.page_request import PageRequest, entity_url
 from connector.web.rendering import format_date
 
 
 def load_rows(request: PageRequest, session: Session, keys: Sequence[Key]) -> list[Row]:
     """Return the rows of some tasks."""
-    return [_row(line, is_late=line.task.due_on < request.now.date()) for line in listed.load_lines(session, keys)]
+    return [
+        _row(line, is_late=line.task.due_on < today_in(line.company.time_zone, request.now))
+        for line in listed.load_lines(session, keys)
+    ]
 
 
 def _row(line: listed.TaskLine, *, is_late: bool) -> Row:
@@ -80,8 +84,8 @@ VIEW = ListView(
     columns=(
         Column("Due date", "due_on"),
         Column("Company", "company", is_company=True),
-        Column("Task", "kind"),
-        Column("Customer", "customer"),
+        Column("Task", "kind", narrow=Narrow.SIDE),
+        Column("Customer", "customer", narrow=Narrow.SECOND),
         Column("Assigned to", "owner"),
         Column("Reason"),
     ),

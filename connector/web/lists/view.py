@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 
 from markupsafe import Markup
 from sqlmodel import Session
@@ -17,6 +18,15 @@ from connector.web.page_request import PageRequest
 from connector.web.rendering import format_money
 
 
+class Narrow(StrEnum):
+    """Where a column stands in the two lines of a row for which there is no room in columns."""
+
+    SIDE = "side"  # ends the first line
+    SECOND = "second"  # on the second line, cut where it is too long
+    END = "end"  # ends the second line
+    MORE = "more"  # shown once the row is opened
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column; ``sort`` is what the list is sorted by in it, ``total`` the money that is added up in it."""
@@ -26,6 +36,7 @@ class Column:
     total: str = ""
     is_number: bool = False
     is_company: bool = False  # shown where the user sees more than one
+    narrow: Narrow = Narrow.MORE  # the first column begins the first line, whatever it says
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,7 @@ class Action:
     done: str
     fields: tuple[Field, ...] = ()
     style: str = "second"
+    can_undo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,8 @@ class ListView:
     template: str = "list.html"
     min_role: Role = Role.VIEWER
     export_role: Role = Role.VIEWER
+    tabbed: tuple[str, ...] = ()  # the filters that the page also shows as tabs
+    with_general: bool = False  # users of all companies also see the rows that belong to none
 
 
 def money_cell(amount: Decimal | None, currency: str, **more: str) -> Cell:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlmodel import Session
 from starlette.responses import Response
 
@@ -11,20 +13,33 @@ from connector.db.engine import reading, writing
 from connector.db.tables import User
 from connector.errors import NotFound
 from connector.vocabulary import Role
+from connector.web.lists.shown import load_list
+from connector.web.lists.users import VIEW
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
-from connector.web.settings.company_access import parse_company_access
+from connector.web.settings.company_access import chosen_companies, parse_company_access
 
 
 def list_users(request: PageRequest) -> Response:
     """Show the users, the passkey requirement, and the form to invite someone."""
+    return _render_users(request, {})
+
+
+def _render_users(request: PageRequest, problems: Mapping[str, str]) -> Response:
+    """Show the users; ``problems`` are what is wrong with the invitation, whose values stay."""
     with reading(request.app.engine) as session:
-        rows, companies = users.list_user_accounts(session), request.companies(session)
+        shown, companies = load_list(VIEW, request, session, request.query), request.companies(session)
+        missing = users.count_without_passkey(session)
         requirement = passkey_requirement.get_requirement(session)
         obstacle = passkey_requirement.find_obstacle(request.app, session, request.actor, request.token)
     return request.render(
         "settings_users.html",
-        users=rows,
+        422 if problems else 200,
+        problems=problems,
+        values={name: request.form_value(name) for name in ("email", "name", "role")},
+        company_ids=chosen_companies(request) if problems else None,
+        shown=shown,
+        missing=missing,
         companies=companies,
         roles=users.ROLES,
         passkey_requirement=requirement,
@@ -48,34 +63,57 @@ def set_passkey_requirement(request: PageRequest) -> Response:
 def invite_user(request: PageRequest) -> Response:
     """Add a user, and show the link with which they choose their password."""
     companies = parse_company_access(request)
-    with writing(request.app.engine) as session:
-        user = users.add_user(
-            session,
-            request.form_value("email"),
-            request.form_value("role"),
-            name=request.form_value("name"),
-            companies=companies,
-            by=request.actor.email,
-            at=request.now,
-        )
-        return _render_link(request, user, sign_in.create_link(session, user, request.now))
+    try:
+        with writing(request.app.engine) as session:
+            user = users.add_user(
+                session,
+                request.form_value("email"),
+                request.form_value("role"),
+                name=request.form_value("name"),
+                companies=companies,
+                by=request.actor.email,
+                at=request.now,
+            )
+            return _render_link(request, user, sign_in.create_link(session, user, request.now))
+    except users.UserError as error:
+        return _render_users(request, {"role" if "owner" in str(error) else "email": str(error)})
 
 
 def show_user(request: PageRequest) -> Response:
     """Show one user with the forms to change them."""
+    return _render_user(request, {})
+
+
+def _render_user(request: PageRequest, problems: Mapping[str, str]) -> Response:
+    """Show one user; ``problems`` are why a change is refused."""
     with reading(request.app.engine) as session:
         user = _get_user(request, session)
-        account = next(row for row in users.list_user_accounts(session) if row.id == user.id)
+        account = users.list_user_accounts(session, [user.id or 0])[0]
         companies = request.companies(session)
         company_ids = users.build_current_user(session, user).companies
+    submitted = bool(problems) and request.form_value("do") == "role"
     return request.render(
-        "settings_user.html", user=account, companies=companies, company_ids=company_ids, roles=users.ROLES
+        "settings_user.html",
+        409 if problems else 200,
+        user=account,
+        companies=companies,
+        company_ids=chosen_companies(request) if submitted else company_ids,
+        role=request.form_value("role") if submitted else account.role,
+        roles=users.ROLES,
+        problems=problems,
     )
 
 
 def update_user(request: PageRequest) -> Response:
     """Change a user's role and companies, create a new sign-in link for them, or remove them."""
-    action, companies, by = request.form_value("do"), parse_company_access(request), request.actor.email
+    try:
+        return _update_user(request, request.form_value("do"))
+    except users.UserError as error:
+        return _render_user(request, {"role" if request.form_value("do") == "role" else "access": str(error)})
+
+
+def _update_user(request: PageRequest, action: str) -> Response:
+    companies, by = parse_company_access(request), request.actor.email
     with writing(request.app.engine) as session:
         user = _get_user(request, session)
         if action == "reset":

@@ -39,6 +39,26 @@ def words(browser: Any) -> str:
     return " ".join(browser.text.split())
 
 
+def test_the_review_keeps_to_the_filters_it_was_opened_with(site: Site, waiting: list[int]) -> None:
+    with writing(site.app.engine) as session:
+        for number, each in enumerate(waiting):
+            session.get_one(OutboxEntry, each).step = "second_notice" if number else "past_due"
+    ann = site.sign_in("bookkeeper", email="ann@example.com")
+    page = ann.get("/outbox?step=second_notice").text
+    assert 'href="/outbox/review?step=second_notice"' in page
+    ann.get("/outbox/review?step=second_notice")
+    assert "1 of 2 (2 left)" in words(ann)
+    assert "Filter: Step: Second notice" in words(ann)
+    decide(ann, do="approve")
+    assert "2 of 2 (1 left)" in words(ann)
+    decide(ann, do="approve")
+    assert "Nothing that awaits approval matches these filters." in words(ann)
+    assert get_entry(site, waiting[0]).state == "awaiting_approval"
+    ann.get("/outbox/review")
+    assert "1 of 1 (1 left)" in words(ann)
+    assert "is not an amount" in ann.get("/outbox/review?min=lots").text
+
+
 def test_after_each_decision_the_next_entry_is_there_and_the_last_can_be_undone(site: Site, waiting: list[int]) -> None:
     first, second, _third = waiting
     ann = site.sign_in("bookkeeper", email="ann@example.com")

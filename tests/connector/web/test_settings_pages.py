@@ -71,7 +71,38 @@ def test_a_user_is_invited_for_one_company_promoted_and_removed(site: Site, owne
     assert bob.get("/", allow_redirects=False).status_code == 303
     assert "Disabled" in owner.get("/settings/users").text
     owner.get("/settings/users/1")
-    assert "the only owner" in owner.submit("/settings/users/1", {"do": "remove"}).text
+    assert 'id="access-problem">owner@example.com is the only owner' in (
+        owner.submit("/settings/users/1", {"do": "remove"}).text
+    )
+    page = owner.submit("/settings/users/1", {"do": "role", "role": "viewer", "company_access": "all"}).text
+    assert 'id="role-problem">owner@example.com is the only owner' in page
+    assert 'value="viewer" checked' in page
+    owner.get("/settings/users")
+    again = {**invitation, "name": "Bobby", "company_access": "selected", "company": str(south)}
+    page = owner.submit("/settings/users", again).text
+    assert 'id="email-problem">bob@example.com is already a user.' in page
+    assert 'value="Bobby"' in page
+    assert f'name="company" value="{south}" checked' in page
+
+
+def test_users_are_sorted_filtered_and_exported_by_owners_only(site: Site, owner: Any) -> None:
+    north, south = site.add_company("North Ltd"), site.add_company("South Ltd")
+    site.add_user("viewer", north, email="zoe@example.com")
+    site.add_user("bookkeeper", south, email="ann@example.com")
+
+    def found(query: str) -> list[str]:
+        page = owner.get(f"/settings/users?{query}").text
+        return re.findall(r'scope="row" data-label="User"[^>]*><a [^>]*>(\w+)@', page)
+
+    assert found("") == ["ann", "owner", "zoe"]
+    assert found("sort=-name") == ["zoe", "owner", "ann"]
+    assert found("role=viewer,bookkeeper&sort=role") == ["ann", "zoe"]
+    assert found("sees=south") == ["ann", "owner"]
+    assert found("search=ZOE") == ["zoe"]
+    assert found("state=disabled") == []
+    assert len(owner.get("/settings/users.csv?role=viewer").text.splitlines()) == 2
+    other = site.sign_in("bookkeeper", north, email="ben@example.com")
+    assert [other.get(path).status_code for path in ("/settings/users", "/settings/users.csv")] == [403, 403]
 
 
 def test_a_token_is_shown_once_works_and_is_revoked(site: Site, owner: Any) -> None:
@@ -93,7 +124,10 @@ def test_a_token_is_shown_once_works_and_is_revoked(site: Site, owner: Any) -> N
     assert "Revoked" in owner.text
     assert requests.get(**asked).status_code == 401
     owner.get("/settings/tokens")
-    assert owner.submit("/settings/tokens", {"name": "", "scope": "read", "days": "30"}).status_code == 409
+    page = owner.submit("/settings/tokens", {"name": "", "scope": "write", "days": "40"})
+    assert (page.status_code, 'id="name-problem">Name the token' in page.text) == (422, True)
+    assert 'value="write" checked' in page.text
+    assert 'id="days-problem"' in owner.submit("/settings/tokens", {"name": "x", "scope": "read", "days": "0"}).text
     assert all(token not in line for line in log_texts(site))
 
 
@@ -101,7 +135,12 @@ def test_a_webhook_is_added_tested_and_removed(site: Site, owner: Any) -> None:
     north = site.add_company("North Ltd")
     owner.get("/settings/webhooks")
     bad = owner.submit("/settings/webhooks", {"url": "http://127.0.0.1/", "events": "all", "company_access": "all"})
-    assert (bad.status_code, "https://" in bad.text) == (409, True)
+    assert (bad.status_code, 'id="url-problem">' in bad.text) == (422, True)
+    assert 'value="http://127.0.0.1/"' in bad.text
+    chosen = {"url": "https://h.example/", "events": "selected", "company_access": "selected", "company": str(north)}
+    bad = owner.submit("/settings/webhooks", chosen)
+    assert 'id="event-problem">Select at least one event.' in bad.text
+    assert f'name="company" value="{north}" checked' in bad.text
     owner.get("/settings/webhooks")
     chosen = {"url": "https://hooks.example/a?key=1", "events": "selected", "event": "email.sent"}
     owner.submit("/settings/webhooks", {**chosen, "company_access": "selected", "company": str(north)})

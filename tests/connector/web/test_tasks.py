@@ -15,6 +15,7 @@ from connector.arrangements.agreement_list import format_agreement
 from connector.db.engine import reading, writing
 from connector.db.money import to_e4
 from connector.db.tables import Agreement, CustomerRow, InvoiceRow, InvoiceSetting, Task
+from connector.privacy.personal_data import RULES
 from connector.vocabulary import TaskCode, TaskState
 from policies.receivables import InvoiceStatus
 
@@ -103,6 +104,38 @@ def test_a_promise_is_one_form_with_its_date_and_amount(site: Site, task: int) -
     closed = read_task(site, task)
     assert (closed.state, closed.ended_by) == ("done", "bookkeeper@example.com")
     assert "Save promise" not in browser.get(f"/tasks/{task}").text
+
+
+def test_a_number_of_ones_own_is_called_first_and_erased_with_the_customer(site: Site, task: int) -> None:
+    owner = site.sign_in("owner")
+    customer = f"/companies/1/customers/{read_task(site, task).customer_id}"
+    owner.get(customer)
+    page = owner.submit(customer, {"do": "set", "phone": "ask Jo"}).text
+    assert 'id="phone-problem">&#39;ask Jo&#39; is not a telephone number.' in page
+    assert "Saved." in owner.submit(customer, {"do": "set", "phone": "0131 496 0000"}).text
+    page = owner.get(f"/tasks/{task}").text
+    assert '<a class="button" href="tel:+441314960000">0131 496 0000</a>' in page
+    assert '<a class="button second" href="tel:+442079460018">' in page
+    assert RULES["customer_setting"].redact["phone"] == ""
+
+
+def test_the_outcome_of_a_task_is_undone_with_its_promise_by_one_click(site: Site, task: int) -> None:
+    other = site.add_company("South Ltd")
+    browser = site.sign_in("bookkeeper")
+    submit(browser, task, do="promise", promised_on="2026-06-19", promised_amount="50", note="Spoke to Jo")
+    assert "South Ltd" in browser.page.text.partition("<main")[2]  # it leaves the choice of companies as it was
+    ben = site.sign_in("bookkeeper", other, email="ben@example.com")
+    assert "Undo:" not in ben.get(browser.page.url.removeprefix(site.base)).text
+    browser.submit("/tasks", {"do": "undo"})
+    assert "Undone." in browser.text
+    assert (read_task(site, task).state, read_task(site, task).outcome[-8:]) == ("open", "(undone)")
+    with reading(site.app.engine) as session:
+        setting = session.get_one(InvoiceSetting, (1, "i1"))
+        assert (setting.promised_on, setting.promised_e4) == (None, None)
+    submit(browser, task, do="promise", promised_on="2026-06-19", note="Spoke to Jo")
+    site.clock.advance(hours=2)
+    page = browser.submit("/tasks", {"do": "undo"})
+    assert (page.status_code, read_task(site, task).state) == (409, "done")
 
 
 def test_a_task_is_annotated_snoozed_assigned_and_closed_with_an_outcome(site: Site, task: int) -> None:

@@ -15,11 +15,13 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
+from connector.auth.users import change_role
 from connector.db.engine import reading, writing
 from connector.db.money import to_e4
 from connector.db.tables import (
     CustomerRow,
     CustomerSetting,
+    InvoiceDecisionRow,
     InvoiceRow,
     InvoiceSetting,
     OutboxEntry,
@@ -30,7 +32,8 @@ from connector.services.lists.engine import encode_position
 from connector.vocabulary import OutboxKind, OutboxState, TaskCode
 from connector.web.page_request import derive_csrf_token
 from connector.web.routes import cookie_name
-from policies.receivables import InvoiceStatus
+from policies.decisions import DecisionKind
+from policies.receivables import InvoiceStatus, Segment
 
 Site = Any
 TODAY = date(2026, 6, 10)
@@ -169,7 +172,7 @@ def test_the_company_is_kept_from_page_to_page_and_named_in_the_header(site: Sit
     browser = site.sign_in("viewer")
     browser.get(f"/invoices?company={companies[1]}")
     assert cells(browser.get("/invoices").text, "Number") == ["=S-1"]
-    assert "South Ltd All companies" in " ".join(browser.text.split())
+    assert "South Ltd ×" in " ".join(browser.text.split())
     assert "South Ltd" in browser.get("/log").text.partition("<main")[0]
     assert len(cells(browser.get("/invoices?company=all").text, "Number")) == 5
     assert len(cells(browser.get("/invoices").text, "Number")) == 5
@@ -200,6 +203,24 @@ def test_reminders_are_paused_for_chosen_invoices_and_for_all_that_match(
     assert len([text for text in log if "bookkeeper@example.com" in text and "paused" in text]) == 3
 
 
+def test_invoices_paused_together_are_resumed_together_by_one_click(site: Site, companies: tuple[int, int]) -> None:
+    browser = site.sign_in("bookkeeper")
+    page = browser.get("/invoices?state=overdue").text
+    browser.submit("/invoices", {"do": "pause", "id": re.findall(r'name="id" value="([^"]*)"', page)[0]})
+    site.clock.advance(minutes=1)
+    browser.get("/invoices?state=overdue")
+    browser.submit("/invoices", {"do": "pause", "scope": "page", "until": "2026-07-01"})
+    assert "Undo: paused reminders for 3 invoices" in browser.text
+    browser.submit("/invoices", {"do": "undo"})
+    assert "Undone." in browser.text
+    assert 'href="/invoices?company=all&amp;state=all"' in browser.page.text  # the filter is still in force
+    with reading(site.app.engine) as session:
+        paused = [
+            (row.invoice_id, row.paused_until_on) for row in session.scalars(select(InvoiceSetting)) if row.paused
+        ]
+    assert paused == [("id-N-3", None)]  # what the pause of three replaced applies again
+
+
 def test_the_export_has_every_row_and_no_formula(site: Site, companies: tuple[int, int]) -> None:
     browser = site.sign_in("bookkeeper")
     rows = list(csv.DictReader(io.StringIO(browser.get("/invoices.csv?sort=due").text)))
@@ -209,6 +230,51 @@ def test_the_export_has_every_row_and_no_formula(site: Site, companies: tuple[in
     page = browser.get("/invoices").text
     browser.submit("/invoices", {"do": "export", "id": re.findall(r'name="id" value="([^"]*)"', page)[0]})
     assert len(browser.page.text.splitlines()) == 2
+
+
+def test_a_segment_is_the_one_set_by_hand_or_else_the_one_of_the_policy(site: Site, companies: tuple[int, int]) -> None:
+    north, south = companies
+    add_customer(site, north, "c2", "Oak Ltd")
+    site.add_rows(
+        invoice(north, "O-1", "1.00", customer_id="c2"),
+        *(
+            InvoiceDecisionRow(
+                connection_id=company, invoice_id=f"id-{number}", customer_id=customer, kind=DecisionKind.HOLD,
+                code="paused", reason="", run_id=1, since_at=site.clock.at, segment=Segment.STRATEGIC,
+            )
+            for company, number, customer in ((north, "N-1", "c1"), (north, "O-1", "c2"), (south, "=S-1", "c1"))
+        ),
+        CustomerSetting(connection_id=north, customer_id="c2", segment=Segment.NEW, set_at=site.clock.at),
+    )  # fmt: skip
+    add_entries(site, north, 2)
+    browser = site.sign_in("viewer")
+    for segment, names in (("strategic", ["Ash GmbH", "Miller & Sons"]), ("new", ["Oak Ltd"]), ("established", [])):
+        assert cells(browser.get(f"/customers?segment={segment}").text, "Customer") == names
+        found = cells(browser.get(f"/invoices?segment={segment}").text, "Customer")
+        assert sorted(set(found)) == names
+    assert len(cells(browser.get("/outbox?segment=strategic").text, "Customer")) == 2
+    assert cells(browser.get("/outbox?segment=new").text, "Customer") == []
+
+
+def test_a_user_who_loses_a_company_on_its_page_changes_and_sees_nothing_of_it(
+    site: Site, companies: tuple[int, int]
+) -> None:
+    north, south = companies
+    browser = site.sign_in("bookkeeper", north, south)
+    page = browser.get(f"/invoices?company={south}&state=overdue").text
+    with writing(site.app.engine) as session:
+        change_role(session, "bookkeeper@example.com", "bookkeeper", companies=[north], by="a test", at=site.clock.at)
+    lost = browser.submit("/invoices", {"do": "pause", "id": re.findall(r'name="id" value="([^"]*)"', page)})
+    assert (lost.status_code, "South" in lost.text) == (404, False)
+    assert cells(browser.get("/invoices").text, "Number") == [
+        "N-3",
+        "N-1",
+        "N-2",
+        "N-4",
+    ]  # the kept choice is gone, too
+    assert "South" not in browser.page.text
+    with reading(site.app.engine) as session:
+        assert [row for row in session.scalars(select(InvoiceSetting)) if row.paused] == []
 
 
 def add_entries(site: Site, company: int, count: int) -> None:
@@ -315,7 +381,7 @@ def test_rows_of_another_company_are_neither_changed_nor_exported_by_their_ids(
     for path, (row, actions) in chosen.items():
         token = derive_csrf_token(session_token, path)
         for action in actions:
-            for fields in ({"id": row}, {"scope": "page", "all_ids": row}, {"scope": "seen", "seen": row}):
+            for fields in ({"id": row}, {"scope": "page", "shown": row}, {"scope": "seen", "seen": row}):
                 more = {"do": action, "csrf": token, "until": "2026-07-01", "assignee": "Eve <eve@example.com>"}
                 answer = browser.post(path, {**more, **fields, "query": f"company={south}"})
                 assert "South" not in answer.text, (path, action)
