@@ -101,14 +101,35 @@ def show_customer(
             echo(line)
 
 
+_PhoneOption = Annotated[
+    str | None, typer.Option(metavar="NUMBER", help="Whom to call, before the numbers in the ledger; or none.")
+]
+_LanguageOption = Annotated[
+    str | None, typer.Option(help="The language of emails: en, de, fr or es; none uses their country's.")
+]
+_OwnerOption = Annotated[
+    str | None,
+    typer.Option(metavar="'NAME <EMAIL>'", help="Their account owner; none uses the company's default owner."),
+]
+_TagsOption = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help="Tags; the policy can have rules for a tag. none removes all of them."),
+]
+_ContactOption = Annotated[
+    str | None,
+    typer.Option(metavar="'NAME <EMAIL>'", help="Who gets the emails; none uses the ledger's contact."),
+]
+_HoldOption = Annotated[
+    str | None, typer.Option(metavar="DATE", help="No reminders before this date; none ends the hold.")
+]
+
+
 @customers.command("set")
 def set_(
     customer: CustomerArgument,
     *,
     segment: Annotated[str | None, typer.Option(help="strategic, established or new; auto follows the policy.")] = None,
-    hold_until: Annotated[
-        str | None, typer.Option(metavar="DATE", help="No reminders before this date; none ends the hold.")
-    ] = None,
+    hold_until: _HoldOption = None,
     no_reminders: Annotated[
         bool | None, typer.Option("--no-reminders/--reminders", help="No email reminders: call tasks instead.")
     ] = None,
@@ -116,25 +137,12 @@ def set_(
     fees_agreed_on: Annotated[
         str | None, typer.Option(metavar="DATE", help="The date late fees were agreed on, or none.")
     ] = None,
-    contact: Annotated[
-        str | None,
-        typer.Option(metavar="'NAME <EMAIL>'", help="Who gets the emails; none uses the ledger's contact."),
-    ] = None,
-    phone: Annotated[
-        str | None, typer.Option(metavar="NUMBER", help="Whom to call, before the numbers in the ledger; or none.")
-    ] = None,
-    language: Annotated[
-        str | None, typer.Option(help="The language of emails: en, de, fr or es; none uses their country's.")
-    ] = None,
-    owner: Annotated[
-        str | None,
-        typer.Option(metavar="'NAME <EMAIL>'", help="Their account owner; none uses the company's default owner."),
-    ] = None,
+    contact: _ContactOption = None,
+    phone: _PhoneOption = None,
+    language: _LanguageOption = None,
+    owner: _OwnerOption = None,
     sales_rep: Annotated[str | None, typer.Option(metavar="'NAME <EMAIL>'", help="Their sales rep, or none.")] = None,
-    tags: Annotated[
-        str | None,
-        typer.Option(metavar="A,B", help="Tags; the policy can have rules for a tag. none removes all of them."),
-    ] = None,
+    tags: _TagsOption = None,
     withholding: Annotated[
         str | None, typer.Option(metavar="PERCENT", help="The tax they withhold by law, in percent; 0: none.")
     ] = None,
