@@ -132,13 +132,19 @@ class PolicyEffect:
 
     @property
     def summary(self) -> str:
-        """The effect in one sentence: ``12 emails more, 1 task fewer; 8 customers are treated differently.``."""
+        """The effect in one sentence: ``12 more emails, 1 fewer task; 8 customers are treated differently.``."""
+        if not self.is_complete:
+            return f"Compared for {self.evaluated:,} of {self.customers:,} customers: {self._sentence}"
+        return f"{self._sentence[0].upper()}{self._sentence[1:]}"
+
+    @property
+    def _sentence(self) -> str:
         if not self.changed:
-            return f"No step changes in the next {DAYS} days."
+            return f"no step changes in the next {DAYS} days."
         count = len(self.changed)
         who = "1 customer is" if count == 1 else f"{count:,} customers are"
         differences = [_difference(line) for line in self.lines if line.difference]
-        return f"{', '.join(differences) or 'As many actions, on other days'}; {who} treated differently."
+        return f"{', '.join(differences) or 'the same number of actions, on other days'}; {who} treated differently."
 
 
 class _Budget:
@@ -328,4 +334,4 @@ def _key(action: UpcomingAction) -> tuple[str, tuple[str, ...], str]:
 
 def _difference(line: EffectLine) -> str:
     count = abs(line.difference)
-    return f"{count:,} {_NOUNS[line.kind]}{'s' if count != 1 else ''} {'more' if line.difference > 0 else 'fewer'}"
+    return f"{count:,} {'more' if line.difference > 0 else 'fewer'} {_NOUNS[line.kind]}{'s' if count != 1 else ''}"

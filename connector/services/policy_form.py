@@ -29,6 +29,17 @@ def field_values(policy: ReminderPolicy, *, customer_specific: bool = False) -> 
     }
 
 
+def submitted_values(
+    policy: ReminderPolicy, form: Mapping[str, Sequence[str]], *, customer_specific: bool = False
+) -> dict[str, str]:
+    """Return what each field shows after it was submitted: as it was filled in, else what the policy has."""
+    return field_values(policy, customer_specific=customer_specific) | {
+        field.name: _submitted_text(field, form[field.name])[:500]
+        for field in fields(customer_specific=customer_specific)
+        if field.name in form
+    }
+
+
 def format_value(value: object) -> str:
     """Format a value as its field shows it."""
     if value is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 
 from connector.results import Result
@@ -11,25 +11,25 @@ from policies.policy import ReminderPolicy
 from policies.receivables import Segment, Size, Step
 from policies.schedule import StepKind
 from policies.schedule_rules import SCHEDULED_STEPS
-from policies.sections import Origin, StepTable, Tone
+from policies.sections import WEEKDAYS, Origin, StepTable, Tone
 
-_MANNER = {Tone.GENTLE: "kindly", Tone.STANDARD: "politely", Tone.FIRM: "firmly"}
+_MANNER = {Tone.GENTLE: "gently", Tone.STANDARD: "politely", Tone.FIRM: "firmly"}
 _BY_EMAIL, _BY_CALL = "by email", "by phone (a task)"
 _SENTENCES: dict[Step, str] = {
     Step.RECEIPT_CHECK: "we ask {by} whether the invoice arrived",
     Step.DISCOUNT_ENDING: "we remind them {by} of the discount",
-    Step.BEFORE_DUE: "we name amount and due date {by}",
+    Step.BEFORE_DUE: "we remind them {by} of the amount and due date",
     Step.DUE_TODAY: "we say {by} that it is due",
     Step.PAST_DUE: "we remind them {by}, {manner}",
-    Step.NOTIFY_OWNER: "their account owner is told by email",
-    Step.CALL: "a call becomes a task",
+    Step.NOTIFY_OWNER: "their account owner is alerted by email",
+    Step.CALL: "a task asks you to call them",
     Step.SECOND_NOTICE: "the second notice follows {by}, with the statement",
     Step.PLAN_OFFER: "we offer a payment plan {by}",
-    Step.LATE_FEE: "a late fee is possible{approval}",
-    Step.ESCALATION_CALL: "an escalation call becomes a task",
+    Step.LATE_FEE: "a late fee may be charged{approval}",
+    Step.ESCALATION_CALL: "a task asks for an escalation call",
     Step.FINAL_NOTICE: "the final notice follows {by}{suspension}",
     Step.PROPOSE_SUSPENSION: "a task proposes to suspend the account",
-    Step.HAND_OFF_REVIEW: "a task asks for collections or a write-off",
+    Step.HAND_OFF_REVIEW: "a task asks you to choose collections or a write-off",
 }
 
 
@@ -84,13 +84,25 @@ def tell_schedule(policy: ReminderPolicy) -> list[SegmentStory]:
 def contact_limits(policy: ReminderPolicy) -> str:
     """Return what holds for every story, in one paragraph."""
     limits, window = policy.frequency, policy.send_window
-    thanks = " Who has paid in full is thanked by email." if policy.thank_you.enabled else ""
+    thanks = " Customers who have paid in full are thanked by email." if policy.thank_you.enabled else ""
+    closed = "public holidays or your closing days" if window.closing_days else "public holidays"
     return (
-        f"Emails are sent from {window.opens:%H:%M} to {window.closes:%H:%M} in the customer's time zone, not on public"
-        f" holidays, never closer than {limits.min_days_between} days, and at most {limits.max_in_7_days} in 7 and"
-        f" {limits.max_in_30_days} in 30 days, for all invoices of a customer together. Who has paid, disputes or"
-        f" promised to pay is left alone.{thanks}"
+        f"Emails are sent {_weekdays(window.weekdays)}, from {window.opens:%H:%M} to {window.closes:%H:%M} in the"
+        f" customer's time zone, not on {closed}. Contacts with a customer are at least {limits.min_days_between} days"
+        f" apart, and at most {limits.max_in_7_days} in 7 and {limits.max_in_30_days} in 30 days, for all invoices"
+        f" together. Invoices that are paid, disputed or promised are not chased.{thanks}"
     )
+
+
+def _weekdays(days: Collection[int]) -> str:
+    """Return weekdays in words: ``Monday to Friday``."""
+    first, last = min(days), max(days)
+    if len(days) == len(WEEKDAYS):
+        return "every day"
+    names = [label(WEEKDAYS[day], "policy_choice") for day in sorted(days)]
+    if len(days) > 2 and last - first == len(days) - 1:
+        return f"{names[0]} to {names[-1]}"
+    return f"on {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else f"on {names[0]}s"
 
 
 def _stories(segment: Segment, policy: ReminderPolicy) -> Iterator[SizeStory]:

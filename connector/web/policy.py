@@ -192,10 +192,9 @@ def _field_values(context: PolicyContext, policy: ReminderPolicy) -> dict[str, s
 
 def _submitted_values(request: PageRequest, context: PolicyContext) -> dict[str, str]:
     """Return the values of the form as the user left them, to show them again."""
-    return {
-        name: " | ".join(request.form[name])[:500] if name in request.form else value
-        for name, value in _field_values(context, context.displayed_policy).items()
-    }
+    return policy_form.submitted_values(
+        context.displayed_policy, request.form, customer_specific=bool(context.customer_policy)
+    )
 
 
 def render_review(request: PageRequest, context: PolicyContext, document: str) -> Response:

@@ -76,6 +76,7 @@ def test_it_says_of_how_many_customers_it_is_where_the_time_is_over(
     monkeypatch.setattr(policy_effect._Budget, "is_spent", lambda _self: next(answers))
     some = effect(company, 'tone = "firm"\n')
     assert (some.evaluated, some.customers, some.is_complete) == (2, 6, False)
+    assert some.summary.startswith("Compared for 2 of 6 customers: ")
 
 
 def test_customers_whom_the_change_reaches_come_first(company: tuple[AppContext, int]) -> None:

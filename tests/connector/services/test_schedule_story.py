@@ -19,26 +19,26 @@ def story(document: str, segment: Segment = Segment.NEW, size: Size = Size.LARGE
 def test_each_segment_is_told_from_the_invoice_to_the_write_off() -> None:
     text = story("[late_fees]\nenabled = true\n").text
     assert text == (
-        "7 days after the invoice date we ask by email whether the invoice arrived; 2 days before a discount ends we"
-        " remind them by email of the discount; 7 days before the due date we name amount and due date by email; on the"
-        " due date we say by email that it is due. After the due date: on day 3 we remind them by email, politely; on"
-        " day 7 their account owner is told by email; on day 7 a call becomes a task; on day 12 the second notice"
-        " follows by email, with the statement; from day 14 a late fee is possible, once somebody approves it; on day"
-        " 17 we offer a payment plan by email; on day 21 an escalation call becomes a task; on day 25 the final notice"
-        " follows by email and names day 35; on day 35 a task proposes to suspend the account; on day 60 a task asks"
-        " for collections or a write-off."
+        "7 days after the invoice date we ask by email whether the invoice arrived; 2 days before a discount ends"
+        " we remind them by email of the discount; 7 days before the due date we remind them by email of the amount"
+        " and due date; on the due date we say by email that it is due. After the due date: on day 3 we remind them"
+        " by email, politely; on day 7 their account owner is alerted by email; on day 7 a task asks you to call"
+        " them; on day 12 the second notice follows by email, with the statement; from day 14 a late fee may be"
+        " charged, once somebody approves it; on day 17 we offer a payment plan by email; on day 21 a task asks for"
+        " an escalation call; on day 25 the final notice follows by email and names day 35; on day 35 a task"
+        " proposes to suspend the account; on day 60 a task asks you to choose collections or a write-off."
     )
 
 
 @pytest.mark.parametrize(
     ("document", "sentence"),
     [
-        ('tone = "gentle"', "we remind them by email, kindly"),
+        ('tone = "gentle"', "we remind them by email, gently"),
         ('tone = "firm"', "we remind them by email, firmly"),
         ('[past_due]\nby_call = ["new large"]', "on day 3 we remind them by phone (a task)"),
         ("[discount_ending]\nnew = { large = -1 }", "1 day before a discount ends we remind"),
         ("[discount_ending]\nnew = { large = 0 }", "on the last day of a discount we remind"),
-        ('[late_fees]\nenabled = true\napproval = "automatic"', "from day 14 a late fee is possible;"),
+        ('[late_fees]\nenabled = true\napproval = "automatic"', "from day 14 a late fee may be charged;"),
     ],
 )
 def test_a_setting_changes_its_sentence(document: str, sentence: str) -> None:
@@ -65,5 +65,20 @@ def test_sizes_with_the_same_days_are_told_together() -> None:
 
 def test_what_holds_for_everybody_is_told_once() -> None:
     text = contact_limits(ReminderPolicy.from_toml('[send_window]\nopens = "09:30"\n[thank_you]\nenabled = false\n'))
-    assert "from 09:30 to 18:00 in the customer's time zone" in text
+    assert "Monday to Friday, from 09:30 to 18:00 in the customer's time zone, not on public holidays." in text
     assert "thanked" not in text
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        ('"mon", "tue", "wed", "thu", "fri", "sat", "sun"', "sent every day, from"),
+        ('"mon", "tue", "thu"', "sent on Monday, Tuesday and Thursday, from"),
+        ('"wed"', "sent on Wednesdays, from"),
+    ],
+)
+def test_the_weekdays_of_the_send_window_are_told(days: str, told: str) -> None:
+    window = f'[send_window]\nweekdays = [{days}]\nclosing_days = ["12-24"]\n'
+    text = contact_limits(ReminderPolicy.from_toml(window))
+    assert told in text
+    assert "not on public holidays or your closing days" in text
