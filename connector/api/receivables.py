@@ -145,8 +145,15 @@ def undispute_invoice(
 @router.post("/invoices/{connection}/{invoice}/promise", tags=["invoices"], response_model=InvoiceAgreements)
 def promise_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.PromiseRequest) -> Response:
     """Record a promise to pay: no reminders until that date."""
-    promise = {"on": body.promised_on, "amount": body.promised_amount, "reason": body.reason}
-    return _update_invoice(call, connection, invoice, agreements.set_promise, **promise)
+    return _update_invoice(
+        call,
+        connection,
+        invoice,
+        agreements.set_promise,
+        on=body.promised_on,
+        amount=body.promised_amount,
+        reason=body.reason,
+    )
 
 
 @router.post("/invoices/{connection}/{invoice}/plan", tags=["invoices"], response_model=InvoiceAgreements)

@@ -115,7 +115,7 @@ class Report(BaseModel):
     formula: str
     notes: list[str]
     columns: list[Column]
-    items: list[dict[str, str | int | float | None]]
+    items: list[dict[str, str | int | float | bool | None]]
     next: str | None
 
 

@@ -27,6 +27,11 @@ class RecentAct:
     tasks: list[Task]
 
     @property
+    def companies(self) -> set[int]:
+        """The companies it was recorded in."""
+        return {each.connection_id for each in self.agreements} | {each.connection_id for each in self.tasks}
+
+    @property
     def title(self) -> str:
         """What is undone, in words."""
         if self.tasks:

@@ -210,14 +210,15 @@ def _entry_conditions(log_filter: LogFilter) -> list[ColumnElement[bool]]:
     return [condition() for is_set, condition in conditions if is_set]
 
 
-def in_companies(column: Any, company_ids: Collection[int], *, use_index: bool = True) -> Any:
+def in_companies(column: Any, company_ids: Collection[int], *, use_index: bool = True) -> ColumnElement[bool]:
     """Build the condition "of these companies" so that a year of entries is never sorted for one page.
 
     The index of one company holds its entries in order. For several companies the newest entries are scanned and
     filtered instead, which the "+ 0" forces; likewise for a run, whose few entries lie together (no ``use_index``).
     """
     one = len(company_ids) == 1 and use_index
-    return column == next(iter(company_ids)) if one else (column + 0).in_(list(company_ids))
+    found: ColumnElement[bool] = column == next(iter(company_ids)) if one else (column + 0).in_(list(company_ids))
+    return found
 
 
 def _find_matches(

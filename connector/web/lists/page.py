@@ -61,7 +61,7 @@ def _find_act(request: PageRequest, session: Session, at_text: str) -> RecentAct
     if at is None or at.tzinfo is None:
         return None
     act = find_act(session, by=request.actor.email, at=at, now=request.now)
-    if act is None or not all(request.actor.can_see(each.connection_id) for each in (*act.agreements, *act.tasks)):
+    if act is None or not all(map(request.actor.can_see, act.companies)):
         return None
     return act
 
