@@ -84,9 +84,9 @@ def collected_behind(session: Session, scope: Scope, row_id: str, column: str) -
     if week is None or column not in _FIGURES:
         return None
     until = week + timedelta(days=6)
-    if column == "reminded":
-        reminded = list_reminded(session, scope, week)
-        found = [each.receipt for each in reminded if each.receipt.currency == currency and each.receipt.on <= until]
+    if column == "reminded":  # as the report finds them, which looks back for reminders from its first week
+        receipts = [each.receipt for each in list_reminded(session, scope, week_starts(scope)[0])]
+        found = [each for each in receipts if each.currency == currency and week <= each.on <= until]
     else:
         found = list_receipts(session, scope, currency, week, until)
         if column != "collected":

@@ -56,7 +56,7 @@ def fees(session: Session, scope: Scope) -> Report[FeesRow]:
         ),
         columns=(
             Column("currency", "Currency"),
-            Column("on", "Month", ColumnKind.DAY),
+            Column("on", "Month", ColumnKind.MONTH),
             Column("charged", "Charged", ColumnKind.MONEY),
             Column("fees", "Fees", ColumnKind.NUMBER),
             Column("waived", "Waived", ColumnKind.MONEY),

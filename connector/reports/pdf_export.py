@@ -104,7 +104,7 @@ class _Document:
             self._bars(plot, top)
         else:
             self._columns(plot, top)
-        self.pdf.set_y(top + height + (0 if plot.kind is PlotKind.BARS else 5))
+        self.pdf.set_y(top + height + (0 if plot.kind is PlotKind.BARS else 9 if plot.legend else 5))
         self.pdf.ln(3)
 
     def _bars(self, plot: Plot, top: float) -> None:
@@ -126,11 +126,13 @@ class _Document:
         taken_until = 0.0
         for place, span in enumerate(spans):
             left, width = _MARGIN + place * step, step * 0.7
-            second = span.secondary if span.secondary is not None else span.part
-            bars = [(left, width if span.secondary is None else width / 2, span.value or 0, _ACCENT)]
-            if second is not None:
-                beside = left if span.secondary is None else left + width / 2
-                bars.append((beside, bars[0][1], second, _SECOND))
+            if span.secondary is not None:
+                half = width / 2
+                bars = [(left, half, span.value or 0, _ACCENT), (left + half, half, span.secondary, _SECOND)]
+            elif span.part is not None:
+                bars = [(left, width, span.value or 0, _SECOND), (left, width, span.part, _ACCENT)]
+            else:
+                bars = [(left, width, span.value or 0, _ACCENT)]
             for x, wide, value, colour in bars:
                 height = _PLOT_HEIGHT * max(value, 0) / maximum
                 self.pdf.set_fill_color(*colour)
@@ -142,3 +144,16 @@ class _Document:
             if left >= taken_until:
                 self.pdf.text(left, foot + 3.5, label)
                 taken_until = left + float(self.pdf.get_string_width(label)) + 2
+        self._legend(plot, foot + 5)
+
+    def _legend(self, plot: Plot, top: float) -> None:
+        """Draw what the colours of columns mean."""
+        has_part = any(span.part is not None for span in plot.spans)
+        has_range = any(span.high is not None for span in plot.spans)
+        colours = (_SECOND, _ACCENT) if has_part else (_ACCENT, _TEXT if has_range else _SECOND)
+        x = float(_MARGIN)
+        for text, colour in zip(map(encodable_text, plot.legend), colours, strict=False):
+            self.pdf.set_fill_color(*colour)
+            self.pdf.rect(x, top, 2.5, 2.5, style="F")
+            self.pdf.text(x + 3.5, top + 2.2, text)
+            x += 3.5 + float(self.pdf.get_string_width(text)) + 5

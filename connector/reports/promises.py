@@ -38,7 +38,8 @@ class PromisesRow(ReportRow):
 
     def drill(self, key: str) -> Drill | None:
         """Return the invoices that were promised."""
-        return Drill(row=self.id, column=key) if key in {each.value for each in _OUTCOMES} else None
+        is_outcome = key in {each.value for each in _OUTCOMES}
+        return Drill(row=self.id, column=key) if is_outcome and getattr(self, key) else None
 
 
 def promises(session: Session, scope: Scope) -> Report[PromisesRow]:
@@ -59,7 +60,7 @@ def promises(session: Session, scope: Scope) -> Report[PromisesRow]:
             " a credit do not count, nor do expected payment dates from the accounting system."
         ),
         columns=(
-            Column("on", "Month", ColumnKind.DAY),
+            Column("on", "Month", ColumnKind.MONTH),
             Column("kept", "Kept", ColumnKind.NUMBER),
             Column("broken", "Broken", ColumnKind.NUMBER),
             Column("percent", "Share kept", ColumnKind.SHARE),
@@ -124,7 +125,10 @@ def _row(on: date, kept: int, broken: int) -> PromisesRow:
 
 def _plot(rows: Sequence[PromisesRow]) -> Plot:
     kept, broken = sum(row.kept for row in rows), sum(row.broken for row in rows)
-    spans = [Span(format_month(row.on), row.kept, secondary=row.broken, drill=row.drill("kept")) for row in rows]
+    spans = [
+        Span(format_month(row.on), row.kept, secondary=row.broken, drill=row.drill("kept") or row.drill("broken"))
+        for row in rows
+    ]
     alt_text = join_parts(
         f"{format_month(row.on)}: {row.kept} kept, {row.broken} broken" for row in rows if row.kept or row.broken
     )

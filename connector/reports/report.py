@@ -10,13 +10,16 @@ from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
 
 from policies.currencies import plain_amount
-from policies.formatting import format_amount, format_date
+from policies.formatting import format_amount, format_date, format_month
 
 ReportValue = str | int | float | Decimal | date | None
 
 
 class ColumnKind(StrEnum):
-    """What a column holds; ``MONEY`` is in the row's currency, ``SHARE`` in percent, ``DAYS`` a number of days."""
+    """What a column holds: ``MONEY`` is in the row's currency, ``SHARE`` in percent, ``DAYS`` a number of days.
+
+    ``MONTH`` is a month by its first day.
+    """
 
     TEXT = "text"
     NUMBER = "number"
@@ -24,6 +27,7 @@ class ColumnKind(StrEnum):
     DAYS = "days"
     SHARE = "share"
     DAY = "day"
+    MONTH = "month"
 
 
 class PlotKind(StrEnum):
@@ -66,7 +70,7 @@ class Column(NamedTuple):
     @property
     def is_figure(self) -> bool:
         """Whether the column is aligned to the right."""
-        return self.kind not in {ColumnKind.TEXT, ColumnKind.DAY}
+        return self.kind not in {ColumnKind.TEXT, ColumnKind.DAY, ColumnKind.MONTH}
 
 
 class Bar(NamedTuple):
@@ -151,12 +155,16 @@ class Report(Generic[RowT_co]):
         ]
 
     def table_rows(self) -> Iterator[list[ReportValue]]:
-        """Yield the headings and then the rows, as a spreadsheet takes them."""
-        yield [f"{column.heading} %" if column.kind is ColumnKind.SHARE else column.heading for column in self.columns]
+        """Yield the headings and then the rows, as a spreadsheet takes them: no amount is without its currency."""
+        columns = list(self.columns)
+        if all(column.key != "currency" for column in columns):
+            place = next((number for number, each in enumerate(columns) if each.kind is ColumnKind.MONEY), None)
+            columns[place:place] = [] if place is None else [Column("currency", "Currency")]
+        yield [f"{column.heading} %" if column.kind is ColumnKind.SHARE else column.heading for column in columns]
         for row in self.rows:
             yield [
                 _plain(row, column.key) if column.kind is ColumnKind.MONEY else report_value(row, column.key)
-                for column in self.columns
+                for column in columns
             ]
 
 
@@ -174,7 +182,7 @@ def format_cell(row: ReportRow, column: Column) -> str:
     if isinstance(value, Decimal):
         return format_amount(value, str(report_value(row, "currency")))
     if isinstance(value, date):
-        return format_date(value)
+        return format_month(value) if column.kind is ColumnKind.MONTH else format_date(value)
     if isinstance(value, str):
         return value
     return f"{value:,.1f}{' %' if column.kind == 'share' else ''}" if isinstance(value, float) else f"{value:,}"

@@ -64,14 +64,14 @@ def _figures(reports: Sequence[Report[ReportRow]], currency: str, expected: Expe
     figures = []
     for row in _rows(reports, AgeingRow):
         overdue = row.total - row.not_due
-        note = f"{row.late_percent or 0:.0f} % of {format_amount(row.total, currency)}"
+        note = f"{row.late_percent or 0:.0f} % of {format_amount(row.total, currency)} open"
         drill = Drill({"state": "overdue", "currency": currency})
         figures.append(Figure("Overdue", format_amount(overdue, currency), note, "ageing", drill))
     if expected is not None and expected.high:
         low, high = (format_amount(each, currency) for each in (expected.low, expected.high))
         value = format_amount(expected.expected, currency)
         figures.append(
-            Figure("Expected in 7 days", value, f"{low} to {high.partition(' ')[2]} (80 %)", "cash-forecast")
+            Figure("Expected in 7 days", value, f"80 % range: {low} to {high.partition(' ')[2]}", "cash-forecast")
         )
     weeks = _rows(reports, CollectedRow)
     if weeks:
@@ -97,7 +97,7 @@ def _collected(weeks: Sequence[CollectedRow], currency: str) -> Figure:
     """Return the cash of the week, beside the average of the complete weeks before."""
     *before, current = weeks
     average = sum((row.collected for row in before), Decimal()) / max(len(before), 1)
-    note = f"{format_amount(average, currency)} a week before"
+    note = f"{format_amount(average, currency)} on average in the {len(before)} weeks before"
     return Figure(
         "Collected this week", format_amount(current.collected, currency), note, "cash-collected",
         current.drill("collected"),

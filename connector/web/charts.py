@@ -137,9 +137,9 @@ def _line(plot: Plot, _link: Link | None) -> tuple[Shapes, int]:
 
 
 def _scale(maximum: float) -> Shapes:
-    """Draw the base line and two lines above it, with their values; counts are whole."""
+    """Draw the base line and two lines above it, with their values; only one where the half of it is not whole."""
     shapes: Shapes = []
-    for fraction in (0, 1) if maximum == 1 else (0, 0.5, 1):
+    for fraction in (0, 1) if maximum / 2 % 1 else (0, 0.5, 1):
         y = _y(maximum * fraction, maximum)
         shapes.append(Markup('<path class="grid" d="M{} {:.1f}H{}"/>').format(_LEFT, y, _WIDTH))
         text = format_short(maximum * fraction).replace(".0k", "k")  # a round value

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from connector.arrangements.agreement_outcomes import LEDGER_PROMISE
 from connector.db.engine import reading, writing
@@ -35,7 +35,7 @@ from connector.reports.catalogue import BEHIND, REPORTS
 from connector.reports.dso import dso
 from connector.reports.promises import promises
 from connector.reports.reminder_results import reminder_results
-from connector.reports.report import Report, report_value
+from connector.reports.report import Report, format_cell, report_value
 from connector.reports.scope import Scope
 from connector.services.receivables_totals import load_currency_totals
 from connector.vocabulary import AgreementKind, AgreementState, OutboxKind, OutboxState, TaskCode, TaskState
@@ -248,9 +248,24 @@ def test_a_payment_is_brought_by_the_latest_reminder_of_the_week_before_it(world
     }
 
 
+def test_a_call_made_long_after_its_task_is_in_the_list_as_in_the_report(world: Engine) -> None:
+    with writing(world) as session:
+        made = session.exec(select(Task).where(Task.key == "made")).one()
+        session.add(step("mixed", Step.CALL, "2026-09-20", task_id=made.id))
+    with reading(world) as session:
+        scope = scope_of(session)
+        [row] = [row for row in cash_collected(session, scope).rows if row.id == f"GBP:{LAST_WEEK}"]
+        behind = BEHIND["cash-collected"](session, scope, row.id, "reminded")
+    assert row.reminded == Decimal(300)
+    assert behind is not None
+    assert behind.total == "GBP 300.00"
+
+
 def test_only_promises_that_somebody_made_count(world: Engine) -> None:
     with reading(world) as session:
-        rows = {row.id: row for row in promises(session, scope_of(session)).rows}
+        report = promises(session, scope_of(session))
+    rows = {row.id: row for row in report.rows}
+    assert format_cell(rows["2026-12"], report.columns[0]) == "Dec 2026"
     december, january = rows["2026-12"], rows["2027-01"]
     assert (december.kept, december.broken, december.percent) == (0, 1, 0.0)
     assert (january.kept, january.broken, january.percent) == (2, 0, 100.0)
@@ -294,6 +309,10 @@ def test_what_is_behind_each_figure_adds_up_to_it(world: Engine) -> None:
                         continue
                     behind = BEHIND[name](session, scope, drill.row, drill.column)
                     assert behind is not None
+                    assert behind.rows, "a figure of nothing is no link"
+                    headings, *lines = behind.table_rows()
+                    place = headings.index("Currency")
+                    assert {len(str(line[place])) for line in lines} == {3}, "each amount has its currency"
                     figure: Any = report_value(row, column.key)
                     is_count = isinstance(figure, int)
                     added = len(behind.rows) if is_count else sum((each.amount for each in behind.rows), Decimal())

@@ -164,6 +164,7 @@ def test_a_dashboard_shows_one_currency_and_names_the_others(site: Site) -> None
     add_invoices(site, company, 6, first=200, currency="JPY")
     main = viewer.get("/reports").text
     assert "amounts in GBP" in main
+    assert "on average in the 12 weeks before" in main
     assert "JPY" not in main.replace("<option>JPY</option>", "")
     yen = viewer.get("/reports?currency=JPY").text
     assert "amounts in JPY" in yen
@@ -192,6 +193,13 @@ def test_labels_of_a_chart_do_not_collide() -> None:
             assert right <= 362, plot
             for other_left, other_right, other_y in boxes[:place]:
                 assert abs(y - other_y) > 8 or right <= other_left or other_right <= left, plot
+
+
+def test_the_axis_of_a_chart_names_whole_values() -> None:
+    for highest, values in ((1, ["0", "1"]), (5, ["0", "5"]), (8, ["0", "4", "8"]), (50_000, ["0", "25k", "50k"])):
+        drawn = ET.fromstring(draw(Plot(PlotKind.COLUMNS, "t", "a", spans=[Span("", highest)])))
+        texts = [each.text for each in drawn.iter() if each.tag == "text" and each.text]
+        assert texts[: len(values)] == values
 
 
 def text_box(element: ET.Element) -> tuple[float, float, float]:
