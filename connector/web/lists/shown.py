@@ -40,7 +40,7 @@ class ShownList:
     @cached_property
     def columns(self) -> list[tuple[int, Column]]:
         """The columns that are shown, with their positions in the rows."""
-        with_company = len(self.company_filter.companies) > 1
+        with_company = len(self.company_filter.shown) > 1
         return [(place, each) for place, each in enumerate(self.view.columns) if with_company or not each.is_company]
 
     @cached_property

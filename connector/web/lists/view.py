@@ -35,7 +35,7 @@ class Column:
     sort: str = ""
     total: str = ""
     is_number: bool = False
-    is_company: bool = False  # shown where the user sees more than one
+    is_company: bool = False  # shown where the list is of more than one
     narrow: Narrow = Narrow.MORE  # the first column begins the first line, whatever it says
 
 

@@ -173,8 +173,10 @@ def test_the_company_is_kept_from_page_to_page_and_named_in_the_header(site: Sit
     browser.get(f"/invoices?company={companies[1]}")
     assert cells(browser.get("/invoices").text, "Number") == ["=S-1"]
     assert "South Ltd ×" in " ".join(browser.text.split())
+    assert cells(browser.page.text, "Company") == []  # the same in each row
     assert "South Ltd" in browser.get("/log").text.partition("<main")[0]
     assert len(cells(browser.get("/invoices?company=all").text, "Number")) == 5
+    assert "South Ltd" in cells(browser.page.text, "Company")
     assert len(cells(browser.get("/invoices").text, "Number")) == 5
 
 
