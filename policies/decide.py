@@ -175,7 +175,7 @@ def _handle_returned_payment(assessment: InvoiceAssessment, returned: ReturnedPa
     if hold is not None:
         assessment.hold_code, assessment.hold, assessment.email_blocked = HoldCode.PAYMENT_RETURNED, hold, False
         return True
-    if returned.notified_on is not None or returned.moved_to is not None or assessment.email_blocked:
+    if returned.notified_on is not None or returned.moved_to or assessment.email_blocked:
         return False
     assessment.email_step = Step.PAYMENT_RETURNED
     return True

@@ -18,7 +18,15 @@ from policies.decisions import CreateTask, HoldCode, MoneyTask
 from policies.formatting import format_amount, format_date
 from policies.invoice_names import invoice_name
 from policies.past_actions import PastActions
-from policies.receivables import BalanceChange, Invoice, InvoiceStatus, SettlementKind, Step
+from policies.receivables import (
+    BalanceChange,
+    Credit,
+    CreditKind,
+    Invoice,
+    InvoiceStatus,
+    SettlementKind,
+    Step,
+)
 from policies.schedule_rules import MIN_WARNING_DAYS
 from policies.statement_context import Hold, StatementContext
 
@@ -35,7 +43,7 @@ _NO_TASK_CODES = frozenset(
 class ReturnedPayment:
     """What came back of the money that an email of ``thanked_on`` named, and what has been done about it.
 
-    ``moved_to`` is the invoice of the same customer that has the money now.
+    ``moved_to`` are the invoices of the same statement that have the money now.
     """
 
     amount: Decimal
@@ -43,7 +51,7 @@ class ReturnedPayment:
     notify_on: date
     task_on: date | None
     notified_on: date | None
-    moved_to: Invoice | None = None
+    moved_to: tuple[Invoice, ...] = ()
 
     @property
     def recurrence_key(self) -> str:
@@ -91,20 +99,39 @@ def _amounts(changes: Iterable[BalanceChange]) -> Iterable[Decimal]:
     return (each.amount for each in changes)
 
 
-def _find_moved(context: StatementContext, invoice: Invoice, past_actions: PastActions) -> Invoice | None:
-    """Return the invoice to which a payment was moved: it has one of the same date and amount since the thanks."""
+def _find_moved(context: StatementContext, invoice: Invoice, past_actions: PastActions) -> tuple[Invoice, ...]:
+    """Return the invoices to which a payment was moved: they have as much of the same date since the thanks.
+
+    What is left of it may be unapplied. Whether it is the same payment no ledger says.
+    """
     if not invoice.former_histories:
-        return None
+        return ()
     thanked = past_actions.acknowledged[invoice.id]
-    paid = {(each.on, each.amount) for each in invoice.balance_changes}
-    gone = {(each.on, each.amount) for each in invoice.former_histories[-1].changes} - paid
-    for other in context.statement.invoices:
-        own = past_actions.acknowledged.get(other.id)
-        is_new = other.id != invoice.id and (own is None or own.on > thanked.on)
-        money = {(each.on, each.amount) for each in other.balance_changes if each.kind is SettlementKind.PAYMENT}
-        if is_new and money & gone:
-            return other
-    return None
+    others = [
+        each
+        for each in context.statement.invoices
+        if each.id != invoice.id
+        if (own := past_actions.acknowledged.get(each.id)) is None or own.on > thanked.on
+    ]
+    before = invoice.former_histories[-1].changes
+    for on in sorted({each.on for each in before}):
+        gone = _sum_of(invoice.balance_changes, on) - _sum_of(before, on)
+        new = {each.id: -_sum_of(each.balance_changes, on, SettlementKind.PAYMENT) for each in others}
+        receivers = [each for each in others if new[each.id] > 0]
+        if found := [each for each in receivers if new[each.id] == gone][:1]:
+            return tuple(found)
+        rest = sum((each.remaining for each in context.statement.credits if _is_money(each, on)), Decimal(0))
+        if receivers and gone > 0 and gone in {total := sum(new.values(), Decimal(0)), total + rest}:
+            return tuple(receivers)
+    return ()
+
+
+def _sum_of(changes: Iterable[BalanceChange], on: date, kind: SettlementKind | None = None) -> Decimal:
+    return sum((each.amount for each in changes if each.on == on and kind in {None, each.kind}), Decimal(0))
+
+
+def _is_money(credit: Credit, on: date) -> bool:
+    return credit.dated_on == on and credit.kind is not CreditKind.CREDIT_NOTE
 
 
 def hold_for(context: StatementContext, invoice: Invoice, returned: ReturnedPayment) -> Hold | None:
@@ -127,9 +154,9 @@ def returned_payment_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable
         if returned is None or returned.notified_on is not None or each.hold_code in _NO_TASK_CODES:
             continue
         due = format_amount(each.invoice.due, each.invoice.currency)
-        if returned.moved_to is not None:
-            other = invoice_name(returned.moved_to.number, returned.moved_to.issued_on, is_shared=True)
-            what = f"it is applied to {other} now"
+        if returned.moved_to:
+            others = [invoice_name(one.number, one.issued_on, is_shared=True) for one in returned.moved_to]
+            what = f"a payment of the same date and amount is applied to {' and '.join(others)} now"
             then = f"otherwise reminders continue on {format_date(returned.notify_on)}"
         else:
             what = "it was deleted, returned by the bank or applied elsewhere"

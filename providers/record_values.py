@@ -19,7 +19,7 @@ _HALF_CHARACTER = re.compile(
     rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
 _PAIR_LENGTH = 12
-_TEXT_OR_NO_NUMBER = re.compile(rb'"(?:[^"\\\\]|\\\\.)*"|-?\b(?:NaN|Infinity)\b')
+_TEXT_OR_NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b')
 
 
 @lru_cache(maxsize=256)

@@ -432,13 +432,14 @@ def test_credit_of_a_kind_that_nobody_knows_is_set_aside_and_not_taken_for_none(
     assert (page.credits, [each.customer_id for each in page.malformed]) == ([], ["c1"])
 
 
-def test_a_bare_nan_costs_no_reply() -> None:
-    whole = json.dumps(QUICKBOOKS_RECORDS["customer"] | {"DisplayName": "NaN: -Infinity", "Balance": "@"})
+@pytest.mark.parametrize("name", ["NaN: -Infinity", 'Pipes, 5"', 'The "NaN" Bakery', "Bo\\Lee"])
+def test_a_bare_nan_costs_no_reply(name: str) -> None:
+    whole = json.dumps(QUICKBOOKS_RECORDS["customer"] | {"DisplayName": name, "Balance": "@"})
     body = '{"QueryResponse": {"Customer": [' + whole.replace('"@"', "NaN") + "]}}"
     [raw] = decode_reply(body.encode(), QueryReply, CallKind.READ).query_response.customer
     [found] = mapping.decode_records([raw], Customer)
     assert isinstance(found, Customer)
-    assert found.display_name == "NaN: -Infinity"
+    assert found.display_name == name
 
 
 @pytest.mark.parametrize("kind", ["CreditNote", "Overpayment", "Prepayment"])

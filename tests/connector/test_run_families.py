@@ -372,3 +372,21 @@ def test_a_late_fee_is_posted_to_the_sub_customer_and_only_where_both_agree(quic
     (fee,) = [each for each in books.invoices() if each["DocNumber"].startswith("LF-")]
     assert fee["CustomerRef"]["name"].endswith("Harbor East")
     assert Decimal(str(fee["Balance"])) == Decimal(10)
+
+
+def test_nobody_is_chased_whose_parent_cannot_be_read_and_is_the_one_to_write_to(quickbooks: Scenario) -> None:
+    books = quickbooks.company.simulator
+    add_group(quickbooks)
+    parent_id = books.customer("Harbor Group")["Id"]
+    for name, billed in (("Harbor East", True), ("Harbor West", False)):
+        add_sub(quickbooks, name, parent_id, billed=billed, email=f"{name[7:].lower()}@harbor.example")
+        quickbooks.company.invoice(name, "300.00", due_on=quickbooks.days_ago(6))
+    books.poison(entity="Customer", external_id=parent_id)
+    quickbooks.go_live().run()
+    assert [to for to, _subject in quickbooks.customer_emails()] == [("west@harbor.example",)]
+    assert any("the record of the parent that the customer is billed with" in each for each in reasons(quickbooks))
+    books.heal()
+    books.edit_customer("Harbor Group", CompanyName="Harbor")
+    quickbooks.pass_days(1)
+    quickbooks.run()
+    assert [to for to, _subject in quickbooks.customer_emails()][1:] == [("ap@harbor.example",)]

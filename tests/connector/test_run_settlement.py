@@ -295,10 +295,29 @@ def test_nobody_is_told_that_money_was_returned_which_another_invoice_has(scenar
     scenario.run()
     [(code, text)] = open_tasks(scenario)
     assert code == "payment_returned"
-    assert f"it is applied to {second} of 8 Jun 2026 now" in text
+    assert f"a payment of the same date and amount is applied to {second} of 8 Jun 2026 now" in text
     scenario.run_for_days(21, every=3)
     assert not any("was returned" in each for each in texts(scenario))
     assert any("£1,200.00" in each and "overdue" in each for each in texts(scenario))
+
+
+@pytest.mark.parametrize("amounts", [("700.00", "500.00"), ("700.00",)], ids=["all of it", "the rest is unapplied"])
+def test_nobody_is_told_that_money_was_returned_which_was_split(quickbooks: Scenario, amounts: tuple[str, ...]) -> None:
+    company = quickbooks.company
+    company.customer("Bexley Ltd")
+    first = company.invoice("Bexley Ltd", "1200.00", due_on=days(10), on=days(-2))
+    others = {company.invoice("Bexley Ltd", each, due_on=days(60), on=days(-2)): each for each in amounts}
+    quickbooks.go_live()
+    company.pay(first, on=days(0))
+    quickbooks.run()
+    quickbooks.pass_days(1)
+    company.delete_payment(first)
+    company.simulator.receive("Bexley Ltd", "1200.00", others, on=days(0))
+    quickbooks.run()
+    [text] = [text for code, text in open_tasks(quickbooks) if code == "payment_returned"]
+    assert f"is applied to {' and '.join(f'{each} of 8 Jun 2026' for each in others)} now" in text
+    quickbooks.run_for_days(10, every=2)
+    assert not any("was returned" in each or "has been returned" in each for each in texts(quickbooks))
 
 
 def test_a_payment_that_is_entered_again_without_a_cent_is_no_returned_payment(customer: Scenario) -> None:

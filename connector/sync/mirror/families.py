@@ -20,12 +20,16 @@ _MERGES_MAX = 20  # one after the other
 
 
 class FamilyLink(NamedTuple):
-    """A sub-customer, its parent, whether the parent is written to, and whether it may be written to at all."""
+    """A sub-customer, its parent, whether the parent is written to, and whether it may be written to at all.
+
+    ``asks_parent`` is whether the sub-customer is billed with a parent who may be inactive or not in the mirror.
+    """
 
     customer_id: str
     parent_id: str
     is_billed: bool
     is_active: bool = True
+    asks_parent: bool = False
 
 
 class Families:
@@ -36,12 +40,15 @@ class Families:
         self._parents: dict[str, str] = {}
         self._billed: set[str] = set()
         self._inactive: set[str] = set()
+        self._asking_parent: set[str] = set()
         for link in links:
             self._parents[link.customer_id] = link.parent_id
             if link.is_billed:
                 self._billed.add(link.customer_id)
             if not link.is_active:
                 self._inactive.add(link.parent_id)
+            if link.asks_parent:
+                self._asking_parent.add(link.customer_id)
         self._by_root: defaultdict[str, list[str]] = defaultdict(list)
         self._by_payer: defaultdict[str, list[str]] = defaultdict(list)
         for customer_id in self._parents:
@@ -61,6 +68,15 @@ class Families:
     def address_holders(self, customer_id: str) -> list[str]:
         """Return the parents at whose address a sub-customer without one can be written to, the nearest first."""
         return [each for each in self.ancestors(customer_id) if each not in self._inactive]
+
+    def named_payers(self, customer_id: str) -> list[str]:
+        """Return the parents whom the ledger names as those to write to, whether they can be written to or not."""
+        found: list[str] = []
+        for parent in self.ancestors(customer_id):
+            if customer_id not in self._asking_parent:
+                break
+            found.append(customer_id := parent)
+        return found
 
     def payer(self, customer_id: str) -> str:
         """Return who is written to about a customer's invoices: themselves, where their parents go in a circle."""
@@ -119,7 +135,6 @@ def load_families(session: Session, connection_id: int) -> Families:
             parent_id = known[parent_id].merged_into or parent_id if parent_id in known else parent_id
         is_active = parent_id in known and known[parent_id].active and not known[parent_id].deleted
         if parent_id != row.external_id:  # a parent that was merged into its own sub-customer
-            links.append(
-                FamilyLink(row.external_id, parent_id, bool(row.bill_with_parent and is_active), bool(is_active))
-            )
+            asks = bool(row.bill_with_parent)
+            links.append(FamilyLink(row.external_id, parent_id, asks and bool(is_active), bool(is_active), asks))
     return Families(links)

@@ -220,8 +220,7 @@ class _StatementReader:
             customer, invoices = self._billed_for(customer, members, loaded)
             past_actions = [action for member in members for action in loaded.past_actions.get(member, ())]
             past_actions.sort(key=lambda action: action.at)
-        relatives = self._families.relatives(customer_id)
-        unreadable = describe_unreadable(self._unreadable_kinds, members, relatives, loaded.customers)
+        unreadable = describe_unreadable(self._unreadable_kinds, members, self._families, loaded.customers)
         customer = replace(self._with_debt_on_no_invoice(customer, loaded), unreadable=unreadable)
         invoices = with_shared_numbers(invoices, self._portfolio_stats.repeated_numbers)
         for each in self._peers.get(customer_id, ()):  # the contact limits are of the mailbox

@@ -7,13 +7,14 @@ owe. Where the ledger reports each customer's balance, that says so in the place
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from connector.sync.mirror.customer_batch import TABLES
+from connector.sync.mirror.families import Families
 from providers.ledger import RecordKind
 
 _MONEY = {
@@ -36,13 +37,15 @@ def load_unreadable_kinds(session: Session, connection_id: int) -> UnreadableKin
 
 
 def describe_unreadable(
-    kinds: UnreadableKinds, members: Collection[str], relatives: Collection[str], rows: Mapping[str, Row[Any]]
+    kinds: UnreadableKinds, members: Sequence[str], families: Families, rows: Mapping[str, Row[Any]]
 ) -> str:
-    """Return what cannot be read of a statement's customers, ``members``, and of their families; "" for nothing."""
+    """Return what cannot be read of a statement's customers, the first of them the payer; "" for nothing."""
     for each in members:
         if each not in rows or RecordKind.CUSTOMER in kinds.get(each, ()):
             return "the customer's own record"
-    for each in relatives:
+    if any(RecordKind.CUSTOMER in kinds.get(each, ()) for each in families.named_payers(members[0])):
+        return "the record of the parent that the customer is billed with"
+    for each in families.relatives(members[0]):
         if each in rows and rows[each].balance_e4 is not None and rows[each].balance_at is None:
             continue  # the balance is up to date, and has every payment in it
         money = [name for kind, name in _MONEY.items() if kind in kinds.get(each, ())]
