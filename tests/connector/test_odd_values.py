@@ -24,6 +24,7 @@ from providers.quickbooks.client import Client
 from providers.quickbooks.queries import decode_reply
 from providers.quickbooks.reader import RecordMapper
 from providers.quickbooks.schemas import Customer, Invoice, QueryReply
+from providers.record_values import repair_text
 from providers.xero.mapping import read_page
 from providers.xero.schemas import Stream
 from tests.connector.scenario import NOON, Scenario, ScenarioFactory, days
@@ -422,6 +423,11 @@ def test_what_is_not_plain_is_set_aside_and_stops_no_other(kind: str, odd: dict[
     assert named in malformed.reason
     assert malformed.customer_id == ("" if kind == "customer" else "1")
     assert len([*page.customers, *page.payments, *page.credits, *page.invoices]) == 1
+
+
+def test_a_bare_nan_is_no_amount_and_a_name_that_says_infinity_stays() -> None:
+    found = repair_text(b'{"Name": "Infinity \\"NaN\\" Ltd", "Rate": NaN, "Least": -Infinity, "Path": "C:\\\\"}')
+    assert json.loads(found) == {"Name": 'Infinity "NaN" Ltd', "Rate": "NaN", "Least": "NaN", "Path": "C:\\"}
 
 
 @pytest.mark.parametrize(
