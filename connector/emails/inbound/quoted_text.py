@@ -22,7 +22,7 @@ _ATTRIBUTION = re.compile(
 )
 # … after a full date, as every program gives it; people write "On Monday at 10:30 your driver wrote:".
 _DATED = re.compile(r"^\w+\b.{0,40}?(?:\b(?:19|20)\d\d\b|\b\d{1,2}[./-]\d{1,2}[./-]\d\d\b)")
-_NAMED_ADDRESS = re.compile(r"<\S+@\S+>")
+_NAMED_ADDRESS = re.compile(r"<[^\s<>@]+@[^\s<>@]+>")
 _VERB_AT_END = re.compile(rf"(?:{_LANGUAGE_VERBS}|schrieb|escreveu|skrev|napisał(?:\(a\))?)\s?:$", re.IGNORECASE)
 _FULL_DATE = re.compile(r"\b(?:19|20)\d\d\b")
 _MOMENT = re.compile(r"\d{1,2}[:h.]\d{2}\b")
@@ -37,11 +37,12 @@ _PERSONS_WORDS = re.compile(
 )
 # Programs that put the name before the date, or leave the year out.
 _NAME_FIRST = re.compile(
-    r"^.{2,100}<\S+@\S+>\)?\s+schrieb am .{4,24}\b(?:19|20)\d\d\b.{0,8}\d{1,2}:\d{2}(?: uhr)?:$"
-    r"|^on \w{3}, \d{1,2} \w{3} at \d{1,2}:\d{2} [ap]m\s?,\s.{2,100}<\S+@\S+>\s+wrote:$",
+    r"^.{2,100}<[^\s<>@]+@[^\s<>@]+>\)?\s+schrieb am .{4,24}\b(?:19|20)\d\d\b.{0,8}\d{1,2}:\d{2}(?: uhr)?:$"
+    r"|^on \w{3}, \d{1,2} \w{3} at \d{1,2}:\d{2} [ap]m\s?,\s.{2,100}<[^\s<>@]+@[^\s<>@]+>\s+wrote:$",
     re.IGNORECASE,
 )
 _ATTRIBUTION_LINES_MAX = 3  # programs break it where a line gets long
+_ATTRIBUTION_LENGTH_MAX = 1000  # a sender's name and address, twice; a longer line would take long to search
 _SPACE_MAX = 3  # lines below it in which what it introduces begins
 
 _HEADER = re.compile(
@@ -156,6 +157,8 @@ def _is_attribution(part: Sequence[str], below: str) -> bool:
     Unless that is clear, a person did. A sender without an address is certain only above lines marked as quoted.
     """
     line = " ".join(each.strip() for each in part)
+    if len(line) > _ATTRIBUTION_LENGTH_MAX:
+        return False
     if _NAME_FIRST.match(line):
         return True
     if _is_marked_in_any_language(line, below):

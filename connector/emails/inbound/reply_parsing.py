@@ -24,6 +24,7 @@ from connector.plain_text import clean_lines, one_line
 TEXT_MAX = 4000  # characters of a reply that a task shows
 _LINES_MAX = 60
 _ATTACHMENTS_MAX = 10
+_GMAIL_FILE = "f_"  # with what Gmail's id of an attached file begins; that of a picture in the text begins with "ii_"
 _SOURCE_LENGTH_MAX = 200_000  # characters that are parsed
 _HEADER_LENGTH_MAX = 2000
 _HEADERS_LENGTH_MAX = 64_000
@@ -142,8 +143,11 @@ def _split_raw_email(raw: str) -> dict[str, str]:
         if isinstance(content, bytes):
             text = _decode_text(content, part.get_content_charset() or "")
             found.setdefault(_BODY_FIELDS[part.get_content_type()], []).append(text)
-    attached = [part for part in message.walk() if part.get_filename() and not part.get("Content-ID")]
-    described = {n: {"filename": part.get_filename()} for n, part in enumerate(attached)}
+    described = {
+        place: {"filename": name, "type": part.get_content_type(), "content-id": part.get("Content-ID")}
+        for place, part in enumerate(message.walk())
+        if (name := part.get_filename())
+    }
     return (
         parts | {name: "\n".join(texts) for name, texts in found.items()} | {"attachment-info": json.dumps(described)}
     )
@@ -153,10 +157,17 @@ def _attachment_names(info: str) -> tuple[str, ...]:
     """Return the names of the attachments that SendGrid describes; a picture within the text is none."""
     try:
         described = list(json.loads(info or "{}").values())
-        names = [str(each["filename"]) for each in described if not each.get("content-id")]
+        names = [str(each["filename"]) for each in described if not _is_within_text(each)]
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return ()
     return tuple(filter(None, (one_line(_decode_header(name), 80) for name in names[:_ATTACHMENTS_MAX])))
+
+
+def _is_within_text(described: Mapping[str, object]) -> bool:
+    """Return whether a file is a picture that the text shows. An id alone says nothing: Gmail gives all files one."""
+    content_id = str(described.get("content-id") or "").strip("<> ")
+    is_picture = str(described.get("type", "")).startswith("image/")
+    return bool(content_id) and is_picture and not content_id.startswith(_GMAIL_FILE)
 
 
 def _own_parts(message: Message) -> Iterator[Message]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from pathlib import Path
 
@@ -19,6 +20,13 @@ def spaced(text: str) -> str:
 @pytest.mark.parametrize("reply", REPLIES, ids=lambda reply: f"{reply['client']} {reply['language']}: {reply['shape']}")
 def test_a_reply_keeps_exactly_what_its_writer_wrote(reply: dict[str, str]) -> None:
     assert spaced(own_text(reply["text"], reply.get("sender", ""))) == spaced(reply["own"])
+
+
+@pytest.mark.parametrize("line", ["<a@" * 8000 + ":", "<a@" * 300 + ":", "Jo <" + "a" * 9000 + "@b> schrieb am :"])
+def test_a_line_made_to_take_long_takes_no_time(line: str) -> None:
+    started = time.process_time()
+    own_text(f"Paid.\n{line}\n> x\n" * 5, "jo@larkspur.example")
+    assert time.process_time() - started < 1
 
 
 OWN_HEADINGS = {

@@ -250,7 +250,14 @@ def test_a_reply_without_a_text_says_so_and_names_what_is_attached(scenario: Inb
     email.set_content("")
     email.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="Zahlungsavis März.pdf")
     email.add_attachment(b"GIF", maintype="image", subtype="gif", filename="logo.gif", cid="<logo>")
-    described = {"a": {"filename": "Zahlungsavis März.pdf"}, "b": {"filename": "logo.gif", "content-id": "logo"}}
+    email.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="Avis 2.pdf", cid="<f_m1>")
+    email.add_attachment(b"JPG", maintype="image", subtype="jpeg", filename="cheque.jpg", cid="<f_m2>")
+    described = {
+        "a": {"filename": "Zahlungsavis März.pdf"},
+        "b": {"filename": "logo.gif", "type": "image/gif", "content-id": "logo"},
+        "c": {"filename": "Avis 2.pdf", "type": "application/pdf", "content-id": "f_m1"},
+        "d": {"filename": "cheque.jpg", "type": "image/jpeg", "content-id": "f_m2"},
+    }
     form = {
         "envelope": json.dumps({"to": [scenario.email.reply_to], "from": ASHDOWN}),
         **(
@@ -262,8 +269,8 @@ def test_a_reply_without_a_text_says_so_and_names_what_is_attached(scenario: Inb
     files = {name: (None, value) for name, value in form.items()}
     assert scenario.client.post("/webhooks/sendgrid-inbound", files=files).status_code == 200
     [task] = list_tasks(scenario, TaskCode.REPLY)
-    said = f"Ashdown Ltd ({ASHDOWN}) replied: (no text)\nAttached, and not kept here: Zahlungsavis März.pdf"
-    assert task.reason == said
+    attached = "Zahlungsavis März.pdf, Avis 2.pdf, cheque.jpg"
+    assert task.reason == f"Ashdown Ltd ({ASHDOWN}) replied: (no text)\nAttached, and not kept here: {attached}"
 
 
 @pytest.mark.parametrize(("headers", "codes"), [("", [TaskCode.REPLY]), ("Auto-Submitted: auto-replied\n", [])])
