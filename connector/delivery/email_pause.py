@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from connector.db.engine import writing
 from connector.db.tables import KeyValue
 from connector.delivery.circuit_breaker import MAX_DEFERRAL
 from connector.runtime.run_context import RunContext
@@ -21,7 +22,7 @@ def remember(ctx: RunContext, mailer: str, error: RateLimited) -> None:
     if error.retry_at is None:
         return
     value = {"mailer": mailer, "until": min(error.retry_at, ctx.now() + MAX_DEFERRAL).isoformat()}
-    with ctx.writing() as session:
+    with writing(ctx.app.engine) as session:  # not the run's own: those of several companies may be under way
         session.merge(KeyValue(connection_id=_APP_WIDE, name=_NAME, value=value, stored_at=ctx.now()))
 
 
