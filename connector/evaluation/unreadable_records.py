@@ -67,11 +67,13 @@ def _find(session: Session, connection_id: int) -> dict[str, str]:
             .order_by(col(MalformedRow.kind), col(MalformedRow.external_id))
         )
     ]
-    ids = [each.external_id for each in records if each.kind == RecordKind.INVOICE]
+    unreadable_invoices = select(col(MalformedRow.external_id)).where(
+        col(MalformedRow.connection_id) == connection_id, col(MalformedRow.kind) == RecordKind.INVOICE
+    )
     has_task = set(
         session.scalars(
             select(col(InvoiceRow.external_id)).where(
-                col(InvoiceRow.connection_id) == connection_id, col(InvoiceRow.external_id).in_(ids)
+                col(InvoiceRow.connection_id) == connection_id, col(InvoiceRow.external_id).in_(unreadable_invoices)
             )
         )
     )

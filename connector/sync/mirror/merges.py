@@ -19,7 +19,7 @@ from connector.db.tables import KeyValue, WebhookEvent
 from connector.sync.mirror import merged_settings
 from policies.receivables import InvoiceStatus
 from providers.addresses import parse_addresses
-from providers.ledger import ChangePage
+from providers.ledger import ChangePage, RecordKind
 
 _TABLES = SQLModel.metadata.tables
 _DOCUMENTS = ("invoice", "payment", "credit")
@@ -254,6 +254,8 @@ def _move(session: Session, connection_id: int, merged: str, survivor: str) -> i
     for name in _TABLES_TO_MOVE:
         table = _TABLES[name]
         change = update(table).where(_in_company(table, connection_id), table.c.customer_id == merged)
+        if name == "malformed_record":  # a customer's own record says nothing about the survivor
+            change = change.where(table.c.kind != RecordKind.CUSTOMER)
         moved += session.connection().execute(change.values(customer_id=survivor)).rowcount
     return moved
 
