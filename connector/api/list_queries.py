@@ -24,7 +24,7 @@ _HINTS = {
     FilterKind.TEXT: "Only where this contains the text.",
     FilterKind.AMOUNT: "An amount, whatever its currency.",
     FilterKind.DATE: "A date; of an instant, its date in UTC.",
-    FilterKind.ID: "The id of the accounting system.",
+    FilterKind.ID: "The id in the accounting system.",
     FilterKind.NUMBER: "A number.",
 }
 

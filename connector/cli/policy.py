@@ -63,7 +63,7 @@ def show_policy(
     connection: ConnectionOption = None,
     version: Annotated[int | None, typer.Option(min=1, max=ID_MAX, help="Show this earlier version.")] = None,
     in_words: Annotated[
-        bool, typer.Option("--words", help="Tell the reminder schedule in sentences instead, for each segment.")
+        bool, typer.Option("--words", help="Describe the reminder schedule in sentences instead, for each segment.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

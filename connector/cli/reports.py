@@ -26,12 +26,6 @@ if TYPE_CHECKING:
     from connector.reports.report import Report, ReportRow
     from connector.reports.scope import Scope
 
-if TYPE_CHECKING:
-    from sqlmodel import Session
-
-    from connector.reports.report import Report, ReportRow
-    from connector.reports.scope import Scope
-
 NameArgument = Annotated[str | None, typer.Argument(metavar="NAME", help="The report. Default: list all reports.")]
 
 

@@ -133,7 +133,7 @@ def save_mailbox(
     row.address, row.grant_id = consent.address, grant.id or 0
     session.flush()
     session.execute(delete(Grant).where(col(Grant.provider) == system.name, col(Grant.id) != grant.id))
-    text = f"The mailbox {row.address} ({system.title}) was connected: emails are sent from it, and answers read in it."
+    text = f"The mailbox {row.address} ({system.title}) was connected: emails are sent from it, and replies read in it."
     sync_log.write(session, at=now, kind=LogKind.MAILBOX_CONNECTED, text=" ".join([text, *notes]))
     return row
 

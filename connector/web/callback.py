@@ -48,9 +48,9 @@ def _mailbox_result(app: AppContext, provider_name: str, notes: list[str], *, is
     row, title = find_mailbox(app, provider_name), app.mailboxes[provider_name].title
     lines = [
         f"The mailbox {row.address if row is not None else ''} ({title}) is connected.",
-        "Emails are sent from it, and answers to them are read in it. Other messages are not kept."
+        "Emails are sent from it, and replies to them are read in it. Other messages are not kept."
         if mailer_name(app) == provider_name
-        else f"Answers are read in it. Emails are sent by another service until you set MAIL_SERVICE={provider_name}.",
+        else f"Replies are read in it. Emails are sent by another service until you set MAIL_SERVICE={provider_name}.",
         *notes,
     ]
     if not is_signed_in:

@@ -138,5 +138,5 @@ def _get_endpoint(session: Session, endpoint_id: int) -> WebhookEndpoint:
 
 
 def _host(url: str) -> str:
-    """Return the host of an address; its path may contain a secret."""
-    return url.partition("://")[2].partition("/")[0].partition("?")[0]
+    """Return the host of an address, whose path may contain a secret; ``UNREADABLE_URL`` stays as it is."""
+    return url if url == UNREADABLE_URL else url.partition("://")[2].partition("/")[0].partition("?")[0]

@@ -79,8 +79,8 @@ def _closed_weekdays(place: str, year: int) -> str:
     return " ".join(f"{on:%m-%d}" for on in days if on.isoweekday() <= 5 and calendar.holiday_name(place, on))
 
 
-# What differs within a country, as the regions' governments publish it for 2027. In Victoria the Friday before the
-# football final is announced late.
+# What differs within a country, on the business days of 2027: worked out from each region's rules, and not copied from
+# a published list. In Victoria the Friday before the football final is announced late.
 REGIONS = {
     "GB-SCT": "01-01 01-04 03-26 05-03 05-31 08-02 11-30 12-27 12-28",
     "GB-NIR": "01-01 03-17 03-26 03-29 05-03 05-31 07-12 08-30 12-27 12-28",
