@@ -17,7 +17,7 @@ from connector.services import policy_review, policy_wording
 from connector.services.policy_wording import SettingChange
 from connector.vocabulary import Role
 from connector.web.page_request import PageRequest
-from connector.web.policy import current_context, get_policy_context, render_review
+from connector.web.policy import PolicyContext, current_context, get_policy_context, render_review
 from connector.web.routes import Route
 from policies.policy import PolicyError, ReminderPolicy
 
@@ -41,10 +41,12 @@ def show_document(request: PageRequest) -> Response:
 
 def preview_or_save(request: PageRequest) -> Response:
     """Show what a document would change, or save it."""
-    with reading(request.app.engine) as session:
-        context = current_context(request, session)
     action = request.form_value("do")
     document = "" if action == "inherit" else _submitted_document(request)
+    with reading(request.app.engine) as session:
+        if action == "save" and _was_saved(request, session, document):
+            return _to_saved(request, get_policy_context(request, session, request.form_value("company")))
+        context = current_context(request, session)
     if action != "save":
         return render_review(request, context, document)
     try:
@@ -54,6 +56,21 @@ def preview_or_save(request: PageRequest) -> Response:
             policy_store.activate_policy(session, document, by=by, at=at, connection_id=context.id)
     except PolicyError:
         return render_review(request, context, document)
+    return _to_saved(request, context)
+
+
+def _was_saved(request: PageRequest, session: Session, document: str) -> bool:
+    """Return whether the form was sent before: its document has become the newest version, saved by the same user."""
+    context = get_policy_context(request, session, request.form_value("company"))
+    newest = session.get(PolicyVersion, context.version or 0)
+    return (
+        newest is not None
+        and request.form_value("version") != str(newest.id)
+        and (newest.connection_id, newest.document, newest.set_by) == (context.id, document, request.actor.email)
+    )
+
+
+def _to_saved(request: PageRequest, context: PolicyContext) -> Response:
     return request.redirect(
         "/policy", **({"company": str(context.id)} if context.company else {}), notice="policy_saved"
     )

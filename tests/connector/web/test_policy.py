@@ -75,9 +75,12 @@ def test_a_bookkeeper_edits_the_schedule_previews_the_changes_and_saves(site: Si
     assert "in the next 30 days" in browser.text
     assert "Miller & Sons" in browser.text
     assert current_policy(site)[1] == "", "nothing is saved before it was looked at"
-    browser.submit("/policy/document", {"do": "save"})
+    preview = browser.page
+    for _click in range(2):  # a double click saves it once, and does not say that it was not saved
+        browser.page = preview
+        browser.submit("/policy/document", {"do": "save"})
+        assert "Policy saved. It applies from the next sync." in browser.text
     policy, document = current_policy(site)
-    assert "Policy saved. It applies from the next sync." in browser.text
     said = {"past_due": {"new": {"large": 4}}, "send_window": {"weekdays": ["mon"]}, "late_fees": {"enabled": True}}
     assert policy_store._parse(document).document == policy.document
     assert parse_toml(document) == said, "a document says only what was altered"
