@@ -224,9 +224,8 @@ def _render_page(
 
 
 def _preselected_invoices(page: CustomerPage) -> set[str]:
-    """Return the invoices a response is most likely about: the overdue ones, else all."""
-    overdue = {each.id for each in page.invoices if each.line.days_late > 0}
-    return overdue or {each.id for each in page.invoices}
+    """Return the invoice where there is only one: of several, none, or a dispute would be about those ticked, too."""
+    return {each.id for each in page.invoices} if len(page.invoices) == 1 else set()
 
 
 class _PortalTexts:

@@ -49,7 +49,7 @@ def test_a_customer_responds_on_a_phone_with_the_keyboard_alone(site: Site, port
         page.on("console", lambda message: complaints.append(message.text))
         page.goto(portal_link)
         check_page(page, scheme)
-    assert page.get_by_label("Select invoice").is_checked()  # the overdue one: one tap is enough
+    assert page.get_by_label("Select invoice").is_checked()  # the only one: one tap is enough
     page.get_by_role("button", name="Promise payment").focus()
     page.keyboard.press("Enter")
     page.get_by_text("We have noted the date and expect your payment by then.").wait_for()

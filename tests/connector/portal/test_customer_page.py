@@ -31,6 +31,7 @@ def test_the_page_shows_one_customers_open_invoices_and_viewing_changes_nothing(
         "Bank: Larkspur <GB29 NWBK> Quote the number.",
     ):
         assert part in shown
+    assert re.findall(r'<input type="checkbox"[^>]* checked', page.text) == []  # of several, the customer chooses
     assert "Potter" not in shown
     assert scenario.foreign not in shown
     assert "640" not in shown
