@@ -312,9 +312,10 @@ def round_amounts(record: Struct, home_currency: str) -> None:
         currency = record.currency_ref.value if record.currency_ref else home_currency
         record.total_amt = _rounded(record.total_amt, currency, "TotalAmt")
         if isinstance(record, Payment):
-            record.unapplied_amt = _rounded(record.unapplied_amt or _ZERO, currency, "UnappliedAmt")
             for line in record.line:
                 line.amount = _rounded(line.amount, currency, "Line.Amount")
+            unapplied = _on_no_invoice(record) if record.unapplied_amt is None else record.unapplied_amt
+            record.unapplied_amt = _rounded(unapplied, currency, "UnappliedAmt")
         else:
             record.balance = _rounded(record.balance, currency, "Balance")
         if isinstance(record, Invoice) and record.deposit is not None:
@@ -322,6 +323,12 @@ def round_amounts(record: Struct, home_currency: str) -> None:
         if isinstance(record, Invoice) and is_above_total(record.balance, record.total_amt):
             message = "`Balance` is above `TotalAmt`"
             raise ValueError(message)
+
+
+def _on_no_invoice(record: Payment) -> Decimal:
+    """Return how much of a payment is on no invoice, where QuickBooks does not say how much is unapplied."""
+    is_invoice = ((line.amount, any(each.txn_type == "Invoice" for each in line.linked_txn)) for line in record.line)
+    return max(_ZERO, record.total_amt - sum((amount for amount, applied in is_invoice if applied), _ZERO))
 
 
 def _rounded(amount: Decimal, currency: str, key: str) -> Decimal:

@@ -206,7 +206,7 @@ def add_credit(
         currency,
         dated_on,
         parse_amount("Total", credit.total, currency),
-        parse_amount("RemainingCredit", credit.remaining or _ZERO, currency) if usable else _ZERO,
+        parse_amount("RemainingCredit", _remaining(credit), currency) if usable else _ZERO,
         updated_at,
     )
     applications = _merge_applications(
@@ -224,6 +224,14 @@ def add_credit(
     page.applications.extend(applications)
     page.replaced_sources.append(source)
     return updated_at
+
+
+def _remaining(credit: schemas.Credit) -> Decimal:
+    """Return what is left of a credit; where Xero does not say so, what is not allocated."""
+    if credit.remaining is not None:
+        return credit.remaining
+    allocated = sum((each.amount for each in credit.allocations or () if not each.deleted), _ZERO)
+    return max(_ZERO, credit.total - allocated)
 
 
 _KINDS = {

@@ -438,7 +438,21 @@ def test_credit_of_a_kind_that_nobody_knows_is_set_aside_and_not_taken_for_none(
     assert (page.credits, [each.customer_id for each in page.malformed]) == ([], ["c1"])
 
 
-@pytest.mark.parametrize("name", ["NaN: -Infinity", 'Pipes, 5"', 'The "NaN" Bakery', "Bo\\Lee"])
+@pytest.mark.parametrize("absent", [None, "", "absent"])
+def test_credit_whose_rest_is_not_stated_is_what_is_on_no_invoice(absent: str | None) -> None:
+    def without(record: dict[str, Any], key: str) -> dict[str, Any]:
+        return {name: each for name, each in record.items() if name != key} | ({} if absent else {key: absent})
+
+    payment = without(QUICKBOOKS_RECORDS["payment"], "UnappliedAmt")
+    page = page_of_quickbooks("payment", payment | {"Line": []}, payment | {"Id": "2"}, payment | {"TotalAmt": 50})
+    assert [each.unapplied for each in page.payments] == [100, 10, 0]
+    note = without(XERO_RECORDS[Stream.CREDIT_NOTES], "RemainingCredit")
+    used = [{"Amount": 30, "Invoice": {"InvoiceID": "i1"}, "Date": AT}, {"Amount": 5, "IsDeleted": True, "Date": AT}]
+    page = page_of_xero(Stream.CREDIT_NOTES, note, note | {"Allocations": used}, note | {"Status": "PAID"})
+    assert [each.remaining for each in page.credits] == [100, 70, 0]
+
+
+@pytest.mark.parametrize("name", ["NaN: -Infinity", 'Pipes, 5"', 'The "NaN" Bakery'])
 def test_a_bare_nan_costs_no_reply(name: str) -> None:
     whole = json.dumps(QUICKBOOKS_RECORDS["customer"] | {"DisplayName": name, "Balance": "@"})
     body = '{"QueryResponse": {"Customer": [' + whole.replace('"@"', "NaN") + "]}}"
