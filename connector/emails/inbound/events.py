@@ -25,7 +25,7 @@ from connector.db.tables import (
     OutboxEntry,
 )
 from connector.emails.inbound import refusals
-from connector.emails.inbound.addressed_customers import find_affected_customers
+from connector.emails.inbound.addressed_customers import find_affected_customers, find_known_addresses
 from connector.geo import today_in
 from connector.outbox import entries as outbox_entries
 from connector.outbox.entries import StepAlreadyCompleted
@@ -77,7 +77,8 @@ def receive_events(app: AppContext, events: Iterable[DeliveryEvent]) -> int:
         by_id = _drop_known(session, by_id)
         if not by_id:  # the same batch was stored meanwhile
             return 0
-        identified = [each for event in by_id.values() if (each := _identify(session, event)) is not None]
+        known = find_known_addresses(session, {event.address for event in by_id.values() if _may_be_ours(event)})
+        identified = [each for event in by_id.values() if (each := _identify(session, event, known)) is not None]
         entries = _find_entries(session, {event.key for event in identified if event.key})
         kept = [_without_erased(session, entries.get(event.key), event) for event in identified]
         if kept:
@@ -109,21 +110,27 @@ def _find_entries(session: Session, keys: Collection[str]) -> dict[str, OutboxEn
     return found
 
 
-def _identify(session: Session, event: DeliveryEvent) -> DeliveryEvent | None:
+def _identify(session: Session, event: DeliveryEvent, known: Collection[str]) -> DeliveryEvent | None:
     """Return an event with the key of the email it is about, as far as that can be told; None if it is not about us.
 
     The same account of the email service may send newsletters, to anybody. Of those it matters only that an address of
-    a customer is bad, or that its owner wants no email at all: then the service drops ours as well.
+    a customer is bad, or that its owner wants no email at all: then the service drops ours as well. ``known`` are the
+    addresses of such events at which customers are emailed.
     """
     if event.key:
         return event
-    if event.is_group or not (event.refusal or event.suppresses_address):
+    if event.address not in known or not _may_be_ours(event):
         return None
     customers = find_affected_customers(session, None, event.address)
     entry = refusals.find_refused_email(session, event, customers) if event.refusal else None
     if entry is not None:
         return msgspec.structs.replace(event, key=entry.key)
     return event if customers and event.suppresses_address else None
+
+
+def _may_be_ours(event: DeliveryEvent) -> bool:
+    """Return whether an event that names none of our emails may be about one, or about a customer's address."""
+    return not event.key and not event.is_group and bool(event.refusal or event.suppresses_address)
 
 
 def _without_erased(session: Session, entry: OutboxEntry | None, event: DeliveryEvent) -> DeliveryEvent:
