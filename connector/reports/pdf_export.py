@@ -15,7 +15,7 @@ from fpdf.fonts import FontFace
 from connector.emails.outbound.statement_pdf import ENCODING, encodable_text
 from connector.reports.report import Plot, PlotKind, Report, ReportRow, Severity, format_cell
 
-ROWS_MAX = 2000  # of one report: more is no document for people; the CSV has all
+ROWS_MAX = 500  # of one report: they take two seconds to draw, and more is no document for people; the CSV has all
 _MARGIN = 15
 _TEXT, _MUTED, _ACCENT, _SECOND = (31, 41, 51), (90, 90, 90), (11, 93, 87), (170, 205, 202)
 _COLOURS = {Severity.NORMAL: _ACCENT, Severity.WARN: (125, 75, 0), Severity.BAD: (163, 35, 31)}
