@@ -143,7 +143,7 @@ def undispute_invoice(
 def promise_invoice(
     invoice: InvoiceArgument,
     promised: Annotated[str, typer.Argument(metavar="DATE", help="YYYY-MM-DD; none withdraws the promise.")],
-    amount: Annotated[str, typer.Option(help="What of the invoice; without it all that is due.")] = "",
+    amount: Annotated[str, typer.Option(help="The amount promised. Default: all that is due.")] = "",
     reason: ReasonOption = "",
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
