@@ -390,3 +390,17 @@ def test_nobody_is_chased_whose_parent_cannot_be_read_and_is_the_one_to_write_to
     quickbooks.pass_days(1)
     quickbooks.run()
     assert [to for to, _subject in quickbooks.customer_emails()][1:] == [("ap@harbor.example",)]
+
+
+def test_no_reminders_of_a_parent_stay_off_when_the_parent_becomes_inactive(quickbooks: Scenario) -> None:
+    books = quickbooks.company.simulator
+    add_group(quickbooks)
+    parent_id = books.customer("Harbor Group")["Id"]
+    add_sub(quickbooks, "Harbor East", parent_id, email="east@harbor.example")
+    number = quickbooks.company.invoice("Harbor East", "300.00", due_on=quickbooks.days_ago(6))
+    quickbooks.go_live()
+    set_for(quickbooks, "Harbor Group", SettingChanges(no_reminders=True))
+    books.deactivate("Harbor Group")
+    quickbooks.run()
+    assert quickbooks.customer_emails() == []
+    assert codes(quickbooks) == {number: "opted_out"}

@@ -87,6 +87,19 @@ def build_customer(
     )
 
 
+def with_stops_of(customer: Customer, setting: SqlRow | None) -> Customer:
+    """Return a customer to whom the stops and holds of another one's settings apply as well."""
+    if setting is None:
+        return customer
+    holds = [each for each in (customer.hold_until_on, setting.hold_until_on) if each is not None]
+    return replace(
+        customer,
+        hold_until_on=max(holds, default=None),
+        no_reminders=bool(customer.no_reminders or setting.no_reminders),
+        no_fees=bool(customer.no_fees or setting.no_fees),
+    )
+
+
 def email_addresses(row: SqlRow | None, setting: SqlRow | None) -> tuple[str, ...]:
     """Return a customer's email addresses; those a user set take precedence."""
     return parse_addresses(_first_non_empty(setting and setting.emails, row and row.emails)).valid

@@ -78,6 +78,10 @@ class Families:
             found.append(customer_id := parent)
         return found
 
+    def inactive_payers(self, customer_id: str) -> list[str]:
+        """Return the parents that the ledger names as those to write to, and that are inactive."""
+        return [each for each in self.named_payers(customer_id) if each in self._inactive]
+
     def payer(self, customer_id: str) -> str:
         """Return who is written to about a customer's invoices: themselves, where their parents go in a circle."""
         if self._is_circular(customer_id):

@@ -27,6 +27,7 @@ from connector.sync.mirror.facts import (
     build_customer,
     email_addresses,
     with_shared_numbers,
+    with_stops_of,
     with_usable_addresses,
     without_former_addresses,
     without_suppressed_addresses,
@@ -240,7 +241,10 @@ class _StatementReader:
             )
 
     def _customer(self, customer_id: str, loaded: CustomerData) -> Customer:
-        """Return a customer; a sub-customer without an address has its parent's."""
+        """Return a customer; a sub-customer without an address has its parent's.
+
+        Where the parent that it is billed with is inactive, what users stopped for the parent stays stopped.
+        """
         customer = build_customer(
             customer_id,
             loaded.customers.get(customer_id),
@@ -250,6 +254,8 @@ class _StatementReader:
             self._company,
             loaded.payment_behaviour.get(customer_id),
         )
+        for parent_id in self._families.inactive_payers(customer_id):
+            customer = with_stops_of(customer, loaded.settings.get(parent_id))
         for parent_id in self._families.address_holders(customer_id) if not customer.emails else ():
             emails = email_addresses(loaded.customers.get(parent_id), loaded.settings.get(parent_id))
             if emails and parent_id not in self._erased:
