@@ -133,7 +133,7 @@ def diff_policy(
 
 
 def summarise(changes: Sequence[PolicyChange], days: int = DIFF_DAYS) -> str:
-    """Return a difference in one sentence: ``43 customers, 12 emails fewer in the next 30 days``."""
+    """Return a difference in one sentence: ``43 customers, 12 fewer emails in the next 30 days``."""
     customers = {(item.connection, item.customer_id) for item in changes}
     if not customers:
         return f"It would change nothing in the next {days} days."
@@ -201,7 +201,7 @@ def _differs(before: UpcomingAction, after: UpcomingAction) -> bool:
 def _net_change(changes: Sequence[PolicyChange], kind: UpcomingKind, noun: str) -> str:
     kinds = [item.change for item in changes if item.kind is kind]
     net = kinds.count(PolicyChangeKind.ADDED) - kinds.count(PolicyChangeKind.REMOVED)
-    return f"{abs(net)} {noun}{'s' if abs(net) != 1 else ''} {'more' if net > 0 else 'fewer'}" if net else ""
+    return f"{abs(net)} {'more' if net > 0 else 'fewer'} {noun}{'s' if abs(net) != 1 else ''}" if net else ""
 
 
 def _control_group_report(session: Session, row: Connection, now: datetime) -> ControlGroupReport | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_diff_lists_and_summarises_what_changes(company_with_history: Scenario
     assert {item.customer for item in changes} == {"Ashdown Ltd"}
     assert "plan_offer" in {item.step for item in removed}
     assert policy_evaluation.summarise(changes).startswith("1 customer, ")
-    assert "fewer in the next 30 days" in policy_evaluation.summarise(changes)
+    assert re.search(r"\d fewer \w+( \w+)? in the next 30 days\.$", policy_evaluation.summarise(changes))
     same = ReminderPolicy.default()
     assert policy_evaluation.diff_policy(company_with_history.app, company_with_history.connection, same) == []
     assert policy_evaluation.summarise([]) == "It would change nothing in the next 30 days."

@@ -165,6 +165,8 @@ def test_a_dashboard_shows_one_currency_and_names_the_others(site: Site) -> None
     main = viewer.get("/reports").text
     assert "amounts in GBP" in main
     assert "on average in the 12 weeks before" in main
+    aged = main.partition('<h2 id="ageing">')[2].partition("</table>")[0]
+    assert '<th scope="row">GBP</th><td data-label="Not due yet"' in aged, "on a phone each figure has its heading"
     assert "JPY" not in main.replace("<option>JPY</option>", "")
     yen = viewer.get("/reports?currency=JPY").text
     assert "amounts in JPY" in yen
