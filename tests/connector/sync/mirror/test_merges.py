@@ -17,11 +17,21 @@ from connector.arrangements.customer_settings import (
 )
 from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
-from connector.db.tables import CustomerRow, CustomerSetting, ErasedCustomer, InvoiceRow, KeyValue, SyncLogEntry
+from connector.db.tables import (
+    CustomerRow,
+    CustomerSetting,
+    ErasedCustomer,
+    InvoiceRow,
+    KeyValue,
+    MalformedRow,
+    SyncLogEntry,
+)
 from connector.outbox.approvals import approve
+from connector.sync.mirror import merges
 from connector.sync.webhook_inbox import receive_events
 from connector.vocabulary import ConnectionMode, LogKind, OutboxKind, RunOutcome
 from providers.capabilities import ChangeNotification
+from providers.ledger import RecordKind
 from tests.connector.scenario import NOON, TODAY, ResumeAfter, Scenario, ScenarioFactory, days
 from tests.connector.serving import serving
 
@@ -252,6 +262,22 @@ def test_a_customer_without_invoices_that_was_merged_is_known_by_the_webhook(
     quickbooks.pass_days(1)
     quickbooks.run()
     assert not settings_of(quickbooks, SECOND).no_reminders, "the merge is combined once"
+
+
+def test_of_what_cannot_be_read_a_merged_customers_own_record_stays_theirs(quickbooks: Scenario) -> None:
+    first, second = id_of(quickbooks, FIRST), id_of(quickbooks, SECOND)
+    with writing(quickbooks.app.engine) as session:
+        for kind, record in ((RecordKind.CUSTOMER, first), (RecordKind.PAYMENT, "p9")):
+            session.add(
+                MalformedRow(
+                    connection_id=quickbooks.connection, kind=kind, external_id=record, customer_id=first, reason="odd",
+                    raw=b"{}", seen_at=quickbooks.app.now(),
+                )
+            )  # fmt: skip
+        session.flush()
+        merges._move(session, quickbooks.connection, first, second)
+        whose = {row.kind: row.customer_id for row in session.exec(select(MalformedRow))}
+    assert whose == {RecordKind.CUSTOMER: first, RecordKind.PAYMENT: second}
 
 
 def test_a_merged_customer_who_is_made_active_again_is_not_merged_at_each_sync(quickbooks: Scenario) -> None:
