@@ -31,6 +31,7 @@ _HEADERS_LENGTH_MAX = 64_000
 _ADDRESSES_LENGTH_MAX = 10_000
 _REPLY_ADDRESS = re.compile(r"\breply\+([a-z2-7]{32})@([a-z0-9.-]{1,253})", re.IGNORECASE)  # a contact token
 _HIDDEN_TAGS = {"style", "script", "title"}
+_OWN_BLOCK = "elementToProof"  # Outlook marks with it what the writer indented, and nothing that it quotes
 _BLOCK_TAGS = {"br", "p", "div", "tr", "li", "blockquote", "ul", "ol", "table", "pre", "hr", "h1", "h2", "h3", "h4"}
 _BODY_FIELDS = {"text/plain": "text", "text/html": "html"}
 # What email programs write; anything else, and every codec of Python's that is no charset, counts as UTF-8.
@@ -267,16 +268,18 @@ class _TextExtractor(HTMLParser):
         super().__init__()
         self.chunks: list[str] = []
         self._hidden = 0
-        self._quoted = 0
+        self._blocks: list[bool] = []  # the open blockquotes, and whether each is one that a program quotes
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._hidden = 0 if tag == "body" else self._hidden + (tag in _HIDDEN_TAGS)
-        self._quoted += tag == "blockquote"
+        if tag == "blockquote":
+            self._blocks.append(_OWN_BLOCK not in (dict(attrs).get("class") or ""))
         self._separate(tag)
 
     def handle_endtag(self, tag: str) -> None:
         self._hidden -= tag in _HIDDEN_TAGS and self._hidden > 0
-        self._quoted -= tag == "blockquote" and self._quoted > 0
+        if tag == "blockquote" and self._blocks:
+            self._blocks.pop()
         self._separate(tag)
 
     def handle_data(self, data: str) -> None:
@@ -292,7 +295,7 @@ class _TextExtractor(HTMLParser):
 
     def _separate(self, tag: str) -> None:
         if tag in _BLOCK_TAGS:
-            self.chunks.append("\n> " if self._quoted else "\n")
+            self.chunks.append("\n> " if any(self._blocks) else "\n")
         elif tag in {"td", "th"}:
             self.chunks.append(" ")
 

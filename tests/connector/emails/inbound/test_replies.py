@@ -203,6 +203,13 @@ def test_a_request_that_is_not_a_multipart_form_is_rejected(scenario: InboundSce
         ("<table><tr><td>INV-1</td><td>paid</td></tr></table>", "INV-1 paid"),
         ("<ul><li>one<li>two</ul><h3>Total</h3>3", "one\ntwo\n\nTotal\n3"),
         ("<p>Yes</p><blockquote>Dear Ms Vale<p>pay us</p></blockquote>on Friday", "Yes\n\non Friday"),
+        (
+            (
+                '<p>Yes</p><blockquote class="x elementToProof">Paid<br>on Monday</blockquote>'
+                '<blockquote>Dear<blockquote class="elementToProof">pay us</blockquote></blockquote>Jo'
+            ),
+            "Yes\n\nPaid\non Monday\n\nJo",
+        ),
     ],
 )
 def test_nothing_of_a_reply_in_odd_html_is_lost(html: str, own: str) -> None:
