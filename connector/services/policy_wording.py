@@ -17,6 +17,11 @@ from policies.schedule_rules import SCHEDULED_STEPS
 _CODES = re.compile(rf"\b({'|'.join(sorted((step.value for step in SCHEDULED_STEPS), key=len, reverse=True))})\b")
 _INSIDE = re.compile(r"^in \[policies\.(?P<name>[^\]]+)\]: ")
 _SETTINGS = {field.name: field for field in (TONE, *(field for group in groups() for field in group.fields))}
+_PLAIN = {  # what a problem says with keys of the document
+    "needs the first reminder, past_due, which is off": "needs the first reminder, which is off",
+    "must be earlier than closes": "must be earlier than “Emails are sent until”",
+}
+_AMOUNTS = '; write amounts such as "EUR 15, USD 12.50"'
 _CALL_STEPS = frozenset(call_steps())
 
 
@@ -68,7 +73,9 @@ def _in_words(problem: Problem) -> str:
     path = problem.paths[0] if problem.paths else ""
     prefix = format_path(tuple(path.split("."))) + " "
     if path and text.startswith(prefix):
-        text = f"{_name_of(path)} {text.removeprefix(prefix)}"
+        text = f"{_name_of(path)} {text.removeprefix(prefix)}{_AMOUNTS if _is_amount(path) else ''}"
+    for keys, plain in _PLAIN.items():
+        text = text.replace(keys, plain)
     text = _CODES.sub(lambda found: in_sentence(label(found[1], "step")), text)
     return f"{text[:1].upper()}{text[1:]}" + (f" (customer policy {inside['name']})" if inside else "")
 
@@ -81,6 +88,10 @@ def _name_of(path: str) -> str:
         return f"{step}, {' '.join(in_sentence(each) for each in place)}," if place else step
     known = [field.label for name, field in _SETTINGS.items() if path == name or path.startswith(f"{name}.")]
     return f"“{known[0]}”" if known else f"“{format_path(tuple(keys))}”"
+
+
+def _is_amount(path: str) -> bool:
+    return any(field.kind == "amounts" and path.startswith(f"{name}.") for name, field in _SETTINGS.items())
 
 
 def _is_cell(key: str) -> bool:

@@ -30,6 +30,17 @@ NAMES = [field.name for field in fields()]
             "“Minimum days between two contacts” must be a whole number from 3 to 60",
         ),
         ('[minimum_balance]\nEUR = "much"', "minimum_balance", "“Minimum balance, by currency” must be a number"),
+        ('[late_fees.minimum]\n15 = "EUR"', "late_fees.minimum", 'write amounts such as "EUR 15, USD 12.50"'),
+        (
+            '[send_window]\nopens = "19:00"',
+            "send_window.opens",
+            "“Emails are sent from” must be earlier than “Emails are sent until”",
+        ),
+        (
+            '[past_due]\nnew = { large = "off" }\n[late_fee]\nnew = { large = "off" }',
+            "past_due.new.large",
+            "Second notice needs the first reminder, which is off (new large)",
+        ),
         ('[late_fees]\nenabled = true\nkind = "flat"', "late_fees.kind", "“Kind” is "),
         (
             '[policies.friends]\napplies_to = { tags = ["x"] }\n[policies.friends.past_due]\nnew = 1000',

@@ -229,6 +229,7 @@ def test_the_form_stays_small_and_only_those_who_may_edit_can_submit_it(site: Si
     assert "on day 3 we remind them by email" in page
     assert 'class="whole" disabled' in page
     assert 'name="do"' not in page
+    assert "before anything is saved" not in page, "nobody is asked to do what they may not"
     assert viewer.post("/policy", {**sent, "do": "effect"}).status_code == 403
 
 
