@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from connector.errors import NotPossible
 from connector.results import Result
 from connector.vocabulary import LogKind
 from policies.customer_policies import is_in_control_group
+from policies.document import PolicyError
 from policies.formatting import format_date, format_percent
 from policies.policy import ReminderPolicy
 from policies.rate_tables import AddedRate, AddedRates, check_new_rates, format_rates, merge_rates, parse_rates
@@ -292,9 +294,15 @@ def get_version_policy(session: Session, version: int) -> ReminderPolicy:
 
 
 def get_version_policies(session: Session, versions: Collection[int]) -> dict[int, ReminderPolicy]:
-    """Return the policies of versions, by version; one without a document is the default policy."""
-    rows = session.scalars(select(PolicyVersion).where(_VERSIONS.c.id.in_(versions)))
-    return {row.id or 0: _parse(row.document, row.rates) for row in rows}
+    """Return the policies of versions, by version; one without a document is the default policy.
+
+    A version that today's rules no longer allow is left out.
+    """
+    policies: dict[int, ReminderPolicy] = {}
+    for row in session.scalars(select(PolicyVersion).where(_VERSIONS.c.id.in_(versions))):
+        with suppress(PolicyError):
+            policies[row.id or 0] = _parse(row.document, row.rates)
+    return policies
 
 
 def list_versions(session: Session, connection_id: int | None) -> list[PolicyVersionItem]:

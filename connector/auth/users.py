@@ -26,6 +26,10 @@ class UserError(Exception):
     """A user cannot be added or changed; the message says why and what to do."""
 
 
+class RoleError(UserError):
+    """A user cannot have this role, or not for some companies only."""
+
+
 @dataclass(frozen=True, slots=True)
 class CurrentUser:
     """The user who is signed in. ``companies`` is None for every company.
@@ -204,7 +208,7 @@ def _short_names(session: Session, ids: Collection[int]) -> list[str]:
 def _set_companies(session: Session, user: User, companies: Collection[int] | None) -> None:
     if user.role == "owner" and companies is not None:
         message = "An owner has access to every company; only bookkeepers and viewers can be limited."
-        raise UserError(message)
+        raise RoleError(message)
     session.execute(delete(UserCompany).where(col(UserCompany.user_id) == user.id))
     for connection_id in sorted(set(companies or ())):
         session.add(UserCompany(user_id=user.id or 0, connection_id=connection_id))
@@ -224,7 +228,7 @@ def _refuse_last_owner(session: Session, user: User) -> None:
 def _parse_role(role: str) -> Role:
     if role not in ROLES:
         message = f"There is no role {role!r}; choose one of {', '.join(ROLES)}."
-        raise UserError(message)
+        raise RoleError(message)
     return Role(role)
 
 

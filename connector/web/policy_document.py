@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlmodel import Session
 from starlette.responses import Response
@@ -83,7 +83,7 @@ def list_versions(request: PageRequest) -> Response:
         rows = [
             row for row in policy_store.list_versions(session, context.id) if request.actor.can_see(row.connection_id)
         ]
-        changes = _changes_by_version(session, rows)
+        changes = _describe_changes(session, _versions_before(rows))
     return request.render(
         "policy_versions.html",
         policy_context=context,
@@ -93,18 +93,23 @@ def list_versions(request: PageRequest) -> Response:
     )
 
 
-def _changes_by_version(session: Session, rows: Sequence[PolicyVersionItem]) -> dict[int, list[SettingChange]]:
-    """Return what the newest versions changed, by version, each compared with the one before it of the same owner."""
-    before = {
+def _versions_before(rows: Sequence[PolicyVersionItem]) -> dict[int, int | None]:
+    """Return the newest versions, each with the one before it of the same owner."""
+    return {
         row.id: next((each.id for each in rows[position + 1 :] if each.connection_id == row.connection_id), None)
         for position, row in enumerate(rows[:_WORDED_MAX])
     }
+
+
+def _describe_changes(session: Session, before: Mapping[int, int | None]) -> dict[int, list[SettingChange]]:
+    """Return what versions changed, each compared with the one before it; without those that can no longer be read."""
     policies = policy_store.get_version_policies(session, [each for pair in before.items() for each in pair if each])
     return {
         version: policy_wording.describe_changes(
             policies[previous] if previous else ReminderPolicy.default(), policies[version]
         )
         for version, previous in before.items()
+        if version in policies and (previous is None or previous in policies)
     }
 
 
@@ -116,10 +121,7 @@ def show_version(request: PageRequest) -> Response:
         context = get_policy_context(request, session, str(row.connection_id or ""))
         before = f"{previous.document}\n{previous.rates}" if previous else ""
         diff_lines = policy_review.diff_documents(before, f"{row.document}\n{row.rates}")
-        ids = [each.id or 0 for each in (row, previous) if each is not None]
-        policies = policy_store.get_version_policies(session, ids)
-        was = policies[previous.id or 0] if previous else ReminderPolicy.default()
-        changes = policy_wording.describe_changes(was, policies[row.id or 0])
+        changes = _describe_changes(session, {row.id or 0: previous.id if previous else None}).get(row.id or 0)
     return request.render(
         "policy_version.html",
         policy_context=context,

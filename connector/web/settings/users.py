@@ -76,7 +76,7 @@ def invite_user(request: PageRequest) -> Response:
             )
             return _render_link(request, user, sign_in.create_link(session, user, request.now))
     except users.UserError as error:
-        return _render_users(request, {"role" if "owner" in str(error) else "email": str(error)})
+        return _render_users(request, {"role" if isinstance(error, users.RoleError) else "email": str(error)})
 
 
 def show_user(request: PageRequest) -> Response:

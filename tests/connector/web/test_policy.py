@@ -159,6 +159,19 @@ def test_the_document_is_edited_and_an_earlier_version_restored(site: Site) -> N
     assert 'tone must be "gentle" or "standard" or "firm"' in owner.text
 
 
+def test_a_version_that_todays_rules_do_not_allow_is_still_listed_and_shown(site: Site) -> None:
+    company = add_company_with_invoice(site)
+    site.add_rows(
+        PolicyVersion(connection_id=company, document='tone = "loud"\n', set_by="ann", set_at=site.app.now()),
+        PolicyVersion(connection_id=company, document='tone = "firm"\n', set_by="ann", set_at=site.app.now()),
+    )
+    owner = site.sign_in("owner")
+    assert "/policy/versions/2" in owner.get(f"/policy/versions?company={company}").text
+    owner.get("/policy/versions/2")
+    assert "one of the two versions breaks a rule that was added since" in owner.text
+    assert '-tone = "loud"' in owner.text
+
+
 def shown_effect(page: str) -> str:
     found = page.partition("data-effect>")[2].partition("</aside>")[0]
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", found)).split())

@@ -82,6 +82,8 @@ def test_a_user_is_invited_for_one_company_promoted_and_removed(site: Site, owne
     page = owner.submit("/settings/users", again).text
     assert 'id="email-problem">bob@example.com is already a user.' in page
     assert 'value="Bobby"' in page
+    page = owner.submit("/settings/users", {**again, "email": "owner@example.com"}).text
+    assert 'id="email-problem">owner@example.com is already a user.' in page
     assert f'name="company" value="{south}" checked' in page
 
 
