@@ -11,7 +11,7 @@ from decimal import Decimal
 from sqlmodel import Session
 
 from connector.reports.formatting import format_short, join_parts, short_date
-from connector.reports.invoices_behind import BehindRow, behind_columns, name_rows, total_of
+from connector.reports.invoices_behind import BehindRow, behind_columns, is_currency, name_rows, total_of
 from connector.reports.receipts import WITHIN_DAYS, daily_receipts, list_receipts, list_reminded
 from connector.reports.report import Column, ColumnKind, Drill, Plot, PlotKind, Report, ReportRow, Span
 from connector.reports.scope import Scope
@@ -81,7 +81,7 @@ def collected_behind(session: Session, scope: Scope, row_id: str, column: str) -
     """List the payments behind a figure of a week; None where there is no such week."""
     currency, _, text = row_id.partition(":")
     week = next((each for each in week_starts(scope) if each.isoformat() == text), None)
-    if week is None or column not in _FIGURES:
+    if week is None or column not in _FIGURES or not is_currency(currency):
         return None
     until = week + timedelta(days=6)
     if column == "reminded":  # as the report finds them, which looks back for reminders from its first week

@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from connector.db.money import from_e4
 from connector.reports.formatting import format_short, join_parts, short_date
-from connector.reports.invoices_behind import BehindRow, Contribution, name_rows
+from connector.reports.invoices_behind import BehindRow, Contribution, is_currency, name_rows
 from connector.reports.open_invoices import DAYS_AHEAD, forecast_invoices, group_invoices, list_open_invoices
 from connector.reports.payment_probability import (
     Z_80_PERCENT,
@@ -137,7 +137,7 @@ def forecast_behind(session: Session, scope: Scope, row_id: str, column: str) ->
     currency, _, text = row_id.partition(":")
     weeks = week_starts(scope.today)
     place = next((number for number, each in enumerate(weeks) if each.isoformat() == text), None)
-    if place is None or column != "expected":
+    if place is None or column != "expected" or not is_currency(currency):
         return None
     found: list[tuple[Contribution, Decimal, float]] = []
     mean = 0.0

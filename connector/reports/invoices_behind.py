@@ -46,6 +46,11 @@ class Contribution(NamedTuple):
     amount: Decimal
 
 
+def is_currency(text: str) -> bool:
+    """Return whether a part of an address can be a currency's code: it is shown in the heading of its list."""
+    return len(text) == 3 and text.isascii() and text.isupper() and text.isalpha()
+
+
 def behind_columns(on: str, amount: str) -> tuple[Column, ...]:
     """Return the columns of such a list; ``on`` and ``amount`` are the headings of the date and of the amount."""
     return (

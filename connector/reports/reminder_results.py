@@ -11,7 +11,7 @@ from decimal import Decimal
 from sqlmodel import Session
 
 from connector.reports.formatting import format_short, join_parts, percentage
-from connector.reports.invoices_behind import BehindRow, Contribution, behind_columns, name_rows, total_of
+from connector.reports.invoices_behind import BehindRow, Contribution, behind_columns, is_currency, name_rows, total_of
 from connector.reports.receipts import CONTACTS, WITHIN_DAYS, ContactedInvoice, list_contacted, list_reminded
 from connector.reports.report import Bar, Column, ColumnKind, Drill, Plot, PlotKind, Report, ReportRow
 from connector.reports.scope import Scope
@@ -72,7 +72,7 @@ def reminders_behind(session: Session, scope: Scope, row_id: str, column: str) -
     """List the invoices of a step, those that were paid, or the payments it brought; None for another row."""
     currency, _, name = row_id.partition(":")
     step = next((each for each in CONTACTS if each.value == name), None)
-    if step is None or column not in _FIGURES:
+    if step is None or column not in _FIGURES or not is_currency(currency):
         return None
     since = scope.today - _YEAR
     if column == "received":

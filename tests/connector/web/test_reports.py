@@ -93,6 +93,16 @@ def test_every_report_has_plots_a_table_and_csv(site: Site) -> None:
     assert viewer.get("/reports/dso/invoices").url.endswith("/reports/dso")
     for path in ("/reports/dso/invoices?row=GBP:2026-06-08&column=days", "/reports/cash-collected/invoices?row=x"):
         assert viewer.get(path).status_code == 404
+    for report, column in (
+        ("cash-collected", "collected"),
+        ("cash-forecast", "expected"),
+        ("reminder-results", "paid"),
+    ):
+        day = (
+            "past_due" if report == "reminder-results" else "2026-06-10" if report == "cash-forecast" else "2026-06-08"
+        )
+        urls = [f"/reports/{report}/invoices?row={code}:{day}&column={column}" for code in ("GBP", "Call us", "%00AB")]
+        assert [viewer.get(url).status_code for url in urls] == [200, 404, 404], report
 
 
 def test_figures_include_only_companies_the_user_sees(site: Site) -> None:
