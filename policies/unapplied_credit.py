@@ -151,9 +151,12 @@ def _allocate(invoices: Iterable[Invoice], credits: Iterable[Credit], currency: 
 
 
 def covered_hold(context: StatementContext, invoice: Invoice) -> Hold | None:
-    """Unapplied credit covers the invoice, but for less than the minimum balance."""
+    """Unapplied credit covers the invoice, but for less than the minimum balance.
+
+    One whose newest version cannot be read may be paid: there is nothing to apply to it.
+    """
     covered = context.credit_coverage.get(invoice.id)
-    if covered is None:
+    if covered is None or invoice.unreadable:
         return None
     rest = invoice.due - covered
     if rest > 0 and rest >= context.policy.minimum_balance.for_currency(invoice.currency):

@@ -10,7 +10,7 @@ from sqlmodel import col
 
 from connector.connections.registry import set_mode
 from connector.db.engine import reading
-from connector.db.tables import ExceptionRow, SyncLogEntry, Task
+from connector.db.tables import ExceptionRow, InvoiceDecisionRow, SyncLogEntry, Task
 from connector.vocabulary import ConnectionMode, LogKind, RunOutcome, TaskCode, TaskState
 from policies.exception_checks import ExceptionCode
 from tests.connector.scenario import Scenario
@@ -60,6 +60,17 @@ def test_what_is_readable_again_is_chased_again(spoiled: Scenario) -> None:
     spoiled.sandbox.clock.advance(timedelta(hours=1))
     assert spoiled.run().outcome == RunOutcome.OK
     assert recipients(spoiled) == ["accounts@ashdown.example", "accounts@birch.example"]
+
+
+def test_nobody_is_asked_to_apply_credit_to_a_paid_invoice_that_cannot_be_read(spoiled: Scenario) -> None:
+    spoiled.company.simulator.poison(spoiled.number)
+    spoiled.company.pay(spoiled.number)
+    assert spoiled.run().outcome == RunOutcome.OK
+    with reading(spoiled.app.engine) as session:
+        assert [one.code for one in session.scalars(select(Task))] == [TaskCode.UNREADABLE_DATA]
+        reasons = list(session.scalars(select(col(InvoiceDecisionRow.reason))))
+    assert any("its newest version in the accounting system cannot be read" in each for each in reasons)
+    assert recipients(spoiled) == ["accounts@birch.example"]
 
 
 @pytest.mark.parametrize("mode", [ConnectionMode.LIVE, ConnectionMode.OBSERVE])
