@@ -29,7 +29,7 @@ from connector.outbox.payloads import (
     invoice_ids,
     load_payload,
 )
-from connector.outbox.released_steps import release_steps, release_undone_tasks
+from connector.outbox.released_steps import cancel_replaced_tasks, release_steps, release_undone_tasks
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, TaskCode
 from connector.vocabulary.labels import label
 from connector.vocabulary.outbox import APPROVED_KINDS
@@ -199,6 +199,8 @@ def mark_done(
     """Record that the entry was sent, and plan the notes about it in the same transaction."""
     entry.state, entry.ended_at, entry.reference, entry.response = OutboxState.DONE, at, reference, detail
     entry.given_message_id = given_message_id
+    if entry.kind == OutboxKind.EMAIL:
+        cancel_replaced_tasks(session, entry, at)
     if entry.kind not in _NOTED_KINDS:
         return
     ids = invoice_ids(load_payload(entry).completed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import delete, select
 from sqlmodel import Session, col
 
@@ -36,3 +38,21 @@ def release_undone_tasks(session: Session, entry: OutboxEntry) -> None:
                 col(CompletedStep.task_id).in_(undone),
             )
         )
+
+
+def cancel_replaced_tasks(session: Session, entry: OutboxEntry, at: datetime) -> None:
+    """Cancel the open tasks in place of an email that was sent after all: nobody has to do their steps again."""
+    emailed = {invoice_id for invoice_id, _step in load_payload(entry).completed}
+    left = select(col(CompletedStep.task_id)).where(
+        col(CompletedStep.connection_id) == entry.connection_id, col(CompletedStep.task_id).is_not(None)
+    )
+    query = select(Task).where(
+        col(Task.connection_id) == entry.connection_id,
+        col(Task.customer_id) == entry.customer_id,
+        col(Task.code).in_(UNREACHABLE_CODES),
+        col(Task.state) == TaskState.OPEN,
+        col(Task.id).not_in(left),
+    )
+    for task in session.scalars(query):
+        if emailed.intersection(task.invoice_ids):
+            task.state, task.outcome, task.ended_at = TaskState.CANCELLED, "the email was sent", at

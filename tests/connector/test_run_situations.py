@@ -179,3 +179,19 @@ def test_a_full_mailbox_does_not_suppress_the_address(played: Played) -> None:
 def test_nobody_gets_more_than_one_email_a_day(played: Played) -> None:
     seen = [(address, email.at.date()) for email in played.emails for address in email.to]
     assert len(set(seen)) == len(seen)
+
+
+def test_the_task_about_a_missing_address_ends_with_the_email_to_the_corrected_one(late_customer: Scenario) -> None:
+    def states() -> list[str]:
+        with reading(late_customer.app.engine) as session:
+            return [task.state for task in session.scalars(select(Task)) if task.code == TaskCode.NO_EMAIL_ADDRESS]
+
+    company = late_customer.company
+    company.simulator.set_email("Ashdown Ltd", "", **company.company_filter)
+    late_customer.run()
+    assert states() == ["open"]
+    late_customer.sandbox.clock.advance(timedelta(hours=1))
+    company.simulator.set_email("Ashdown Ltd", "pay@ashdown.example", **company.company_filter)
+    late_customer.run()
+    assert [to for to, _subject in late_customer.customer_emails()] == [("pay@ashdown.example",)]
+    assert states() == ["cancelled"]
