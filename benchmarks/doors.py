@@ -136,7 +136,8 @@ def _service_doors(port: int) -> list[Door]:
         Door("/readyz", "a query of the database", 200, _get(port, "/readyz")),
         Door("/metrics", "counts of every table", 200, _get(port, "/metrics")),
         Door(
-            "/static/style.css /static/passkeys.js /static/lists.js /static/live.js /static/review.js /static/icon.svg",
+            "/static/style.css /static/passkeys.js /static/lists.js /static/live.js /static/policy.js /static/review.js"
+            " /static/icon.svg",
             "a long head",
             200,
             _get(port, "/static/style.css", _COOKIES),

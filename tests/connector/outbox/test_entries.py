@@ -114,7 +114,7 @@ def test_an_approval_holds_for_what_was_approved(session: Session) -> None:
     assert (states(session), entry(session, "a").approved_by) == ({"a": "awaiting_approval"}, "")
 
 
-@pytest.mark.parametrize(("mode", "paused", "approved"), product(ConnectionMode, (False, True), (False, True)))
+@pytest.mark.parametrize(("mode", "paused", "approved"), [*product(ConnectionMode, (False, True), (False, True))])
 def test_mode_pause_and_approval_decide_what_is_permitted(
     session: Session, mode: ConnectionMode, *, paused: bool, approved: bool
 ) -> None:
