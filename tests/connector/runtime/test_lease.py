@@ -30,6 +30,10 @@ def frozen(app: AppContext) -> AppContext:
     return replace(app, now=lambda: NOW)
 
 
+def at_instant(app: AppContext, at: datetime) -> AppContext:
+    return replace(app, now=lambda: at)
+
+
 def change(app: AppContext, company: int, **values: object) -> None:
     with writing(app.engine) as session:
         row = session.get_one(Connection, company)
@@ -62,6 +66,31 @@ def test_a_company_is_due_at_its_time_or_where_a_wrong_clock_planned_it(
 ) -> None:
     change(frozen, company, next_run_at=next_run_at)
     assert is_due(frozen) is due
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "days", "due"),
+    [
+        ("Pacific/Kiritimati", 1, True),  # where it is midnight, of the next day
+        ("Pacific/Kiritimati", 2, False),
+        ("Pacific/Pago_Pago", 0, False),  # where it is 23:00 of the day before
+        ("Pacific/Pago_Pago", -1, True),
+    ],
+)
+def test_a_pause_ends_with_the_day_in_the_companys_time_zone(
+    frozen: AppContext, company: int, time_zone: str, days: int, *, due: bool
+) -> None:
+    until_on = NOW.date() + timedelta(days=days)
+    change(frozen, company, next_run_at=None, pause_reason="audit", paused_until_on=until_on, time_zone=time_zone)
+    assert is_due(frozen) is due
+
+
+def test_a_company_is_due_once_in_each_interval_always_at_the_same_second(frozen: AppContext, company: int) -> None:
+    row, interval = stored(frozen, company), timedelta(minutes=frozen.settings.duewell_interval_minutes)
+    slot = lease.next_run_slot(frozen, row)
+    assert NOW < slot <= NOW + interval
+    for at, due_at in ((slot - SECOND, slot), (slot, slot + interval), (slot + 24 * interval, slot + 25 * interval)):
+        assert lease.next_run_slot(at_instant(frozen, at), row) == due_at
 
 
 def test_no_interval_that_can_be_set_is_taken_for_a_wrong_clock() -> None:
@@ -120,4 +149,4 @@ def test_renewing_extends_the_lease_from_now(frozen: AppContext, company: int) -
         later = replace(held, app=replace(frozen, now=lambda: NOW + timedelta(minutes=3)))
         with writing(frozen.engine) as session:
             later.renew(session)
-        assert stored(frozen, company).lease_until_at == NOW + timedelta(minutes=3) + LEASE_DURATION
+        assert stored(frozen, company).lease_until_at == NOW + timedelta(minutes=13)
