@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import select, union
+from sqlalchemy import ColumnElement, and_, select, union
 from sqlmodel import Session, SQLModel, col
 
 from connector.app_context import AppContext
@@ -20,6 +20,7 @@ from connector.connections.registry import find_connection, list_connected
 from connector.db.engine import reading
 from connector.db.tables import Connection, CustomerRow, ExceptionRow, InvoiceRow, KeyValue
 from connector.evaluation import long_holds, placeholder_addresses, unreadable_records
+from connector.evaluation.exception_rows import ExceptionKey, replace_exceptions
 from connector.runtime.run_context import RunContext
 from connector.sync.mirror import mailboxes
 from connector.sync.mirror.families import load_families
@@ -235,32 +236,11 @@ def _store_exceptions(
     session: Session, connection_id: int, changed: set[str] | None, found: Sequence[_Found], at: datetime
 ) -> list[ExceptionRow]:
     """Make the stored exceptions of the scanned customers equal to those found; returns the new ones."""
-    query = select(ExceptionRow).where(
-        col(ExceptionRow.connection_id) == connection_id,
-        col(ExceptionRow.code).not_in(_OF_NO_STATEMENT),
-    )
+    scanned: ColumnElement[bool] = col(ExceptionRow.code).not_in(_OF_NO_STATEMENT)
     if changed is not None:
-        query = query.where(col(ExceptionRow.customer_id).in_(changed))
-    obsolete = {(row.customer_id, row.code, row.invoice_id): row for row in session.scalars(query)}
-    new: dict[tuple[str, str, str], ExceptionRow] = {}
-    for customer_id, item in found:
-        key = (customer_id, item.code, item.invoice_id)
-        row = obsolete.pop(key, None)
-        if row is not None:
-            row.reason = item.reason
-        elif key not in new:
-            new[key] = ExceptionRow(
-                connection_id=connection_id,
-                customer_id=customer_id,
-                code=item.code,
-                invoice_id=item.invoice_id,
-                reason=item.reason,
-                since_at=at,
-            )
-    for row in obsolete.values():
-        session.delete(row)
-    session.add_all(new.values())
-    return list(new.values())
+        scanned = and_(scanned, col(ExceptionRow.customer_id).in_(changed))
+    reasons = {ExceptionKey(customer_id, item.code, item.invoice_id): item.reason for customer_id, item in found}
+    return replace_exceptions(session, connection_id, scanned, reasons, at)
 
 
 def _log_new(ctx: RunContext, session: Session, new: Sequence[ExceptionRow]) -> None:
@@ -270,5 +250,6 @@ def _log_new(ctx: RunContext, session: Session, new: Sequence[ExceptionRow]) -> 
         text = f"{len(new)} new exceptions. The first: {first.reason}"
         ctx.log(session, LogKind.EXCEPTION, text, facts=facts)
         return
-    ids = {"customer_id": first.customer_id, "invoice_id": first.invoice_id}
+    # Of a company's own exception the address stands in the place of an invoice.
+    ids = {"customer_id": first.customer_id, "invoice_id": first.invoice_id} if first.customer_id else {}
     ctx.log(session, LogKind.EXCEPTION, first.reason, facts=facts, **ids)

@@ -16,6 +16,7 @@ from connector import policy_store
 from connector.db.invoice_names import name_of
 from connector.db.money import from_e4
 from connector.db.tables import Connection, ExceptionRow, InvoiceDecisionRow, InvoiceRow
+from connector.evaluation.exception_rows import ExceptionKey, replace_exceptions
 from connector.geo import today_in
 from policies.decisions import HoldCode
 from policies.exception_checks import ExceptionCode
@@ -24,7 +25,6 @@ from policies.invoice_names import at_sentence_start
 
 _COMPANY_WIDE = frozenset({HoldCode.STALE_DATA, HoldCode.LEDGER_REMINDERS})  # one exception, not one for each invoice
 _WITH_ANOTHER = frozenset({HoldCode.FEE_INVOICE})  # a late fee is chased with its invoice
-_Key = tuple[str, str]  # customer id and invoice id
 
 
 class _LongHold(NamedTuple):
@@ -36,31 +36,10 @@ class _LongHold(NamedTuple):
 def update_exceptions(session: Session, connection: Connection, now: datetime) -> list[ExceptionRow]:
     """Make the exceptions about long holds equal to what is on hold by now; returns the new ones."""
     policy, _version = policy_store.get_policy(session, connection.id)
-    found = _find(session, connection, policy.exceptions.long_hold_days, today_in(connection.time_zone, now))
-    query = select(ExceptionRow).where(
-        col(ExceptionRow.connection_id) == connection.id, col(ExceptionRow.code) == ExceptionCode.LONG_HOLD
-    )
-    known: dict[_Key, ExceptionRow] = {(row.customer_id, row.invoice_id): row for row in session.scalars(query)}
-    new: list[ExceptionRow] = []
-    for hold in found:
-        row = known.pop((hold.customer_id, hold.invoice_id), None)
-        if row is not None:
-            row.reason = hold.reason
-            continue
-        new.append(
-            ExceptionRow(
-                connection_id=connection.id or 0,
-                customer_id=hold.customer_id,
-                code=ExceptionCode.LONG_HOLD,
-                invoice_id=hold.invoice_id,
-                reason=hold.reason,
-                since_at=now,
-            )
-        )
-    for row in known.values():
-        session.delete(row)
-    session.add_all(new)
-    return new
+    holds = _find(session, connection, policy.exceptions.long_hold_days, today_in(connection.time_zone, now))
+    code = ExceptionCode.LONG_HOLD
+    found = {ExceptionKey(hold.customer_id, code, hold.invoice_id): hold.reason for hold in holds}
+    return replace_exceptions(session, connection.id or 0, col(ExceptionRow.code) == code, found, now)
 
 
 def _find(session: Session, connection: Connection, days: int | None, today: date) -> list[_LongHold]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector.db.tables import Connection, ExceptionRow
+from connector.evaluation.exception_rows import ExceptionKey, replace_exceptions
 from policies.exception_checks import ExceptionCode
 
 
@@ -19,30 +19,9 @@ def update_exceptions(
 
     They are of the company, and not of one customer; the address stands in the place of an invoice.
     """
-    query = select(ExceptionRow).where(
-        col(ExceptionRow.connection_id) == connection.id, col(ExceptionRow.code) == ExceptionCode.PROBABLE_PLACEHOLDER
-    )
-    known = {row.invoice_id: row for row in session.scalars(query)}
-    new: list[ExceptionRow] = []
-    for address, count in placeholders.items():
-        row = known.pop(address, None)
-        if row is not None:
-            row.reason = _describe(address, count)
-            continue
-        new.append(
-            ExceptionRow(
-                connection_id=connection.id or 0,
-                customer_id="",
-                code=ExceptionCode.PROBABLE_PLACEHOLDER,
-                invoice_id=address,
-                reason=_describe(address, count),
-                since_at=now,
-            )
-        )
-    for row in known.values():
-        session.delete(row)
-    session.add_all(new)
-    return new
+    code = ExceptionCode.PROBABLE_PLACEHOLDER
+    found = {ExceptionKey("", code, address): _describe(address, count) for address, count in placeholders.items()}
+    return replace_exceptions(session, connection.id or 0, col(ExceptionRow.code) == code, found, now)
 
 
 def _describe(address: str, count: int) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector.db.tables import Connection, CustomerRow, ExceptionRow, InvoiceRow, MalformedRow
+from connector.evaluation.exception_rows import ExceptionKey, replace_exceptions
 from connector.plain_text import one_line
 from policies.exception_checks import ExceptionCode
 from providers.ledger import RecordKind
@@ -32,29 +33,12 @@ def update_exceptions(session: Session, connection: Connection, now: datetime) -
     There is one for each customer, and one for the records of which nobody knows whose they are. Of an invoice that
     could be read before there is a task.
     """
-    found = _find(session, connection.id or 0)
-    query = select(ExceptionRow).where(
-        col(ExceptionRow.connection_id) == connection.id, col(ExceptionRow.code) == ExceptionCode.UNREADABLE_RECORD
-    )
-    known = {row.customer_id: row for row in session.scalars(query)}
-    new: list[ExceptionRow] = []
-    for customer_id, reason in found.items():
-        row = known.pop(customer_id, None)
-        if row is None:
-            row = ExceptionRow(
-                connection_id=connection.id or 0,
-                customer_id=customer_id,
-                code=ExceptionCode.UNREADABLE_RECORD,
-                reason=reason,
-                since_at=now,
-            )
-            new.append(row)
-        elif row.reason != reason:  # other records: that they are correct was said of those before
-            row.reason, row.resolved_at, row.resolved_by = reason, None, ""
-    for row in known.values():
-        session.delete(row)
-    session.add_all(new)
-    return new
+    code = ExceptionCode.UNREADABLE_RECORD
+    reasons = _find(session, connection.id or 0)
+    found = {ExceptionKey(customer_id, code): reason for customer_id, reason in reasons.items()}
+    of_kind = col(ExceptionRow.code) == code
+    # That they are correct was said of the records named before, and not of others.
+    return replace_exceptions(session, connection.id or 0, of_kind, found, now, reopens_changed=True)
 
 
 def _find(session: Session, connection_id: int) -> dict[str, str]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from connector.db.tables import CustomerRow, InvoiceRow
 from connector.services import policy_effect
-from policies.receivables import InvoiceStatus
 from tests.connector.site import Site, _clean_environment, settings, site  # noqa: F401
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -25,15 +22,8 @@ def test_the_story_and_the_effect_follow_a_change_without_reloading(
     from playwright.sync_api import expect  # noqa: PLC0415
 
     monkeypatch.setattr(policy_effect, "SECONDS_MAX", 60)
-    company, today = site.add_company("North Ltd", live_since_at=site.clock.at), site.clock.at.date()
-    site.add_rows(
-        CustomerRow(connection_id=company, external_id="c1", name="Miller & Sons", emails="ap@miller.example"),
-        InvoiceRow(
-            connection_id=company, external_id="i1", number="I-1", customer_id="c1", currency="GBP",
-            issued_on=today - timedelta(days=32), due_on=today - timedelta(days=2), total_e4=12_000_000,
-            due_e4=12_000_000, status=InvoiceStatus.OPEN, is_open=True,
-        ),
-    )  # fmt: skip
+    company = site.add_company("North Ltd", live_since_at=site.clock.at)
+    site.add_overdue_invoice(company)
     context = chromium.new_context(viewport={"width": 1280, "height": 800})
     cookies = site.sign_in("bookkeeper").http.cookies
     context.add_cookies([{"name": each.name, "value": each.value, "url": site.base} for each in cookies])

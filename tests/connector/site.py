@@ -22,9 +22,10 @@ from connector.app_context import AppContext, open_app
 from connector.auth.sign_in import create_link
 from connector.auth.users import add_user, find_user
 from connector.db.engine import writing
-from connector.db.tables import Connection
+from connector.db.tables import Connection, CustomerRow, InvoiceRow
 from connector.settings import load_settings, setting_names
 from connector.web.app import make_app
+from policies.receivables import InvoiceStatus
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery staple"  # gitleaks:allow
@@ -136,6 +137,18 @@ class Site:
     def add_rows(self, *rows: Any) -> None:
         with writing(self.app.engine) as session:
             session.add_all(rows)
+
+    def add_overdue_invoice(self, company: int, number: str = "I-1", *, days: int = 2) -> None:
+        """Add the customer Miller & Sons, with an invoice over GBP 1,200.00 that is so many days overdue."""
+        due_on = self.clock.at.date() - timedelta(days=days)
+        self.add_rows(
+            CustomerRow(connection_id=company, external_id="c1", name="Miller & Sons", emails="ap@miller.example"),
+            InvoiceRow(
+                connection_id=company, external_id="i1", number=number, customer_id="c1", currency="GBP",
+                issued_on=due_on - timedelta(days=30), due_on=due_on, total_e4=12_000_000, due_e4=12_000_000,
+                status=InvoiceStatus.OPEN, is_open=True,
+            ),
+        )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from connector.db.engine import reading
-from connector.db.tables import CustomerRow, InvoiceRow
 from connector.emails.outbound import email_templates
-from policies.receivables import InvoiceStatus, Step
+from policies.receivables import Step
 
 PATH = "/policy/emails/past_due"
 
@@ -22,16 +20,8 @@ def settings() -> dict[str, Any]:
 
 
 def test_a_template_is_previewed_with_a_real_invoice_saved_and_reset(site: Any) -> None:
-    today = site.clock.at.date()
     company = site.add_company("Small Works Ltd", country="GB", base_currency="GBP")
-    site.add_rows(
-        CustomerRow(connection_id=company, external_id="c1", name="Miller & Sons", emails="ap@miller.example"),
-        InvoiceRow(
-            connection_id=company, external_id="i1", number="I-17", customer_id="c1", currency="GBP",
-            issued_on=today - timedelta(days=40), due_on=today - timedelta(days=10), total_e4=12_000_000,
-            due_e4=12_000_000, status=InvoiceStatus.OPEN, is_open=True,
-        ),
-    )  # fmt: skip
+    site.add_overdue_invoice(company, "I-17", days=10)
     bookkeeper = site.sign_in("bookkeeper")
     assert "Default" in bookkeeper.get("/policy/emails").text
     bookkeeper.get(PATH + "?language=en")

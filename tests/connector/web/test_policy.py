@@ -27,18 +27,10 @@ Site = Any
 
 def add_company_with_invoice(site: Site) -> int:
     """Add a company with one overdue invoice."""
-    today = site.clock.at.date()
     company = site.add_company(
         "Small Works Ltd", mode="live", country="GB", base_currency="GBP", live_since_at=site.clock.at
     )
-    site.add_rows(
-        CustomerRow(connection_id=company, external_id="c1", name="Miller & Sons", emails="ap@miller.example"),
-        InvoiceRow(
-            connection_id=company, external_id="i1", number="I-1", customer_id="c1", currency="GBP",
-            issued_on=today - timedelta(days=32), due_on=today - timedelta(days=2), total_e4=12_000_000,
-            due_e4=12_000_000, status=InvoiceStatus.OPEN, is_open=True,
-        ),
-    )  # fmt: skip
+    site.add_overdue_invoice(company)
     return int(company)
 
 
