@@ -42,11 +42,11 @@ def get_policy(call: ReadCall, connection: ConnectionParam = "") -> Response:
 
 
 @router.get("/policy/schedule", response_model=schemas.Page[SegmentStory])
-def tell_schedule(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
+def describe_schedule(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
     """Get the reminder schedule in sentences: what customers of each segment hear, and when."""
     with reading(call.app.engine) as session:
         policy, _version = policy_store.get_policy(session, _connection_id(call, session, connection))
-    return paginate(schedule_story.tell_schedule(policy), page_query, lambda row: [row.id])
+    return paginate(schedule_story.describe_schedule(policy), page_query, lambda row: [row.id])
 
 
 @router.get("/policy/versions", response_model=schemas.Page[policy_store.PolicyVersionItem])

@@ -75,7 +75,7 @@ def show_policy(
 
     from connector import policy_store
     from connector.db.engine import reading
-    from connector.services.schedule_story import tell_schedule
+    from connector.services.schedule_story import describe_schedule
 
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
@@ -92,8 +92,8 @@ def show_policy(
                 in_force, version = policy_store.get_policy(session, inside)
                 document = in_force.to_toml()
     if as_json:
-        told = {"schedule": tell_schedule(in_force)} if in_words else {}
-        echo_json({"version": version, "document": document, **told})
+        schedule = {"schedule": describe_schedule(in_force)} if in_words else {}
+        echo_json({"version": version, "document": document, **schedule})
     elif in_words:
         _echo_in_words(in_force)
     else:
@@ -101,11 +101,11 @@ def show_policy(
 
 
 def _echo_in_words(in_force: ReminderPolicy) -> None:
-    from connector.services.schedule_story import contact_limits, tell_schedule
+    from connector.services.schedule_story import contact_limits, describe_schedule
     from connector.vocabulary.labels import label
 
-    for segment in tell_schedule(in_force):
-        echo_indented("", f"{label(segment.id)} customers. {segment.who}")
+    for segment in describe_schedule(in_force):
+        echo_indented("", f"{label(segment.id)} customers. {segment.definition}")
         for story in segment.stories:
             echo_indented("  ", f"{story.title}: {story.text}")
     echo_indented("", contact_limits(in_force))

@@ -73,7 +73,7 @@ def cash_forecast(session: Session, scope: Scope) -> Report[ForecastRow]:
             else:
                 found[currency].add(OpenGroup(amount, squares, coming), weeks, each.today)
     currencies = sorted(found, key=lambda each: -sum(found[each].means))
-    rows_told = [row for currency in currencies for row in _rows(currency, found[currency], weeks)]
+    shown_rows = [row for currency in currencies for row in _rows(currency, found[currency], weeks)]
     return Report(
         name="cash-forecast",
         title="Cash forecast",
@@ -90,8 +90,8 @@ def cash_forecast(session: Session, scope: Scope) -> Report[ForecastRow]:
             Column("low", "At least", ColumnKind.MONEY),
             Column("high", "At most", ColumnKind.MONEY),
         ),
-        rows=rows_told,
-        plots=[_plot(each, [row for row in rows_told if row.currency == each]) for each in currencies],
+        rows=shown_rows,
+        plots=[_plot(each, [row for row in shown_rows if row.currency == each]) for each in currencies],
         notes=[_note(each, found[each]) for each in currencies],
         empty="No open invoices. The forecast appears with the first sync, and learns from each payment.",
     )

@@ -1,4 +1,4 @@
-"""The reminder schedule told as a story: what a customer of a segment hears from us, and when, in plain sentences."""
+"""The reminder schedule in words: what a customer of a segment hears from us, and when, in plain sentences."""
 
 from __future__ import annotations
 
@@ -66,17 +66,17 @@ class SizeStory(Result):
 
 
 class SegmentStory(Result):
-    """What the customers of a segment hear from us; ``who`` says in words who they are."""
+    """What the customers of a segment hear from us; ``definition`` says which customers those are."""
 
     id: Segment
-    who: str
+    definition: str
     stories: list[SizeStory]
 
 
-def tell_schedule(policy: ReminderPolicy) -> list[SegmentStory]:
-    """Return the story of each segment; sizes with the same story are told together."""
+def describe_schedule(policy: ReminderPolicy) -> list[SegmentStory]:
+    """Return the story of each segment; sizes with the same one share it."""
     return [
-        SegmentStory(id=segment, who=_who(segment, policy), stories=list(_stories(segment, policy)))
+        SegmentStory(id=segment, definition=_define(segment, policy), stories=list(_stories(segment, policy)))
         for segment in Segment
     ]
 
@@ -106,8 +106,8 @@ def _weekdays(days: Collection[int]) -> str:
 
 
 def _stories(segment: Segment, policy: ReminderPolicy) -> Iterator[SizeStory]:
-    told = [(size, _events(segment, size, policy)) for size in Size]
-    for _key, alike in groupby(told, key=lambda each: [(event.step, event.kind, event.day) for event in each[1]]):
+    by_size = [(size, _events(segment, size, policy)) for size in Size]
+    for _key, alike in groupby(by_size, key=lambda each: [(event.step, event.kind, event.day) for event in each[1]]):
         same = list(alike)
         yield SizeStory(sizes=[size for size, _ in same], events=same[0][1], text=_as_text(same[0][1]))
 
@@ -162,7 +162,7 @@ def _as_text(events: Sequence[StoryEvent]) -> str:
     return " ".join(sentences) or "They hear nothing from us."
 
 
-def _who(segment: Segment, policy: ReminderPolicy) -> str:
+def _define(segment: Segment, policy: ReminderPolicy) -> str:
     rules = policy.segments
     if segment is Segment.NEW:
         return (

@@ -152,7 +152,7 @@ def _render_form(
 ) -> Response:
     """Show the form with these values, beside the story of a policy and the effect of the change, if there is one."""
     found = policy_wording.describe_problems(problems, values)
-    story = schedule_story.tell_schedule(policy)
+    story = schedule_story.describe_schedule(policy)
     return request.render(
         "policy.html",
         status_code,

@@ -49,7 +49,7 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
         "explain_invoice": (site_with_invoices | one, None),
         "list_tasks": ({}, None),
         "get_policy": ({}, None),
-        "tell_schedule": ({}, None),
+        "describe_schedule": ({}, None),
         "list_reports": ({}, None),
         "get_report": ({"report": "ageing"}, None),
         "list_invoices_behind": ({"report": "cash-collected", "row": f"GBP:{monday}", "column": "collected"}, None),
@@ -140,7 +140,7 @@ def test_a_token_for_one_company_sees_and_changes_nothing_of_another(scenario: S
         "list_rates",
         "check_policy",
         "get_policy",
-        "tell_schedule",
+        "describe_schedule",
         "list_versions",
     }  # they have no company's data
     for name, method, path, _operation in operations(scenario.document):

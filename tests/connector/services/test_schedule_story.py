@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from connector.services.schedule_story import SegmentStory, SizeStory, contact_limits, tell_schedule
+from connector.services.schedule_story import SegmentStory, SizeStory, contact_limits, describe_schedule
 from policies.policy import ReminderPolicy
 from policies.receivables import Segment, Size
 from policies.schedule_rules import SCHEDULED_STEPS
 
 
 def story(document: str, segment: Segment = Segment.NEW, size: Size = Size.LARGE) -> SizeStory:
-    [told] = [each for each in tell_schedule(ReminderPolicy.from_toml(document)) if each.id is segment]
-    [found] = [each for each in told.stories if size in each.sizes]
-    return found
+    [of_segment] = [each for each in describe_schedule(ReminderPolicy.from_toml(document)) if each.id is segment]
+    [of_size] = [each for each in of_segment.stories if size in each.sizes]
+    return of_size
 
 
-def test_each_segment_is_told_from_the_invoice_to_the_write_off() -> None:
+def test_each_segment_is_described_from_the_invoice_to_the_write_off() -> None:
     text = story("[late_fees]\nenabled = true\n").text
     assert text == (
         "7 days after the invoice date we ask by email whether the invoice arrived; 2 days before a discount ends"
@@ -52,9 +52,9 @@ def test_what_is_off_is_not_told() -> None:
     assert story(off).title == "All invoices"
 
 
-def test_sizes_with_the_same_days_are_told_together() -> None:
-    told: list[SegmentStory] = tell_schedule(ReminderPolicy.from_toml('tone = "standard"\n'))
-    assert [each.title for each in told[0].stories] == ["Large invoices", "Medium invoices", "Small invoices"]
+def test_sizes_with_the_same_days_share_one_description() -> None:
+    segments: list[SegmentStory] = describe_schedule(ReminderPolicy.from_toml('tone = "standard"\n'))
+    assert [each.title for each in segments[0].stories] == ["Large invoices", "Medium invoices", "Small invoices"]
     alike = "".join(
         f"[{step}]\nnew = {{ small = {day} }}\n"
         for step, days in ReminderPolicy.default().step_tables.items()
@@ -70,15 +70,15 @@ def test_what_holds_for_everybody_is_told_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "told"),
+    ("days", "found"),
     [
         ('"mon", "tue", "wed", "thu", "fri", "sat", "sun"', "sent every day, from"),
         ('"mon", "tue", "thu"', "sent on Monday, Tuesday and Thursday, from"),
         ('"wed"', "sent on Wednesdays, from"),
     ],
 )
-def test_the_weekdays_of_the_send_window_are_told(days: str, told: str) -> None:
+def test_the_weekdays_of_the_send_window_are_told(days: str, found: str) -> None:
     window = f'[send_window]\nweekdays = [{days}]\nclosing_days = ["12-24"]\n'
     text = contact_limits(ReminderPolicy.from_toml(window))
-    assert told in text
+    assert found in text
     assert "not on public holidays or your closing days" in text
