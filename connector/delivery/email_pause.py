@@ -1,4 +1,4 @@
-"""Until when an email service asked to be left alone: all companies send through the same one."""
+"""How long an email service accepts no emails, as it said: for all companies, which send through the same one."""
 
 from __future__ import annotations
 

@@ -142,9 +142,10 @@ class PolicyEffect:
         if not self.changed:
             return f"no step changes in the next {DAYS} days."
         count = len(self.changed)
-        who = "1 customer is" if count == 1 else f"{count:,} customers are"
+        customers = "1 customer is" if count == 1 else f"{count:,} customers are"
         differences = [_difference(line) for line in self.lines if line.difference]
-        return f"{', '.join(differences) or 'the same number of actions, on other days'}; {who} treated differently."
+        actions = ", ".join(differences) or "the same number of actions, on other days"
+        return f"{actions}; {customers} treated differently."
 
 
 class _Budget:

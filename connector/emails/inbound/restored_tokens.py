@@ -12,7 +12,8 @@ _RECREATED = "tokens_recreated"
 def recreate(ctx: RunContext) -> None:
     """Make every customer's unsubscribe link and reply address known again, once after each restore.
 
-    Links to the customer portal are lost: each was made with a random salt, so that a revoked one never comes back.
+    Links to the customer portal cannot be made again: each has a random salt, so that a revoked one never comes back.
+    The restore takes them from the replaced database where it can be read.
     """
     if ctx.restore_gap is None or ctx.dry_run:
         return
