@@ -27,6 +27,19 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class InlineImage:
+    """An image that the HTML shows as ``<img src="cid:…">``: it travels in the email, and no server is asked for it.
+
+    ``content_id`` is ASCII with an ``@`` and without angle brackets; ``filename`` is ASCII.
+    """
+
+    content_id: str
+    filename: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Email:
     """An email ready to be sent. ``key`` is the outbox key, ``attempt`` counts its calls from 1.
 
@@ -47,6 +60,7 @@ class Email:
     category: str
     headers: tuple[tuple[str, str], ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    inline: tuple[InlineImage, ...] = ()
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -11,7 +12,7 @@ from email.utils import format_datetime, localtime, make_msgid
 from typing import Final
 
 from providers.errors import PermanentError
-from providers.mailer import Email
+from providers.mailer import Email, InlineImage
 
 LINE_MAX: Final = 990  # RFC 5322 allows 998
 
@@ -41,7 +42,9 @@ class _UnfoldedPolicy(EmailPolicy):
 
 
 def build_message(email: Email, *, with_blind_copies: bool = False) -> EmailMessage:
-    """Return the message: text and HTML as alternatives, then the attachments. An existing ``Message-ID`` is kept.
+    """Return the message: text and HTML as alternatives, the HTML with its images, then the attachments.
+
+    An existing ``Message-ID`` is kept.
 
     Who gets a blind copy is in the envelope alone; where a service takes no envelope (the APIs of mailboxes), it reads
     them in ``Bcc``, and takes that out.
@@ -66,12 +69,30 @@ def build_message(email: Email, *, with_blind_copies: bool = False) -> EmailMess
         message["Message-ID"] = make_msgid(domain=email.sender.rpartition("@")[2])
     message.set_content(email.text)
     message.add_alternative(email.html, subtype="html")
+    _add_images(message, email.inline)
     for attachment in email.attachments:
         main, _, sub = attachment.content_type.partition("/")
         message.add_attachment(
             attachment.content, maintype=main, subtype=sub or "octet-stream", filename=attachment.filename
         )
     return message
+
+
+def _add_images(message: EmailMessage, images: Sequence[InlineImage]) -> None:
+    """Put the images beside the HTML part, in one multipart/related with it: there every email program finds them."""
+    html = message.get_body(("html",))
+    if html is None or not images:
+        return
+    for image in images:
+        main, _, sub = image.content_type.partition("/")
+        html.add_related(
+            image.content,
+            maintype=main,
+            subtype=sub,
+            cid=f"<{image.content_id}>",
+            filename=image.filename,
+            disposition="inline",
+        )
 
 
 def _address(name: str, address: str) -> Address:

@@ -163,7 +163,7 @@ def _as_item(
         bcc=list(content.bcc),
         subject=content.subject,
         text=content.text,
-        html=content.html,
+        html=sent_emails.embed_images(content.html, content.inline),
         attachments=[
             AttachmentItem(filename=each.filename, content_type=each.content_type, size_bytes=each.size_bytes)
             for each in content.attachments

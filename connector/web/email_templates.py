@@ -16,7 +16,7 @@ from connector.db.ids import parse_id
 from connector.db.invoice_names import name_of
 from connector.db.money import from_e4
 from connector.db.tables import CustomerRow, InvoiceRow
-from connector.emails.outbound import email_templates
+from connector.emails.outbound import email_templates, sent_emails
 from connector.emails.outbound.email_templates import LINE_NAMES, TemplateError
 from connector.emails.outbound.render import EMAIL_STEPS
 from connector.errors import NotFound
@@ -160,7 +160,8 @@ def _render_preview(request: PageRequest, template: _TemplateContext, invoice: s
         page = render("message.html", title="No preview possible", lines=[str(error)])
         return HTMLResponse(page, status_code=422, headers=headers)
     subject = f'<p style="font:1rem sans-serif;padding:0 1rem"><strong>Subject:</strong> {escape(email.subject)}</p>'
-    html = re.sub(r"<body[^>]*>", lambda body: body[0] + subject, email.html, count=1)
+    shown = sent_emails.embed_images(email.html, email.inline)
+    html = re.sub(r"<body[^>]*>", lambda body: body[0] + subject, shown, count=1)
     return HTMLResponse(html, headers=headers)
 
 

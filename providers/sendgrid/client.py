@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from sendgrid.helpers import mail as sdk
 
-from providers.mailer import Attachment, Email
+from providers.mailer import Attachment, Email, InlineImage
 
 KEY_ARG: Final = "duewell_key"
 ATTEMPT_ARG: Final = "duewell_attempt"  # not "attempt", which is a key of SendGrid's events, beside the custom args
@@ -30,6 +30,8 @@ def build_payload(email: Email) -> dict[str, Any]:
     built.add_category(sdk.Category(email.category))
     for attachment in email.attachments:
         built.add_attachment(_attachment(attachment))
+    for image in email.inline:
+        built.add_attachment(_attachment(image, sdk.Disposition("inline"), sdk.ContentId(image.content_id)))
     built.tracking_settings = _no_tracking()
     return cast("dict[str, Any]", built.get())
 
@@ -56,12 +58,13 @@ def _personalization(email: Email) -> Any:
     return personalization
 
 
-def _attachment(attachment: Attachment) -> Any:
+def _attachment(attachment: Attachment | InlineImage, disposition: Any = None, content_id: Any = None) -> Any:
     return sdk.Attachment(
         sdk.FileContent(base64.b64encode(attachment.content).decode()),
         sdk.FileName(attachment.filename),
         sdk.FileType(attachment.content_type),
-        sdk.Disposition("attachment"),
+        disposition or sdk.Disposition("attachment"),
+        content_id,
     )
 
 

@@ -42,12 +42,13 @@ OUTCOMES = {"delivered", "deferred", *BOUNCES, *SENDER_DROPS}
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file attached to an email."""
+    """A file attached to an email; an image that its HTML shows is ``inline``."""
 
     filename: str
     content_type: str
     content: bytes
     inline: bool = False
+    content_id: str = ""
 
 
 @dataclass(slots=True)
@@ -234,7 +235,8 @@ class MessageStore:
 def _attachment(part: JsonObject) -> Attachment:
     content = base64.b64decode(part["content"])
     kind = part.get("type") or "application/octet-stream"
-    return Attachment(part["filename"], kind, content, inline=part.get("disposition") == "inline")
+    is_inline, content_id = part.get("disposition") == "inline", part.get("content_id") or ""
+    return Attachment(part["filename"], kind, content, inline=is_inline, content_id=content_id)
 
 
 def is_in_logs(message: Message, lag: timedelta, now: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -68,11 +69,8 @@ def missing_page() -> str:
 
 
 def _item(email: Email) -> str:
-    attachments = (
-        f" · {len(email.attachments)} attachment{'' if len(email.attachments) == 1 else 's'}"
-        if email.attachments
-        else ""
-    )
+    files = [each for each in email.attachments if not each.inline]
+    attachments = f" · {len(files)} attachment{'' if len(files) == 1 else 's'}" if files else ""
     return (
         f'<li><a href="/emails/{email.number}"><strong>{escape(email.subject)}</strong><br>'
         f"to {escape(', '.join(email.to))}<br>"
@@ -95,12 +93,13 @@ def _facts(facts: Mapping[str, str]) -> str:
 
 
 def _files(email: Email) -> str:
-    if not email.attachments:
+    if all(part.inline for part in email.attachments):
         return ""
     links = "".join(
         f'<li><a href="/emails/{email.number}/attachments/{n}" download>{escape(part.filename)}</a> '
         f"<small>{len(part.content):,} bytes</small></li>"
         for n, part in enumerate(email.attachments)
+        if not part.inline
     )
     return f"<h2>Attachments</h2>\n<ul>{links}</ul>"
 
@@ -109,7 +108,12 @@ def _frame(email: Email) -> str:
     if not email.html:
         return "<p>This email has no HTML part.</p>"
     # The empty sandbox attribute forbids scripts and forms; links may open in a new tab, as in an email client.
-    document = escape(f'<base target="_blank">{email.html}')
+    html = email.html
+    for part in email.attachments:
+        if part.inline and part.content_id:
+            data = f"data:{part.content_type};base64,{base64.b64encode(part.content).decode()}"
+            html = html.replace(f"cid:{part.content_id}", data)
+    document = escape(f'<base target="_blank">{html}')
     allowed = "allow-popups allow-popups-to-escape-sandbox"
     return f'<iframe title="The email as HTML" sandbox="{allowed}" srcdoc="{document}"></iframe>'
 

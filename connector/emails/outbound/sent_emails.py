@@ -7,7 +7,9 @@ attached to it are not kept: invoices are printed by the ledger again, and state
 
 from __future__ import annotations
 
+import base64
 import zlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -17,8 +19,9 @@ from sqlmodel import Session, col
 
 from connector.db.tables import OutboxEntry, SentEmail
 from connector.secrets.keyring import Keyring, KeyringError
-from providers.mailer import Email
+from providers.mailer import Email, InlineImage
 
+IMAGE_KEPT_BYTES_MAX = 16_000  # a QR code is kept with its email; a logo is looked up where it is still the same
 _COMPRESSION_LEVEL = 6  # of zlib: an email of 30 kB takes a millisecond, and shrinks to a sixth
 
 
@@ -28,6 +31,14 @@ class AttachedFile(msgspec.Struct, frozen=True):
     filename: str
     content_type: str
     size_bytes: int
+
+
+class KeptImage(msgspec.Struct, frozen=True):
+    """An image that the HTML shows; ``content`` is empty where it was too large to be kept with every email."""
+
+    content_id: str
+    content_type: str
+    content: bytes = b""
 
 
 class EmailContent(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +56,7 @@ class EmailContent(msgspec.Struct, frozen=True, kw_only=True):
     html: str
     headers: tuple[tuple[str, str], ...] = ()
     attachments: tuple[AttachedFile, ...] = ()
+    inline: tuple[KeptImage, ...] = ()
 
 
 class KeptEmail(NamedTuple):
@@ -72,7 +84,22 @@ def content_of(email: Email) -> EmailContent:
         attachments=tuple(
             AttachedFile(each.filename, each.content_type, len(each.content)) for each in email.attachments
         ),
+        inline=tuple(
+            KeptImage(each.content_id, each.content_type, each.content)
+            if len(each.content) <= IMAGE_KEPT_BYTES_MAX
+            else KeptImage(each.content_id, each.content_type)
+            for each in email.inline
+        ),
     )
+
+
+def embed_images(html: str, images: Iterable[KeptImage | InlineImage]) -> str:
+    """Return the HTML with its images in it, for a page: there is no email that a ``cid:`` could be found in."""
+    for image in images:
+        if image.content:
+            data = base64.b64encode(image.content).decode()
+            html = html.replace(f"cid:{image.content_id}", f"data:{image.content_type};base64,{data}")
+    return html
 
 
 def keep(session: Session, keyring: Keyring, entry: OutboxEntry, email: Email, *, at: datetime) -> None:

@@ -170,7 +170,11 @@ def _from_sendgrid(email: Any) -> EmailMessage:
         message[name] = value
     message.set_content(email.text)
     message.add_alternative(email.html, subtype="html")
+    html = message.get_body(("html",))
     for each in email.attachments:
         main, _, sub = each.content_type.partition("/")
+        if each.inline:
+            html.add_related(each.content, maintype=main, subtype=sub, cid=f"<{each.content_id}>", disposition="inline")
+            continue
         message.add_attachment(each.content, maintype=main, subtype=sub, filename=each.filename)
     return message

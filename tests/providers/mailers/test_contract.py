@@ -11,7 +11,7 @@ import pytest
 
 from providers.calls import CallKind
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, RateLimited, TransientError
-from providers.mailer import Attachment, Email
+from providers.mailer import Attachment, Email, InlineImage
 from providers.message import message_id
 from sandbox.faults import Rule
 from tests.providers.mailers.contract import NOW, SENDER, SITES, Site
@@ -72,6 +72,19 @@ def test_it_arrives_as_it_was_composed(site: Site, reminder: Email) -> None:
     assert html.get_content().strip() == reminder.html
     assert [each.get_content() for each in arrived.iter_attachments()] == [reminder.attachments[0].content]
     assert site.calls.kinds.count(CallKind.EMAIL) == 1
+
+
+def test_an_inline_image_arrives_beside_the_html_that_shows_it(site: Site, reminder: Email) -> None:
+    image = InlineImage("logo-1@duewell.example", "logo.png", "image/png", b"\x89PNG\r\n\x1a\n\x00")
+    html = f'<p><img src="cid:{image.content_id}" alt="Larkspur"></p>'
+    site.mailer.send(dataclasses.replace(reminder, html=html, inline=(image,)))
+    arrived = only(site.delivered(reminder.to[0]))
+    related = next(part for part in arrived.walk() if part.get_content_type() == "multipart/related")
+    shown, picture = related.iter_parts()
+    assert f"cid:{image.content_id}" in shown.get_content()
+    assert (picture["Content-ID"], picture.get_content_disposition()) == (f"<{image.content_id}>", "inline")
+    assert picture.get_content() == image.content
+    assert [each.get_content() for each in arrived.iter_attachments()] == [reminder.attachments[0].content]
 
 
 def test_a_blind_copy_arrives_and_nobody_sees_it(site: Site, reminder: Email) -> None:
