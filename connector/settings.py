@@ -156,16 +156,18 @@ def load_settings(**overrides: object) -> Settings:
         settings = Settings(**values)
     except ValidationError as error:
         raise SettingsError("; ".join(_describe(error))) from None  # the cause would show the value
-    for message in filter(None, [*map(_describe_exposure, files), _describe_database_line(settings)]):
+    for message in filter(
+        None, [*map(_describe_exposure, files), describe_database_line(settings.duewell_database_url)]
+    ):
         if settings.duewell_strict == "1":
             raise SettingsError(message)
         log.warning(message)
     return settings
 
 
-def _describe_database_line(settings: Settings) -> str:
+def describe_database_line(database_url: str) -> str:
     """Return what is wrong with the line to a database server; "" if nothing is."""
-    url = make_url(settings.duewell_database_url)
+    url = make_url(database_url)
     sockets = not url.host or url.host.startswith("/")
     if url.get_backend_name() == "sqlite" or sockets or is_loopback_host(url.host or ""):
         return ""

@@ -101,13 +101,17 @@ def _stopped_with_this_process(server: int | None, folder: Path) -> Iterator[Non
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a new, empty database without a schema."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/duewell.db"
-    else:
-        with _temporary_database(request.getfixturevalue("postgresql_url")) as url:
-            yield url.render_as_string(hide_password=False)
+    server_url: str = "" if request.param == "sqlite" else request.getfixturevalue("server_url")
+    return server_url or f"sqlite:///{tmp_path}/duewell.db"
+
+
+@pytest.fixture
+def server_url(postgresql_url: URL) -> Iterator[str]:
+    """The URL of a new, empty database without a schema on PostgreSQL."""
+    with _temporary_database(postgresql_url) as url:
+        yield url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

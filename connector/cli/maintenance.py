@@ -16,6 +16,7 @@ from connector.cli.terminal import (
     echo_err,
     echo_indented,
     echo_json,
+    echo_table,
     open_command_app,
 )
 
@@ -75,6 +76,57 @@ def upgrade(as_json: JsonOption = False) -> None:
             f"The database schema is {after}"
             + (", already up to date." if before == after else f", upgraded from {before or 'an empty database'}.")
         )
+
+
+@db.command()
+def copy(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The new, empty database: postgresql://… or sqlite:///….")],
+    trial: Annotated[
+        bool,
+        typer.Option("--trial", help="Keep using the database as it is; in the copy, everything waits for approval."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy everything into another database, checked row by row.
+
+    Stop duewell first. Afterwards the copy is in use, and in the first database everything waits for approval, so that
+    nothing is sent twice if it is started again.
+    """
+    from connector.app_context import utc_now
+    from connector.cli.progress import row_counter
+    from connector.restore.database_copy import copy_database_to
+    from connector.settings import describe_database_line, load_settings
+
+    settings = load_settings()
+    if problem := describe_database_line(url):
+        if settings.duewell_strict == "1":
+            raise CommandError(f"Nothing was copied: {problem}.")
+        echo_err(f"Warning: {problem}.")
+    with row_counter() as count:
+        done = copy_database_to(
+            settings.duewell_database_url,
+            url,
+            home=settings.duewell_home,
+            at=utc_now(),
+            is_trial=trial,
+            report=lambda progress: count(progress.table, progress.done, progress.total),
+        )
+    if as_json:
+        echo_json(done._asdict() | {"tables": [each._asdict() for each in done.tables]})
+    else:
+        echo_table(["Table", "Rows", "SHA-256"], [(each.name, f"{each.rows:,}", each.sha256) for each in done.tables])
+        echo(f"Copied {done.rows:,} rows into {done.target}; each was read back and compared. SHA-256: {done.sha256}")
+    if trial:
+        echo_err("In the copy, companies are in approve mode instead of live. The database in use is as it was.")
+    else:
+        echo_err("Now set DUEWELL_DATABASE_URL to the new database, then start duewell.")
+        echo_err(
+            "In the old database, companies are in approve mode instead of live, so that nothing is sent twice if it is"
+            " started again."
+        )
+    if settings.duewell_secret_keys == "":
+        key_file = settings.duewell_home / "secret.key"
+        echo_err(f"The same key opens both. To use the copy on another machine, take the key along: {key_file}")
 
 
 def backup(

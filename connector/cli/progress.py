@@ -10,7 +10,15 @@ from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.progress import Progress as Bars
 
 from connector.app_context import AppContext
@@ -64,6 +72,18 @@ def customer_counter(activity: str) -> Iterator[Callable[[str, int], None]]:
                 lines[company] = bars.add_task(text, total=None)
 
         yield show
+
+
+@contextmanager
+def row_counter() -> Iterator[Callable[[str, int, int], None]]:
+    """Show in a terminal, and only there, the table under way and how many of all rows are done."""
+    if not _shows_bars():
+        yield lambda _table, _done, _total: None
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
+    with Bars(*columns, console=Console(file=sys.stderr), transient=True) as bars:
+        line = bars.add_task("", total=None)
+        yield lambda table, done, total: bars.update(line, description=escape(table), completed=done, total=total)
 
 
 def _shows_bars() -> bool:

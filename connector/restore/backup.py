@@ -42,7 +42,7 @@ from connector.restore.database_files import (
     refuse_if_running,
     sidecar_files,
 )
-from connector.restore.restore_gap import APPROVED_KINDS, require_approval
+from connector.restore.restore_gap import APPROVED_KINDS, require_approval, restored_text
 from connector.restore.revocations import reapply_revocations
 from connector.restore.schema_check import check_schema, foreign_objects
 from connector.restore.seal import Stamp, new_stamp, read_stamp, seal_file, store_stamp, why_unsealed
@@ -219,7 +219,7 @@ def _prepare(file: Path, stamp: Stamp | None, at: datetime, *, is_sealed: bool) 
         with writing(engine) as session:
             live = select(col(Connection.short_name)).where(col(Connection.mode) == ConnectionMode.LIVE)
             were_live = tuple(session.scalars(live.order_by(col(Connection.short_name))))
-            require_approval(session, created_at, at, source=source, backup_id=stamp.id if stamp else "")
+            require_approval(session, created_at, at, text=restored_text(source), backup_id=stamp.id if stamp else "")
         leave_wal_mode(engine)
     except SQLAlchemyError as error:
         message = f"the file cannot be prepared: {error.__cause__ or error}"

@@ -73,7 +73,7 @@ def refuse_if_running(target: Path) -> None:
     except sqlite3.DatabaseError:
         return  # damaged: nobody is using it
     if mode == "wal":
-        message = "duewell is running with this database: stop it (serve, worker, run), then restore"
+        message = "duewell is running with this database: stop it (serve, worker, run), then try again"
         raise DatabaseError(message)
 
 

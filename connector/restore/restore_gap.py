@@ -48,13 +48,16 @@ def restore_gap(session: Session) -> RestoreGap | None:
 def mark_restored_by_hand(session: Session, created_at: datetime | None, at: datetime) -> None:
     """Mark a database that was copied back by hand, and that knows nothing after ``created_at``, as restored."""
     source = f"a copy of {format_datetime(created_at)}, by hand" if created_at else "a copy of unknown age, by hand"
-    require_approval(session, created_at, at, source=source, backup_id="")
+    require_approval(session, created_at, at, text=restored_text(source), backup_id="")
 
 
-def require_approval(
-    session: Session, created_at: datetime | None, at: datetime, *, source: str, backup_id: str
-) -> None:
-    """Make everything that is still to be sent wait for approval, and end all sessions."""
+def restored_text(source: str) -> str:
+    """Return the log line of a restore from ``source``."""
+    return f"Restored from {source}. What was sent since is not known: everything waits for approval."
+
+
+def require_approval(session: Session, created_at: datetime | None, at: datetime, *, text: str, backup_id: str) -> None:
+    """Make everything that is still to be sent wait for approval, and end all sessions. ``text`` tells the log why."""
     value = {"at": at.isoformat(), "created_at": created_at.isoformat() if created_at else None}
     session.merge(KeyValue(connection_id=_APP_WIDE, name=_RESTORED_KEY, value=value, stored_at=at))
     unsent = col(OutboxEntry.state).in_([OutboxState.PLANNED, OutboxState.AWAITING_APPROVAL])
@@ -74,5 +77,4 @@ def require_approval(
         connection.decision_fingerprint = ""
     for table in (WebSession, SignInLink):  # may have ended or been used since: all users sign in again
         session.execute(delete(table))
-    text = f"Restored from {source}. What was sent since is not known: everything waits for approval."
     sync_log.write(session, at=at, kind=LogKind.RESTORED, text=text, facts={"backup": backup_id})

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
@@ -59,8 +59,12 @@ def detect_rollback(app: AppContext) -> bool:
 
 def log_head_file(app: AppContext) -> Path:
     """Return the file's path: beside an embedded database, otherwise in this machine's home folder."""
-    database = sqlite_file(app.engine)
-    return (database or app.settings.duewell_home / "database").with_suffix(".log-head")
+    return log_head_of(app.engine, app.settings.duewell_home)
+
+
+def log_head_of(engine: Engine, home: Path) -> Path:
+    """Return the path of the file for a database."""
+    return (sqlite_file(engine) or home / "database").with_suffix(".log-head")
 
 
 def _read_head(file: Path) -> _LogHead | None:

@@ -283,7 +283,7 @@ _LOG_KINDS: dict[str, str] = {
     LogKind.FEE_POSTING: "Late fee posting changed",
     LogKind.POLICY_SET: "Policy changed",
     LogKind.BACKUP: "Backup",
-    LogKind.RESTORED: "Restored from a backup",
+    LogKind.RESTORED: "Restored or moved",
     LogKind.KEYS_ROTATED: "Encryption keys rotated",
     LogKind.WEBHOOK_CREATED: "Webhook created",
     LogKind.WEBHOOK_REMOVED: "Webhook removed",

@@ -55,6 +55,7 @@ PROMISED = {
     "policy rates add": "",
     "doctor": "",
     "db upgrade": "",
+    "db copy": "--trial",
     "backup": "",
     "restore": "",
 }

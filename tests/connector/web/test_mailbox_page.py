@@ -49,7 +49,7 @@ def test_an_owner_connects_a_mailbox_sees_it_and_disconnects_it(site: Site) -> N
     assert "Read in the mailbox" in page
     assert "SENDGRID_WEBHOOK_PUBLIC_KEY" not in page
     with writing(site.app.engine) as session:
-        require_approval(session, None, site.app.now(), source="a backup", backup_id="")
+        require_approval(session, None, site.app.now(), text="Restored.", backup_id="")
     owner = site.sign_in("owner", email="another@example.com")
     assert "Not read since the backup was restored" in owner.get(PAGE).text
     form = {"system": "microsoft365", "reason": "New provider", "confirmed": "yes"}
