@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from connector.vocabulary.access import Role, TokenScope, TokenState, UserState
 from connector.vocabulary.agreements import AgreementChange, AgreementKind, AgreementState
+from connector.vocabulary.bank_details import AccountScheme, BankDetailsState, CodeKind
 from connector.vocabulary.connections import ConnectionHealth, ConnectionMode
 from connector.vocabulary.emails import ReplyKind, TemplateOrigin, TokenPurpose
 from connector.vocabulary.log import LogKind
@@ -16,10 +17,13 @@ from providers.calls import CallKind
 from providers.errors import LimitWindow
 
 __all__ = [
+    "AccountScheme",
     "AgreementChange",
     "AgreementKind",
     "AgreementState",
+    "BankDetailsState",
     "CallKind",
+    "CodeKind",
     "ConnectionHealth",
     "ConnectionMode",
     "DeliveryState",

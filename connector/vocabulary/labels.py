@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from connector.vocabulary import (
+    AccountScheme,
     AgreementChange,
     AgreementKind,
     AgreementState,
+    BankDetailsState,
     CallKind,
+    CodeKind,
     ConnectionHealth,
     ConnectionMode,
     DeliveryState,
@@ -282,6 +285,7 @@ _LOG_KINDS: dict[str, str] = {
     LogKind.DEFAULT_OWNER: "Default account owner changed",
     LogKind.FEE_POSTING: "Late fee posting changed",
     LogKind.POLICY_SET: "Policy changed",
+    LogKind.BANK_DETAILS: "Bank details changed",
     LogKind.BACKUP: "Backup",
     LogKind.RESTORED: "Restored or moved",
     LogKind.KEYS_ROTATED: "Encryption keys rotated",
@@ -476,6 +480,20 @@ _STEP_ORIGINS: dict[str, str] = {
     Origin.DISCOUNT_END: "End of the discount",
     Origin.DUE: "Due date",
 }
+_ACCOUNT_SCHEMES: dict[str, str] = {
+    AccountScheme.IBAN: "IBAN",
+    AccountScheme.UK: "Sort code and account number",
+    AccountScheme.US: "Routing number and account number",
+    AccountScheme.AUSTRALIA: "BSB and account number",
+}
+_CODE_KINDS: dict[str, str] = {
+    CodeKind.EPC: "EPC QR code",
+    CodeKind.SWISS: "Swiss QR-bill code",
+}
+_BANK_DETAILS_STATES: dict[str, str] = {
+    BankDetailsState.IN_USE: "In use",
+    BankDetailsState.WAITING: "Not in use yet",
+}
 _DIGEST_LANGUAGES: dict[str, str] = {
     Language.OF_COMPANY: "Language of the company",
     Language.ENGLISH: "English",
@@ -518,12 +536,15 @@ _PROVIDERS = {
 
 # By the names that templates and tables use: a closed set of values, and the label of each
 _VOCABULARIES: dict[str, Mapping[str, str]] = {
+    "account_scheme": _ACCOUNT_SCHEMES,
     "agreement_change": _AGREEMENT_CHANGES,
     "agreement_kind": _AGREEMENT_KINDS,
     "agreement_state": _AGREEMENT_STATES,
     "agreement_task": _AGREEMENT_TASKS,
+    "bank_details_state": _BANK_DETAILS_STATES,
     "budget_window": _BUDGET_WINDOWS,
     "call_kind": _CALL_KINDS,
+    "code_kind": _CODE_KINDS,
     "connection_health": _CONNECTION_HEALTHS,
     "connection_mode": _CONNECTION_MODES,
     "credit_kind": _CREDIT_KINDS,
