@@ -57,7 +57,7 @@ def list_query(call: Call, session: Session, connection: str, values: Mapping[st
     """Return what is asked of a list, of the named connection or of all that the client may see."""
     rows = [call.find_connection(session, connection)] if connection else call.connections(session)
     scope = Scope(rows, call.now)
-    return ListQuery(scope.ids, values, sort, call.now.date(), scope.companies_by_date())
+    return ListQuery(scope.ids, values, sort, scope.companies_by_date())
 
 
 def list_response(

@@ -94,7 +94,7 @@ def _find_rows(app: AppContext, connection_id: int | None, values: dict[str, str
         companies = [row for row in session.scalars(select(Connection)) if connection_id in {None, row.id}]
         ids = {row.id: row.short_name for row in companies}
         scope = Scope(companies, app.now())
-        query = ListQuery(scope.ids, values, sort, scope.now.date(), scope.companies_by_date())
+        query = ListQuery(scope.ids, values, sort, scope.companies_by_date())
         rows: list[InvoiceItem] = []
         try:
             for keys in iter_keys(session, LISTING, query, sys.maxsize):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import not_, select
 from sqlmodel import Session, col
 from starlette.responses import HTMLResponse, Response
 
@@ -21,7 +21,9 @@ from connector.emails.outbound.email_templates import LINE_NAMES, TemplateError
 from connector.emails.outbound.render import EMAIL_STEPS
 from connector.errors import NotFound
 from connector.languages import LANGUAGES
+from connector.reports.scope import Scope
 from connector.services.invoices import UnknownInvoiceError
+from connector.services.lists.filters import Today, is_past
 from connector.services.template_preview import preview_email
 from connector.vocabulary import Role
 from connector.web.outbox import EMAIL_PREVIEW_CSP, PREVIEW_FRAME_CSP
@@ -191,20 +193,22 @@ def _parse_context(request: PageRequest, session: Session, company: str, languag
 
 def _sample_invoices(request: PageRequest, session: Session, context: PolicyContext) -> list[_InvoiceOption]:
     """List open invoices to preview an email with: overdue ones, the newest first, and some that are not due yet."""
-    ids = [context.id] if context.company else [row.id for row in context.companies]
-    today, due_on = request.now.date(), col(InvoiceRow.due_on)
-    customer = (col(CustomerRow.connection_id) == col(InvoiceRow.connection_id)) & (
+    scope = Scope([context.company] if context.company else context.companies, request.now)
+    due_on, company_id = col(InvoiceRow.due_on), col(InvoiceRow.connection_id)
+    is_overdue = is_past(due_on, company_id)
+    customer = (col(CustomerRow.connection_id) == company_id) & (
         col(CustomerRow.external_id) == col(InvoiceRow.customer_id)
     )
     query = (
         select(InvoiceRow, col(CustomerRow.name))
         .outerjoin(CustomerRow, customer)
-        .where(col(InvoiceRow.connection_id).in_(ids), col(InvoiceRow.is_open))
+        .where(company_id.in_(scope.ids), col(InvoiceRow.is_open))
+        .params(**Today(company_id, scope.companies_by_date()).as_parameters())
         .limit(_INVOICES_SHOWN)
     )
     found = [
-        *session.execute(query.where(due_on < today).order_by(due_on.desc())),
-        *session.execute(query.where(due_on >= today).order_by(due_on)),
+        *session.execute(query.where(is_overdue).order_by(due_on.desc())),
+        *session.execute(query.where(due_on.is_not(None), not_(is_overdue)).order_by(due_on)),
     ]
     return [_invoice_option(session, row, name) for row, name in found]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -111,6 +112,12 @@ class CompanyFilter:
     def ids(self) -> list[int]:
         """The ids of the companies the page is about."""
         return [row.id or 0 for row in self.shown]
+
+    @property
+    def time_zone(self) -> str:
+        """The time zone of most of the companies the page is about."""
+        zones = Counter(row.time_zone for row in self.shown).most_common(1)
+        return zones[0][0] if zones else "UTC"
 
 
 @dataclass(frozen=True)

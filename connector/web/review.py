@@ -180,7 +180,8 @@ def _find_position(
 ) -> tuple[ReviewPosition, _QueueFilters]:
     """Return where an entry stands among those that the filters leave; a filter that is not valid leaves none."""
     chosen = request.company_filter(session, {"company": progress.company})
-    query = ListQuery(chosen.ids, progress.filters, today=request.now.date(), time_zone=request.time_zone or "UTC")
+    zone = request.time_zone or chosen.time_zone  # as the list that one comes from reads its days
+    query = ListQuery(chosen.ids, progress.filters, time_zone=zone)
     try:
         position, problem = find_position(session, query, entry_id), None
     except FilterError as error:

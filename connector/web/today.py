@@ -10,6 +10,7 @@ from starlette.responses import Response
 from connector.db.engine import reading, writing
 from connector.errors import NotFound
 from connector.evaluation import exceptions
+from connector.geo import today_in
 from connector.reports.scope import Scope
 from connector.services.attention import load_attention
 from connector.services.receivables_totals import load_currency_totals
@@ -36,7 +37,7 @@ def show_today(request: PageRequest) -> Response:
             dashboard=dashboard,
             guide=guide if guide is not None and not guide.is_done else None,
             company_filter=company_filter,
-            since_on=(request.now - RECENTLY).date(),
+            since_on=today_in(request.time_zone or company_filter.time_zone, request.now - RECENTLY),
             list_url=partial(build_url, company=company_filter.selected_id),
         )
 

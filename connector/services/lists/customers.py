@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Date, Select, and_, bindparam, exists, func, or_, select
+from sqlalchemy import Select, and_, exists, func, or_, select
 from sqlmodel import Session, col
 
 from connector.db.ids import matches_keys
@@ -16,12 +16,12 @@ from connector.services.customer_balances import CustomerBalance, load_balances
 from connector.services.lists import joins
 from connector.services.lists.bulk import customer_version
 from connector.services.lists.engine import Key, Listing, Sort, ValueKind
-from connector.services.lists.filters import Filter, FilterKind
+from connector.services.lists.filters import Filter, FilterKind, is_past
 
 _BALANCE = "balance"
 _COMPANY, _ID = col(CustomerRow.connection_id), col(CustomerRow.external_id)
-_TODAY = bindparam("today", type_=Date())
-_OVERDUE_E4 = func.sum(col(InvoiceRow.due_e4)).filter(col(InvoiceRow.due_on) < _TODAY)
+_IS_OVERDUE = is_past(col(InvoiceRow.due_on), col(InvoiceRow.connection_id))
+_OVERDUE_E4 = func.sum(col(InvoiceRow.due_e4)).filter(_IS_OVERDUE)
 _IS_OWN = and_(col(InvoiceRow.connection_id) == _COMPANY, col(InvoiceRow.customer_id) == _ID, col(InvoiceRow.is_open))
 
 # Amounts of several currencies are not added: a customer stands where their largest balance in one of them stands.
@@ -125,7 +125,7 @@ class CustomerLine:
         return customer_version(self.balance.row, self.setting)
 
 
-def load_lines(session: Session, keys: Sequence[Key], today: date) -> list[CustomerLine]:
+def load_lines(session: Session, keys: Sequence[Key], now: datetime) -> list[CustomerLine]:
     """Return the customers with these keys, in their order."""
     wanted: Sequence[Any] = list(keys)
     if not wanted:
@@ -138,7 +138,7 @@ def load_lines(session: Session, keys: Sequence[Key], today: date) -> list[Custo
     found = {
         (row.connection_id, row.external_id): CustomerBalance(row, company) for row, company in session.execute(query)
     }
-    load_balances(session, list(found.values()), today)
+    load_balances(session, list(found.values()), now)
     settings = _settings(session, wanted)
     return [CustomerLine(found[key], settings.get(key)) for key in keys if key in found]
 

@@ -97,14 +97,12 @@ class ListQuery:
     company_ids: Collection[int] | None
     values: Mapping[str, str] = field(default_factory=dict)
     sort: str = ""
-    today: date | None = None  # in UTC, for amounts as of today
-    dates: Sequence[tuple[date, Collection[int]]] = ()  # today in each company, for filters; () where it is the same
+    dates: Sequence[tuple[date, Collection[int]]] = ()  # today in each company, the earliest first
     time_zone: str = "UTC"  # of the days of instants
 
     def today_of(self, listing: Listing) -> Today:
-        """Return today for the filters of a list."""
-        dates = self.dates or ((self.today or date.max, self.company_ids or ()),)
-        return Today(listing.company, dates, self.time_zone)
+        """Return today for the filters and amounts of a list."""
+        return Today(listing.company, self.dates or ((date.max, self.company_ids or ()),), self.time_zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +200,10 @@ def _count_totals_elsewhere(session: Session, listing: Listing, query: ListQuery
     """Count the rows, and total the amounts of what belongs to them: rows of currency and amounts."""
     assert listing.amounts_of is not None  # noqa: S101 - the caller has looked
     matching = _filtered(listing, query, select(*listing.key).select_from(listing.table), ()).subquery()
-    count = session.execute(select(func.count()).select_from(matching).params(today=query.today)).scalar_one()
+    today = query.today_of(listing).as_parameters()
+    count = session.execute(select(func.count()).select_from(matching).params(**today)).scalar_one()
     amounts = {name: dict[str, Decimal]() for name in listing.amounts}
-    for currency, *totals in session.execute(listing.amounts_of(matching).params(today=query.today)):
+    for currency, *totals in session.execute(listing.amounts_of(matching).params(**today)):
         for name, total in zip(amounts, totals, strict=True):
             if total:
                 amounts[name][currency] = from_e4(int(total))
@@ -280,7 +279,7 @@ def _filtered(listing: Listing, query: ListQuery, found: Select[Any], needs: tup
         conditions.append(filter_.condition(value, query.today_of(listing)))
     for name in wanted:
         found = listing.joins[name](found)
-    return found.where(*conditions).params(today=query.today)
+    return found.where(*conditions).params(**query.today_of(listing).as_parameters())
 
 
 def _of_companies(listing: Listing, company_ids: Collection[int] | None) -> list[ColumnElement[bool]]:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from string import ascii_uppercase
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, or_
+from sqlalchemy import ColumnElement, Date, and_, bindparam, false, or_
 
 from connector.db.ids import parse_id
 from connector.db.money import MoneyError, to_e4
@@ -19,6 +19,7 @@ from connector.db.money import MoneyError, to_e4
 ALL = "all"  # the value of a choice that is not filtered by, where something else is the default
 _TEXT_MAX = 200
 _AMOUNT_MAX = 24
+_DATES_MAX = 3  # that there are on earth at one instant, from UTC-12 to UTC+14
 _LOWER_ASCII = {ord(letter): letter.lower() for letter in ascii_uppercase}
 _CURRENCY = re.compile(r"^(?:[A-Za-z]{3}\s+|[^\w\s.,-]{1,2}\s*)|(?:\s+[A-Za-z]{3}|\s*[^\w\s.,-]{1,2})$")
 
@@ -38,6 +39,28 @@ class Today:
         if len(self.dates) == 1:
             return condition(self.dates[0][0])
         return or_(false(), *(and_(self.company.in_(list(ids)), condition(on)) for on, ids in self.dates))
+
+    def as_parameters(self) -> dict[str, object]:
+        """Return the values of the parameters in the conditions of ``is_past``."""
+        padding = [(date.min, list[int]())] * (_DATES_MAX - len(self.dates))
+        found: dict[str, object] = {}
+        for place, (on, ids) in enumerate([*self.dates, *padding]):
+            found |= {f"today_{place}": on, f"today_companies_{place}": list(ids)}
+        return found
+
+
+def is_past(column: Any, company: Any) -> ColumnElement[bool]:
+    """Return the condition that a date is before today in the company of its row, for queries made once.
+
+    ``Today.as_parameters`` says which days those are. The first is the earliest: what is past then is so everywhere.
+    """
+    days = [column < bindparam(f"today_{place}", type_=Date()) for place in range(_DATES_MAX)]
+    later = (
+        and_(day, company.in_(bindparam(f"today_companies_{place}", expanding=True)))
+        for place, day in enumerate(days)
+        if place
+    )
+    return or_(days[0], *later)
 
 
 Condition = Callable[[FilterValue, Today], ColumnElement[bool]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 
 from markupsafe import Markup
@@ -13,6 +14,7 @@ from connector.connections.account_owners import InvalidMailboxError, normalise_
 from connector.db.engine import reading
 from connector.db.tables import Connection
 from connector.errors import NotFound, NotPossible
+from connector.geo import today_in
 from connector.services.lists import bulk
 from connector.services.lists import customers as listed
 from connector.services.lists.bulk import Actor, BulkResult, SeenRow
@@ -29,14 +31,20 @@ from policies.receivables import Segment
 
 def load_rows(request: PageRequest, session: Session, keys: Sequence[Key]) -> list[Row]:
     """Return the rows of some customers."""
-    return [_row(line) for line in listed.load_lines(session, keys, request.now.date())]
+    return [
+        _row(line, today_in(line.balance.company.time_zone, request.now))
+        for line in listed.load_lines(session, keys, request.now)
+    ]
 
 
-def _row(line: listed.CustomerLine) -> Row:
+def _row(line: listed.CustomerLine, today: date) -> Row:
     balance, setting = line.balance, line.setting
     row = balance.row
     held = setting.hold_until_on if setting is not None else None
-    note = f"paused until {format_date(held)}" if held else "no reminders" if setting and setting.no_reminders else ""
+    is_held = held is not None and held > today
+    note = (
+        f"paused until {format_date(held)}" if is_held else "no reminders" if setting and setting.no_reminders else ""
+    )
     emails = (setting.emails if setting is not None else "") or row.emails
     return Row(
         key=(row.connection_id, row.external_id),

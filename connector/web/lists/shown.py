@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -228,18 +227,11 @@ def read_query(
     names = [each.name for each in view.listing.filters]
     values = {name: asked[name].strip()[:200] for name in names if asked.get(name, "").strip()}
     sees_all = view.with_general and request.actor.companies is None and company_filter.selected_id is None
-    time_zone = request.time_zone or _time_zone(company_filter)
+    time_zone = request.time_zone or company_filter.time_zone
     return ListQuery(
         None if sees_all else company_filter.ids,
         values,
         asked.get("sort", "")[:40],
-        request.now.date(),
         Scope(company_filter.shown, request.now).companies_by_date(),
         time_zone,
     )
-
-
-def _time_zone(company_filter: CompanyFilter) -> str:
-    """Return the time zone of most of the companies that a list is about."""
-    zones = Counter(row.time_zone for row in company_filter.shown).most_common(1)
-    return zones[0][0] if zones else "UTC"

@@ -39,7 +39,9 @@ def test_every_list_pages_forwards_and_back_by_every_column(engine: Engine) -> N
             for name in listing.sorts:
                 for sort in (name, f"-{name}"):
                     state = listing.find_filter("state")
-                    query = ListQuery(ids, {"state": "all"} if state and state.default else {}, sort, NOW.date())
+                    query = ListQuery(
+                        ids, {"state": "all"} if state and state.default else {}, sort, [(NOW.date(), ids)]
+                    )
                     whole = find_page(session, listing, query, size=1000)
                     assert len(whole.keys) == count_totals(session, listing, query).count
                     page = find_page(session, listing, query, size=3)

@@ -428,3 +428,26 @@ def test_customers_and_tasks_are_changed_many_at_once(site: Site, companies: tup
     assert "2 of 3 completed. Left as they are:" in browser.text
     assert "has changed since you read it." in browser.text
     assert len(cells(browser.get("/tasks?state=done").text, "Reason")) == 2
+
+
+def test_each_company_counts_its_overdue_balances_by_its_own_date(site: Site) -> None:
+    site.clock.at = site.clock.at.replace(hour=10, minute=30)  # three dates on earth: 9, 10 and 11 June
+    zones = ("Pacific/Pago_Pago", "Europe/London", "Pacific/Kiritimati")
+    for zone in zones:
+        company = site.add_company(zone.partition("/")[2], time_zone=zone)
+        add_customer(site, company, "c1", zone)
+        site.add_rows(invoice(company, "A", "10.00", days=0), invoice(company, "B", "1.00", days=1))
+    browser = site.sign_in("viewer")
+    page = browser.get("/customers?company=all&sort=-overdue").text
+    assert cells(page, "Overdue") == ["GBP 11.00", "GBP 1.00", "–"]
+    assert cells(page, "Customer") == ["Pacific/Kiritimati", "Europe/London", "Pacific/Pago_Pago"]
+    assert "GBP 12.00" in page.partition("<tfoot")[2]  # in total
+    for state in ("/customers?company=all&state=overdue", "/invoices?company=all&state=overdue"):
+        assert len(cells(browser.get(state).text, "Customer")) == (2 if "customers" in state else 3), state
+
+
+def test_a_pause_that_has_ended_is_not_shown_as_one(site: Site, companies: tuple[int, int]) -> None:
+    given = {"customer_id": "c1", "set_by": "a", "set_at": site.clock.at}
+    for company, until in zip(companies, (TODAY, TODAY + timedelta(days=1)), strict=True):
+        site.add_rows(CustomerSetting(connection_id=company, hold_until_on=until, **given))
+    assert site.sign_in("viewer").get("/customers?company=all").text.count("paused until") == 1
