@@ -22,7 +22,8 @@ from connector.db.engine import reading
 from connector.db.tables import CustomerRow, InvoiceRow, InvoiceSetting
 from connector.emails import portal_links
 from connector.privacy import export
-from connector.services import customer_profile, invoices
+from connector.services import agreement_acts, customer_profile, invoices
+from connector.services.agreement_acts import PausedInvoices, UndoneAct
 from connector.services.customer_profile import CustomerProfile
 from connector.services.explain import explain
 from connector.services.invoice_explanation import InvoiceExplanation
@@ -119,6 +120,28 @@ def list_invoices(
             return by_company_key(call, session, invoices.find_invoices(session, keys=wanted))
 
         return list_response(session, invoice_list.LISTING, page_query, query, load)
+
+
+@router.post("/invoices/pause", tags=["invoices"], response_model=PausedInvoices)
+def pause_invoices(call: WriteCall, body: schemas.InvoicesPauseRequest) -> Response:
+    """Pause reminders for several invoices of a connection together: for all of them, or for none."""
+    with reading(call.app.engine) as session:
+        connection_id = call.find_connection(session, body.connection).id
+        rows = [invoices.find_invoice(session, name, connection_id) for name in dict.fromkeys(body.invoices)]
+    return json_response(
+        agreement_acts.pause_invoices(call.app, rows, call.actor, until_on=body.until_on, reason=body.reason)
+    )
+
+
+@router.post("/invoices/undo", tags=["invoices"], response_model=UndoneAct)
+def undo_agreements(call: WriteCall, body: schemas.UndoRequest) -> Response:
+    """Undo the promises, pauses and disputes that this token recorded together within the last hour: all or nothing.
+
+    What they replaced applies again. The outcome of a task is undone with what it recorded.
+    """
+    return json_response(
+        agreement_acts.undo_recorded(call.app, call.actor, at=body.recorded_at, can_see=call.client.can_see)
+    )
 
 
 @router.get("/invoices/{connection}/{invoice}", tags=["invoices"], response_model=InvoiceExplanation)

@@ -13,7 +13,7 @@ from typing import Annotated, Generic, TypeVar
 from annotated_types import Interval
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from connector.api.iso_dates import IsoDate
+from connector.api.iso_dates import IsoDate, IsoInstant
 from connector.db.ids import ID_MAX
 from connector.reports.report import ColumnKind
 from connector.vocabulary import ConnectionMode
@@ -276,6 +276,19 @@ class InvoicePauseRequest(RequestModel):
 
     until_on: IsoDate | None = None
     reason: FreeText = ""
+
+
+class InvoicesPauseRequest(InvoicePauseRequest):
+    """Invoices of one connection, by id or number, whose reminders are paused together."""
+
+    connection: Annotated[str, Field(max_length=200)]
+    invoices: Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=1, max_length=500)]
+
+
+class UndoRequest(RequestModel):
+    """The instant of what is undone, as the reply to it named it; without one, the last that this token recorded."""
+
+    recorded_at: IsoInstant | None = None
 
 
 class TaskOutcomeRequest(RequestModel):

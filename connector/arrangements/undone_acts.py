@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector.arrangements.agreements import AgreementError, Attribution
@@ -60,6 +60,21 @@ def find_act(session: Session, *, by: str, at: datetime, now: datetime) -> Recen
     )
     act = RecentAct(at, list(agreements), list(tasks))
     return act if act.agreements or act.tasks else None
+
+
+def find_last_act(session: Session, *, by: str, now: datetime) -> RecentAct | None:
+    """Return the last that a user recorded and can still undo, None where there is nothing."""
+    recorded = select(func.max(Agreement.recorded_at)).where(
+        col(Agreement.recorded_by) == by,
+        col(Agreement.recorded_at) >= now - UNDO_WITHIN,
+        col(Agreement.kind).in_(list(UNDOABLE)),
+        col(Agreement.state) == AgreementState.OPEN,
+    )
+    ended = select(func.max(Task.ended_at)).where(
+        col(Task.ended_by) == by, col(Task.ended_at) >= now - UNDO_WITHIN, col(Task.state) == TaskState.DONE
+    )
+    instants = [at for at in (session.scalar(recorded), session.scalar(ended)) if at is not None]
+    return find_act(session, by=by, at=max(instants), now=now) if instants else None
 
 
 def undo_act(session: Session, act: RecentAct, attribution: Attribution) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli.options import ConnectionOption, parse_amount, parse_date
+from connector.cli.options import ConnectionOption, parse_amount, parse_date, parse_instant
 from connector.cli.terminal import (
     Columns,
     JsonOption,
@@ -19,6 +19,7 @@ from connector.cli.terminal import (
     build_group,
     echo,
     echo_json,
+    echo_note,
     echo_results,
     find_connection_id,
     money,
@@ -27,14 +28,14 @@ from connector.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sqlmodel import Session
 
     from connector.app_context import AppContext
     from connector.arrangements.agreements import Attribution
     from connector.db.tables import InvoiceRow, InvoiceSetting
-    from connector.services.invoices import InvoiceItem
+    from connector.services.invoices import InvoiceAgreements, InvoiceItem
     from policies.receivables import Instalment
 
     Update = Callable[[Session, InvoiceRow, Attribution], InvoiceSetting]
@@ -191,18 +192,53 @@ def plan_invoice(
 
 
 @invoices.command("pause")
-def pause_invoice(
-    invoice: InvoiceArgument,
+def pause_invoices(
+    invoice: Annotated[
+        list[str], typer.Argument(metavar="INVOICE...", help="Their numbers, or their ids in the accounting system.")
+    ],
     until: Annotated[str | None, typer.Option(metavar="DATE", help="YYYY-MM-DD; default: until resumed.")] = None,
     reason: ReasonOption = "",
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Pause reminders for an invoice."""
-    from connector.arrangements.agreements import pause_reminders
+    """Pause reminders for one or more invoices.
+
+    All of them are paused, or none.
+    """
+    from connector.services import agreement_acts
 
     until_on = parse_date(until) if until else None
-    _update_invoice(invoice, connection, partial(pause_reminders, until=until_on, reason=reason), as_json=as_json)
+    with open_command_app() as app:
+        rows = [_find_invoice(app, each, connection) for each in dict.fromkeys(invoice)]
+        result = agreement_acts.pause_invoices(app, rows, os_user(), until_on=until_on, reason=reason)
+    if as_json:
+        echo_json(result)
+        return
+    _echo_agreements(result.invoices)
+    echo_note("To undo this within an hour: duewell invoices undo")
+
+
+@invoices.command("undo")
+def undo_agreements(
+    at: Annotated[
+        str, typer.Option(metavar="INSTANT", help="Not the last, but what was recorded then, as --json printed it.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Undo the last promise, pause or dispute you recorded.
+
+    Invoices paused together are resumed together. What was replaced applies again. Possible within an hour.
+    """
+    from connector.services import agreement_acts
+
+    with open_command_app() as app:
+        recorded_at = parse_instant(at, app.now()) if at else None
+        result = agreement_acts.undo_recorded(app, os_user(), at=recorded_at, can_see=lambda _company: True)
+    if as_json:
+        echo_json(result)
+        return
+    echo(f"Undone: {result.title}.")
+    _echo_agreements(result.invoices)
 
 
 @invoices.command("resume")
@@ -219,13 +255,20 @@ def _update_invoice(invoice: str, connection: str | None, update: Update, *, as_
 
 
 def _apply_update(app: AppContext, row: InvoiceRow, update: Update, *, as_json: bool) -> None:
-    from connector.services.invoices import format_active_agreements, record_agreement
+    from connector.services.invoices import record_agreement
 
     result = record_agreement(app, row, os_user(), update)
     if as_json:
         echo_json(result)
     else:
-        echo(f"{result.number}: {format_active_agreements(result.active_agreements) or 'no agreements'}")
+        _echo_agreements([result])
+
+
+def _echo_agreements(results: Sequence[InvoiceAgreements]) -> None:
+    from connector.services.invoices import format_active_agreements
+
+    for each in results:
+        echo(f"{each.number or each.id}: {format_active_agreements(each.active_agreements) or 'no agreements'}")
 
 
 def _find_invoice(app: AppContext, invoice: str, connection: str | None) -> InvoiceRow:

@@ -82,6 +82,8 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
         "promise_invoice": (site_with_invoices | one, {"promised_on": day, "promised_amount": "0.01"}),
         "plan_invoice": (site_with_invoices | one, {"instalments": [{"due_on": day, "amount": "99.50"}]}),
         "pause_invoice": (site_with_invoices | one, {"until_on": day}),
+        "undo_agreements": ({}, {}),
+        "pause_invoices": ({}, {"invoices": ["i1"], **site_with_invoices}),
         "resume_invoice": (site_with_invoices | one, None),
         "record_outcome": ({"task": task[0]}, {"promised_on": day, "note": "by phone"}),
         "assign_tasks": ({}, {"ids": [task[1]], "to": "Bob <bob@n.example>"}),
@@ -244,3 +246,20 @@ def test_lists_take_the_filters_and_sorts_of_the_pages(scenario: Scenario) -> No
     assert (found[0]["name"], found[0]["kind"], found[0]["exact"]) == ("INV-1", "invoice", True)
     south = scenario.client("read", scenario.north.id)
     assert "south-ltd" not in south.request("GET", "/search?q=c1").text
+
+
+def test_a_token_undoes_what_it_paused_together_and_nobody_elses(scenario: Scenario) -> None:
+    north, program = scenario.north.name.lower().replace(" ", "-"), scenario.client("write")
+    numbers = [each["number"] for each in program.get("/invoices", connection=north)["items"]][:2]
+    paused = program.request("POST", "/invoices/pause", {"connection": north, "invoices": numbers}).json()
+    assert [each["active_agreements"] for each in paused["invoices"]] == [{"paused": True}] * len(numbers)
+    body = {"recorded_at": paused["recorded_at"]}
+    other = scenario.client("admin")
+    with writing(scenario.site.app.engine) as session:
+        at = scenario.site.clock.at
+        _row, other.token = api_tokens.create(session, "another", "admin", companies=None, by="Ann", at=at)
+    for each in (scenario.client("write", scenario.south.id), other):
+        assert each.request("POST", "/invoices/undo", body).status_code == 404
+    undone = program.request("POST", "/invoices/undo", body).json()
+    assert [each["active_agreements"] for each in undone["invoices"]] == [{}] * len(numbers)
+    assert program.request("POST", "/invoices/undo", {}).status_code == 404

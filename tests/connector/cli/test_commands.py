@@ -718,3 +718,22 @@ def test_a_company_of_a_plug_in_is_listed_by_the_name_of_its_ledger(
     with writing(app.engine) as session:
         session.get_one(Connection, company.id).provider = "clearbooks"
     assert "clearbooks" in duewell("connections").out
+
+
+def test_invoices_paused_together_are_resumed_together_by_one_command(duewell: Command, company: Connection) -> None:
+    assert duewell("invoices", "undo").exit_code == 1  # nothing was recorded
+    assert duewell("invoices", "pause", "INV-1", "INV-2", "INV-9").exit_code == 1
+    assert duewell("invoices", "pause", "INV-2", "--until", "2099-01-01").exit_code == 0
+    paused = duewell("invoices", "pause", "INV-1", "INV-2", "--reason", "moving house")
+    assert paused.out.splitlines() == ["INV-1: reminders paused", "INV-2: reminders paused"]
+    assert "duewell invoices undo" in paused.err
+    undone = duewell("invoices", "undo").out.splitlines()
+    assert undone == [  # what the pause of both replaced applies again
+        "Undone: paused reminders for 2 invoices.", "INV-1: no agreements", "INV-2: reminders paused until 1 Jan 2099",
+    ]  # fmt: skip
+    found = json.loads(duewell("invoices", "pause", "INV-1", "--json").out)
+    assert [each["number"] for each in found["invoices"]] == ["INV-1"]
+    assert duewell("invoices", "promise", "INV-2", "2099-02-01").exit_code == 0
+    undone = json.loads(duewell("invoices", "undo", "--at", found["recorded_at"], "--json").out)
+    assert (undone["title"], undone["invoices"][0]["active_agreements"]) == ("paused reminders for 1 invoice", {})
+    assert "promise to pay" in duewell("invoices", "undo").out
