@@ -15,7 +15,7 @@ from connector.db.engine import reading, writing
 from connector.db.ids import parse_id
 from connector.db.invoice_names import name_of
 from connector.db.money import from_e4
-from connector.db.tables import CustomerRow, InvoiceRow
+from connector.db.tables import CustomerRow, EmailTemplate, InvoiceRow
 from connector.emails.outbound import email_templates, sent_emails
 from connector.emails.outbound.email_templates import LINE_NAMES, TemplateError
 from connector.emails.outbound.render import EMAIL_STEPS
@@ -99,6 +99,13 @@ def save_template(request: PageRequest) -> Response:
     document = "" if request.form_value("do") == "reset" else _changed_lines(request, template)
     try:
         with writing(request.app.engine) as session:
+            saved = _find_saved(session, template)
+            if request.form_value("version") != _version(saved):
+                if saved is not None and (saved.document, saved.set_by) == (document, request.actor.email):
+                    return _to_saved(request, template)  # the form was sent twice
+                return _render_editor(
+                    request, request.form_value("company"), request.form_value("language"), saved=saved
+                )
             email_templates.save_template(
                 session,
                 document,
@@ -112,25 +119,45 @@ def save_template(request: PageRequest) -> Response:
         return _render_editor(
             request, request.form_value("company"), request.form_value("language"), problem=str(error)
         )
+    return _to_saved(request, template)
+
+
+def _to_saved(request: PageRequest, template: _TemplateContext) -> Response:
     query = {"company": request.form_value("company"), "language": template.language}
     return request.redirect(
         request.path, **{name: value for name, value in query.items() if value}, notice="template_saved"
     )
 
 
-def _render_editor(request: PageRequest, company: str, language: str, problem: str = "") -> Response:
+def _find_saved(session: Session, template: _TemplateContext) -> EmailTemplate | None:
+    return email_templates.find_saved(session, template.policy_context.id, template.step, template.language)
+
+
+def _version(saved: EmailTemplate | None) -> str:
+    return "" if saved is None else str(saved.id)
+
+
+def _render_editor(
+    request: PageRequest, company: str, language: str, problem: str = "", saved: EmailTemplate | None = None
+) -> Response:
+    """Show the form; what was entered stays with a ``problem``, and where another text was ``saved`` meanwhile."""
     with reading(request.app.engine) as session:
         template = _parse_context(request, session, company, language)
         own_lines = email_templates.find_custom_lines(
             session, template.policy_context.id, template.step, template.preview_language
         )
         invoices = _sample_invoices(request, session, template.policy_context)
+        newest = _find_saved(session, template)
     lines = {**template.default_template(), **own_lines}
-    if problem:
+    saved_lines = {name: text.strip() for name, text in lines.items()} if saved else {}
+    if problem or saved:
         lines = {name: request.form_value(name, _LINE_MAX) for name in lines}
     response = request.render(
         "email_template_edit.html",
-        422 if problem else 200,
+        409 if saved else 422 if problem else 200,
+        saved=saved,
+        saved_lines=saved_lines,
+        version=_version(newest),
         policy_context=template.policy_context,
         step=template.step,
         language=template.language,

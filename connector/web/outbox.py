@@ -13,6 +13,7 @@ from connector.db.invoice_names import names_of
 from connector.emails.outbound.email_templates import LINE_NAMES
 from connector.errors import InvalidField, NotFound
 from connector.outbox import approvals
+from connector.outbox.approvals import OutboxError
 from connector.services import email_editing, email_preview, entry_email, outbox_search
 from connector.services import fees as late_fees
 from connector.services.entry_email import EntryEmail
@@ -35,30 +36,43 @@ def show_entry(request: PageRequest) -> Response:
     return _render_entry(request, {})
 
 
-def _render_entry(request: PageRequest, problems: Mapping[str, str]) -> Response:
-    """Show the entry; ``problems`` are what is wrong with the form that waives its fee, whose values stay."""
+def _render_entry(request: PageRequest, problems: Mapping[str, str], conflict: str = "") -> Response:
+    """Show the entry; ``problems`` are what is wrong with the fields of a form, ``conflict`` why it was not possible.
+
+    What was entered stays.
+    """
     with reading(request.app.engine) as session:
         view = _get_entry(request, session, request.path_id("entry"))
         invoices = outbox_search.list_entry_invoices(session, view)
         names = names_of(session, view.entry.connection_id, [each.external_id for each in invoices])
         sending = explain_sending(session, view.entry, view.company, request.now)
     email, problem, lines = read_email(request, view)
+    typed = typed_lines(request) if conflict else {}
     response = request.render(
         "entry.html",
-        422 if problems else 200,
+        409 if conflict else 422 if problems else 200,
+        conflict=conflict,
         problems=problems,
+        typed=typed,
         values={name: request.form_value(name) for name in ("reason", "amount")},
         view=view,
         invoices=invoices,
         names=names,
         email=email,
         problem=problem,
-        lines=lines,
+        lines={**lines, **typed} if lines else {},
         sending=sending,
     )
     if email is not None:
         response.headers["Content-Security-Policy"] = PREVIEW_FRAME_CSP
     return response
+
+
+def typed_lines(request: PageRequest) -> dict[str, str]:
+    """Return the text of an email that a form was sent with; empty where it was about something else."""
+    if request.form_value("do") != "edit_text":
+        return {}
+    return {name: request.form_value(name, 20_000) for name in LINE_NAMES if name in request.form}
 
 
 def read_email(request: PageRequest, view: EntryView) -> tuple[EntryEmail | None, str, dict[str, str]]:
@@ -106,6 +120,8 @@ def resolve_entry(request: PageRequest) -> Response:
         notice = actions[action](request, entry_id, action)
     except InvalidField as error:
         return _render_entry(request, {error.field: str(error)})
+    except OutboxError as error:
+        return _render_entry(request, {}, str(error))
     return request.redirect(f"/outbox/{entry_id}", notice=notice)
 
 
@@ -115,14 +131,11 @@ def _approve_or_reject_entry(request: PageRequest, entry_id: int, action: str) -
         return _approve_or_reject(request, session, [entry_id], action)
 
 
-def _edit_text(request: PageRequest, entry_id: int, action: str) -> str:
-    lines = {name: request.form_value(name, 20_000) for name in LINE_NAMES if name in request.form}
+def _edit_text(request: PageRequest, entry_id: int, _action: str) -> str:
     fingerprint = request.form_value("fingerprint")
     with reading(request.app.engine) as session:
         _require_seen(request, session, entry_id)
-    email_editing.edit_email(
-        request.app, entry_id, lines if action == "edit_text" else {}, by=request.actor.email, etag=fingerprint
-    )
+    email_editing.edit_email(request.app, entry_id, typed_lines(request), by=request.actor.email, etag=fingerprint)
     return "text_changed"
 
 

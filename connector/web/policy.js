@@ -34,7 +34,7 @@
   function show(page, sent) {
     const fresh = page.querySelector("[data-policy]");
     const summary = form.querySelector("[data-summary]");
-    if (!fresh) { // another version was saved meanwhile, or the session is over
+    if (!fresh) { // the session is over
       summary.textContent = page.querySelector("main p")?.textContent ?? "";
       return;
     }
@@ -44,6 +44,12 @@
       old.querySelectorAll("details").forEach((each, index) => (each.open = open[index] ?? false));
     }
     summary.textContent = fresh.querySelector("[data-summary]").textContent;
+    const missed = page.querySelector("[data-missed]"); // another version was saved meanwhile
+    if (missed) {
+      document.querySelector("[data-missed]")?.remove();
+      document.querySelector("[data-story]").before(missed);
+      for (const field of document.getElementsByName("version")) field.value = fresh.elements.namedItem("version").value;
+    }
     for (const old of form.querySelectorAll("[data-error]")) old.remove();
     for (const field of form.elements) {
       if (!field.name || field.type === "hidden") continue;
@@ -51,7 +57,7 @@
       if (!twin) continue;
       field.toggleAttribute("aria-invalid", false);
       if (twin.hasAttribute("aria-invalid")) field.setAttribute("aria-invalid", "true");
-      if (field === document.activeElement || value(field) !== sent.get(field)) continue; // being typed in
+      if ((field === document.activeElement && !missed) || value(field) !== sent.get(field)) continue; // being typed in
       if (field.type === "checkbox") field.checked = twin.checked;
       else field.value = twin.value; // what another tone or preset brings
     }

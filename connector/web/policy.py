@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from sqlmodel import Session
 from starlette.responses import Response
@@ -19,11 +20,13 @@ from connector.services import (
     policy_effect,
     policy_fields,
     policy_form,
+    policy_merge,
     policy_review,
     policy_wording,
     schedule_story,
 )
 from connector.services.policy_effect import PolicyEffect
+from connector.services.policy_merge import MissedChange, MissedVersion
 from connector.services.policy_wording import FieldProblem
 from connector.vocabulary import Role
 from connector.web.page_request import PageRequest, build_url
@@ -36,6 +39,13 @@ from policies.sections import CELLS
 
 _HOLIDAY_DAYS = 120
 _APPLIES_TO_FIELDS = ("customers", "tags", "groups", "segments")
+
+
+class MissedChanges(NamedTuple):
+    """What was saved since a form was opened, beside what was entered in it."""
+
+    version: MissedVersion
+    changes: Sequence[MissedChange]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,27 +119,45 @@ def show_policy(request: PageRequest) -> Response:
 def edit_policy(request: PageRequest) -> Response:
     """Show what the submitted form would change, beside the form or on a page of its own; nothing is saved yet."""
     with reading(request.app.engine) as session:
-        context = current_context(request, session)
+        context, missed = submitted_context(request, session)
     action = request.form_value("do")
     if action in {"applies_to", "delete"}:
-        return render_review(request, context, _edit_customer_policy(request, context, action))
-    document, changed = policy_form.apply_form(
-        context.document, context.displayed_policy, request.form, name=context.customer_policy
-    )
+        return render_review(request, context, _edit_customer_policy(request, context, action), missed)
+    shown = displayed_policy(missed.read, context.customer_policy) if missed else context.displayed_policy
+    document, changed = policy_form.apply_form(context.document, shown, request.form, name=context.customer_policy)
+    compared = None
+    if missed:
+        own = policy_form.apply_form(missed.read_document, shown, request.form, name=context.customer_policy)[0]
+        compared = MissedChanges(missed, policy_merge.compare_with_entered(missed, own))
     try:
         with reading(request.app.engine) as session:
             proposed = policy_store.parse_policy(session, document, context.id)
     except PolicyError as error:
         values = _submitted_values(request, context)
-        status_code = 422 if action == "preview" else 200
+        if missed:
+            kept = _field_values(context, context.displayed_policy)
+            values = {name: values[name] if name in changed else value for name, value in kept.items()}
         return _render_form(
-            request, context, values, context.displayed_policy, problems=error.problems, status_code=status_code
+            request,
+            context,
+            values,
+            context.displayed_policy,
+            problems=error.problems,
+            missed=compared,
         )
-    if action == "preview" and changed:
+    if action == "preview" and changed and not missed:
         return render_review(request, context, document)
     displayed = displayed_policy(proposed, context.customer_policy)
     effect = _measure_effect(request, context, proposed) if changed else None
-    return _render_form(request, context, _field_values(context, displayed), displayed, effect=effect, is_compared=True)
+    return _render_form(
+        request,
+        context,
+        _field_values(context, displayed),
+        displayed,
+        effect=effect,
+        is_compared=True,
+        missed=compared,
+    )
 
 
 def _measure_effect(request: PageRequest, context: PolicyContext, proposed: ReminderPolicy) -> PolicyEffect:
@@ -148,14 +176,15 @@ def _render_form(
     problems: Sequence[Problem] = (),
     effect: PolicyEffect | None = None,
     is_compared: bool = False,
-    status_code: int = 200,
+    missed: MissedChanges | None = None,
 ) -> Response:
     """Show the form with these values, beside the story of a policy and the effect of the change, if there is one."""
     found = policy_wording.describe_problems(problems, values)
     story = schedule_story.describe_schedule(policy)
     return request.render(
         "policy.html",
-        status_code,
+        409 if missed else 422 if problems and request.form_value("do") == "preview" else 200,
+        missed=missed,
         policy_context=context,
         values=values,
         problems=found,
@@ -197,11 +226,21 @@ def _submitted_values(request: PageRequest, context: PolicyContext) -> dict[str,
     )
 
 
-def render_review(request: PageRequest, context: PolicyContext, document: str) -> Response:
-    """Show what a document would change, with a button that saves it."""
+def render_review(
+    request: PageRequest, context: PolicyContext, document: str, missed: MissedVersion | None = None, entered: str = ""
+) -> Response:
+    """Show what a document would change, with a button that saves it; ``entered`` is it before it was merged."""
     review = policy_review.review_policy(request.app, context.id, document)
-    status_code = 422 if review.problems else 200
-    return request.render("policy_document.html", status_code, policy_context=context, document=document, review=review)
+    compared = MissedChanges(missed, policy_merge.compare_with_entered(missed, entered or document)) if missed else None
+    return request.render(
+        "policy_document.html",
+        409 if missed else 422 if review.problems else 200,
+        policy_context=context,
+        document=document,
+        review=review,
+        missed=compared,
+        is_merged=document != entered,
+    )
 
 
 def _edit_customer_policy(request: PageRequest, context: PolicyContext, action: str) -> str:
@@ -223,17 +262,25 @@ def _applies_to(context: PolicyContext) -> dict[str, str]:
     return {key: ", ".join(values.get(key, ())) for key in _APPLIES_TO_FIELDS}
 
 
-def current_context(request: PageRequest, session: Session) -> PolicyContext:
-    """Return the policy a form is about; raises where another version was saved since the form was opened."""
+def submitted_context(request: PageRequest, session: Session) -> tuple[PolicyContext, MissedVersion | None]:
+    """Return the policy a form is about, and what was saved since the form was opened, if anything was.
+
+    Raises:
+        NotFound: the form names a version that there is not, or that the user may not see.
+
+    """
     context = get_policy_context(
         request, session, request.form_value("company"), request.form_value("customer_policy", 100)
     )
-    if request.form_value("version") != str(context.version or ""):
-        raise NotPossible(
-            f"Version {context.version} has been saved since you opened this form. Your changes were not saved;"
-            " review the new version first."
-        )
-    return context
+    text = request.form_value("version")
+    read_version = parse_id(text)
+    if text and read_version is None:
+        raise NotFound
+    try:
+        missed = policy_merge.find_missed(session, read_version, context.id, context.policy, context.version)
+    except LookupError:
+        raise NotFound from None
+    return context, missed
 
 
 def _first_id(companies: Sequence[Connection]) -> int | None:

@@ -12,12 +12,12 @@ from connector.db.engine import reading, writing
 from connector.db.ids import parse_id
 from connector.db.tables import PolicyVersion
 from connector.errors import NotFound
-from connector.policy_store import PolicyVersionItem
-from connector.services import policy_review, policy_wording
+from connector.policy_store import PolicyChanged, PolicyVersionItem
+from connector.services import policy_merge, policy_review, policy_wording
 from connector.services.policy_wording import SettingChange
 from connector.vocabulary import Role
 from connector.web.page_request import PageRequest
-from connector.web.policy import PolicyContext, current_context, get_policy_context, render_review
+from connector.web.policy import PolicyContext, get_policy_context, render_review, submitted_context
 from connector.web.routes import Route
 from policies.policy import PolicyError, ReminderPolicy
 
@@ -35,7 +35,11 @@ def show_document(request: PageRequest) -> Response:
         if version is not None:
             document = _get_version(request, session, version).document
     return request.render(
-        "policy_document.html", policy_context=context, document=document or context.policy.to_toml(), review=None
+        "policy_document.html",
+        policy_context=context,
+        document=document or context.policy.to_toml(),
+        review=None,
+        missed=None,
     )
 
 
@@ -46,14 +50,18 @@ def preview_or_save(request: PageRequest) -> Response:
     with reading(request.app.engine) as session:
         if action == "save" and _was_saved(request, session, document):
             return _to_saved(request, get_policy_context(request, session, request.form_value("company")))
-        context = current_context(request, session)
-    if action != "save":
-        return render_review(request, context, document)
+        context, missed = submitted_context(request, session)
+    if missed and document:
+        merged = policy_merge.merge_entered(missed, context.document, document)
+        return render_review(request, context, merged, missed, document)
+    if action != "save" or missed:
+        return render_review(request, context, document, missed)
     try:
         with writing(request.app.engine) as session:
-            current_context(request, session)
-            by, at = request.actor.email, request.now
-            policy_store.activate_policy(session, document, by=by, at=at, connection_id=context.id)
+            seen, by, at = policy_store.etag_of(context.version), request.actor.email, request.now
+            policy_store.activate_policy(session, document, by=by, at=at, connection_id=context.id, seen=seen)
+    except PolicyChanged:  # in the instant between
+        return preview_or_save(request)
     except PolicyError:
         return render_review(request, context, document)
     return _to_saved(request, context)

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from connector.db.engine import reading, writing
 from connector.db.ids import parse_id
 from connector.db.tables import Connection
-from connector.emails.outbound.email_templates import LINE_NAMES
 from connector.errors import NotFound
 from connector.outbox import approvals
 from connector.outbox.approvals import OutboxError
@@ -22,7 +21,7 @@ from connector.services.outbox_search import EntryView
 from connector.services.review_queue import QUEUE_FILTERS, ReviewPosition, find_position
 from connector.services.sending_times import explain_sending
 from connector.vocabulary import Role
-from connector.web.outbox import PREVIEW_FRAME_CSP, read_email
+from connector.web.outbox import PREVIEW_FRAME_CSP, read_email, typed_lines
 from connector.web.page_request import ALL_COMPANIES, PageRequest, build_url
 from connector.web.routes import Route
 
@@ -109,9 +108,7 @@ def _decide(request: PageRequest, progress: _Progress, entry_id: int, action: st
         _get_entry(request, session, entry_id)
         position, _filters = _find_position(request, session, progress, entry_id)
     if action in {"edit_text", "reset_text"}:
-        lines = {name: request.form_value(name, 20_000) for name in LINE_NAMES if name in request.form}
-        given = lines if action == "edit_text" else {}
-        email_editing.edit_email(request.app, entry_id, given, by=by, etag=seen[entry_id])
+        email_editing.edit_email(request.app, entry_id, typed_lines(request), by=by, etag=seen[entry_id])
         return entry_id, "text_changed"
     with writing(request.app.engine) as session:
         if action == "undo":
@@ -143,6 +140,7 @@ def _render(
             raise NotFound
         sending = explain_sending(session, view.entry, view.company, request.now) if view else None
     email, email_problem, lines = read_email(request, view) if view else (None, "", {})
+    typed = typed_lines(request) if problem else {}
     response = request.render(
         "review.html",
         409 if problem else 422 if reason_problem else 200,
@@ -150,7 +148,9 @@ def _render(
         view=view,
         email=email,
         email_problem=email_problem,
-        lines=lines,
+        lines={**lines, **typed} if lines else {},
+        typed=typed,
+        typed_reason=request.form_value("reason", 300) if problem else "",
         position=position,
         progress=progress,
         last=last,

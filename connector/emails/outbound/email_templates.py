@@ -164,14 +164,19 @@ def require_email_step(step: Step) -> None:
 
 
 def _latest_document(session: Session, connection_id: int | None, step: Step, language: str) -> str:
+    found = find_saved(session, connection_id, step, language)
+    return found.document if found is not None else ""
+
+
+def find_saved(session: Session, connection_id: int | None, step: Step, language: str) -> EmailTemplate | None:
+    """Return what was last saved for exactly this company, step and language, also where that was a reset."""
     company = col(EmailTemplate.connection_id)
     query = select(EmailTemplate).where(
         company.is_(None) if connection_id is None else company == connection_id,
         col(EmailTemplate.step) == step.value,
         col(EmailTemplate.language) == language,
     )
-    found = session.scalars(query.order_by(col(EmailTemplate.id).desc()).limit(1)).first()
-    return found.document if found is not None else ""
+    return session.scalars(query.order_by(col(EmailTemplate.id).desc()).limit(1)).first()
 
 
 def _example_facts(step: Step, count: int) -> EmailFacts:

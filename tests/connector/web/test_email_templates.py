@@ -50,6 +50,28 @@ def test_a_template_is_previewed_with_a_real_invoice_saved_and_reset(site: Any) 
     assert own_template(site) == {}
 
 
+def test_a_template_that_another_changed_meanwhile_keeps_what_was_typed(site: Any) -> None:
+    site.add_company("Small Works Ltd")
+    ann, ben = site.sign_in("bookkeeper"), site.sign_in("owner")
+    ann.get(PATH)
+    ben.get(PATH)
+    ben.submit(PATH, {"do": "save", "subject": "Ben <b>{{ invoices }}"})
+    shown = ann.submit(PATH, {"do": "save", "subject": "Ann {{ invoices }}"})
+    assert (shown.status_code, own_template(site)) == (409, {"subject": "Ben <b>{{ invoices }}"})
+    assert "owner@example.com changed this template" in ann.text
+    assert "Ann {{ invoices }}</textarea>" in shown.text
+    assert "<pre>Ben &lt;b&gt;{{ invoices }}</pre>" in shown.text
+    for _click in range(2):  # a double click saves it once, and is no conflict
+        ann.page = shown
+        assert ann.submit(PATH, {"do": "save", "subject": "Ann {{ invoices }}"}).status_code == 200
+    assert own_template(site) == {"subject": "Ann {{ invoices }}"}
+    ann.get(PATH)
+    ben.get(PATH)
+    ben.submit(PATH, {"do": "reset"})
+    assert ann.submit(PATH, {"do": "save", "subject": "Ann 2"}).status_code == 409
+    assert "reset this template to the default" in ann.text
+
+
 def own_template(site: Any) -> dict[str, str]:
     with reading(site.app.engine) as session:
         return email_templates.find_custom_lines(session, None, Step.PAST_DUE, "en")

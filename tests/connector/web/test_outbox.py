@@ -153,6 +153,20 @@ def test_an_edited_email_is_approved_only_with_the_text_that_was_seen(site: Site
     assert "99.50" in letter
     ben.submit(f"/outbox/{entry}", {"do": "approve"})  # the version seen before the change
     assert (ben.page.status_code, get_entry(site, entry).state) == (409, "awaiting_approval")
+    ben.page = ben.get(f"/outbox/{entry}")
+    fields = {"opening": "Mine", "closing": "Bye"}
+    ann.get(f"/outbox/{entry}")
+    ann.submit(f"/outbox/{entry}", {"do": "edit_text", "subject": "About <i>INV-1</i>", "opening": "Hello."})
+    ben.submit(f"/outbox/{entry}", {"do": "edit_text", "subject": "My <subject>", **fields})
+    assert (ben.page.status_code, "Not saved yet: this is what you typed" in ben.text) == (409, True)
+    assert 'value="My &lt;subject&gt;"' in ben.page.text
+    assert ">Mine</textarea>" in ben.page.text
+    with writing(site.app.engine) as session:
+        session.get_one(OutboxEntry, entry).state = OutboxState.SENDING
+    ben.submit(f"/outbox/{entry}", {"do": "edit_text", "subject": "My <subject>", **fields})
+    assert (ben.page.status_code, "<pre>Mine</pre>" in ben.page.text) == (409, True)  # to be copied
+    with writing(site.app.engine) as session:
+        session.get_one(OutboxEntry, entry).state = OutboxState.AWAITING_APPROVAL
     ben.get("/outbox")
     ben.submit("/outbox", {"do": "approve", "scope": "page"})
     row = get_entry(site, entry)

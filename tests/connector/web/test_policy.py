@@ -17,10 +17,12 @@ from connector.auth.users import find_user
 from connector.db.engine import reading, writing
 from connector.db.tables import CustomerRow, InvoiceRow, PolicyVersion, SyncLogEntry
 from connector.services import policy_form, policy_review
+from connector.services.policy_merge import merge_documents
 from connector.vocabulary import LogKind
 from policies.document import parse_toml
 from policies.policy import ReminderPolicy
-from policies.receivables import InvoiceStatus
+from policies.receivables import InvoiceStatus, Segment, Size, Step
+from tests.connector import site as sites
 
 Site = Any
 
@@ -287,8 +289,74 @@ def test_concurrent_edits_do_not_overwrite_each_other(site: Site) -> None:
     sent = form_fields(browser.get("/policy").text)
     with writing(site.app.engine) as session:
         policy_store.activate_policy(session, 'tone = "firm"\n', by="bo", at=site.clock.at)
-    refused = browser.post("/policy", {**sent, "tone": "gentle", "do": "preview"})
-    assert (refused.status_code, "saved since you opened this form" in refused.text) == (409, True)
+    sent["past_due.new.large"] = ["4"]
+    shown = browser.post("/policy", {**sent, "tone": "gentle", "do": "preview"})
+    assert shown.status_code == 409
+    assert "was saved by bo on" in shown.text
+    row = re.search(r"<tr><th[^>]*>Tone.*?</tr>", shown.text, re.DOTALL)
+    assert row is not None
+    assert re.findall(r">([^<>]+)</td>", row[0]) == ["Standard", "Firm", "Gentle"]  # before, meanwhile, entered
+    kept = form_fields(shown.text)
+    assert (kept["past_due.new.large"], '<option value="gentle" selected>' in shown.text) == (["4"], True)
+    browser.page = browser.post("/policy", {**kept, "tone": "gentle", "do": "preview"})
+    browser.submit("/policy/document", {"do": "save"})
+    policy, _document = current_policy(site)
+    assert (policy.tone, policy.step_tables[Step.PAST_DUE].days[Segment.NEW, Size.LARGE]) == ("gentle", 4)
+
+
+def test_changes_to_other_settings_are_both_kept(site: Site) -> None:
+    add_company_with_invoice(site)
+    browser = site.sign_in("bookkeeper")
+    sent = form_fields(browser.get("/policy").text)
+    for bad, day in ((True, "four"), (False, "4")):
+        with writing(site.app.engine) as session:
+            policy_store.activate_policy(session, 'tone = "firm"\n# why\n', by="bo", at=site.clock.at)
+        shown = browser.post("/policy", {**sent, "past_due.new.large": day, "do": "preview"})
+        assert (shown.status_code, form_fields(shown.text)["past_due.new.large"]) == (409, [day])
+        assert ("not valid" in shown.text.lower()) == bad
+        assert '<option value="firm" selected>' in shown.text
+    for name, version in (("applies_to", sent["version"]), ("preview", "999"), ("preview", "x")):
+        fields = {**sent, "version": version, "do": name, "customer_policy_name": "VIPs", "tags": "vip"}
+        found = browser.post("/policy", fields)
+        assert found.status_code == (409 if name == "applies_to" else 404)
+        assert "vip" in found.text or found.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("saved", "entered", "expected"),
+    [
+        ('tone = "firm"\n', '# mine\ntone = "standard"\n', '# mine\ntone = "firm"\n'),
+        ('tone = "firm"\n', 'tone = "gentle"\n', 'tone = "gentle"\n'),
+        ('tone = "standard"\n[a]\n', 'tone = "standard"\n[b]\n', 'tone = "standard"\n[a]\n[b]\n'),
+        ('tone = "standard"\n[a]\n', 'tone = "standard"\n[a]\n', 'tone = "standard"\n[a]\n'),
+        ('tone = "standard"\n[a]\nx = 1\n', 'tone = "standard"\n[a]\ny = 1\n', 'tone = "standard"\n[a]\ny = 1\n'),
+        ("", 'tone = "standard"\n# mine\n', "# mine\n"),
+    ],
+)
+def test_documents_of_two_people_are_merged_line_by_line(saved: str, entered: str, expected: str) -> None:
+    assert merge_documents('tone = "standard"\n', saved, entered) == expected
+
+
+def test_a_document_that_is_out_of_date_is_shown_again_on_top_of_what_was_saved(site: Site) -> None:
+    add_company_with_invoice(site)
+    browser = site.sign_in("bookkeeper")
+    browser.get("/policy/document")
+    with writing(site.app.engine) as session:
+        policy_store.activate_policy(session, "[thank_you]\nenabled = false\n", by="bo", at=site.clock.at)
+    for action in ("preview", "save"):
+        browser.get("/policy/document")
+        read = current_policy(site)[1]
+        fields = sites.hidden_fields(browser.page.text, "/policy/document")  # type: ignore[union-attr]
+        with writing(site.app.engine) as session:
+            document = f"[thank_you]\nenabled = false\n# {action}\n"
+            policy_store.activate_policy(session, document, by="bo", at=site.clock.at)
+        mine = read.replace("[thank", f"# my {action}\n[thank", 1)
+        browser.page = browser.post("/policy/document", {**fields, "document": mine, "do": action})
+        assert browser.page.status_code == 409
+        assert f"# my {action}" in browser.text
+        assert f"# {action}" in browser.text
+    browser.submit("/policy/document", {"do": "save"})
+    assert current_policy(site)[1] == "# my save\n[thank_you]\nenabled = false\n# save\n"
 
 
 def test_users_limited_to_a_company_edit_only_its_policy(site: Site) -> None:

@@ -105,6 +105,15 @@ def test_what_changed_while_it_was_read_stays_and_says_so(site: Site, waiting: l
     with writing(site.app.engine) as session:
         row = session.get_one(OutboxEntry, waiting[0])
         record_change(session, row, by="ben@example.com", at=site.clock.at)
+    typed = decide(ann, do="edit_text", subject="My subject", heading="H", opening="My text", closing="C")
+    assert (typed.status_code, "Not saved yet: this is what you typed" in ann.text) == (409, True)
+    assert ">My text</textarea>" in typed.text
+    with writing(site.app.engine) as session:
+        record_change(session, session.get_one(OutboxEntry, waiting[0]), by="ben@example.com", at=site.clock.at)
+        session.get_one(OutboxEntry, waiting[0]).content_hash = "of what ben wrote"
+    assert 'value="Too early"' in decide(ann, do="reject", reason="Too early").text
+    with writing(site.app.engine) as session:
+        session.get_one(OutboxEntry, waiting[0]).content_hash = "of what he wrote next"
     stale = decide(ann, do="approve")
     assert stale.status_code == 409
     assert "was changed by ben@example.com" in ann.text
