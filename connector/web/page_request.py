@@ -135,6 +135,7 @@ class PageRequest:
     user: CurrentUser | None = None
     token: str = ""
     browser: Browser = field(default_factory=Browser)
+    came_from: str = ""  # the page of the form that was sent, "" where that is not known
 
     @property
     def now(self) -> datetime:

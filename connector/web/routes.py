@@ -34,6 +34,7 @@ from connector.web.rendering import render
 log = logging.getLogger("duewell.web")
 PUBLIC: Final = None  # the role of a route that is open without signing in
 PASSKEY_PATH = "/account/passkeys"  # where a user who needs a passkey adds it
+_FREE_TEXTS = ("note", "reason", "disputed", "dispute_reason", "pause_reason")  # fields of what people write themselves
 FORM_BYTES_MAX = 256 * 1024
 _FIELDS_MAX = 2000
 
@@ -139,6 +140,7 @@ def _handle(app: AppContext, route: Route, request: Request, body: bytes) -> Res
         user=user,
         token=token if user else "",
         browser=sessions.Browser(_client_address(request), request.headers.get("user-agent", "")),
+        came_from=_came_from(request) if route.method == "POST" else "",
     )
     response = _run_handler(page_request, route, partial(_run_sensitive, route) if route.sensitive else route.handler)
     return _keep_company(page_request, response)
@@ -180,7 +182,7 @@ def _run_handler(request: PageRequest, route: Route, handler: Handler) -> Respon
     except NotFound:
         return _render_error(404, "Not found", "There is nothing at this address.", request)
     except (NotPossible, OutboxError, UserError, ConsentError) as error:
-        return _render_error(409, "Not possible", str(error), request)
+        return _render_not_possible(str(error), request)
     except Busy as error:
         return _busy_response(error, request)
     except DataError:  # PostgreSQL stores no NUL, which no keyboard writes
@@ -250,6 +252,25 @@ def _redirect_to_passkey(route: Route) -> Response:
     if route.method != "GET":
         return _render_error(403, "Passkey required", "All users need a passkey here. Add yours first.")
     return RedirectResponse(PASSKEY_PATH, 303)
+
+
+def _render_not_possible(text: str, request: PageRequest) -> Response:
+    """Render an error page with what was typed in vain, to be copied, and the way back to the form."""
+    typed = [typed for name in _FREE_TEXTS if (typed := request.form_value(name, 5000))]
+    lines = [text, *(f"You had typed: {each}" for each in typed)]
+    back = {"link": request.came_from or "/", "link_text": "Back to the page" if request.came_from else "Go to Today"}
+    return HTMLResponse(render("message.html", request=request, title="Not possible", lines=lines, **back), 409)
+
+
+def _came_from(request: Request) -> str:
+    """Return the page of a form, as a path here; "" where the browser does not say."""
+    try:
+        page, origin = urlsplit(request.headers.get("referer", "")), urlsplit(request.headers.get("origin", ""))
+    except ValueError:  # such as half an IPv6 address
+        return ""
+    path = page._replace(scheme="", netloc="", fragment="").geturl()
+    is_here = page.netloc == origin.netloc and path.startswith("/") and not path.startswith(("//", "/\\"))
+    return path if is_here else ""
 
 
 def _render_error(status_code: int, title: str, text: str, request: PageRequest | None = None) -> Response:

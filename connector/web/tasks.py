@@ -17,7 +17,7 @@ from connector.db.tables import CustomerRow, Task
 from connector.errors import InvalidField, NotFound, NotPossible
 from connector.geo import today_in
 from connector.services.task_details import load_task_details
-from connector.vocabulary import Role
+from connector.vocabulary import Role, TaskState
 from connector.web.agreement_forms import form_date
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
@@ -43,7 +43,7 @@ def update_task(request: PageRequest) -> Response:
     except InvalidField as error:
         return _render(request, {error.field: str(error)})
     except (tasks.TaskError, AgreementError) as error:
-        if request.form_value("do") == "promise":
+        if request.form_value("do") == "promise" and row.state == TaskState.OPEN:
             return _render(request, {"promised_amount" if "amount" in str(error) else "promised_on": str(error)})
         raise NotPossible(str(error)) from error
     if notice == "task_closed":

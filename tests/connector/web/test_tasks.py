@@ -18,6 +18,7 @@ from connector.db.tables import Agreement, CustomerRow, InvoiceRow, InvoiceSetti
 from connector.privacy.personal_data import RULES
 from connector.vocabulary import TaskCode, TaskState
 from policies.receivables import InvoiceStatus
+from tests.connector import site as sites
 
 Site = Any
 
@@ -149,6 +150,30 @@ def test_a_task_is_annotated_snoozed_assigned_and_closed_with_an_outcome(site: S
     row = read_task(site, task)
     assert row.outcome == "Office closes at 4; try again on 12 Jun 2026; no answer; They will look into it"
     assert row.state == "done"
+
+
+def test_what_was_typed_about_a_task_that_was_closed_meanwhile_can_be_copied(site: Site, task: int) -> None:
+    ann, ben = site.sign_in("bookkeeper"), site.sign_in("owner")
+    submit(ann, task, do="note", note="Office closes at 4")
+    ann.get(f"/tasks/{task}")
+    submit(ben, task, do="close", note="paid")
+    fields = sites.hidden_fields(ann.page.text, f"/tasks/{task}")
+    for fields_typed, referer, link in (
+        (
+            {"do": "close", "note": "They <b>will</b> pay"},
+            f"{site.base}/tasks/{task}?a=1&b",
+            f"/tasks/{task}?a=1&amp;b",
+        ),
+        ({"do": "promise", "promised_on": "2026-06-19", "note": "They <b>will</b> pay"}, "http://[", "/"),
+        ({"do": "snooze", "retry_on": "2026-06-19", "note": "They <b>will</b> pay"}, "https://evil.example/x", "/"),
+        ({"do": "snooze", "retry_on": "2026-06-19", "note": "They <b>will</b> pay"}, f"{site.base}//evil.example", "/"),
+    ):
+        headers = {"Origin": site.base, "Referer": referer}
+        url, data = f"{site.base}/tasks/{task}", {**fields, **fields_typed}
+        page = ann.http.post(url, data=data, headers=headers, timeout=20)
+        assert page.status_code == 409
+        assert "You had typed: They &lt;b&gt;will&lt;/b&gt; pay" in page.text
+        assert f'<a href="{link}">' in page.text.partition("You had typed")[2], referer
 
 
 @pytest.mark.parametrize(
