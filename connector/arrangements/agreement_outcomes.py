@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from connector.arrangements import partial_promises, tasks
+from connector.arrangements import moved_tasks, partial_promises, tasks
 from connector.db.invoice_names import title_of
 from connector.db.tables import Agreement, Connection, CustomerRow, InvoiceRow, InvoiceSetting
 from connector.geo import HolidayCalendar
@@ -59,6 +59,7 @@ def finalise_agreements(
             _clear_pause(session, agreement)
         else:
             _close(ctx, session, agreement, _judge(session, connection, policy, agreement, invoice))
+    moved_tasks.follow_customers(session, ctx.connection_id, at=ctx.now(), run_id=ctx.run_id)
     for task in tasks.cancel_obsolete(session, connection, at=ctx.now(), run_id=ctx.run_id):
         text = f"Task {task.id} was cancelled: {task.outcome}."
         ctx.log(session, LogKind.TASK_OUTCOME, text, customer_id=task.customer_id, facts={"task": task.id})

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector.arrangements import agreement_outcomes, set_aside_records
+from connector.arrangements.moved_tasks import join_call
 from connector.arrangements.review_tasks import reopen_task
 from connector.connections.account_owners import load_team
 from connector.db.tables import CompletedStep, Connection, Task
@@ -40,7 +41,6 @@ _CANCELLED_OUTCOMES = {
     TaskCode.UNREADABLE_DATA: set_aside_records.READABLE_AGAIN,
 }
 
-_REASON_LENGTH_MAX = 2000
 # The tasks whose text follows what is known now
 _UPDATED_CODES = {*_CANCELLED_OUTCOMES, TaskCode.PAYMENT_RETURNED}
 
@@ -133,7 +133,7 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
                 reopen_task(session, known, at=ctx.now(), run_id=ctx.run_id)
             continue
         if (call := _find_open_call(session, ctx.connection_id, task)) is not None:
-            _join_call(call, task)
+            join_call(call, task)
             _record_completed_steps(ctx, session, task, call, today)
             facts = {"task": call.id, "code": task.code}
             ctx.log(session, LogKind.TASK, task.reason, customer_id=task.customer_id, facts=facts)
@@ -169,19 +169,6 @@ def _find_open_call(session: Session, connection_id: int, task: CreateTask) -> T
         col(Task.state) == TaskState.OPEN,
     )
     return session.scalars(query.order_by(col(Task.id)).limit(1)).first()
-
-
-def _join_call(call: Task, task: CreateTask) -> None:
-    """Add what a task is about to an open call, which becomes the more serious of the two.
-
-    What the open call says about the same invoices is out of date, and goes.
-    """
-    says_more = not set(call.invoice_ids) <= set(task.invoice_ids)
-    call.invoice_ids = list(dict.fromkeys([*call.invoice_ids, *task.invoice_ids]))
-    call.due_on = min(call.due_on, task.due_on)
-    if task.code == TaskCode.ESCALATION_CALL:
-        call.code, call.step = TaskCode(task.code), task.step or ""
-    call.reason = f"{task.reason} {call.reason if says_more else ''}".strip()[:_REASON_LENGTH_MAX]
 
 
 def _cancel_unwanted(ctx: RunContext, session: Session, batch: DecisionBatch) -> None:

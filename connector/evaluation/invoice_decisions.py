@@ -53,8 +53,9 @@ def store_decisions(
         row = known.pop(decision.invoice_id, None)
         if row is not None and decision_records.signature(row) == decision_records.signature(decision):
             segment = segments.get(customer_id)
-            if (row.reason, row.segment) != (decision.reason, segment):  # "6 days overdue" on another day is no news
-                rephrased.append({**_primary_key(ctx, decision), "reason": decision.reason, "segment": segment})
+            shown = {"customer_id": customer_id, "reason": decision.reason, "segment": segment}
+            if (row.customer_id, row.reason, row.segment) != tuple(shown.values()):  # "6 days overdue" is no news
+                rephrased.append({**_primary_key(ctx, decision), **shown})
             continue
         applied = applied_policies.get(customer_id, default)
         held_since_on = ((row.held_since_on if row is not None else None) or today) if is_held(decision) else None
@@ -105,9 +106,10 @@ def _write_rows(
 
 def _load_known(
     ctx: RunContext, session: Session, decisions: Sequence[CustomerInvoice], customer_ids: Collection[str] | None
-) -> dict[str, Row[tuple[str, str, str, str | None, date | None, date | None, Segment | None, str]]]:
+) -> dict[str, Row[tuple[str, str, str, str, str | None, date | None, date | None, Segment | None, str]]]:
     columns = (
         InvoiceDecisionRow.invoice_id,
+        InvoiceDecisionRow.customer_id,
         InvoiceDecisionRow.kind,
         InvoiceDecisionRow.code,
         InvoiceDecisionRow.next_step,

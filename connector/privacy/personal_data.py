@@ -122,13 +122,21 @@ class Subject:
         return include_names and any(re.search(rf"(?<!\w){re.escape(each)}(?!\w)", low) for each in self.names)
 
 
+def _find_merged(session: Session, customer: CustomerRow) -> list[str]:
+    """Return the customers that were merged into one, directly or into one that was."""
+    query = select(col(CustomerRow.external_id), col(CustomerRow.merged_into)).where(
+        col(CustomerRow.connection_id) == customer.connection_id, col(CustomerRow.merged_into).is_not(None)
+    )
+    merged, found = dict(session.execute(query).all()), [customer.external_id]
+    for survivor in found:
+        found += sorted(each for each, into in merged.items() if into == survivor and each not in found)
+    return found[1:]
+
+
 def find_subject(session: Session, customer: CustomerRow) -> Subject:
     """Collect a customer's keys, names and addresses, including those set by users and those emails were sent to."""
     here, names, addresses = customer.connection_id, set[str](), set[str]()
-    merged = select(col(CustomerRow.external_id)).where(
-        col(CustomerRow.connection_id) == here, col(CustomerRow.merged_into) == customer.external_id
-    )
-    ids = (customer.external_id, *session.scalars(merged))
+    ids = (customer.external_id, *_find_merged(session, customer))
     for each in ids:
         row, setting = session.get(CustomerRow, (here, each)), session.get(CustomerSetting, (here, each))
         contacts = {row.contact_name if row else "", setting.contact_name if setting else ""}

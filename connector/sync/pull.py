@@ -63,7 +63,7 @@ def store_recheck(ctx: RunContext, page: ChangePage) -> None:
     page.is_last = False  # it is no whole pull: what it does not contain is not gone
     with ctx.writing() as session:
         counts = store_page(session, ctx.connection_id, page, at=ctx.now())
-        merges.move_completed_steps(session, ctx.connection_id, [each.external_id for each in page.invoices])
+        merges.move_what_is_done(session, ctx.connection_id, [each.external_id for each in page.invoices])
         if counts.changed:
             ctx.connection(session).mirror_version += 1
         _log_malformed(ctx, session, page)
@@ -85,7 +85,7 @@ def _store_page(ctx: RunContext, page: ChangePage, coverage: webhook_inbox.Webho
     with ctx.writing(durable=False) as session:  # a power cut loses the page and its cursor: both are read again
         connection = ctx.connection(session)
         counts = store_page(session, ctx.connection_id, page, at=ctx.now())
-        merges.move_completed_steps(session, ctx.connection_id, [each.external_id for each in page.invoices])
+        merges.move_what_is_done(session, ctx.connection_id, [each.external_id for each in page.invoices])
         connection.cursor = page.cursor
         if counts.changed:
             connection.mirror_version += 1

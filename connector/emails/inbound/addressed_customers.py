@@ -8,12 +8,16 @@ from sqlalchemy import or_, select
 from sqlmodel import Session, col
 
 from connector.db.tables import CustomerRow, CustomerSetting, InvoiceRow, OutboxEntry
+from connector.emails import contact_tokens
 
 
 def find_affected_customers(session: Session, entry: OutboxEntry | None, address: str) -> Sequence[CustomerRow]:
-    """Return the email's customer where the event names the email, else every customer emailed at the address."""
+    """Return the email's customer where the event names the email, else every customer emailed at the address.
+
+    In the place of a merged customer it is the one they were merged into.
+    """
     if entry is not None:
-        customer = session.get(CustomerRow, (entry.connection_id, entry.customer_id))
+        customer = contact_tokens.current_customer(session, entry.connection_id, entry.customer_id)
         return [customer] if customer is not None else []
     if not address:
         return []
@@ -31,9 +35,10 @@ def find_affected_customers(session: Session, entry: OutboxEntry | None, address
         used = (setting.emails if setting is not None else "") or customer.emails
         if address in _split_addresses(used):
             found.append(customer)
-    known = {(customer.connection_id, customer.external_id) for customer in found}
-    others = [session.get(CustomerRow, key) for key in _find_invoiced_at(session, address) - known]
-    return [*found, *filter(None, others)]
+    keys = [(each.connection_id, each.external_id) for each in found]
+    keys += sorted(_find_invoiced_at(session, address).difference(keys))
+    current = [contact_tokens.current_customer(session, *key) for key in keys]
+    return list({(each.connection_id, each.external_id): each for each in current if each is not None}.values())
 
 
 def find_known_addresses(session: Session, addresses: Collection[str]) -> set[str]:

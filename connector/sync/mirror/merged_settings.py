@@ -22,6 +22,12 @@ from policies.formatting import format_date
 from policies.receivables import Segment
 
 _CAUTIOUS_FIRST = (Segment.STRATEGIC, Segment.ESTABLISHED, Segment.NEW)
+_STOPS = ("hold_until_on", "no_reminders", "no_fees", "withholding_percent")
+_MERGED = "{other} was merged into {name} in the accounting system. The stricter setting of both applies from now on:"
+_RESTORED = (
+    "{name} is a customer of its own again in the accounting system. What was stopped while it was merged into {other}"
+    " stays stopped:"
+)
 _KEPT_UNLESS_SET = ("language", "phone", "owner", "sales_rep", "suppression_reason")
 
 
@@ -41,14 +47,29 @@ def combine(session: Session, connection_id: int, merged: str, survivor: str, at
     if not is_known:
         after["fees_agreed_on"] = two.fees_agreed_on
     changed = {name: value for name, value in after.items() if value != before[name]}
+    return _change(session, two, changed, at, _MERGED, merged)
+
+
+def keep_stops(session: Session, connection_id: int, restored: str, survivor: str, at: datetime) -> int:
+    """Keep for a customer that is its own again what was stopped while it was merged; return how many rows changed."""
+    one = _setting(session, connection_id, survivor, at)
+    two = _setting(session, connection_id, restored, at)
+    after = _stricter(one, two)
+    changed = {name: after[name] for name in _STOPS if after[name] != getattr(two, name)}
+    return _change(session, two, changed, at, _RESTORED, survivor)
+
+
+def _change(
+    session: Session, setting: CustomerSetting, changed: Mapping[str, object], at: datetime, text: str, other: str
+) -> int:
     if not changed:
         return 0
+    setting.set_at = at
     for name, value in changed.items():
-        setattr(two, name, value)
-    two.set_at = at
-    session.add(two)
-    session.get_one(Connection, connection_id).decision_fingerprint = ""
-    _log(session, connection_id, merged, survivor, changed, at)
+        setattr(setting, name, value)
+    session.add(setting)
+    session.get_one(Connection, setting.connection_id).decision_fingerprint = ""
+    _log(session, setting, changed, text, other)
     session.flush()
     return 1
 
@@ -80,29 +101,25 @@ def _setting(session: Session, connection_id: int, customer_id: str, at: datetim
     return row or CustomerSetting(connection_id=connection_id, customer_id=customer_id, set_at=at, emails="", tags="")
 
 
-def _log(
-    session: Session, connection_id: int, merged: str, survivor: str, changed: Mapping[str, object], at: datetime
-) -> None:
+def _log(session: Session, setting: CustomerSetting, changed: Mapping[str, object], text: str, other: str) -> None:
     rows = session.scalars(
         select(CustomerRow).where(
-            col(CustomerRow.connection_id) == connection_id, col(CustomerRow.external_id).in_([merged, survivor])
+            col(CustomerRow.connection_id) == setting.connection_id,
+            col(CustomerRow.external_id).in_([setting.customer_id, other]),
         )
     )
     names = {row.external_id: row.name for row in rows}
     settings = "; ".join(
         f"{in_sentence(label(name, 'customer_setting'))}: {_format_value(value)}" for name, value in changed.items()
     )
-    text = (
-        f"{names.get(merged, merged)} was merged into {names.get(survivor, survivor)} in the accounting system. The"
-        f" stricter setting of both applies from now on: {settings}."
-    )
+    who = text.format(name=names.get(setting.customer_id, setting.customer_id), other=names.get(other, other))
     sync_log.write(
         session,
-        at=at,
+        at=setting.set_at,
         kind=LogKind.CUSTOMER_UPDATED,
-        text=text,
-        connection_id=connection_id,
-        customer_id=survivor,
+        text=f"{who} {settings}.",
+        connection_id=setting.connection_id,
+        customer_id=setting.customer_id,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Table, false, select, update
+from sqlalchemy import ColumnElement, Table, false, select, true, update
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel, col
 
@@ -23,7 +23,7 @@ from providers.ledger import ChangePage, RecordKind
 
 _TABLES = SQLModel.metadata.tables
 _DOCUMENTS = ("invoice", "payment", "credit")
-_TABLES_TO_MOVE = (*_DOCUMENTS, "completed_step", "agreement", "task", "received_reply", "malformed_record")
+_TABLES_TO_MOVE = (*_DOCUMENTS, "completed_step", "agreement", "task", "outbox", "received_reply", "malformed_record")
 _BATCH_SIZE = 500
 _MERGE_CHAIN_MAX = 20  # ledgers contain circular merges
 _MOVES_KEY = "customer_moves"  # whose documents have moved to whom and when, until it is known if that was a merge
@@ -38,11 +38,16 @@ class _StoredCustomer(NamedTuple):
 
 
 class Merge(NamedTuple):
-    """A customer and the one it was merged into; ``is_known`` where the mirror had that customer before."""
+    """A customer and the one it was merged into; ``is_known`` where the mirror had that customer before.
+
+    ``before`` is the one it was merged into until now. ``is_undone`` where it is a customer of its own again.
+    """
 
     merged: str
     survivor: str
     is_known: bool
+    before: str | None = None
+    is_undone: bool = False
 
 
 def find_merges(session: Session, connection_id: int, page: ChangePage, at: datetime) -> list[Merge]:
@@ -59,10 +64,25 @@ def find_merges(session: Session, connection_id: int, page: ChangePage, at: date
         for record in page.customers
     ]
     _remember_moves(session, connection_id, page, at)
-    return [
-        Merge(record.external_id, record.merged_into, record.external_id in stored)
+    undone = _find_undone(session, connection_id, page)
+    return undone + [
+        Merge(record.external_id, record.merged_into, record.external_id in stored, stored.get(record.external_id))
         for record in page.customers
         if record.merged_into and stored.get(record.external_id) != record.merged_into
+    ]
+
+
+def _find_undone(session: Session, connection_id: int, page: ChangePage) -> list[Merge]:
+    """Return the merged customers that the page has as customers of their own again."""
+    restored = {each.external_id for each in page.customers if each.active and not each.merged_into}
+    customer = _TABLES["customer"]
+    query = select(customer.c.external_id, customer.c.merged_into).where(
+        _in_company(customer, connection_id), customer.c.merged_into.is_not(None)
+    )
+    return [
+        Merge(row.external_id, _survivor(session, connection_id, row.merged_into), is_known=True, is_undone=True)
+        for row in session.execute(query)
+        if row.external_id in restored
     ]
 
 
@@ -78,8 +98,12 @@ def apply_merges(session: Session, connection_id: int, page: ChangePage, new: Se
     final = {merged: _survivor(session, connection_id, into) for merged, into in survivors.items()}
     moved = sum(_move(session, connection_id, merged, survivor) for merged, survivor in final.items())
     for each in (*new, *announced, *inferred):
+        if each.is_undone:
+            moved += merged_settings.keep_stops(session, connection_id, each.merged, each.survivor, at)
+            continue
         survivor = final[each.merged]
-        if survivor != each.merged:
+        is_combined = each.before is not None and _survivor(session, connection_id, each.before) == survivor
+        if survivor != each.merged and not is_combined:
             moved += merged_settings.combine(session, connection_id, each.merged, survivor, at, is_known=each.is_known)
     return moved + len(announced)
 
@@ -124,7 +148,7 @@ def _record_announced_merges(session: Session, connection_id: int) -> list[Merge
         row.external_id: row for row in _stored_customers(session, connection_id, {*survivors, *survivors.values()})
     }
     found = [
-        Merge(merged, survivor, is_known=True)
+        Merge(merged, survivor, is_known=True, before=known[merged].merged_into)
         for merged, survivor in survivors.items()
         if merged in known and survivor in known and known[merged].merged_into != survivor
         if not _is_active_again(known[merged], announced_at[merged])
@@ -215,23 +239,27 @@ def _in_batches(ids: Iterable[str]) -> Iterable[list[str]]:
     return (every[start : start + _BATCH_SIZE] for start in range(0, len(every), _BATCH_SIZE))
 
 
-def move_completed_steps(session: Session, connection_id: int, invoice_ids: Sequence[str]) -> None:
-    """Move an invoice's completed steps with it where the ledger moved it to another customer.
+def move_what_is_done(session: Session, connection_id: int, invoice_ids: Sequence[str]) -> None:
+    """Move what was done and agreed about an invoice with it where the ledger moved it to another customer.
 
-    Otherwise the reminders would start again for the new customer, and the database would refuse each step.
+    Otherwise the reminders would start again for the new customer, and the database would refuse each step. The emails
+    are those that reached nobody: their step runs again.
     """
-    invoice, step = _TABLES["invoice"], _TABLES["completed_step"]
-    owner = (
-        select(invoice.c.customer_id)
-        .where(_in_company(invoice, connection_id), invoice.c.external_id == step.c.invoice_id)
-        .scalar_subquery()
-    )
-    for some in _in_batches(invoice_ids):
-        session.execute(
-            update(step)
-            .where(_in_company(step, connection_id), step.c.invoice_id.in_(some), step.c.customer_id != owner)
-            .values(customer_id=owner)
+    invoice, outbox = _TABLES["invoice"], _TABLES["outbox"]
+    for table in (_TABLES["completed_step"], _TABLES["agreement"], outbox):
+        owner = (
+            select(invoice.c.customer_id)
+            .where(_in_company(invoice, connection_id), invoice.c.external_id == table.c.invoice_id)
+            .scalar_subquery()
         )
+        is_moved = outbox.c.refusal != "" if table is outbox else true()
+        for some in _in_batches(invoice_ids):
+            session.execute(
+                update(table)
+                .where(_in_company(table, connection_id), table.c.invoice_id.in_(some), table.c.customer_id != owner)
+                .where(is_moved)
+                .values(customer_id=owner)
+            )
 
 
 def _survivor(session: Session, connection_id: int, customer_id: str) -> str:

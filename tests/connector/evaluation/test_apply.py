@@ -8,11 +8,8 @@ from sqlalchemy import select
 from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
 from connector.db.tables import InvoiceDecisionRow, Task
-from connector.evaluation.apply import _join_call
 from connector.outbox import approvals
-from connector.vocabulary import ConnectionMode, TaskCode
-from policies.decisions import CreateTask
-from policies.receivables import Step
+from connector.vocabulary import ConnectionMode
 from tests.connector.scenario import Scenario
 
 pytestmark = pytest.mark.parametrize("scenario", ["xero"], indirect=True)
@@ -62,29 +59,3 @@ def test_a_rejected_email_is_not_announced_again(scenario: Scenario) -> None:
     scenario.run()
     assert (decision(scenario).kind, decision(scenario).code) == ("hold", "not_due_yet")
     assert scenario.outbox("planned", "awaiting_approval") == []
-
-
-@pytest.mark.parametrize(
-    ("invoices", "reason"),
-    [
-        (("i1", "i2"), "Escalation call: I1, 20 days ago."),
-        (("i2",), "Escalation call: I1, 20 days ago. Call: I1, 9 days ago."),
-    ],
-)
-def test_an_escalation_replaces_what_the_open_call_says_about_the_same_invoices(
-    scenario: Scenario, invoices: tuple[str, ...], reason: str
-) -> None:
-    today = scenario.today
-    call = Task(
-        connection_id=scenario.connection,
-        key="call",
-        customer_id="c1",
-        code=TaskCode.CALL,
-        invoice_ids=["i1"],
-        due_on=today,
-        reason="Call: I1, 9 days ago.",
-    )
-    text = "Escalation call: I1, 20 days ago."
-    _join_call(call, CreateTask("c1", Step.ESCALATION_CALL, TaskCode.ESCALATION_CALL, invoices, today, text))
-    assert (call.code, call.reason) == (TaskCode.ESCALATION_CALL, reason)
-    assert set(call.invoice_ids) == {"i1", *invoices}
