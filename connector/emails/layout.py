@@ -86,6 +86,23 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Rows of the table below a heading of their own, with their sum."""
+
+    heading: str = ""
+    rows: Sequence[Row] = ()
+    subtotal: Total | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an email says first: how much, and when it is or was due."""
+
+    amount: str
+    due: str
+
+
+@dataclass(frozen=True, slots=True)
 class LinkedLine:
     """A line of a section, with the page that it opens."""
 
@@ -126,7 +143,8 @@ class LayoutValues:
     sender: str
     sign_off: str
     colon: str  # with its spaces, which differ in French
-    rows: Sequence[Row] = ()
+    summary: Summary | None = None
+    groups: Sequence[RowGroup] = ()
     row_heading: str = ""
     amount_heading: str = ""
     totals: Sequence[Total] = ()

@@ -17,6 +17,7 @@ from connector.db.engine import reading
 from connector.db.tables import Connection, CustomerRow, CustomerSetting
 from connector.emails import recipient_language
 from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine
+from connector.emails.outbound.email_sums import sum_covered, sum_overdue, sum_to_pay
 from connector.emails.outbound.facts_builder import PlannedEmail, build_facts, build_invoice_line, list_open_invoices
 from connector.emails.outbound.ledger_documents import find_known_pay_link
 from connector.emails.outbound.statement_pdf import draw_statement
@@ -28,6 +29,7 @@ from connector.sync.mirror.pages import load_statements
 from policies.payable_dates import with_payable_dates
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement, Step
+from policies.unapplied_credit import allocate_credit, allocate_money
 from providers.mailer import Attachment
 
 
@@ -54,12 +56,16 @@ class OpenInvoice:
 
 @dataclass(frozen=True, slots=True)
 class CurrencyBalance:
-    """What is open in one currency, the invoice due longest first."""
+    """What is open in one currency, the invoice due longest first.
+
+    ``deducted`` is the unapplied credit that the amounts to be paid are less for, ``credit`` what is left of it.
+    """
 
     currency: str
     invoices: tuple[OpenInvoice, ...]
     overdue: Decimal
     total: Decimal
+    deducted: Decimal
     credit: Decimal
     payment_instructions: str
 
@@ -104,6 +110,26 @@ def build_customer_page(app: AppContext, visitor: PortalVisitor, accept_language
             reminders_stopped=bool(setting and setting.no_reminders),
             balances=tuple(each for each in balances if each.invoices or each.credit),
         )
+
+
+def select_to_pay(page: CustomerPage, invoice_ids: Sequence[str]) -> list[CurrencyBalance]:
+    """Return what is left to pay of these invoices, by currency; of all that is open where none is named.
+
+    What has been paid since the email was sent is no longer open, and a disputed invoice is not to be paid.
+    """
+    wanted = set(invoice_ids) or {each.id for each in page.invoices}
+    found = []
+    for balance in page.balances:
+        chosen = [
+            each
+            for each in balance.invoices
+            if each.id in wanted and each.line.to_pay > 0 and each.status is not PortalStatus.DISPUTED
+        ]
+        if chosen:
+            lines = [each.line for each in chosen]
+            overdue, total, deducted = sum_overdue(lines), sum_to_pay(lines), sum_covered(lines)
+            found.append(replace(balance, invoices=tuple(chosen), overdue=overdue, total=total, deducted=deducted))
+    return found
 
 
 def build_statement_pdf(app: AppContext, visitor: PortalVisitor, currency: str, language: str) -> Attachment | None:
@@ -157,21 +183,28 @@ def _build_balance(session: Session, visitor: PortalVisitor, statement: Statemen
     policy = _find_policy(session, statement, today, visitor.connection_id)
     statement = with_payable_dates(statement, policy, HolidayCalendar())
     invoices = sorted(list_open_invoices(statement), key=lambda each: (each.due_on or each.issued_on, each.number))
-    overdue = [each.due for each in invoices if each.due_on and (each.payable_until_on or each.due_on) < today]
+    coverage, money = allocate_credit(statement), allocate_money(statement)
+    lines = {
+        each.id: build_invoice_line(each, today, "", coverage.get(each.id, Decimal(0)), money.get(each.id, Decimal(0)))
+        for each in invoices
+    }
+    deducted = sum_covered(lines.values())
     instructions = policy.payment_instructions
     return CurrencyBalance(
         currency=statement.currency,
-        invoices=tuple(_build_open_invoice(session, visitor, each, today) for each in invoices),
-        overdue=sum(overdue, Decimal(0)),
-        total=sum((each.due for each in invoices), Decimal(0)),
-        credit=sum((credit.remaining for credit in statement.credits), Decimal(0)),
+        invoices=tuple(_build_open_invoice(session, visitor, each, lines[each.id], today) for each in invoices),
+        overdue=sum_overdue(lines.values()),
+        total=sum_to_pay(lines.values()),
+        deducted=deducted,
+        credit=sum((credit.remaining for credit in statement.credits), Decimal(0)) - deducted,
         payment_instructions=clean_lines(instructions.for_currency(statement.currency)),
     )
 
 
-def _build_open_invoice(session: Session, visitor: PortalVisitor, invoice: Invoice, today: date) -> OpenInvoice:
+def _build_open_invoice(
+    session: Session, visitor: PortalVisitor, invoice: Invoice, line: InvoiceLine, today: date
+) -> OpenInvoice:
     link = find_known_pay_link(session, visitor.connection_id, invoice.id)
-    line = build_invoice_line(invoice, today)
     status, status_on = _invoice_status(invoice, today)
     return OpenInvoice(
         id=invoice.id,

@@ -23,7 +23,13 @@ from connector.emails.layout import load_texts, render_line
 from connector.emails.portal_links import PortalVisitor
 from connector.languages import LANGUAGES, browser_language, replace_nbsp
 from connector.portal import documents, responses
-from connector.portal.customer_page import CustomerPage, OpenInvoice, build_customer_page, build_statement_pdf
+from connector.portal.customer_page import (
+    CustomerPage,
+    OpenInvoice,
+    build_customer_page,
+    build_statement_pdf,
+    select_to_pay,
+)
 from connector.portal.documents import LedgerUnavailable
 from connector.portal.responses import CustomerResponse, ResponseKind, ResponseRejected
 from connector.rate_limit import RateLimiter
@@ -96,6 +102,7 @@ def add_portal(web_app: FastAPI, app: AppContext) -> None:
         ("POST", "/c/{token}", _post_response),
         ("GET", "/c/{token}/statement/{currency}.pdf", _get_statement),
         ("GET", "/c/{token}/invoice/{invoice}.pdf", _get_invoice_pdf),
+        ("GET", "/c/{token}/pay", _get_pay_page),
         ("POST", "/c/{token}/pay/{invoice}", _post_pay),
     )
     for method, path, handler in pages:
@@ -155,6 +162,14 @@ def _get_invoice_pdf(guard: _PortalGuard, visitor: PortalVisitor, request: Reque
     if pdf is None:
         return _render_page(guard, visitor, request, problem="error_try_later", code=404)
     return _pdf_response(pdf.content, pdf.filename)
+
+
+def _get_pay_page(guard: _PortalGuard, visitor: PortalVisitor, request: Request, _body: bytes) -> Response:
+    """Show the invoices an email asks for, each with where it can be paid: behind its button "Pay all"."""
+    page = build_customer_page(guard.app, visitor, request.headers.get("accept-language", ""))
+    parts = select_to_pay(page, request.query_params.getlist("invoice"))
+    base = f"/c/{request.path_params['token']}"
+    return HTMLResponse(render("portal_pay.html", page=page, t=_PortalTexts(page), parts=parts, base=base))
 
 
 def _post_pay(guard: _PortalGuard, visitor: PortalVisitor, request: Request, _body: bytes) -> Response:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import date
-from decimal import Decimal
 from typing import Protocol
 
 from sqlalchemy import select
@@ -28,7 +26,8 @@ from connector.emails.inbound.reminder_stops import stop_link
 from connector.emails.inbound.replies import reply_address
 from connector.emails.outbound import digest_email, email_templates, reconnect_email, render
 from connector.emails.outbound.email_facts import EmailFacts
-from connector.emails.outbound.facts_builder import PlannedEmail, build_facts, build_invoice_line, list_open_invoices
+from connector.emails.outbound.facts_builder import PlannedEmail, build_facts
+from connector.emails.outbound.invoice_table import ROWS_MAX
 from connector.emails.outbound.ledger_documents import Documents
 from connector.emails.outbound.statement_pdf import draw_statement
 from connector.geo import HolidayCalendar, today_in
@@ -38,7 +37,7 @@ from connector.sync.mirror.pages import load_statements
 from connector.vocabulary import OutboxKind, OutboxState
 from policies.payable_dates import with_payable_dates
 from policies.receivables import Invoice, Statement, Step
-from providers.mailer import Attachment, Email
+from providers.mailer import Email
 
 WITHOUT_INVOICE = frozenset({Step.THANK_YOU, Step.WITHHOLDING_CERTIFICATE})
 STATEMENT_STEPS = frozenset({Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE})
@@ -147,7 +146,7 @@ def _gather_facts(composing: Composing, documents: Documents, entry_id: int) -> 
     return replace(
         facts,
         attachments=documents.invoice_pdfs(planned.about) if facts.step not in WITHOUT_INVOICE else (),
-        statement=_draw_full_statement(facts, statement, today) if facts.step in STATEMENT_STEPS else None,
+        statement=draw_statement(facts, today) if _needs_statement(facts) else None,
     )
 
 
@@ -199,11 +198,9 @@ def _with_customer_links(composing: Composing, facts: EmailFacts, customer_id: s
         )
 
 
-def _draw_full_statement(facts: EmailFacts, statement: Statement, today: date) -> Attachment:
-    """Draw the statement with every open invoice, also those the email itself does not list yet."""
-    lines = [build_invoice_line(each, today) for each in list_open_invoices(statement)]
-    credit = sum((each.remaining for each in statement.credits), Decimal(0))
-    return draw_statement(replace(facts, invoices=lines, credit=credit), today)
+def _needs_statement(facts: EmailFacts) -> bool:
+    """Return whether a statement is attached: where its text says so, or the table lists no more than its first."""
+    return facts.step in STATEMENT_STEPS or len(facts.invoices) > ROWS_MAX
 
 
 def _find_statement(app: AppContext, session: Session, connection: Connection, entry: OutboxEntry) -> Statement:

@@ -13,7 +13,16 @@ from connector.audit import sync_log
 from connector.db.tables import Connection, OutboxEntry
 from connector.emails import recipient_language
 from connector.emails.inbound.email_stops import EmailStopLink, email_stop_link
-from connector.emails.layout import LayoutValues, LineSection, LinkedLine, Row, RowDetail, render_html, render_text
+from connector.emails.layout import (
+    LayoutValues,
+    LineSection,
+    LinkedLine,
+    Row,
+    RowDetail,
+    RowGroup,
+    render_html,
+    render_text,
+)
 from connector.emails.message_ids import message_id
 from connector.emails.outbound.digest_parts import CompanyPart, collect_parts
 from connector.emails.outbound.digest_text import DigestText
@@ -59,6 +68,9 @@ def compose(
     to_send = [(part, each) for part in shown for each in part.to_send]
     listed = to_send[:SECTION_LINES_MAX]
     stop_links = [email_stop_link(app, each, recipient) for _part, each in listed]
+    rows = [
+        _email_row(each, stop.link, part, is_one=is_one) for (part, each), stop in zip(listed, stop_links, strict=True)
+    ]
     values = LayoutValues(
         language=text.language.code,
         subject=f"{company}: {summary}",
@@ -68,10 +80,7 @@ def compose(
         opening=[text.render("to_send")] if to_send else [],
         row_heading=text.render("customer"),
         amount_heading=text.render("amount"),
-        rows=[
-            _email_row(each, stop.link, part, is_one=is_one)
-            for (part, each), stop in zip(listed, stop_links, strict=True)
-        ],
+        groups=[RowGroup(rows=rows)] if rows else [],
         notes=_more_line(text, len(to_send)),
         sections=[
             _section(name, [(part, line) for part in shown for line in getattr(part, name)], is_one=is_one)

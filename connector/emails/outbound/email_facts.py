@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from policies.receivables import Discount, Step
-from providers.mailer import Attachment
+from providers.mailer import Attachment, InlineImage
 
 
 class FeeKind(StrEnum):
@@ -94,7 +94,9 @@ class EmailFacts:
         here; ``message_domain`` defaults to the sender's.
     Invoices:
         ``about`` are the ids of the invoices that this step is for; empty means all of ``invoices``.
-        ``attachments`` are invoices as PDFs, ``statement`` lists every open invoice.
+        ``unlisted`` are the other open invoices of the customer, which only the statement lists.
+        ``attachments`` are invoices as PDFs, ``statement`` lists every open invoice. ``inline`` are images that the
+        HTML shows.
     Texts:
         ``template_lines`` replace the shipped lines of the step; ``custom_lines`` are written for this one email and
         used as they are. ``payment_instructions`` are the company's payment instructions.
@@ -119,7 +121,7 @@ class EmailFacts:
     tone: str = "standard"
     invoices: Sequence[InvoiceLine] = ()
     about: Sequence[str] = ()
-    credit: Decimal = Decimal(0)
+    unlisted: Sequence[InvoiceLine] = ()
     fee: FeeWarning | None = None
     discount: Discount | None = None
     suspension_on: date | None = None
@@ -137,5 +139,6 @@ class EmailFacts:
     custom_lines: Mapping[str, str] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
     statement: Attachment | None = None
+    inline: tuple[InlineImage, ...] = ()
     cc: Sequence[str] = ()
     bcc: Sequence[str] = ()

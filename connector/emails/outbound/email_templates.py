@@ -19,7 +19,7 @@ from connector.db.tables import EmailTemplate, OutboxEntry
 from connector.emails.layout import load_texts
 from connector.emails.outbound import render
 from connector.emails.outbound.email_facts import EmailFacts, FeeKind, FeeWarning, InvoiceLine, PaidLine
-from connector.emails.outbound.template_values import BEFORE_DUE_STEPS
+from connector.emails.outbound.email_sums import BEFORE_DUE_STEPS
 from connector.languages import LANGUAGES, language_of
 from connector.outbox.approvals import record_change
 from connector.outbox.entries import UNSENT_STATES

@@ -54,7 +54,12 @@ def build_facts(
     customer, about, is_thank_you = statement.customer, planned.about, planned.step is Step.THANK_YOU
     coverage = allocate_credit(statement)
     money = allocate_money(statement)
-    covered = {each.id: coverage.get(each.id, Decimal(0)) for each in planned.listed}
+    is_listed = {each.id for each in planned.listed}
+
+    def line(invoice: Invoice, link: str = "") -> InvoiceLine:
+        covered = coverage.get(invoice.id, Decimal(0))
+        return build_invoice_line(invoice, today, link, covered, money.get(invoice.id, Decimal(0)))
+
     name, address = split_mailbox(owner)
     return EmailFacts(
         key=planned.key,
@@ -72,14 +77,9 @@ def build_facts(
         contact_name=customer.contact_name,
         language=customer.language,
         tone=policy.tone,
-        invoices=[]
-        if is_thank_you
-        else [
-            build_invoice_line(each, today, pay_link(each.id), covered[each.id], money.get(each.id, Decimal(0)))
-            for each in planned.listed
-        ],
+        invoices=[] if is_thank_you else [line(each, pay_link(each.id)) for each in planned.listed],
+        unlisted=[line(each) for each in list_open_invoices(statement) if each.id not in is_listed],
         about=[invoice.id for invoice in about],
-        credit=sum(covered.values(), Decimal(0)),
         payment_instructions=policy.payment_instructions.for_currency(statement.currency),
         fee=fee_warning(policy, statement, planned.completed or about, planned.step, today),
         discount=next((invoice.discount for invoice in about if invoice.discount), None),

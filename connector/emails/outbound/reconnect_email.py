@@ -8,7 +8,7 @@ from connector.app_context import AppContext
 from connector.connections.tokens import find_dead_grant
 from connector.db.tables import Connection, OutboxEntry
 from connector.emails import recipient_language
-from connector.emails.layout import Button, LayoutValues, Row
+from connector.emails.layout import Button, LayoutValues
 from connector.emails.outbound import digests
 from connector.emails.outbound.digest_email import SENDER_NAME, build_owner_email
 from connector.emails.outbound.digest_text import DigestText
@@ -66,7 +66,6 @@ def compose(app: AppContext, session: Session, connection: Connection, entry: Ou
         preview=opening,
         greeting=text.render("greeting"),
         opening=[opening],
-        rows=[Row(company, company, link=link, pay_label=button)],
         button=Button(button, link),
         closing=[text.render("reconnect_closing", accounting_system=system)],
         sign_off=SENDER_NAME,

@@ -73,6 +73,7 @@ def compose_email(facts: EmailFacts) -> Email:
         category=f"reminder-{facts.step}",
         headers=_headers(facts),
         attachments=(*facts.attachments, *filter(None, [facts.statement])),
+        inline=facts.inline,
     )
 
 

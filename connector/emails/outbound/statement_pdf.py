@@ -17,6 +17,7 @@ from fpdf.fonts import FontFace
 
 from connector.emails.layout import load_texts, render_line
 from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine
+from connector.emails.outbound.email_sums import sum_covered, sum_overdue, sum_to_pay
 from connector.languages import Language, language_of, replace_nbsp
 from connector.plain_text import clean_lines, one_line
 from providers.mailer import Attachment
@@ -29,7 +30,10 @@ _STROKED_LETTERS = str.maketrans("łŁđĐħĦıŧŦ", "lLdDhHitT")  # whose str
 
 
 def draw_statement(facts: EmailFacts, today: date) -> Attachment:
-    """Return the statement of ``facts.invoices``; the same facts on the same day give the same bytes."""
+    """Return the statement of all open invoices, also those that the email does not list.
+
+    The same facts on the same day give the same bytes.
+    """
     statement = _StatementPdf(facts, today)
     statement.draw_header()
     statement.draw_invoices()
@@ -42,6 +46,7 @@ class _StatementPdf:
 
     def __init__(self, facts: EmailFacts, today: date) -> None:
         self.facts = facts
+        self.lines = [*facts.invoices, *facts.unlisted]
         self.today = today
         self.language: Language = language_of(facts.language)
         texts = load_texts(self.language.code)
@@ -67,9 +72,7 @@ class _StatementPdf:
 
     def draw_invoices(self) -> None:
         """Draw the invoices, the one due longest first, with the totals below."""
-        listed = sorted(
-            self.facts.invoices, key=lambda line: (line.due_on or line.issued_on, line.number, line.issued_on)
-        )
+        listed = sorted(self.lines, key=lambda line: (line.due_on or line.issued_on, line.number, line.issued_on))
         self.pdf.set_font("helvetica", size=10)
         with self.pdf.table(
             borders_layout=TableBordersLayout.HORIZONTAL_LINES,
@@ -106,16 +109,14 @@ class _StatementPdf:
         yield day(line.due_on, short=True)
         yield self.labels["in_dispute"] if line.disputed else str(line.days_late) if line.days_late > 0 else ""
         yield self._format_money(line.total)
-        yield self._format_money(line.due)
+        yield self._format_money(line.to_pay)
 
     def _totals(self) -> Iterator[tuple[str, Decimal]]:
-        listed = self.facts.invoices
-        overdue = sum((line.due for line in listed if line.days_late > 0), Decimal(0))
-        if overdue:
+        if overdue := sum_overdue(self.lines):
             yield "overdue", overdue
-        yield "total_open", sum((line.due for line in listed), Decimal(0))
-        if self.facts.credit > 0:
-            yield "unapplied_credit", self.facts.credit
+        yield "total_open", sum_to_pay(self.lines)
+        if credit := sum_covered(self.lines):
+            yield "credit_deducted", credit
 
     def _draw_line(self, text: str, size: int, style: str = "") -> None:
         self.pdf.set_font("helvetica", style, size)

@@ -50,6 +50,16 @@ def test_the_page_shows_one_customers_open_invoices_and_viewing_changes_nothing(
     scenario.client.submit("", f"/pay/{find_row(scenario, scenario.foreign).external_id}")
     pay_links = re.findall(r'class="button" href="([^"]+)"', scenario.client.get().text)
     assert len(pay_links) == 2
+    ids = {number: find_row(scenario, number).external_id for number in (scenario.overdue, scenario.foreign)}
+    to_pay = scenario.client.get(f"/pay?invoice={ids[scenario.overdue]}")
+    assert "£1,200.00" in visible_text(to_pay)
+    assert "80.50" not in to_pay.text
+    assert "Bank: Larkspur <GB29 NWBK>" in visible_text(to_pay)
+    assert re.findall(r'class="button" href="([^"]+)"', to_pay.text) == pay_links[:1]
+    assert "£1,280.50" in visible_text(scenario.client.get("/pay"))
+    foreign = visible_text(scenario.client.get(f"/pay?invoice={ids[scenario.foreign]}"))
+    assert "Nothing is left to pay" in foreign
+    assert "640" not in foreign
     assert stored_state(scenario) == before
 
 

@@ -69,7 +69,6 @@ def facts_for(step: Step, **changes: Any) -> EmailFacts:
         "suspension_on": date(2026, 12, 17) if step is Step.FINAL_NOTICE else None,
         "promised_on": date(2026, 11, 20) if step is Step.PROMISE_BROKEN else None,
         "thanked_on": date(2026, 11, 9) if step is Step.PAYMENT_RETURNED else None,
-        "credit": credit,
         "portal_link": "https://duewell.harbour.example/c/abc",
         "stop_link": "https://duewell.harbour.example/u/abc",
     }

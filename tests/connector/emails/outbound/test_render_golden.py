@@ -88,13 +88,16 @@ def _without_numbers(facts: EmailFacts) -> EmailFacts:
 def _about_two(facts: EmailFacts) -> EmailFacts:
     one = next(line for line in facts.invoices if line.key in facts.about)
     assert one.due_on is not None
-    other = replace(one, number="INV-1039", id="", due_on=one.due_on - timedelta(days=9), days_late=one.days_late + 9)
+    one = replace(one, id="2042")
+    other = replace(
+        one, number="INV-1039", id="2039", due_on=one.due_on - timedelta(days=9), days_late=one.days_late + 9
+    )
     return replace(facts, invoices=(other, one), about=(other.key, one.key))
 
 
 def _about_two_unnumbered(facts: EmailFacts) -> EmailFacts:
     other, one = _about_two(facts).invoices
-    other = replace(other, id=other.number, number="", issued_on=one.issued_on - timedelta(days=9))
+    other = replace(other, number="", issued_on=one.issued_on - timedelta(days=9))
     return replace(facts, invoices=(other, one), about=(other.key, one.key))
 
 

@@ -32,13 +32,14 @@ def test_it_lists_every_invoice_and_adds_up_in_one_currency(facts_for: FactsFor)
         "INV-1042",
         "INV-1050",
         "€1,200.00",
+        "€1,150.00",
         "€300.50",
         "21 November 2026",
     ):
         assert part in text
-    assert "Total overdue: €1,200.00" in text
-    assert "Total outstanding: €1,500.50" in text
-    assert "Unapplied credit: €50.00" in text
+    assert "Total overdue: €1,150.00" in text
+    assert "Total outstanding: €1,450.50" in text
+    assert "Unapplied credit, already deducted: €50.00" in text
 
 
 def test_it_is_in_the_language_of_the_email(facts_for: FactsFor) -> None:
@@ -47,7 +48,7 @@ def test_it_is_in_the_language_of_the_email(facts_for: FactsFor) -> None:
         for language in LANGUAGES
     }
     assert "Kontoauszug der offenen Posten" in texts["de"]
-    assert "1.500,50 €" in texts["de"]
+    assert "1.450,50 €" in texts["de"]
     assert "Relevé des factures ouvertes" in texts["fr"]
     assert "Extracto de facturas pendientes" in texts["es"]
 
@@ -69,8 +70,8 @@ def test_the_same_facts_on_the_same_day_are_the_same_file(facts_for: FactsFor) -
 def test_three_hundred_invoices_fill_pages_and_stay_small(facts_for: FactsFor) -> None:
     facts = facts_for(Step.SECOND_NOTICE)
     line = facts.invoices[0]
-    many = [replace(line, number=f"N{number:03}", due=Decimal("0.10")) for number in range(300)]
-    content = draw_statement(replace(facts, invoices=many, credit=Decimal(0)), TODAY).content
+    many = [replace(line, number=f"N{number:03}", due=Decimal("0.10"), covered=Decimal(0)) for number in range(300)]
+    content = draw_statement(replace(facts, invoices=many), TODAY).content
     text = extract_text(content)
     assert all(f"N{number:03}" in text for number in range(300))
     assert "Total outstanding: €30.00" in text
@@ -87,7 +88,7 @@ def test_an_invoice_without_a_due_date_is_listed_too(facts_for: FactsFor) -> Non
 
 def test_a_disputed_invoice_shows_its_dispute_instead_of_days_overdue(facts_for: FactsFor) -> None:
     facts = facts_for(Step.SECOND_NOTICE, language="de")
-    disputed = replace(facts.invoices[0], disputed=True)
-    text = extract_text(draw_statement(replace(facts, invoices=[disputed], credit=Decimal(0)), TODAY).content)
+    disputed = replace(facts.invoices[0], disputed=True, covered=Decimal(0))
+    text = extract_text(draw_statement(replace(facts, invoices=[disputed]), TODAY).content)
     assert "in Klärung" in text
     assert "19" not in text.partition("INV-1042")[2].partition("1.200")[0].replace("2026", "")
