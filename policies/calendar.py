@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -75,6 +75,16 @@ def find_send_slot(now: datetime, time_zone: ZoneInfo, place: str, window: SendW
     at = datetime.combine(on, window.opens, time_zone)
     when = f"{format_date(on)} at {window.opens:%H:%M} ({time_zone.key})"
     return SendSlot(at.astimezone(UTC), f"it will be sent on {when}, because {reason}", reason)
+
+
+def next_window_change(now: datetime, time_zone: ZoneInfo, window: SendWindow) -> datetime:
+    """Return when a day begins next in a time zone, or its send window opens or closes."""
+    on = now.astimezone(time_zone).date()
+    times = (time.min, window.opens, window.closes)
+    changes = (
+        datetime.combine(day, at, time_zone).astimezone(UTC) for day in (on, on + timedelta(days=1)) for at in times
+    )
+    return min(change for change in changes if change > now)
 
 
 def add_business_days(on: date, count: int, place: str, window: SendWindow, calendar: Calendar) -> date:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     LargeBinary,
     Row,
     String,
+    bindparam,
     cast,
     func,
     insert,
@@ -41,6 +42,16 @@ from connector.vocabulary import LogKind
 
 _LOG = SQLModel.metadata.tables["sync_log"]
 _INSERT = insert(_LOG)
+# Built once: every sync asks for it.
+_LOGGED_AFTER = (
+    select(_LOG.c.id)
+    .where(
+        _LOG.c.id > bindparam("entry_id"),
+        or_(_LOG.c.connection_id.is_(None), _LOG.c.connection_id == bindparam("connection_id")),
+        _LOG.c.kind.not_in(bindparam("ignored", expanding=True)),
+    )
+    .limit(1)
+)
 _GENESIS_HASH = "0" * 64  # the previous hash of the first entry
 _CHAIN_LOCK = 7_215_002  # PostgreSQL advisory lock: one writer of the chain at a time; SQLite has one writer anyway
 _BATCH_SIZE = 1000
@@ -187,6 +198,15 @@ def logged_since(session: Session, entry_id: int, *, connection_id: int, run_id:
     if customer_id:
         query = query.where(_LOG.c.customer_id.in_(["", customer_id]))
     return session.execute(query.limit(1)).scalar() is not None
+
+
+def logged_after(session: Session, entry_id: int, connection_id: int, *, ignored: Collection[LogKind]) -> bool:
+    """Return whether anyone wrote an entry after that one about the company, or about all, of another kind than these.
+
+    Whatever a user, a customer or the email service changes writes an entry in the same transaction.
+    """
+    values = {"entry_id": entry_id, "connection_id": connection_id, "ignored": list(ignored)}
+    return session.connection().execute(_LOGGED_AFTER, values).scalar() is not None
 
 
 def verify(session: Session) -> ChainVerdict:

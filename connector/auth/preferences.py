@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import time
 from zoneinfo import available_timezones
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlmodel import Session, col
 
 from connector.auth.users import UserError
-from connector.db.tables import User
+from connector.db.tables import Connection, User
 
 COMMON_TIME_ZONES = (  # suggested; any other of the time zone database may be typed
     "Europe/London", "Europe/Dublin", "Europe/Paris", "Europe/Berlin", "Europe/Madrid", "Europe/Athens",
@@ -66,3 +66,4 @@ def update_preferences(session: Session, user_id: int, *, time_zone: str, digest
         raise UserError(message)
     user = session.get_one(User, user_id)
     user.time_zone, user.digest_at, user.digest_off = time_zone, digest_at, digest_off
+    session.execute(update(Connection).values(decision_fingerprint=""))  # today's digest may come at another time

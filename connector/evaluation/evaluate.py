@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
-from datetime import date, datetime
+from datetime import date
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector import policy_store
 from connector.arrangements import agreement_outcomes
 from connector.audit import sync_log
-from connector.db.tables import CompletedStep, Connection, CustomerSetting, InvoiceRow, InvoiceSetting, OutboxEntry
-from connector.evaluation import decision_records, invoice_decisions
+from connector.db.tables import Connection, InvoiceRow, OutboxEntry
+from connector.emails.outbound import digests
+from connector.evaluation import decision_records, invoice_decisions, standing
 from connector.evaluation.apply import DecisionBatch, apply_decisions
 from connector.evaluation.invoice_decisions import AppliedPolicy
 from connector.evaluation.shared_mailboxes import SharedMailboxes
@@ -24,22 +24,21 @@ from connector.sync.mirror.families import load_families
 from connector.sync.mirror.mailboxes import load_peers
 from connector.sync.mirror.pages import load_statements
 from connector.vocabulary import OutboxKind, TaskCode
+from policies.calendar import find_time_zone
 from policies.decide import decide
 from policies.decisions import CreateTask, CustomerDecision, NotifyOwner
 from policies.receivables import Statement
 from policies.segments import segment_of
 
-# Send windows open on quarter hours in every time zone: within a quarter hour the same facts give the same decisions.
-QUARTER_SECONDS = 900
 _DECIDED_KINDS = {OutboxKind.EMAIL, OutboxKind.LATE_FEE}
 
 
 def decide_all(ctx: RunContext) -> None:
-    """Decide about every customer, unless nothing has changed since the last time."""
+    """Decide about every customer, unless the decisions of the last time still stand."""
     with ctx.reading() as session:
         connection = ctx.connection(session)
         _policy, version = policy_store.get_policy(session, ctx.connection_id)
-        if _fingerprint(session, connection, version, ctx.now()) == connection.decision_fingerprint and not ctx.dry_run:
+        if not ctx.dry_run and standing.still_stand(session, connection, version, ctx.now()):
             ctx.tally["unchanged"] = 1
             return
     ctx.on_progress("deciding")
@@ -48,18 +47,20 @@ def decide_all(ctx: RunContext) -> None:
             connection = ctx.connection(session)
             policy, _version = policy_store.get_policy(session, ctx.connection_id)
             agreement_outcomes.finalise_agreements(ctx, session, connection, policy, ctx.today(connection))
-    started_at = ctx.now()
+    times = standing.DecisionTimes(ctx.now())
     with ctx.reading() as session:  # a large company takes seconds, and others may write meanwhile
         log_head = sync_log.newest_entry_id(session)
         policies = policy_store.get_active_policy(session, ctx.connection_id)
-        batch = _decide(ctx, session, ctx.connection(session), policies, None)
+        connection = ctx.connection(session)
+        batch = _decide(ctx, session, connection, policies, None, times)
+        times.add(find_time_zone(connection.time_zone), digests.digest_window(session, connection))
+        times.add_readers(session, policies.policy.send_window)
     with ctx.writing() as session:
         connection = ctx.connection(session)
         apply_decisions(ctx, session, connection, batch, policies.version, None)
-        # What was logged meanwhile was not decided about: without a fingerprint the next run decides again.
-        is_stale = sync_log.logged_since(session, log_head, connection_id=ctx.connection_id, run_id=ctx.run_id)
-        fingerprint = _fingerprint(session, connection, policies.version, started_at)
-        connection.decision_fingerprint = "" if ctx.dry_run or is_stale else fingerprint
+        # What is logged from here on was not decided about, and what these decisions bring is decided about again.
+        if not ctx.dry_run and not batch.failures:
+            standing.record(session, connection, policies.version, times, log_head)
 
 
 def decide_again(ctx: RunContext, session: Session, customer_ids: Collection[str]) -> None:
@@ -69,7 +70,7 @@ def decide_again(ctx: RunContext, session: Session, customer_ids: Collection[str
     families = load_families(session, ctx.connection_id)
     ctx.billed_to |= {each: families.billed_to(each) for each in customer_ids}
     policies = policy_store.get_active_policy(session, ctx.connection_id)
-    batch = _decide(ctx, session, connection, policies, customer_ids)
+    batch = _decide(ctx, session, connection, policies, customer_ids, standing.DecisionTimes(ctx.now()))
     apply_decisions(ctx, session, connection, batch, policies.version, customer_ids)
 
 
@@ -99,8 +100,9 @@ def _decide(
     connection: Connection,
     policies: policy_store.ActivePolicy,
     customer_ids: Collection[str] | None,
+    times: standing.DecisionTimes,
 ) -> DecisionBatch:
-    now, calendar = ctx.now(), HolidayCalendar()
+    now, calendar = times.now, HolidayCalendar()
     batch, mailboxes = DecisionBatch(), SharedMailboxes(session, load_peers(session, connection))
     known = decision_records.load_signatures(session, ctx.connection_id, customer_ids)
 
@@ -117,6 +119,7 @@ def _decide(
             decision = decide(statements, policy, now, calendar)
             today = ctx.today(connection)
             own_policy = policy.policy_for(customer, today)
+            times.add_customer(statements[0], own_policy.send_window)
             drafts = build_drafts(ctx.ledger_key, decision, statements, today, own_policy)
             batch.segments[customer.id] = segment_of(customer, own_policy.segments, today)
             mailboxes.take(customer, drafts)
@@ -165,27 +168,3 @@ def _collect(
     batch.owner_alerts += [action for action in decision.actions if isinstance(action, NotifyOwner)]
     batch.tasks += [action for action in decision.actions if isinstance(action, CreateTask)]
     batch.invoice_decisions += [(customer.id, each) for each in decision.invoice_decisions]
-
-
-def _fingerprint(session: Session, connection: Connection, version: int | None, now: datetime) -> str:
-    """Hash everything decisions depend on: time, mirror, mode, policy, settings, and what has been done."""
-    settings = [
-        session.execute(
-            select(func.count(), func.max(col(table.set_at))).where(col(table.connection_id) == connection.id)
-        ).one()
-        for table in (CustomerSetting, InvoiceSetting)
-    ]
-    completed = session.execute(
-        select(func.count(), func.max(CompletedStep.completed_at)).where(
-            col(CompletedStep.connection_id) == connection.id
-        )
-    ).one()
-    states = session.execute(
-        select(col(OutboxEntry.state), func.count())
-        .where(col(OutboxEntry.connection_id) == connection.id)
-        .group_by(col(OutboxEntry.state))
-    ).all()
-    quarter = int(now.timestamp()) // QUARTER_SECONDS
-    counts = sorted((str(state), count) for state, count in states)
-    facts = (quarter, connection.mirror_version, str(connection.mode), version, settings, completed, counts)
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from policies.calendar import add_business_days, find_send_slot, find_time_zone
+from policies.calendar import add_business_days, find_send_slot, find_time_zone, next_window_change
 from tests.policies.builders import BERLIN, MONDAY, NO_HOLIDAYS, POLICY, Holidays, at
 
 WINDOW = POLICY.send_window
@@ -29,6 +29,21 @@ def test_emails_are_sent_from_the_minute_the_window_opens_until_it_closes(
     on: date, hour: int, minute: int, waits_until: object
 ) -> None:
     assert find_send_slot(at(on, hour, minute), BERLIN, "DE", WINDOW, NO_HOLIDAYS).at == waits_until
+
+
+@pytest.mark.parametrize(
+    ("now", "change"),
+    [
+        (at(FRIDAY, 7, 59), at(FRIDAY, 8)),
+        (at(FRIDAY, 8), at(FRIDAY, 18)),
+        (at(FRIDAY, 18), at(FRIDAY + timedelta(days=1), 0)),
+        (at(FRIDAY + timedelta(days=1), 0), at(FRIDAY + timedelta(days=1), 8)),
+        (at(date(2026, 3, 29), 0), at(date(2026, 3, 29), 8)),
+        (at(date(2026, 10, 24), 20), at(date(2026, 10, 25), 0)),
+    ],
+)
+def test_the_next_change_is_the_start_or_end_of_a_day_or_of_its_send_window(now: datetime, change: datetime) -> None:
+    assert next_window_change(now, BERLIN, WINDOW) == change
 
 
 def test_the_first_time_zone_that_exists_counts() -> None:

@@ -63,6 +63,9 @@ class Connection(SQLModel, table=True):
     mirror_version: int = 0  # counts pages that changed something; decisions refer to it
     # Of the facts behind the last decision: unchanged facts are not evaluated twice
     decision_fingerprint: str = text_column()
+    decided_at: datetime | None = instant_column()
+    decided_until_at: datetime | None = instant_column()  # when time alone brings other decisions
+    decided_log_id: int = 0  # the newest entry of the sync log that the decisions knew
     live_since_at: datetime | None = instant_column()
     created_at: datetime = instant_column(nullable=False)
     last_run_at: datetime | None = instant_column()

@@ -80,7 +80,7 @@ def plan(
     While a company is only observed, digests contain account-owner alerts alone.
     """
     recipients = load_recipients(session, connection, ctx.app.settings)
-    today, window = ctx.today(connection), _digest_window(session, connection)
+    today, window = ctx.today(connection), digest_window(session, connection)
     zone = ZoneInfo(connection.time_zone)
     addresses = {each for action in notifications for each in recipients.for_customer(action.customer_id)}
     if connection.mode != ConnectionMode.OBSERVE:
@@ -109,7 +109,7 @@ def sends_today(send_after: datetime | None, today: date, zone: ZoneInfo) -> boo
 
 def last_business_day_start(session: Session, connection: Connection, today: date) -> datetime:
     """Return when the last business day before today began: what was sent since then has not been reported yet."""
-    window, calendar = _digest_window(session, connection), HolidayCalendar()
+    window, calendar = digest_window(session, connection), HolidayCalendar()
     before = [today - timedelta(days=back) for back in range(1, _DAYS_BACK_MAX)]
     day = next((on for on in before if not closed_reason(on, connection.country, window, calendar)), before[-1])
     return datetime.combine(day, time(), ZoneInfo(connection.time_zone)).astimezone(UTC)
@@ -219,7 +219,7 @@ def _draft_reason(items: Sequence[DigestItem], recipient: str) -> str:
     return f"Daily digest for {recipient}."
 
 
-def _digest_window(session: Session, connection: Connection) -> SendWindow:
+def digest_window(session: Session, connection: Connection) -> SendWindow:
     """Return the policy's send window an hour earlier, so that readers can still stop an email."""
     window = policy_store.get_policy(session, connection.id)[0].send_window
     return window.model_copy(update={"opens": window.opens.replace(hour=max(window.opens.hour - 1, 0))})

@@ -1,0 +1,110 @@
+"""How long decisions stand: while nothing they depend on has changed, and no day or send window has begun or ended.
+
+What can change is the mirror (its version), what people, customers and the email service do (each writes an entry of
+the sync log in the same transaction), the policy, and the time: a decision depends on the date and on whether an email
+may be sent now, nothing else. So a quiet sync decides about nobody, a few times a day excepted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import DateTime, bindparam, func, literal, null, select, type_coerce, union_all
+from sqlmodel import Session, SQLModel
+
+from connector.audit import sync_log
+from connector.db.tables import Connection, User
+from connector.vocabulary import LogKind
+from policies.calendar import find_time_zone, next_window_change
+from policies.receivables import Statement
+from policies.sections import SendWindow
+
+# A sync has read the ledger just before it decides. After a sync that has not, the age of the data counts as well.
+_READ_AT_MOST = timedelta(minutes=15)
+# Of every sync, and about nothing that counts; or what was decided, on which no decision depends
+_ROUTINE = (
+    LogKind.RUN_STARTED, LogKind.PULLED, LogKind.RECONCILED, LogKind.DECIDED, LogKind.PLANNED, LogKind.RUN_ENDED
+)  # fmt: skip
+
+_TABLES = SQLModel.metadata.tables
+_OWN: Any = bindparam("connection_id")
+
+
+def _summary(name: str, newest: str) -> Any:
+    columns = _TABLES[name].c
+    return select(literal(name), func.count(), func.max(columns[newest])).where(columns.connection_id == _OWN)
+
+
+_OUTBOX = _TABLES["outbox"].c
+_FACTS = union_all(  # built once: every sync asks for it
+    *(
+        _summary(*each)
+        for each in (("customer_setting", "set_at"), ("invoice_setting", "set_at"), ("completed_step", "completed_at"))
+    ),
+    select(type_coerce(_OUTBOX.state, literal("").type), func.count(), type_coerce(null(), DateTime))
+    .where(_OUTBOX.connection_id == _OWN)
+    .group_by(_OUTBOX.state),
+)
+
+
+@dataclass(slots=True)
+class DecisionTimes:
+    """When the next day or send window begins or ends for anybody who is decided about."""
+
+    now: datetime
+    _seen: set[tuple[str, time, time]] = field(default_factory=set)
+    next_change_at: datetime | None = None
+
+    def add(self, time_zone: ZoneInfo, window: SendWindow) -> None:
+        """Count a time zone, with the send window that applies in it."""
+        key = (time_zone.key, window.opens, window.closes)
+        if key not in self._seen:
+            self._seen.add(key)
+            change_at = next_window_change(self.now, time_zone, window)
+            self.next_change_at = min(self.next_change_at or change_at, change_at)
+
+    def add_customer(self, statement: Statement, window: SendWindow) -> None:
+        """Count a customer: the date is the company's, the send window theirs."""
+        company = statement.company.time_zone
+        self.add(find_time_zone(company), window)
+        self.add(find_time_zone(statement.customer.time_zone, company), window)
+
+    def add_readers(self, session: Session, window: SendWindow) -> None:
+        """Count the users with a time zone of their own, whose digests are planned by their date."""
+        for name in session.scalars(select(_TABLES[User.__tablename__].c.time_zone).distinct()):
+            if name:
+                self.add(find_time_zone(name), window)
+
+
+def still_stand(session: Session, connection: Connection, version: int | None, now: datetime) -> bool:
+    """Return whether the decisions of the last sync that made some are what would be decided now."""
+    decided_at, until_at, synced_at = connection.decided_at, connection.decided_until_at, connection.synced_at
+    return (
+        decided_at is not None
+        and until_at is not None
+        and synced_at is not None
+        and decided_at <= now < until_at  # a clock that was wrong, too, brings new decisions
+        and now - synced_at <= _READ_AT_MOST
+        and not sync_log.logged_after(session, connection.decided_log_id, connection.id or 0, ignored=_ROUTINE)
+        and _fingerprint(session, connection, version) == connection.decision_fingerprint
+    )
+
+
+def record(session: Session, connection: Connection, version: int | None, times: DecisionTimes, log_head: int) -> None:
+    """Record what the decisions just made depend on; ``log_head`` is the newest log entry that they knew."""
+    connection.decided_at, connection.decided_until_at = times.now, times.next_change_at
+    connection.decided_log_id = log_head
+    connection.decision_fingerprint = _fingerprint(session, connection, version)
+
+
+def _fingerprint(session: Session, connection: Connection, version: int | None) -> str:
+    """Hash what decisions depend on besides the time: mirror, mode, policy, settings, and what has been done."""
+    session.flush()
+    rows = session.connection().execute(_FACTS, {"connection_id": connection.id})
+    counts = sorted((name, count, str(newest)) for name, count, newest in rows)
+    facts = (connection.mirror_version, str(connection.mode), version, counts)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
