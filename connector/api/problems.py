@@ -18,6 +18,7 @@ from connector.arrangements.agreements import AgreementError
 from connector.arrangements.customer_settings import InvalidSettingError, UnknownCustomerError
 from connector.arrangements.tasks import NoOutcomeError, TaskError
 from connector.auth.api_tokens import ApiTokenError
+from connector.bank_details.accounts import BankDetailsError
 from connector.connections.account_owners import InvalidMailboxError
 from connector.connections.registry import DisconnectedError, PauseInPastError, UnknownConnectionError
 from connector.errors import Busy, NotFound
@@ -83,6 +84,7 @@ _BY_EXCEPTION: Mapping[type[Exception], ProblemType] = {
     InvalidMailboxError: INVALID,
     PauseInPastError: INVALID,
     PolicyError: INVALID,
+    BankDetailsError: INVALID,
 }
 _BY_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 413: TOO_LARGE}  # else the request is invalid
 

@@ -338,6 +338,27 @@ class PolicyRequest(RequestModel):
     connection: Annotated[str, Field(max_length=200)] = ""
 
 
+class BankDetailsRequest(RequestModel):
+    """A bank account: an IBAN, or a bank code (sort code, routing number, BSB) with an account number.
+
+    The address is the payee's own; the Swiss payment code needs it.
+    """
+
+    payee: Annotated[str, Field(max_length=500, description="The account's name, as the bank has it.")]
+    iban: Annotated[str, Field(max_length=50)] = ""
+    bank_code: Annotated[str, Field(max_length=20)] = ""
+    account_number: Annotated[str, Field(max_length=30)] = ""
+    bic: Annotated[str, Field(max_length=20)] = ""
+    street: Annotated[str, Field(max_length=200)] = ""
+    building_number: Annotated[str, Field(max_length=50)] = ""
+    postcode: Annotated[str, Field(max_length=50)] = ""
+    town: Annotated[str, Field(max_length=100)] = ""
+    country: Annotated[str, Field(max_length=100)] = ""
+    use_creditor_reference: Annotated[
+        bool, Field(description="Give single invoices an ISO 11649 reference instead of their number.")
+    ] = False
+
+
 class RateRequest(RequestModel):
     """The statutory rate of a half-year, in percent a year, where it was read and when."""
 

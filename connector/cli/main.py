@@ -10,6 +10,7 @@ import typer
 
 from connector.cli import (
     api_tokens,
+    bank_details,
     connections,
     customer_data,
     customers,
@@ -68,6 +69,7 @@ def duewell(
 for module in (
     run,
     connections,
+    bank_details,
     overview,
     search,
     outbox,

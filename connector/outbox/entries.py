@@ -32,7 +32,7 @@ from connector.outbox.payloads import (
 from connector.outbox.released_steps import cancel_replaced_tasks, release_steps, release_undone_tasks
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, TaskCode
 from connector.vocabulary.labels import label
-from connector.vocabulary.outbox import APPROVED_KINDS
+from connector.vocabulary.outbox import APPROVED_KINDS, BANK_DETAILS_STEP
 from policies.receivables import Step
 
 UNSENT_STATES = (OutboxState.PLANNED, OutboxState.AWAITING_APPROVAL)
@@ -298,6 +298,7 @@ def _find_unsent(session: Session, connection: Connection, customer_ids: Collect
         col(OutboxEntry.connection_id) == connection.id,
         col(OutboxEntry.state).in_(UNSENT_STATES),
         col(OutboxEntry.kind).in_(REPLANNED_KINDS),
+        col(OutboxEntry.step) != BANK_DETAILS_STEP,
     )
     if customer_ids is not None:
         query = query.where(col(OutboxEntry.customer_id).in_(list(customer_ids)))

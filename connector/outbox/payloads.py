@@ -61,11 +61,15 @@ class DigestItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OwnerEmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
-    """An email to an account owner. All digests of a person with the same ``slot`` are sent as one."""
+    """An email to an account owner. All digests of a person with the same ``slot`` are sent as one.
+
+    ``bank_details_id`` is the entry that an email about changed bank details reports.
+    """
 
     to: tuple[str, ...]
     items: tuple[DigestItem, ...] = ()
     slot: str = ""
+    bank_details_id: int = 0
 
 
 class FeeCharge(msgspec.Struct, frozen=True):

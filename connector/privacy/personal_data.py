@@ -87,6 +87,7 @@ RULES: dict[str, TableRule] = {
             "sync_run",
             "budget",
             "email_template",
+            "bank_details",
             "daily_digest",
             "app_user",
             "user_company",

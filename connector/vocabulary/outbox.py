@@ -15,6 +15,7 @@ class OutboxKind(StrEnum):
     FEE_WAIVER = "fee_waiver"
 
 
+BANK_DETAILS_STEP = "bank_details"  # of an email to an owner about changed bank details: no plan takes it back
 APPROVED_KINDS = (OutboxKind.EMAIL, OutboxKind.LATE_FEE)  # wait for approval in the mode ``approve``
 
 

@@ -16,6 +16,7 @@ from connector.api.problems import NOT_FOUND, problem_response
 from connector.app_context import AppContext
 from connector.db.engine import reading
 from connector.web import (
+    bank_details,
     companies,
     customers,
     email_templates,
@@ -65,6 +66,7 @@ ROUTES = (
     *review.ROUTES,
     *search.ROUTES,
     *companies.ROUTES,
+    *bank_details.ROUTES,
     *customers.ROUTES,
     *privacy.ROUTES,
     *invoices.ROUTES,

@@ -22,6 +22,7 @@ from connector.db.tables.auth import (
     WebhookEndpoint,
     WebSession,
 )
+from connector.db.tables.bank_details import BankDetailsRow
 from connector.db.tables.columns import Instant
 from connector.db.tables.connections import (
     Budget,
@@ -69,6 +70,7 @@ __all__ = [
     "ApiRequest",
     "ApiToken",
     "ApplicationRow",
+    "BankDetailsRow",
     "Budget",
     "CompletedStep",
     "ConnectedMailbox",

@@ -24,7 +24,7 @@ from connector.emails import portal_links
 from connector.emails.inbound.email_stops import EmailStopLink, store_links
 from connector.emails.inbound.reminder_stops import stop_link
 from connector.emails.inbound.replies import reply_address
-from connector.emails.outbound import digest_email, email_templates, reconnect_email, render
+from connector.emails.outbound import bank_details_alert, digest_email, email_templates, reconnect_email, render
 from connector.emails.outbound.email_facts import EmailFacts
 from connector.emails.outbound.facts_builder import PlannedEmail, build_facts
 from connector.emails.outbound.invoice_table import ROWS_MAX
@@ -35,6 +35,7 @@ from connector.outbox.payloads import EmailPayload, invoice_ids, payload_as
 from connector.setting_types import is_publicly_reachable
 from connector.sync.mirror.pages import load_statements
 from connector.vocabulary import OutboxKind, OutboxState
+from connector.vocabulary.outbox import BANK_DETAILS_STEP
 from policies.payable_dates import with_payable_dates
 from policies.receivables import Invoice, Statement, Step
 from providers.mailer import Email
@@ -102,6 +103,8 @@ def _compose_owner_email(composing: Composing, entry_id: int, *, all_companies: 
         connection = session.get_one(Connection, composing.connection_id)
         if entry.step == reconnect_email.STEP:
             email = reconnect_email.compose(composing.app, session, connection, entry)
+        elif entry.step == BANK_DETAILS_STEP:
+            email = bank_details_alert.compose(composing.app, session, connection, entry)
         else:
             email, stop_links = digest_email.compose(
                 composing.app, session, connection, entry, all_companies=all_companies

@@ -30,6 +30,12 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
         "get_status": ({}, None),
         "list_connections": ({}, None),
         "get_connection": (site_with_invoices, None),
+        "list_bank_details": (site_with_invoices, None),
+        "set_bank_details": (
+            {**site_with_invoices, "currency": "EUR"},
+            {"payee": "North GmbH", "iban": "DE89 3704 0044 0532 0130 00"},
+        ),
+        "remove_bank_details": ({**site_with_invoices, "currency": "EUR"}, None),
         "list_runs": ({}, None),
         "get_run": ({"run": company.run}, None),
         "list_log": ({}, None),
