@@ -9,7 +9,7 @@ from connector.app_context import AppContext
 from connector.bank_details.store import as_details, list_rows, row_in_use
 from connector.db.tables import BankDetailsRow, Connection, OutboxEntry, User
 from connector.emails import recipient_language
-from connector.emails.layout import Button, LayoutValues, Row
+from connector.emails.layout import Button, LayoutValues
 from connector.emails.outbound import digests
 from connector.emails.outbound.digest_email import SENDER_NAME, build_owner_email
 from connector.emails.outbound.digest_text import DigestText
@@ -23,7 +23,9 @@ from providers.mailer import Email
 
 def plan(app: AppContext, session: Session, connection: Connection, row: BankDetailsRow) -> None:
     """Plan the email to each owner, or to the sender's address where nobody signs in here."""
-    owners = session.scalars(select(col(User.email)).where(User.role == Role.OWNER, col(User.disabled_at).is_(None)))
+    owners = session.scalars(
+        select(col(User.email)).where(col(User.role) == Role.OWNER, col(User.disabled_at).is_(None))
+    )
     for recipient in sorted(set(owners)) or [digests.default_recipient(app.settings)]:
         ledger_key = f"{connection.provider}:{connection.external_id}"
         key = f"{ledger_key}:{OutboxKind.OWNER_EMAIL}:{BANK_DETAILS_STEP}:{row.id}:{recipient}"
@@ -74,7 +76,6 @@ def compose(app: AppContext, session: Session, connection: Connection, entry: Ou
         preview=opening,
         greeting=text.render("greeting"),
         opening=[opening],
-        rows=[Row(company, company, link=link, pay_label=button)],
         button=Button(button, link),
         closing=[text.render("bank_details_closing")],
         sign_off=SENDER_NAME,

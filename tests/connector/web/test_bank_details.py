@@ -7,7 +7,6 @@ reader in mind.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -39,7 +38,7 @@ def company(site: Site) -> int:
 
 
 @pytest.fixture
-def owner(site: Site, company: int) -> Iterator[Any]:
+def owner(site: Site, company: int) -> Any:
     """The browser of an owner who has just signed in, on the page."""
     browser = site.sign_in("owner")
     browser.get(path_of(company))
