@@ -6,6 +6,7 @@ not fit. So every amount is formatted with the ISO 4217 minor units from ``polic
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -30,7 +31,8 @@ class Language:
     locale: Locale
     money_locale: Locale  # its currency symbols and their place
     first_of_month: str = "1"  # French writes "1er août", which CLDR's patterns do not
-    group_from: int = 1_000  # Spanish groups digits from 10 000 on, which Babel does not know
+    group_from: int = 1_000  # Spanish and Portuguese group digits from 10 000 on, which Babel does not know
+    short_date: str = ""  # CLDR shortens dates in Portugal to digits alone: "3/12/2026"
 
     @property
     def name(self) -> str:
@@ -73,7 +75,9 @@ class Language:
         """Format a date with its month in letters, because 3/12 is two different days in two countries."""
         if on is None:
             return "–"
-        if short:
+        if short and self.short_date:
+            text = format_date(on, self.short_date, locale=self.locale)
+        elif short:
             text = format_skeleton("yMMMd", on, locale=self.locale)
         else:
             text = format_date(on, "long", locale=self.locale)
@@ -93,8 +97,25 @@ ENGLISH = Language("en", Locale("en", "GB"), Locale("en"))  # British dates, but
 GERMAN = Language("de", Locale("de"), Locale("de"))
 FRENCH = Language("fr", Locale("fr"), Locale("fr"), first_of_month="1er")
 SPANISH = Language("es", Locale("es"), Locale("es"), group_from=10_000)
+DUTCH = Language("nl", Locale("nl"), Locale("nl"))
+ITALIAN = Language("it", Locale("it"), Locale("it"), first_of_month="1º")
+PORTUGUESE = Language("pt", Locale("pt", "PT"), Locale("pt", "PT"), group_from=10_000, short_date="d MMM y")  # European
 
-LANGUAGES = {each.code: each for each in (ENGLISH, GERMAN, FRENCH, SPANISH)}
+LANGUAGES = {each.code: each for each in (ENGLISH, GERMAN, FRENCH, SPANISH, DUTCH, ITALIAN, PORTUGUESE)}
+
+# "il 8 novembre": before days that are spoken with a vowel, Italian elides the article.
+_UNELIDED = re.compile(
+    rf"\b(il|del|al|dal|nel|sul) (?=(?:8|11){NBSP}(?:gen|feb|mar|apr|mag|giu|lug|ago|set|ott|nov|dic))", re.IGNORECASE
+)
+
+
+def elide_articles(text: str) -> str:
+    """Write "l’8 novembre" and "dall’11 marzo" in Italian; no other language has its articles before its months."""
+    return _UNELIDED.sub(lambda match: _elided(match[1]), text)
+
+
+def _elided(article: str) -> str:
+    return f"{'L' if article[0].isupper() else 'l'}’" if article.lower() == "il" else f"{article}l’"
 
 
 def replace_nbsp(text: str) -> str:

@@ -76,6 +76,9 @@ class Language(StrEnum):
     GERMAN = "de"
     FRENCH = "fr"
     SPANISH = "es"
+    DUTCH = "nl"
+    ITALIAN = "it"
+    PORTUGUESE = "pt"
 
 
 def _read_day(step: Step, value: object) -> int | None:

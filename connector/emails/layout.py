@@ -17,6 +17,8 @@ from typing import cast
 import minijinja
 from mjml import mjml2html
 
+from connector.languages import elide_articles
+
 FUEL = 60_000  # steps a template may take: a full table of rows needs a third of it
 TEMPLATES = files("connector.emails") / "templates"
 
@@ -162,7 +164,7 @@ def render_line(template: str, values: Lines) -> str:
     """Fill one text and return plain text. Raises ``RenderError`` where it cannot be filled."""
     _check_syntax(template)
     try:
-        return _environment().render_str(template, "text", **values)
+        return elide_articles(_environment().render_str(template, "text", **values))
     except minijinja.TemplateError as error:
         raise RenderError(str(error).splitlines()[0]) from error
 

@@ -500,6 +500,9 @@ _DIGEST_LANGUAGES: dict[str, str] = {
     Language.GERMAN: "German",
     Language.FRENCH: "French",
     Language.SPANISH: "Spanish",
+    Language.DUTCH: "Dutch",
+    Language.ITALIAN: "Italian",
+    Language.PORTUGUESE: "Portuguese (Portugal)",
 }
 _POLICY_CHOICES = {
     **_TONES,

@@ -54,6 +54,9 @@ def test_every_time_zone_of_the_table_exists() -> None:
         assert ZoneInfo(zone).key == zone
 
 
-@pytest.mark.parametrize(("country", "language"), [("DE", "de"), ("MX", "es"), ("CH", ""), ("US", ""), ("", "")])
+@pytest.mark.parametrize(
+    ("country", "language"),
+    [("DE", "de"), ("MX", "es"), ("NL", "nl"), ("PT", "pt"), ("BE", ""), ("CH", ""), ("US", ""), ("", "")],
+)
 def test_country_with_one_language_has_it(country: str, language: str) -> None:
     assert geo.language_in(country) == language

@@ -13,17 +13,17 @@ from collections.abc import Iterator, Sequence
 
 from connector.emails.inbound.shared_domains import SHARED_DOMAINS
 
-_LANGUAGE_VERBS = r"(?:wrote|a écrit|escribió|ha scritto|schreef)"
+_LANGUAGE_VERBS = r"(?:wrote|a écrit|escribió|ha scritto|schreef|het volgende geschreven|escreveu)"
 # "On Tue, 9 Jun 2026 at 10:12, Name <address> wrote:": the verb ends it, or in German stands before the name …
 _ATTRIBUTION = re.compile(
-    rf"^(?:on|le|el|il|op)\b.{{6,400}}\b{_LANGUAGE_VERBS}\s?:$"
+    rf"^(?:on|le|el|il|op|em|no dia|às)\b.{{6,400}}\b{_LANGUAGE_VERBS}\s?:$"
     r"|^am\b.{6,200}\bschrieb\b.{2,200}:$|^am\b.{6,400}\bgeschrieben:$|^op\b.{6,200}\bschreef\b.{2,200}:$",
     re.IGNORECASE,
 )
 # … after a full date, as every program gives it; people write "On Monday at 10:30 your driver wrote:".
 _DATED = re.compile(r"^\w+\b.{0,40}?(?:\b(?:19|20)\d\d\b|\b\d{1,2}[./-]\d{1,2}[./-]\d\d\b)")
 _NAMED_ADDRESS = re.compile(r"<[^\s<>@]+@[^\s<>@]+>")
-_VERB_AT_END = re.compile(rf"(?:{_LANGUAGE_VERBS}|schrieb|escreveu|skrev|napisał(?:\(a\))?)\s?:$", re.IGNORECASE)
+_VERB_AT_END = re.compile(rf"(?:{_LANGUAGE_VERBS}|schrieb|skrev|napisał(?:\(a\))?)\s?:$", re.IGNORECASE)
 _FULL_DATE = re.compile(r"\b(?:19|20)\d\d\b")
 _MOMENT = re.compile(r"\d{1,2}[:h.]\d{2}\b")
 _ADDRESS = re.compile(r"\S+@\S+")
@@ -33,11 +33,15 @@ _PERSONS_WORDS = re.compile(
     r"|[Ii]ch|[Ww]ir|mir|mich|uns|unser\w{0,2}|[Ii]hr\w{0,2}|Ihnen|[Ss]ie|er|mein\w{0,2}|eue?re?|der|die|das|eine?"
     r"|[Jj]e|[Jj]['’]ai|nous|vous|m['’]a|[nv]otre|[nv]os|mon|ma|mes|ils?|elles?|son|ses|une?"
     r"|yo|me|nos|les?|mis?|sus?|tus?|nuestr[oa]s?|vuestr[oa]s?|ella|una?|escribí|escribimos"
-    r"|(?<!de )(?<!a )(?:le|la|el))\b"
+    r"|(?<!de )(?<!a )(?:le|la|el)"
+    r"|ik|wij|ons|onze|mijn|uw|jullie|haar|zijn|een|het(?! volgende geschreven)"
+    r"|noi|voi|ci|mi|lui|lei|mi[oa]|miei|nostr[oaie]|vostr[oaie]|suoi|il|lo|gli|uno"
+    r"|eu|nós|lhe|meus?|minhas?|noss[oa]s?|voss[oa]s?|seus?|ele|o(?! \d))\b"
 )
 # Programs that put the name before the date, or leave the year out.
 _NAME_FIRST = re.compile(
     r"^.{2,100}<[^\s<>@]+@[^\s<>@]+>\)?\s+schrieb am .{4,24}\b(?:19|20)\d\d\b.{0,8}\d{1,2}:\d{2}(?: uhr)?:$"
+    r"|^.{2,100}<[^\s<>@]+@[^\s<>@]+>\s+escreveu (?:no dia |\().{4,30}\b(?:19|20)\d\d\b.{0,8}\d{1,2}:\d{2}\)?\s?:$"
     r"|^on \w{3}, \d{1,2} \w{3} at \d{1,2}:\d{2} [ap]m\s?,\s.{2,100}<[^\s<>@]+@[^\s<>@]+>\s+wrote:$",
     re.IGNORECASE,
 )
@@ -47,9 +51,9 @@ _SPACE_MAX = 3  # lines below it in which what it introduces begins
 
 _HEADER = re.compile(
     r"^\*?(?:(?P<sender>from|von|de|van|da)"
-    r"|(?P<date>sent|gesendet|envoyé|enviado(?: el)?|verzonden|inviato|date|datum|fecha|data)"
-    r"|(?P<other>to|an|à|para|aan|a|cc|cci|bcc|cco|importance|wichtigkeit|priorität|importancia)"
-    r"|(?P<subject>subject|betreff|objet|asunto|onderwerp|oggetto))\s?:\*?(?:\s|$)",
+    r"|(?P<date>sent|gesendet|envoyé|enviad[oa](?: el| em)?|verzonden|inviato|date|datum|fecha|data)"
+    r"|(?P<other>to|an|à|para|aan|a|cc|cci|bcc|cco|importance|wichtigkeit|priorität|importancia|urgentie|belang|priorità|importância)"
+    r"|(?P<subject>subject|betreff|objet|asunto|onderwerp|oggetto|assunto))\s?:\*?(?:\s|$)",
     re.IGNORECASE,
 )
 _HEADERS_MAX = 12  # lines of it that are read
@@ -59,12 +63,14 @@ _RULE = re.compile(r"^[_*=-]{5,}$")
 _MARKED_RULE = re.compile(
     r"^[-_*]{2,}\s*(?:original message|forwarded message|ursprüngliche nachricht|originalnachricht"
     r"|weitergeleitete nachricht|message d.origine|message original|message transféré|mensaje original"
-    r"|mensaje reenviado)\s*[-_*]{2,}$",
+    r"|mensaje reenviado|oorspronkelijk bericht|doorgestuurd bericht|messaggio originale|messaggio inoltrato"
+    r"|mensagem original|mensagem (?:re)?encaminhada)\s*[-_*]{2,}$",
     re.IGNORECASE,
 )
 _REPLY_ABOVE = re.compile(
-    r"\b(?:reply|respond|write|type|antwort\w*|schreiben|répon\w+|écri\w+|respon\w+|escrib\w+)\b.{0,40}"
-    r"\b(?:above|au-dessus de|encima de)\b.{0,20}\b(?:line|ligne|línea)\b"
+    r"\b(?:reply|respond|write|type|antwort\w*|schreiben|répon\w+|écri\w+|respon\w+|escrib\w+|typ|schrijf"
+    r"|rispond\w+|digit\w+|scriv\w+|escrev\w+)\b.{0,40}\b(?:above|au-dessus de|encima de|boven|sopra|acima)\b.{0,20}"
+    r"\b(?:line|ligne|línea|regel|lijn|riga|linea|linha)\b"
     r"|\büber\b.{0,20}\bzeile\b.{0,40}\b(?:antwort\w*|schreiben)\b|\b(?:antwort\w*|schreiben)\b.{0,40}\büber\b.{0,20}\bzeile\b",
     re.IGNORECASE,
 )
@@ -76,7 +82,13 @@ _APP_SIGNATURE = re.compile(
     r"|(?:gesendet )?von mein\S+ .{2,40} gesendet|outlook für (?:ios|android)(?:<\S+>)? (?:herunterladen|beziehen)\b.*"
     r"|holen sie sich outlook für (?:ios|android|mac)\b.*"
     r"|envoyé (?:de|depuis) mon .{2,40}|(?:obtenir|télécharger) outlook pour .*"
-    r"|enviado desde mi .{2,40}|obtener outlook para .*)$",
+    r"|enviado desde mi .{2,40}|obtener outlook para .*"
+    r"|ver(?:stuurd|zonden) vanaf mijn .{2,40}|verzonden vanuit outlook\b.*"
+    r"|outlook voor (?:ios|android|mac)(?:<\S+>)? downloaden\b.*"
+    r"|(?:down)?load(?:en)? outlook voor (?:ios|android|mac)\b.*"
+    r"|inviato da(?:l mio)? (?:i(?:phone|pad)|outlook|yahoo|dispositivo|smartphone|cellulare|galaxy|android)\b.*"
+    r"|(?:scarica|ottieni) outlook per .*"
+    r"|enviado (?:do|a partir do) meu .{2,40}|enviado do outlook\b.*|obt(?:er o|enha o) outlook para .*)$",
     re.IGNORECASE,
 )
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff]")
@@ -85,7 +97,10 @@ _OUR_LINK = re.compile(r"https?://\S+/stop/\S+")  # the last line of our emails
 _POINTS_BELOW = re.compile(
     r"\b(?:below|beneath|in-?line|in (?:red|blue|green|bold|capitals)|unten|unterhalb|in (?:rot|blau|grün|fett)"
     r"|ci-dessous|plus bas|en (?:rouge|bleu|vert|gras|majuscules)|abajo|debajo"
-    r"|en (?:rojo|azul|verde|negrita|mayúsculas))\b",
+    r"|en (?:rojo|azul|verde|negrita|mayúsculas)"
+    r"|hieronder|onderaan|in (?:het )?(?:rood|blauw|groen|vet|hoofdletters)"
+    r"|qui sotto|di seguito|in (?:rosso|blu|verde|grassetto|maiuscolo)"
+    r"|abaixo|em (?:vermelho|azul|verde|negrito|maiúsculas))\b",
     re.IGNORECASE,
 )
 _MARKED_ANSWER = re.compile(r"^\[[^\]\d][^\]]{1,40}\]")  # "[Jo Vale] we owe 900": answers inside a quote without marks

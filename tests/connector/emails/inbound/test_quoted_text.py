@@ -1,4 +1,4 @@
-"""The writer's own text is found in replies of every email program, in four languages, and nothing of it is lost."""
+"""The writer's own text is found in replies of every email program and language, and nothing of it is lost."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from connector.emails.inbound.quoted_text import own_text
+from connector.languages import LANGUAGES
 
 REPLIES = tomllib.loads(Path(__file__).with_name("replies.toml").read_text(encoding="utf-8"))["reply"]
 
@@ -43,6 +44,13 @@ OWN_HEADINGS = {
     "fr, no name": "Le 8 juin 2026 à 10:30, le chauffeur a écrit :",
     "es": "El lunes a las 10:30 su conductor escribió:",
     "es, dated": "El 8 de junio de 2026 a las 10:30 su colega jo@larkspur.example me escribió:",
+    "nl": "Op maandag om 10:30 schreef uw chauffeur:",
+    "nl, dated": "Op 8 juni 2026 om 10:30 heeft uw collega jo@larkspur.example het volgende geschreven:",
+    "nl, article": "Op 8 juni 2026 om 10:30 schreef onze chauffeur <jo@larkspur.example>:",
+    "it": "Il lunedì alle 10:30 il vostro autista ha scritto:",
+    "it, dated": "Il 8 giugno 2026 alle 10:30 la vostra collega jo@larkspur.example ci ha scritto:",
+    "pt": "Na segunda-feira às 10:30 o seu motorista escreveu:",
+    "pt, dated": "Em 8 de junho de 2026 às 10:30 o vosso colega jo@larkspur.example escreveu:",
     "es, no name": "El 8/6/2026 a las 10:30 el conductor escribió:",
 }
 
@@ -62,6 +70,9 @@ def test_what_a_customer_tells_of_somebodys_words_is_their_own(heading: str, gre
         ("Am Montag bezahlt.", "Am Di., 9. Juni 2026 um 10:12 Uhr schrieb Larkspur Ltd <a@larkspur.example>:"),
         ("Am Montag bezahlt.", "Am 09.06.26 um 10:12 schrieb Larkspur Ltd:"),
         ("Le chauffeur est venu.", "Le mar. 9 juin 2026 à 10:12, Larkspur Ltd <a@larkspur.example> a écrit :"),
+        ("Op maandag betaald.", "Op di 9 jun 2026 om 10:12 schreef Larkspur Ltd <a@larkspur.example>:"),
+        ("Il bonifico parte domani.", "Il 09/06/2026 10:12, Larkspur Ltd ha scritto:"),
+        ("No dia 15 pagamos.", "No dia 09/06/2026, às 10:12, Larkspur Ltd <a@larkspur.example> escreveu:"),
         ("El pago salió ayer.", "El mar, 9 jun 2026 a las 10:12, Larkspur Ltd (<a@larkspur.example>) escribió:"),
     ],
 )
@@ -103,6 +114,9 @@ def test_what_stands_below_an_unmarked_email_of_ours_is_kept(above: str, head: s
         "Voir en rouge",
         "Mis respuestas más abajo.",
         "Respondo en mayúsculas",
+        "Mijn opmerkingen staan hieronder.",
+        "Le mie risposte di seguito:",
+        "As minhas respostas abaixo.",
     ],
 )
 def test_where_a_writer_points_below_nothing_of_an_unmarked_email_is_cut(above: str, head: str) -> None:
@@ -120,7 +134,7 @@ def test_a_senders_name_may_be_such_a_word(name: str) -> None:
 
 def test_there_are_enough_replies_in_each_language() -> None:
     assert len(REPLIES) >= 60
-    for language in ("en", "de", "fr", "es"):
+    for language in LANGUAGES:
         assert sum(reply["language"] == language for reply in REPLIES) >= 8
 
 

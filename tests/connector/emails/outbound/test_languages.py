@@ -1,4 +1,4 @@
-"""Money and dates in four languages; exact, unambiguous, and the same facts in each."""
+"""Money and dates in every language; exact, unambiguous, and the same facts in each."""
 
 import tomllib
 from datetime import date
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from connector import languages
+from connector.emails.layout import render_line
 from connector.languages import LANGUAGES, language_of, replace_nbsp
 
 TEXTS_FOLDER = Path(languages.__file__).parent / "emails" / "templates" / "text"
@@ -32,6 +33,11 @@ TEXTS_FOLDER = Path(languages.__file__).parent / "emails" / "templates" / "text"
         ("fr", "1234567.8", "EUR", "1 234 567,80 €"),
         ("es", "1234.5", "EUR", "1234,50 €"),
         ("es", "12345.6", "EUR", "12.345,60 €"),
+        ("nl", "1234.5", "EUR", "€ 1.234,50"),
+        ("nl", "-12", "GBP", "£ -12,00"),
+        ("it", "1234.5", "EUR", "1.234,50 €"),
+        ("pt", "1234.5", "EUR", "1234,50 €"),
+        ("pt", "12345.6", "EUR", "12 345,60 €"),
     ],
 )
 def test_amounts_follow_the_language_and_are_not_rounded(
@@ -48,6 +54,9 @@ def test_amounts_follow_the_language_and_are_not_rounded(
         ("fr", date(2026, 8, 1), "1er août 2026", "1er août 2026"),
         ("fr", date(2026, 1, 21), "21 janvier 2026", "21 janv. 2026"),
         ("es", date(2026, 9, 30), "30 de septiembre de 2026", "30 sept 2026"),
+        ("nl", date(2026, 3, 8), "8 maart 2026", "8 mrt 2026"),
+        ("it", date(2026, 8, 1), "1º agosto 2026", "1º ago 2026"),
+        ("pt", date(2026, 11, 8), "8 de novembro de 2026", "8 nov. 2026"),
     ],
 )
 def test_dates_have_their_month_in_letters(language: str, on: date, long: str, short: str) -> None:
@@ -56,10 +65,25 @@ def test_dates_have_their_month_in_letters(language: str, on: date, long: str, s
 
 
 @pytest.mark.parametrize(
-    ("tag", "code"), [("", "en"), ("de", "de"), ("DE_ch", "de"), ("fr-CA", "fr"), ("pt-BR", "en"), ("-", "en")]
+    ("tag", "code"),
+    [("", "en"), ("de", "de"), ("DE_ch", "de"), ("fr-CA", "fr"), ("pt-BR", "pt"), ("sv", "en"), ("-", "en")],
 )
 def test_a_language_tag_finds_its_texts(tag: str, code: str) -> None:
     assert language_of(tag).code == code
+
+
+@pytest.mark.parametrize(
+    ("on", "written"),
+    [
+        (date(2026, 11, 8), "Entro l’8 novembre 2026, dall’8 novembre 2026"),
+        (date(2026, 12, 11), "Entro l’11 dicembre 2026, dall’11 dicembre 2026"),
+        (date(2026, 12, 18), "Entro il 18 dicembre 2026, dal 18 dicembre 2026"),
+        (date(2026, 3, 1), "Entro il 1º marzo 2026, dal 1º marzo 2026"),
+    ],
+)
+def test_italian_elides_the_article_before_a_day_spoken_with_a_vowel(on: date, written: str) -> None:
+    day = LANGUAGES["it"].format_date(on)
+    assert replace_nbsp(render_line("Entro il {{ day }}, dal {{ day }}", {"day": day})) == written
 
 
 def test_every_language_has_the_same_texts() -> None:

@@ -159,6 +159,9 @@ def test_every_kind_of_fee_is_announced_with_its_figure(kind: str, figure: str, 
         ("de", "Dies betrifft nur die Rechnung INV-1042."),
         ("fr", "Cela concerne uniquement la facture INV-1042."),
         ("es", "Esto afecta únicamente a la factura INV-1042."),
+        ("nl", "Dit geldt alleen voor factuur INV-1042."),
+        ("it", "Quanto sopra riguarda solo la fattura INV-1042."),
+        ("pt", "Isto abrange apenas a fatura INV-1042."),
     ],
 )
 def test_a_fee_that_can_come_on_some_invoices_only_names_them(

@@ -49,8 +49,11 @@ def test_it_is_in_the_language_of_the_email(facts_for: FactsFor) -> None:
     }
     assert "Kontoauszug der offenen Posten" in texts["de"]
     assert "1.450,50 €" in texts["de"]
-    assert "Relevé des factures ouvertes" in texts["fr"]
+    assert "Relevé des factures non réglées" in texts["fr"]
     assert "Extracto de facturas pendientes" in texts["es"]
+    assert "Overzicht van openstaande facturen" in texts["nl"]
+    assert "Estratto conto delle partite aperte" in texts["it"]
+    assert "Extrato de faturas em aberto" in texts["pt"]
 
 
 def test_letters_that_its_fonts_lack_lose_their_accents(facts_for: FactsFor) -> None:
