@@ -105,7 +105,7 @@ _PhoneOption = Annotated[
     str | None, typer.Option(metavar="NUMBER", help="Whom to call, before the numbers in the ledger; or none.")
 ]
 _LanguageOption = Annotated[
-    str | None, typer.Option(help="The language of emails: en, de, fr or es; none uses their country's.")
+    str | None, typer.Option(help="The language of emails: en, de, fr, es, nl, it or pt; none uses their country's.")
 ]
 _OwnerOption = Annotated[
     str | None,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file with the texts, or - for stdin.")]
 StepArgument = Annotated[str, typer.Argument(metavar="STEP", help="The reminder step: past_due, second_notice …")]
-LanguageOption = Annotated[str, typer.Option(help="en, de, fr or es. Default: every language.")]
+LanguageOption = Annotated[str, typer.Option(help="en, de, fr, es, nl, it or pt. Default: every language.")]
 _INVALID_TEMPLATE = "is not a valid email template"
 templates = build_group(ListGroup, "Show and customise the email templates.")
 
@@ -61,7 +61,7 @@ def list_templates(wide: WideOption = False, as_json: JsonOption = False) -> Non
 def show_template(
     step: StepArgument,
     connection: ConnectionOption = None,
-    language: Annotated[str, typer.Option(help="The language: en, de, fr or es.")] = "en",
+    language: Annotated[str, typer.Option(help="The language: en, de, fr, es, nl, it or pt.")] = "en",
     tone: Annotated[str, typer.Option(help="The tone: gentle, standard or firm.")] = "standard",
     as_json: JsonOption = False,
 ) -> None:
