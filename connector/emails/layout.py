@@ -17,6 +17,7 @@ from typing import cast
 import minijinja
 from mjml import mjml2html
 
+from connector.branding import colours
 from connector.languages import elide_articles
 
 FUEL = 60_000  # steps a template may take: a full table of rows needs a third of it
@@ -129,6 +130,30 @@ class Button:
     link: str
 
 
+@dataclass(frozen=True, slots=True)
+class InlinePicture:
+    """A picture of the email, by its content id; width and height are those it is shown with."""
+
+    content_id: str
+    text: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a company's emails look like; the colours are ``#rrggbb``."""
+
+    accent: str = colours.DEFAULT_ACCENT
+    dark_link: str = colours.dark_link(colours.DEFAULT_ACCENT)
+    dark_button: str = colours.dark_button(colours.DEFAULT_ACCENT)
+    logo: InlinePicture | None = None
+    portrait: InlinePicture | None = None
+    signature: Sequence[str] = ()
+    legal_footer: Sequence[str] = ()
+    links: Sequence[LinkedLine] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutValues:
     """What ``layout.html`` and ``layout.txt`` are filled with; the fields that are lists are paragraphs."""
@@ -158,6 +183,7 @@ class LayoutValues:
     portal_link: str = ""
     stop_label: str = ""
     stop_link: str = ""
+    look: Look = Look()
 
 
 def render_line(template: str, values: Lines) -> str:

@@ -12,13 +12,20 @@ from sqlmodel import Session
 
 from connector import policy_store
 from connector.app_context import AppContext
+from connector.branding.brand import Brand, load_brand
 from connector.connections.account_owners import load_team, split_mailbox
 from connector.db.engine import reading
 from connector.db.tables import Connection, CustomerRow, CustomerSetting
 from connector.emails import recipient_language
 from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine
 from connector.emails.outbound.email_sums import sum_covered, sum_overdue, sum_to_pay
-from connector.emails.outbound.facts_builder import PlannedEmail, build_facts, build_invoice_line, list_open_invoices
+from connector.emails.outbound.facts_builder import (
+    PlannedEmail,
+    build_facts,
+    build_invoice_line,
+    list_open_invoices,
+    with_brand,
+)
 from connector.emails.outbound.ledger_documents import find_known_pay_link
 from connector.emails.outbound.statement_pdf import draw_statement
 from connector.emails.portal_links import PortalVisitor
@@ -82,6 +89,7 @@ class CustomerPage:
     as_of: date
     reminders_stopped: bool
     balances: tuple[CurrencyBalance, ...]
+    brand: Brand
 
     @property
     def invoices(self) -> list[OpenInvoice]:
@@ -108,6 +116,7 @@ def build_customer_page(app: AppContext, visitor: PortalVisitor, accept_language
             today=today,
             as_of=today_in(connection.time_zone, connection.synced_at) if connection.synced_at else today,
             reminders_stopped=bool(setting and setting.no_reminders),
+            brand=load_brand(session, visitor.connection_id),
             balances=tuple(each for each in balances if each.invoices or each.credit),
         )
 
@@ -171,7 +180,8 @@ def _statement_facts(
     statement = with_payable_dates(statement, policy, HolidayCalendar())
     planned = PlannedEmail("", Step.SECOND_NOTICE, statement.customer.emails, (), list_open_invoices(statement))
     owner = load_team(session, connection).owner_of(statement.customer.id)
-    return build_facts(app.settings, connection, statement, policy, planned, today, lambda _id: "", owner)
+    facts = build_facts(app.settings, connection, statement, policy, planned, today, lambda _id: "", owner)
+    return with_brand(facts, load_brand(session, connection.id or 0), owner)
 
 
 def _find_policy(session: Session, statement: Statement, today: date, connection_id: int) -> ReminderPolicy:

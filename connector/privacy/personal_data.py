@@ -88,6 +88,7 @@ RULES: dict[str, TableRule] = {
             "budget",
             "email_template",
             "bank_details",
+            "brand",
             "daily_digest",
             "app_user",
             "user_company",

@@ -285,6 +285,7 @@ _LOG_KINDS: dict[str, str] = {
     LogKind.DEFAULT_OWNER: "Default account owner changed",
     LogKind.FEE_POSTING: "Late fee posting changed",
     LogKind.POLICY_SET: "Policy changed",
+    LogKind.BRAND_SET: "Brand changed",
     LogKind.BANK_DETAILS: "Bank details changed",
     LogKind.BACKUP: "Backup",
     LogKind.RESTORED: "Restored or moved",

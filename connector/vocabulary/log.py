@@ -68,6 +68,7 @@ class LogKind(StrEnum):
     DEFAULT_OWNER = "default_owner"
     FEE_POSTING = "fee_posting"
     POLICY_SET = "policy_set"
+    BRAND_SET = "brand_set"
     BANK_DETAILS = "bank_details"
     BACKUP = "backup"
     RESTORED = "restored"

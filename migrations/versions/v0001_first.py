@@ -609,6 +609,22 @@ Table(
     Column("set_at", _INSTANT, nullable=False),
 )
 Table(
+    "brand",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("accent_colour", String, nullable=False),
+    Column("logo", LargeBinary),
+    Column("logo_width", Integer, nullable=False),
+    Column("logo_height", Integer, nullable=False),
+    Column("portrait", LargeBinary),
+    Column("signer_name", String, nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("legal_footer", Text, nullable=False),
+    Column("links", JSON, nullable=False),
+    Column("set_by", String, nullable=False),
+    Column("set_at", _INSTANT, nullable=False),
+)
+Table(
     "customer",
     _tables,
     Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),

@@ -44,6 +44,7 @@ from connector.db.tables.decisions import (
     Task,
 )
 from connector.db.tables.emails import (
+    Brand,
     ContactToken,
     DailyDigest,
     EmailEvent,
@@ -71,6 +72,7 @@ __all__ = [
     "ApiToken",
     "ApplicationRow",
     "BankDetailsRow",
+    "Brand",
     "Budget",
     "CompletedStep",
     "ConnectedMailbox",

@@ -93,6 +93,27 @@ class EmailTemplate(SQLModel, table=True):
     set_at: datetime = instant_column(nullable=False)
 
 
+class Brand(SQLModel, table=True):
+    """How one company looks in emails, statements and the portal; see ``connector.branding``.
+
+    ``logo`` is a PNG and ``portrait`` a JPEG, both drawn by us; ``links`` are pairs of a text and an address.
+    """
+
+    __tablename__: ClassVar[Any] = "brand"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    accent_colour: str
+    logo: bytes | None = Field(default=None, sa_type=LargeBinary)
+    logo_width: int = 0
+    logo_height: int = 0
+    portrait: bytes | None = Field(default=None, sa_type=LargeBinary)
+    signer_name: str = ""
+    signature: str = text_column()
+    legal_footer: str = text_column()
+    links: list[list[str]] = Field(default=None, sa_column=Column(JSON, nullable=False))
+    set_by: str = ""
+    set_at: datetime = instant_column(nullable=False)
+
+
 class DailyDigest(SQLModel, table=True):
     """The one digest of a person on a day, over all their companies: the primary key refuses a second.
 

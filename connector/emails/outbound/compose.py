@@ -16,6 +16,7 @@ from sqlmodel import Session, col
 
 from connector import policy_store
 from connector.app_context import AppContext
+from connector.branding.brand import load_brand
 from connector.connections import mailboxes
 from connector.connections.account_owners import load_team
 from connector.db.engine import reading
@@ -26,7 +27,7 @@ from connector.emails.inbound.reminder_stops import stop_link
 from connector.emails.inbound.replies import reply_address
 from connector.emails.outbound import bank_details_alert, digest_email, email_templates, reconnect_email, render
 from connector.emails.outbound.email_facts import EmailFacts
-from connector.emails.outbound.facts_builder import PlannedEmail, build_facts
+from connector.emails.outbound.facts_builder import PlannedEmail, build_facts, with_brand
 from connector.emails.outbound.invoice_table import ROWS_MAX
 from connector.emails.outbound.ledger_documents import Documents
 from connector.emails.outbound.statement_pdf import draw_statement
@@ -137,9 +138,10 @@ def _gather_facts(composing: Composing, documents: Documents, entry_id: int) -> 
         custom_lines = (entry.custom_text or {}).get("lines", {})
         given_ids = _load_earlier_ids(session, entry)
         owner = load_team(session, connection).owner_of(entry.customer_id)
+        brand = load_brand(session, connection_id)
     facts = build_facts(app.settings, connection, statement, policy, planned, today, documents.pay_link, owner)
     facts = replace(
-        facts,
+        with_brand(facts, brand, owner),
         earlier_keys=list(given_ids),
         given_ids=given_ids,
         template_lines=template_lines,

@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+from connector.branding.brand import Brand
 from policies.receivables import Discount, Step
 from providers.mailer import Attachment, InlineImage
 
@@ -140,5 +141,6 @@ class EmailFacts:
     attachments: tuple[Attachment, ...] = ()
     statement: Attachment | None = None
     inline: tuple[InlineImage, ...] = ()
+    brand: Brand = field(default_factory=Brand)
     cc: Sequence[str] = ()
     bcc: Sequence[str] = ()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
+from connector.branding.brand import Brand
 from connector.connections.account_owners import split_mailbox
 from connector.db.tables import Connection
 from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine, PaidLine
@@ -94,6 +95,12 @@ def build_facts(
         if is_thank_you
         else (),
     )
+
+
+def with_brand(facts: EmailFacts, brand: Brand, owner: str) -> EmailFacts:
+    """Return facts of an email that looks as its company does; without an account owner, the brand's signer signs."""
+    signer = split_mailbox(owner)[0] or brand.signer_name or facts.sender_name
+    return replace(facts, brand=brand, sender_name=signer)
 
 
 def _last_thanked_on(statement: Statement, about: Sequence[Invoice]) -> date | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from connector.emails.layout import RenderError, render_html, render_text
 from connector.emails.message_ids import message_id
 from connector.emails.outbound.email_facts import EmailFacts, FeeKind, FeeWarning, InvoiceLine, PaidLine
+from connector.emails.outbound.email_look import brand_images
 from connector.emails.outbound.template_values import INTERNAL_STEPS, EmailTexts
 from connector.languages import language_of, replace_nbsp
 from connector.plain_text import one_line, safe_link
@@ -73,7 +74,7 @@ def compose_email(facts: EmailFacts) -> Email:
         category=f"reminder-{facts.step}",
         headers=_headers(facts),
         attachments=(*facts.attachments, *filter(None, [facts.statement])),
-        inline=facts.inline,
+        inline=(*brand_images(facts, texts.values["sender"]), *facts.inline),
     )
 
 

@@ -26,6 +26,7 @@ ENCODING = "windows-1252"
 _COLUMNS = (("invoice", 34), ("issued", 26), ("due_on", 26), ("days_overdue", 22), ("total", 34), ("amount_due", 34))
 _RIGHT_ALIGNED = ("days_overdue", "total", "amount_due")
 _TEXT_COLOUR, _MUTED_GREY = (31, 41, 51), 90
+_MM_PER_PIXEL = 25.4 / 96
 _STROKED_LETTERS = str.maketrans("łŁđĐħĦıŧŦ", "lLdDhHitT")  # whose stroke is no combining mark
 
 
@@ -46,6 +47,7 @@ class _StatementPdf:
 
     def __init__(self, facts: EmailFacts, today: date) -> None:
         self.facts = facts
+        self._beside_logo = 0.0  # the whole width
         self.lines = [*facts.invoices, *facts.unlisted]
         self.today = today
         self.language: Language = language_of(facts.language)
@@ -63,12 +65,16 @@ class _StatementPdf:
 
     def draw_header(self) -> None:
         """Draw whose statement this is, for whom, and its date."""
+        self._draw_logo()
         self._draw_line(one_line(self.facts.company_name), 11, style="B")
         self.pdf.ln(6)
+        self.pdf.set_text_color(self.facts.brand.accent_colour)
         self._draw_line(self._label("title"), 18, style="B")
+        self.pdf.set_text_color(*_TEXT_COLOUR)
         self._draw_line(self._label("to"), 11)
         self._draw_line(self._label("as_of"), 11)
         self.pdf.ln(4)
+        self._beside_logo = 0.0
 
     def draw_invoices(self) -> None:
         """Draw the invoices, the one due longest first, with the totals below."""
@@ -101,6 +107,16 @@ class _StatementPdf:
             self._draw_line(clean_lines(self.facts.payment_instructions), 10)
             self.pdf.ln(2)
         self._draw_line(self._label("question"), 10)
+        if self.facts.brand.legal_footer:
+            self.pdf.ln(2)
+            self._draw_line(self.facts.brand.legal_footer, 8)
+
+    def _draw_logo(self) -> None:
+        logo = self.facts.brand.logo
+        if logo is not None:
+            width, height = (pixels * _MM_PER_PIXEL for pixels in logo.shown_size)
+            self.pdf.image(logo.content, self.pdf.l_margin + self.pdf.epw - width, self.pdf.t_margin, width, height)
+            self._beside_logo = self.pdf.epw - width - 5  # of the lines that could reach it
 
     def _cells(self, line: InvoiceLine) -> Iterator[str]:
         day = self.language.format_date
@@ -120,7 +136,9 @@ class _StatementPdf:
 
     def _draw_line(self, text: str, size: int, style: str = "") -> None:
         self.pdf.set_font("helvetica", style, size)
-        self.pdf.multi_cell(0, size * 0.55, encodable_text(text), align="L", new_x="LMARGIN", new_y="NEXT")
+        self.pdf.multi_cell(
+            self._beside_logo, size * 0.55, encodable_text(text), align="L", new_x="LMARGIN", new_y="NEXT"
+        )
 
     def _format_money(self, amount: Decimal) -> str:
         text = self.language.format_money(amount, self.facts.currency)

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from connector.emails.layout import Button, LayoutValues, RowGroup, Summary, render_line
 from connector.emails.outbound.email_facts import EmailFacts, FeeKind, FeeWarning, InvoiceLine, PaidLine
+from connector.emails.outbound.email_look import look_of
 from connector.emails.outbound.email_sums import BEFORE_DUE_STEPS, sum_covered, sums_of
 from connector.emails.outbound.invoice_table import UNPAYABLE_STEPS, InvoiceTable
 from connector.emails.outbound.wording import Wording
@@ -61,6 +62,7 @@ class EmailTexts(Wording):
             portal_link="" if internal else facts.portal_link,
             stop_label=self.label("stop_reminders"),
             stop_link="" if internal else facts.stop_link,
+            look=look_of(facts, self.values["sender"]),
         )
 
     def _summary(self) -> Summary | None:

@@ -1,0 +1,1 @@
+"""How a company looks in what its customers get: logo, colour, who signs, footer."""

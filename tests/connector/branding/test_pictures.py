@@ -1,0 +1,96 @@
+"""Uploaded pictures: refused before they are decoded where they are too large or of another kind, else drawn anew."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import pytest
+from PIL import Image
+
+from connector.branding import pictures
+from connector.branding.pictures import PictureError, prepare_logo, prepare_portrait
+
+
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png_that_says(width: int, height: int) -> bytes:
+    """Return a few bytes that would become a picture of this size."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+SQUARE = encode(Image.new("RGB", (50, 50), "navy"), "PNG")
+REFUSED = {
+    "an SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', "not a PNG or JPEG"),
+    "a GIF": (encode(Image.new("P", (9, 9)), "GIF"), "not a PNG or JPEG"),
+    "a WebP": (encode(Image.new("RGB", (9, 9)), "WEBP"), "not a PNG or JPEG"),
+    "a page": (b"<html>", "not a PNG or JPEG"),
+    "many pixels": (png_that_says(5000, 5000), "5,000 × 5,000 pixels"),
+    "a very wide one": (png_that_says(20_000, 1), "20,000 × 1 pixels"),
+    "a decompression bomb": (png_that_says(60_000, 60_000), "pixels"),
+    "half a PNG": (encode(Image.effect_noise((300, 300), 50), "PNG")[:9000], "damaged"),
+    "half a JPEG": (encode(Image.effect_noise((300, 300), 50), "JPEG")[:3000], "damaged"),
+    "a long text": (
+        SQUARE[:33] + chunk(b"zTXt", b"x\0\0" + zlib.compress(b"y" * 80_000_000)) + SQUARE[33:], "damaged"
+    ),
+    "three megabytes": (SQUARE + b"\0" * 3 * 2**20, "larger than 2 MB"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_small_png_or_jpeg_is_refused_with_its_reason(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, reason = REFUSED[name]
+    if reason.endswith("pixels"):  # before anything is decoded
+        monkeypatch.setattr(Image.Image, "load", None)
+    for prepare in (prepare_logo, prepare_portrait):
+        with pytest.raises(PictureError, match=reason):
+            prepare(content)
+
+
+def test_a_logo_keeps_its_shape_and_what_shines_through_and_nothing_else() -> None:
+    large = Image.new("RGBA", (1200, 300), (0, 0, 0, 0))
+    large.paste((200, 30, 30, 255), (100, 50, 600, 250))
+    notes = pictures.Image.Exif()
+    notes[0x010E] = "taken at home"
+    logo = prepare_logo(encode(large, "PNG", exif=notes))
+    drawn = Image.open(io.BytesIO(logo.content))
+    assert (logo.width, logo.height) == drawn.size == (480, 120)
+    assert logo.shown_size == (240, 60)
+    assert drawn.mode == "RGBA"
+    assert drawn.getpixel((2, 2))[3] == 0  # type: ignore[index]
+    assert b"taken at home" not in logo.content
+    assert dict(drawn.getexif()) == {}
+
+
+def test_a_photograph_becomes_small_and_stands_upright() -> None:
+    upright = pictures.Image.Exif()
+    upright[0x0112] = 6  # turned by 90 degrees, as telephones say it
+    photo = Image.effect_noise((1600, 800), 80).convert("RGB")
+    photo.paste("red", (0, 0, 800, 800))
+    content = encode(photo, "JPEG", exif=upright, quality=60)
+    logo, portrait = prepare_logo(content), prepare_portrait(content)
+    assert (logo.width, logo.height) == (80, 160)
+    assert len(logo.content) <= pictures.PICTURE_BYTES_MAX
+    assert (portrait.width, portrait.height, portrait.content_type) == (112, 112, "image/jpeg")
+    red, green, _blue = Image.open(io.BytesIO(portrait.content)).getpixel((56, 4))  # type: ignore[misc]
+    assert red > 200
+    assert green < 60
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "I;16", "CMYK", "RGBA"])
+def test_every_kind_of_pixels_is_taken(mode: str) -> None:
+    kind = "JPEG" if mode == "CMYK" else "PNG"
+    content = encode(Image.new(mode, (40, 20)), kind)
+    assert prepare_logo(content).content.startswith(b"\x89PNG")
+    assert prepare_portrait(content).content.startswith(b"\xff\xd8")
