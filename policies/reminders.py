@@ -10,7 +10,7 @@ from typing import NamedTuple
 from policies.calendar import SendSlot, find_time_zone
 from policies.decisions import HoldCode, SendReminder
 from policies.fee_outlook import find_expected_fee
-from policies.formatting import STEP_NAMES, format_date, step_title
+from policies.formatting import STEP_NAMES, format_amount, format_date, step_title
 from policies.invoice_assessment import InvoiceAssessment
 from policies.past_actions import PastActions
 from policies.payable_dates import common_business_day
@@ -158,8 +158,10 @@ def _lead_reason(lead: InvoiceAssessment, step: Step, send_slot: SendSlot) -> st
 
 def _history_note(assessment: InvoiceAssessment) -> str:
     """Return the promise that was broken, and the last completed step, if there are any."""
-    promised_on = assessment.invoice.promised_on if assessment.email_step is Step.PROMISE_BROKEN else None
-    promised = f"; it was promised for {format_date(promised_on)} and has not been paid" if promised_on else ""
+    invoice = assessment.invoice
+    promised_on = invoice.promised_on if assessment.email_step is Step.PROMISE_BROKEN else None
+    part = format_amount(invoice.promised_amount, invoice.currency) if invoice.promised_amount else "it"
+    promised = f"; {part} was promised for {format_date(promised_on)} and has not been paid" if promised_on else ""
     if not assessment.completed:
         return promised
     on, step = max((on, step) for step, on in assessment.completed.items())

@@ -127,6 +127,7 @@ class EmailFacts:
     discount: Discount | None = None
     suspension_on: date | None = None
     promised_on: date | None = None
+    promised_amount: Decimal | None = None  # None where all that was due was promised
     thanked_on: date | None = None
     instalments_max: int = 3
     paid: Sequence[PaidLine] = ()

@@ -201,6 +201,7 @@ def _example_facts(step: Step, count: int) -> EmailFacts:
         discount=Discount(Decimal(16), _TODAY),
         suspension_on=_TODAY,
         promised_on=_TODAY,
+        promised_amount=amount if count > 1 else None,
         thanked_on=_TODAY,
         paid=[PaidLine(number, amount, _TODAY) for number in numbers] if step is Step.THANK_YOU else (),
     )

@@ -87,6 +87,7 @@ def build_facts(
         suspension_on=planned.suspension_on,
         thanked_on=_last_thanked_on(statement, about),
         promised_on=max((invoice.promised_on for invoice in about if invoice.promised_on), default=None),
+        promised_amount=_promised_part(about),
         paid=[
             PaidLine(each.number, each.paid, each.last_paid_on or today, each.issued_on, each.shares_number)
             for each in about
@@ -101,6 +102,13 @@ def with_brand(facts: EmailFacts, brand: Brand, owner: str) -> EmailFacts:
     """Return facts of an email that looks as its company does; without an account owner, the brand's signer signs."""
     signer = split_mailbox(owner)[0] or brand.signer_name or facts.sender_name
     return replace(facts, brand=brand, sender_name=signer)
+
+
+def _promised_part(about: Sequence[Invoice]) -> Decimal | None:
+    """Return what was promised of the invoices, None where all of it was."""
+    if not any(each.promised_amount for each in about):
+        return None
+    return sum((each.promised_amount or each.due for each in about), Decimal(0))
 
 
 def _last_thanked_on(statement: Statement, about: Sequence[Invoice]) -> date | None:

@@ -32,7 +32,7 @@ from connector.db.tables import (
 )
 from connector.runtime import lease
 from connector.services.invoices import ActiveAgreements, InvoiceAgreements, find_invoice, record_agreement
-from connector.vocabulary import LogKind, TaskCode, TaskState
+from connector.vocabulary import LogKind, OutboxKind, TaskCode, TaskState
 from policies.receivables import Instalment, Step
 from tests.connector.scenario import Scenario, days
 
@@ -182,6 +182,19 @@ def test_a_broken_promise_of_a_part_names_that_part(late_customer: Scenario) -> 
     with reading(late_customer.app.engine) as session:
         [task] = [each for each in find_tasks(session) if each.code == "promise_broken"]
     assert "500.00 was promised" in task.text
+
+
+def test_an_email_about_a_broken_promise_of_a_part_names_that_part(late_customer: Scenario) -> None:
+    late_customer.set_policy("[promise_broken]\nby_call = []\n")
+    late_customer.run()
+    change_invoice(late_customer, agreements.set_promise, on=days(2), amount=Decimal(500))
+    run_for_days(late_customer, 7, every=1)
+    [_first, email] = late_customer.sandbox.sendgrid.emails_to("accounts@ashdown.example")
+    assert "you would pay £500.00 towards" in " ".join(email.text.split())
+    assert "£1,200.00 is still outstanding in total" in " ".join(email.text.split())
+    found = [each for each in late_customer.outbox("done") if each.step == Step.PROMISE_BROKEN]
+    (entry,) = [each for each in found if each.kind == OutboxKind.EMAIL]
+    assert "500.00 was promised for" in entry.reason
 
 
 def test_a_credit_neither_keeps_nor_breaks_a_promise(late_customer: Scenario) -> None:

@@ -64,6 +64,19 @@ def test_texts_after_a_part_payment_are_as_last_approved(language: str, facts_fo
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_texts_about_a_part_that_was_promised_are_as_last_approved(
+    language: str, facts_for: Callable[..., EmailFacts]
+) -> None:
+    openings = ""
+    for tone in TONES:
+        facts = facts_for(Step.PROMISE_BROKEN, language=language, tone=tone, promised_amount=Decimal(500))
+        part_paid = replace(facts.invoices[0], total=facts.invoices[0].due + 300, paid=Decimal(300))
+        for variant in (facts, replace(facts, invoices=(part_paid,)), _about_two(facts)):
+            openings += f"===== {tone}\n{compose_email(variant).text.splitlines()[2]}\n"
+    check_golden(f"{language}-part-promised.txt", openings)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_texts_about_invoices_without_a_number_are_as_last_approved(
     language: str, facts_for: Callable[..., EmailFacts]
 ) -> None:
