@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli.options import ConnectionOption, parse_amount, parse_date, parse_instant
+from connector.cli.options import (
+    AllOption,
+    ConnectionOption,
+    LimitOption,
+    parse_amount,
+    parse_date,
+    parse_instant,
+    rows_max,
+)
 from connector.cli.terminal import (
     Columns,
     JsonOption,
@@ -54,17 +62,21 @@ def register(parent: typer.Typer) -> None:
 
 @invoices.command("list")
 def list_invoices(
+    *,
     connection: ConnectionOption = None,
-    include_closed: Annotated[bool, typer.Option("--all", help="Include paid and voided invoices.")] = False,
+    include_closed: Annotated[bool, typer.Option("--closed", help="Include paid and voided invoices.")] = False,
     state: Annotated[str, typer.Option(help="Only: open, overdue, not_due, issued, paid, draft or voided.")] = "",
     search: Annotated[str, typer.Option(help="Only where number or customer contains this.")] = "",
     sort: Annotated[str, typer.Option(help="By due_on, due, total, customer, number …; -due: the largest first.")] = "",
+    limit: LimitOption = None,
+    show_all: AllOption = False,
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """List open invoices, the longest overdue first."""
     from connector.services.invoices import format_active_agreements
 
+    most = rows_max(limit, show_all=show_all, for_programs=as_json)
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
         values = {"state": state or ("all" if include_closed else "open"), "search": search}
@@ -77,7 +89,7 @@ def list_invoices(
         "BALANCE": lambda row: money(row.due, row.currency),
         "AGREEMENTS": lambda row: format_active_agreements(row.active_agreements),
     }
-    echo_results(rows, columns, "There are no open invoices.", as_json=as_json, wide=wide)
+    echo_results(rows, columns, "There are no open invoices.", as_json=as_json, wide=wide, limit=most)
 
 
 def _find_rows(app: AppContext, connection_id: int | None, values: dict[str, str], sort: str) -> list[InvoiceItem]:

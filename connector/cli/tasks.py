@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli.options import ConnectionOption, parse_amount, parse_contact, parse_date, parse_mailbox
+from connector.cli.options import (
+    AllOption,
+    ConnectionOption,
+    LimitOption,
+    parse_amount,
+    parse_contact,
+    parse_date,
+    parse_mailbox,
+    rows_max,
+)
 from connector.cli.terminal import (
     Columns,
     JsonOption,
@@ -38,7 +47,9 @@ def register(parent: typer.Typer) -> None:
 def list_tasks(
     connection: ConnectionOption = None,
     owner: Annotated[str, typer.Option(help="Only tasks of this person; part of the name or address is enough.")] = "",
-    include_closed: Annotated[bool, typer.Option("--all", help="Include completed and cancelled tasks.")] = False,
+    include_closed: Annotated[bool, typer.Option("--closed", help="Include completed and cancelled tasks.")] = False,
+    limit: LimitOption = None,
+    show_all: AllOption = False,
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,6 +59,7 @@ def list_tasks(
     from connector.vocabulary import TaskState
     from connector.vocabulary.labels import label
 
+    most = rows_max(limit, show_all=show_all, for_programs=as_json)
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
         with reading(app.engine) as session:
@@ -65,7 +77,7 @@ def list_tasks(
     }
     if include_closed:
         columns |= {"STATE": lambda row: label(row.state), "OUTCOME": lambda row: row.outcome}
-    echo_results(rows, columns, "There are no open tasks.", as_json=as_json, wide=wide)
+    echo_results(rows, columns, "There are no open tasks.", as_json=as_json, wide=wide, limit=most)
 
 
 @tasks.command("done")

@@ -522,7 +522,7 @@ def test_long_lists_show_the_newest_and_say_how_many_more_there_are(
     monkeypatch.setattr(options, "_ROWS_MAX", 1)
     assert len(duewell("outbox").out.splitlines()) == len(pending_entries) + 1, "a pipe gets everything"
     monkeypatch.setattr(options, "terminal_width", lambda: 80)
-    for name in ("log", "outbox", "customers", "plan --days 60"):
+    for name in ("log", "outbox", "customers", "invoices", "plan --days 60"):
         everything = duewell(*name.split(), "--all")
         short = duewell(*name.split())
         count = len(json.loads(duewell(*name.split(), "--json").out))
@@ -533,7 +533,9 @@ def test_long_lists_show_the_newest_and_say_how_many_more_there_are(
         assert "--all" in short.err, name
         assert len(json.loads(duewell(*name.split(), "--limit", "1", "--json").out)) == 1, name
         assert duewell(*name.split(), "--limit", "1", "--all").exit_code == 2
-    assert duewell("fees", "--limit", "1").exit_code == 0
+    for name in ("fees", "tasks"):
+        assert duewell(name, "--limit", "1").exit_code == 0
+        assert duewell(name, "--limit", "1", "--all").exit_code == 2
 
 
 def test_the_policy_is_told_in_words(duewell: Command, company: Connection) -> None:

@@ -30,7 +30,7 @@ from sandbox.server import Sandbox
 
 WIDTHS = (60, 80, 120)
 TABLES = [
-    *("status", "plan --days 3", "exceptions", "log --limit 40", "outbox", "customers", "tasks --all"),
+    *("status", "plan --days 3", "exceptions", "log --limit 40", "outbox", "customers", "tasks --closed"),
     *("invoices", "connections", "users", "tokens", "templates", "policy versions", "policy rates"),
     *(
         "search media",
