@@ -135,7 +135,7 @@ class EmailTexts(Wording):
             "suspension_on": self.language.format_date(facts.suspension_on),
             "thanked_on": self.language.format_date(facts.thanked_on),
             "promised_on": self.language.format_date(facts.promised_on),
-            "promised_amount": "" if facts.promised_amount is None else self._format_money(facts.promised_amount),
+            "promised_amount": "" if facts.promised_amount is None else self.format_money(facts.promised_amount),
             "instalments": str(facts.instalments_max),
             "amount_paid": self.format_money(sum((line.paid for line in facts.paid), Decimal(0))),
             "credit": self.format_money(self._credit()),

@@ -16,10 +16,17 @@ import pytest
 from connector.emails.outbound.render import EMAIL_STEPS, TONES, EmailFacts, compose_email
 from connector.languages import LANGUAGES
 from policies.receivables import Step
+from providers.mailer import Email
 
 GOLDEN_FOLDER = Path(__file__).parent / "golden"
 IBAN = "Harbour Lights Ltd, IBAN DE02 1203 0000 0000 2020 51\nwith the invoice's number"
 IS_WRITING = bool(os.environ.get("WRITE_GOLDEN"))
+
+
+def opening_of(email: Email) -> str:
+    """Return the paragraph after the salutation."""
+    parts = email.text.split("\n\n")
+    return parts[next(place for place, part in enumerate(parts) if "Maria Blue" in part) + 1]
 
 
 def check_golden(name: str, text: str) -> None:
@@ -58,8 +65,7 @@ def test_texts_after_a_part_payment_are_as_last_approved(language: str, facts_fo
             facts = facts_for(step, language=language, tone=tone)
             part_paid = replace(facts.invoices[0], total=facts.invoices[0].due + 500, paid=Decimal(500))
             for variant in (replace(facts, invoices=(part_paid,)), _about_two(replace(facts, invoices=(part_paid,)))):
-                opening = compose_email(variant).text.splitlines()[2]
-                openings += f"===== {step}, {tone}\n{opening}\n"
+                openings += f"===== {step}, {tone}\n{opening_of(compose_email(variant))}\n"
     check_golden(f"{language}-part-paid.txt", openings)
 
 
@@ -72,7 +78,7 @@ def test_texts_about_a_part_that_was_promised_are_as_last_approved(
         facts = facts_for(Step.PROMISE_BROKEN, language=language, tone=tone, promised_amount=Decimal(500))
         part_paid = replace(facts.invoices[0], total=facts.invoices[0].due + 300, paid=Decimal(300))
         for variant in (facts, replace(facts, invoices=(part_paid,)), _about_two(facts)):
-            openings += f"===== {tone}\n{compose_email(variant).text.splitlines()[2]}\n"
+            openings += f"===== {tone}\n{opening_of(compose_email(variant))}\n"
     check_golden(f"{language}-part-promised.txt", openings)
 
 
