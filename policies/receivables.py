@@ -203,10 +203,17 @@ class BalanceChange:
 
 @dataclass(frozen=True, slots=True)
 class FormerHistory:
-    """What an invoice's balance changes were until a day, when some of them were deleted or changed in the ledger."""
+    """What an invoice's balance changes were until a day, when some of them were deleted or changed in the ledger.
+
+    ``moved`` is how much of what is gone since is on other invoices now, whose names are in ``moved_to``. ``deleted``
+    are the changes whose payment or credit no longer exists: it may have been entered again.
+    """
 
     until_on: date
     changes: tuple[BalanceChange, ...]
+    moved: Decimal = Decimal(0)
+    moved_to: tuple[str, ...] = ()
+    deleted: tuple[BalanceChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

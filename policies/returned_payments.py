@@ -43,7 +43,8 @@ _NO_TASK_CODES = frozenset(
 class ReturnedPayment:
     """What came back of the money that an email of ``thanked_on`` named, and what has been done about it.
 
-    ``moved_to`` are the invoices of the same statement that have the money now.
+    ``moved_to`` names the invoices that have the money now: whether it is the same payment is known only where
+    ``is_followed``, by its id.
     """
 
     amount: Decimal
@@ -51,7 +52,8 @@ class ReturnedPayment:
     notify_on: date
     task_on: date | None
     notified_on: date | None
-    moved_to: tuple[Invoice, ...] = ()
+    moved_to: tuple[str, ...] = ()
+    is_followed: bool = False
 
     @property
     def recurrence_key(self) -> str:
@@ -68,7 +70,8 @@ def find_returned_payment(
         return None
     covered = context.credit_coverage.get(invoice.id, Decimal(0))  # money that is there, but not applied
     missing = min(acknowledged.amount - invoice.paid, invoice.due, _reopened(invoice, acknowledged.on)) - covered
-    if missing <= 0 or missing < context.policy.minimum_balance.for_currency(invoice.currency):
+    minimum = context.policy.minimum_balance.for_currency(invoice.currency)
+    if missing <= 0 or missing < minimum:
         return None
     key = acknowledged.on.isoformat()
     done = past_actions.returned_payments.get(invoice.id, {})
@@ -81,8 +84,17 @@ def find_returned_payment(
         policy.send_window,
         context.calendar,
     )
+    notified_on = done.get(key)
+    followed = invoice.former_histories[-1] if invoice.former_histories else None
+    if followed is not None and followed.moved > 0:
+        rest = missing - followed.moved
+        if rest <= 0 or rest < minimum:
+            to = followed.moved_to
+            return ReturnedPayment(missing, acknowledged.on, notify_on, task_on, notified_on, to, is_followed=True)
+        missing = rest
     moved_to = _find_moved(context, invoice, past_actions)
-    return ReturnedPayment(missing, acknowledged.on, notify_on, task_on, done.get(key), moved_to)
+    names = tuple(invoice_name(each.number, each.issued_on, is_shared=True) for each in moved_to)
+    return ReturnedPayment(missing, acknowledged.on, notify_on, task_on, notified_on, names)
 
 
 def _reopened(invoice: Invoice, thanked_on: date) -> Decimal:
@@ -114,7 +126,7 @@ def _find_moved(context: StatementContext, invoice: Invoice, past_actions: PastA
         if (own := past_actions.acknowledged.get(each.id)) is None or own.on > thanked.on
     ]
     before = invoice.former_histories[-1].changes
-    for on in sorted({each.on for each in before}):
+    for on in sorted({each.on for each in invoice.former_histories[-1].deleted}):
         gone = _sum_of(invoice.balance_changes, on) - _sum_of(before, on)
         new = {each.id: -_sum_of(each.balance_changes, on, SettlementKind.PAYMENT) for each in others}
         receivers = [each for each in others if new[each.id] > 0]
@@ -155,8 +167,8 @@ def returned_payment_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable
             continue
         due = format_amount(each.invoice.due, each.invoice.currency)
         if returned.moved_to:
-            others = [invoice_name(one.number, one.issued_on, is_shared=True) for one in returned.moved_to]
-            what = f"a payment of the same date and amount is applied to {' and '.join(others)} now"
+            what = "the money" if returned.is_followed else "a payment of the same date and amount"
+            what = f"{what} is applied to {' and '.join(returned.moved_to)} now"
             then = f"otherwise reminders continue on {format_date(returned.notify_on)}"
         else:
             what = "it was deleted, returned by the bank or applied elsewhere"

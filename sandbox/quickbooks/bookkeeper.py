@@ -16,7 +16,7 @@ from sandbox.quickbooks.formats import ZERO
 from sandbox.quickbooks.formats import parse_amount as figure
 from sandbox.quickbooks.history import link_credit, write_note
 from sandbox.quickbooks.list_entities import name_key
-from sandbox.quickbooks.payments import application_line
+from sandbox.quickbooks.payments import application_line, link_of
 
 Money = Decimal | int | str
 
@@ -162,6 +162,27 @@ class Bookkeeper:
             entry = self._get_ledger().get("Payment", payment)
             line = application_line("Invoice", self._invoice(invoice).number, entry.body["TotalAmt"])
             return dict(writes.update(self._get_ledger(), entry, {"sparse": True, "Line": [line]}).body)
+
+    def give_payment(self, payment: str, invoice: str) -> JsonObject:
+        """Correct the customer of a payment: it is applied to an invoice of that customer instead."""
+        with self._lock:
+            entry, target = self._get_ledger().get("Payment", payment), self._invoice(invoice)
+            line = application_line("Invoice", target.number, entry.body["TotalAmt"])
+            changed = {"sparse": True, "CustomerRef": target.body["CustomerRef"], "Line": [line]}
+            return dict(writes.update(self._get_ledger(), entry, changed).body)
+
+    def bounce_payment(self, payment: str, *, keep: str = "") -> JsonObject:
+        """Record a cheque that the bank returned, as Intuit says: the payment is linked to an expense.
+
+        What is applied to the invoice ``keep`` stays.
+        """
+        with self._lock:
+            ledger = self._get_ledger()
+            entry, kept = ledger.get("Payment", payment), self._invoice(keep).number if keep else 0
+            lines = [line for line in entry.body["Line"] if link_of(line) == ("Invoice", kept)]
+            rest = entry.body["TotalAmt"] - sum((line["Amount"] for line in lines), ZERO)
+            lines.append(application_line("Expense", ledger.new_id("Payment"), rest))
+            return dict(writes.update(ledger, entry, {"sparse": True, "Line": lines}).body)
 
     def deposit_to(self, payment: str, account: str) -> JsonObject:
         """Change the account that a payment was booked to."""

@@ -236,6 +236,19 @@ class CompanyLedger:
             self._sub_customers.setdefault(int(parent["value"]), set()).add(customer)
             self._refresh_customer_balance(int(parent["value"]))
 
+    def move_to_parent(self, customer: Entry, old_parent: int | None) -> None:
+        """Update the balances of the families that a customer has left and joined."""
+        if old_parent is not None:
+            self._sub_customers.get(old_parent, set()).discard(customer.number)
+            self._refresh_customer_balance(old_parent)
+        self._refresh_customer_balance(customer.number)
+
+    def is_in_family_of(self, customer: int, head: int) -> bool:
+        """Return whether a customer is another one, or one of its sub-customers, whose invoices it may pay."""
+        entry = self.stores["Customer"].entries.get(customer)
+        parent = (entry.body.get("ParentRef") or {}).get("value") if entry is not None else None
+        return customer == head or (parent is not None and self.is_in_family_of(int(parent), head))
+
     def _family_balance(self, customer: int) -> Decimal:
         """Return the balance of a customer and all sub-customers."""
         own = self._customer_balances.get(customer, ZERO)

@@ -15,6 +15,7 @@ from sandbox.quickbooks.sales import check_open, currency_fields, has_value, req
 
 Applications = dict[tuple[str, int], Decimal]
 CREDIT_LINK_NOTE = "Created by QB Online to link credits to charges."
+_CHARGES = frozenset({"Invoice", "Expense"})
 UNDEPOSITED = {"value": "4", "name": "Undeposited Funds"}
 _COPIED_FIELDS = ("PrivateNote", "PaymentMethodRef", "PaymentRefNum", "DepositToAccountRef", "ARAccountRef")
 _JAXB_ELEMENT = {
@@ -67,12 +68,12 @@ def applications_of(payment: Entry) -> Applications:
 
 def credit_total(applications: Applications) -> Decimal:
     """Return the total taken from credit memos, and from journal entries that credit accounts receivable."""
-    return sum((amount for (entity, _), amount in applications.items() if entity != "Invoice"), ZERO)
+    return sum((amount for (entity, _), amount in applications.items() if entity not in _CHARGES), ZERO)
 
 
 def invoice_total(applications: Applications) -> Decimal:
-    """Return the total applied to invoices."""
-    return sum((amount for (entity, _), amount in applications.items() if entity == "Invoice"), ZERO)
+    """Return the total applied to invoices, and to expenses that debit accounts receivable."""
+    return sum((amount for (entity, _), amount in applications.items() if entity in _CHARGES), ZERO)
 
 
 def application_line(entity: str, number: int | str, applied_amount: Decimal) -> JsonObject:
@@ -87,7 +88,7 @@ def _parse_applications(
     for line in lines:
         for link in line.get("LinkedTxn") or []:
             entity, value = link.get("TxnType"), link.get("TxnId")
-            if entity == "JournalEntry":  # there is no store of them: any id stands for one that is large enough
+            if entity in {"JournalEntry", "Expense"}:  # there is no store of them: any id stands for one large enough
                 applications[entity, int(value)] = round_to_cents(parse_amount("Line.Amount", line.get("Amount")))
                 continue
             if entity not in {"Invoice", "CreditMemo"}:
@@ -95,7 +96,7 @@ def _parse_applications(
             entry = ledger.find(entity, value)
             if entry is None:
                 raise invalid_reference("Transaction", value)
-            if entry.body["CustomerRef"]["value"] != str(customer.number):
+            if not ledger.is_in_family_of(int(entry.body["CustomerRef"]["value"]), customer.number):
                 raise business("The customer of the payment and of the linked transaction are not the same.")
             amount = round_to_cents(parse_amount("Line.Amount", line.get("Amount")))
             key = (entity, entry.number)

@@ -82,8 +82,11 @@ def update(ledger: CompanyLedger, entry: Entry, data: JsonObject) -> Entry:
     _forget(ledger, entry)
     if entry.entity in SALES:
         body = ledger.with_balance(body, entry.entity, entry.number)
+    old_parent = (entry.body.get("ParentRef") or {}).get("value")
     ledger.change(entry, head | body)
     _index(ledger, entry)
+    if entry.entity == "Customer" and (entry.body.get("ParentRef") or {}).get("value") != old_parent:
+        ledger.move_to_parent(entry, int(old_parent) if old_parent else None)
     return entry
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import JSON, Column, Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
@@ -163,10 +163,25 @@ class WriteOff(SQLModel, table=True):
     payment_id: str = Field(primary_key=True)
 
 
+class AppliedBefore(NamedTuple):
+    """What of a payment or credit was applied to an invoice, and ``everywhere`` on invoices, in ten-thousandths."""
+
+    on: str
+    amount_e4: int
+    kind: str
+    source_id: str
+    everywhere_e4: int
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """The payment or credit: its kind and its id."""
+        return self.kind, self.source_id
+
+
 class FormerApplications(SQLModel, table=True):
     """What was applied to an invoice until some of it was deleted or changed: on those days it counted as settled.
 
-    ``applied`` is a list of [date, amount in ten-thousandths].
+    ``applied`` is a list of ``AppliedBefore``.
     """
 
     __tablename__: ClassVar[Any] = "former_applications"
@@ -174,7 +189,7 @@ class FormerApplications(SQLModel, table=True):
     connection_id: int = Field(foreign_key="connection.id")
     invoice_id: str
     until_at: datetime = instant_column(nullable=False)
-    applied: list[tuple[str, int]] = Field(default=None, sa_column=Column(JSON, nullable=False))
+    applied: list[AppliedBefore] = Field(default=None, sa_column=Column(JSON, nullable=False))
     __table_args__ = (Index("ix_former_applications_invoice", "connection_id", "invoice_id"),)
 
 

@@ -42,7 +42,7 @@ def find_unexplained_of_family(
     if root is None or root.family_balance_e4 is None or not root.balance_currency:
         return None
     currency = root.balance_currency
-    if any(each.currency != currency for each in invoices):
+    if any(each.currency != currency for each in (*invoices, *credits)):
         return None  # the balance of several currencies is in none of them
     known = sum((each.remaining for each in found if each.currency == currency), Decimal(0))
     missing = _net(invoices, credits, currency) - from_e4(root.family_balance_e4) - known
@@ -60,6 +60,7 @@ def find_debt_on_no_invoice(
         return Decimal(0)
     balance_e4, currency = row.family_balance_e4 if of_family else row.balance_e4, row.balance_currency
     open_currencies = {each.currency for each in invoices if each.status is InvoiceStatus.OPEN}
+    open_currencies |= {each.currency for each in credits}
     if balance_e4 is None or not currency or not open_currencies <= {currency}:
         return Decimal(0)
     return max(from_e4(balance_e4) - _net(invoices, credits, currency), Decimal(0))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, or_, select, text
+from sqlalchemy import Select, and_, or_, select, text
 
 from connector.sync.mirror.charged_fees import ChargedFees
 from connector.sync.mirror.customer_batch import TABLES, CustomerBatch
@@ -23,7 +23,7 @@ from connector.sync.mirror.facts import (
     build_payment_plan,
     build_unapplied_payment,
 )
-from connector.sync.mirror.former_applications import build_former_history
+from connector.sync.mirror.former_applications import build_former_history, load_sources
 from connector.sync.mirror.portfolio_stats import InvoicePercentiles
 from connector.vocabulary import AgreementKind, AgreementState
 from policies.receivables import BalanceChange, Credit, DateSpan, FormerHistory, Invoice, PastAction, PaymentPlan
@@ -92,10 +92,14 @@ def _spans(
 def _former(batch: CustomerBatch, ids: Select[tuple[str]], zone: ZoneInfo) -> dict[str, tuple[FormerHistory, ...]]:
     """Return what the ledger said of each invoice until some of its payments were deleted or changed."""
     former = TABLES["former_applications"]
-    query = select(former).where(batch.with_ids(former, "invoice_id", ids)).order_by(former.c.id)
+    same = and_(_INVOICE.c.connection_id == former.c.connection_id, _INVOICE.c.external_id == former.c.invoice_id)
+    query = select(former, _INVOICE.c.customer_id).join(_INVOICE, same)
+    query = query.where(batch.with_ids(former, "invoice_id", ids)).order_by(former.c.id)
+    rows = batch.session.execute(query).all()
+    sources = load_sources(batch.session, batch.connection_id, rows)
     found: defaultdict[str, tuple[FormerHistory, ...]] = defaultdict(tuple)
-    for row in batch.session.execute(query):
-        found[row.invoice_id] += (build_former_history(row, row.until_at.astimezone(zone).date()),)
+    for row in rows:
+        found[row.invoice_id] += (build_former_history(row, row.until_at.astimezone(zone).date(), sources),)
     return found
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from connector.db.tables import Connection
-from connector.sync.mirror import customer_behaviour, mailboxes, merges, open_items
+from connector.sync.mirror import customer_behaviour, former_applications, mailboxes, merges, open_items
 from connector.sync.mirror.charged_fees import load_charged_fees
 from connector.sync.mirror.customer_batch import TABLES, CustomerBatch, SqlRow
 from connector.sync.mirror.facts import (
@@ -223,6 +223,7 @@ class _StatementReader:
             past_actions.sort(key=lambda action: action.at)
         unreadable = describe_unreadable(self._unreadable_kinds, members, self._families, loaded.customers)
         customer = replace(self._with_debt_on_no_invoice(customer, loaded), unreadable=unreadable)
+        invoices = self._with_moved_payments(customer_id, members, invoices, loaded)
         invoices = with_shared_numbers(invoices, self._portfolio_stats.repeated_numbers)
         for each in self._peers.get(customer_id, ()):  # the contact limits are of the mailbox
             past_actions += [action for action in loaded.past_actions.get(each, ()) if action.is_contact]
@@ -239,6 +240,32 @@ class _StatementReader:
                 last_payment_on=self._portfolio_stats.last_payment_on,
                 live_since_at=self._connection.live_since_at,
             )
+
+    def _with_moved_payments(
+        self, customer_id: str, members: list[str], invoices: list[Invoice], loaded: CustomerData
+    ) -> list[Invoice]:
+        """Return the invoices with the payments that were entered again for a relative who is billed themselves."""
+        relatives = set(self._families.relatives(customer_id)).difference(members)
+        if not relatives or not any(each.former_histories for each in invoices):
+            return invoices
+        thanked = {
+            action.invoice_id
+            for each in relatives
+            for action in loaded.past_actions.get(each, ())
+            if action.acknowledged
+        }
+        others = [
+            (loaded.customers[each].name, invoice)
+            for each in sorted(relatives)
+            if each in loaded.customers
+            for invoice in loaded.invoices.get(each, ())
+        ]
+        return [
+            former_applications.with_moves_to_relatives(each, others, thanked)
+            if each.former_histories and not each.former_histories[-1].moved
+            else each
+            for each in invoices
+        ]
 
     def _customer(self, customer_id: str, loaded: CustomerData) -> Customer:
         """Return a customer; a sub-customer without an address has its parent's.
