@@ -14,7 +14,7 @@ from sqlmodel import Session
 from connector.reports.scope import Scope
 
 Figures = TypeVar("Figures")
-_CACHE_SIZE = 300
+_CACHE_SIZE = 5000  # a few for each company
 _CacheKey = tuple[str, tuple[int, ...]]  # the function, and the companies
 _CacheVersion = tuple[date, tuple[tuple[int, date], ...]]  # the date, and each company's version of the mirror and date
 _cache: WeakKeyDictionary[Pool, dict[_CacheKey, tuple[_CacheVersion, Any]]] = WeakKeyDictionary()  # by open database

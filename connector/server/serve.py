@@ -21,6 +21,7 @@ from connector.app_context import AppContext
 from connector.auth.sign_in import create_first_link
 from connector.privacy import retention
 from connector.run import run_connection
+from connector.server.prepared_figures import prepare_figures
 from connector.server.protocol import LimitedProtocol
 from connector.server.scheduler import RunFunction, Scheduler
 from connector.setting_types import is_loopback_host
@@ -53,7 +54,7 @@ def serve(
 
     While there is no user, ``notify`` gets the link to create the first owner.
     """
-    scheduler = Scheduler(app, run, jobs=BACKGROUND_JOBS)
+    scheduler = Scheduler(app, run, jobs=(*BACKGROUND_JOBS, prepare_figures))
     web_app = make_app(app, scheduler, *([host] if not _is_unspecified(host) else []))
     config = server_config(web_app, host=host, port=port)
     if not is_loopback_host(host) and not app.settings.duewell_base_url.startswith("https://"):
