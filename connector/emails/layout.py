@@ -47,6 +47,7 @@ class Texts:
     portal: Lines
     stop: Lines
     statement: Lines
+    bank: Lines
     digest: Lines
     digest_steps: Lines
     digest_delivery: Lines
@@ -154,6 +155,29 @@ class Look:
     links: Sequence[LinkedLine] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class TransferLine:
+    """A line to copy into a bank transfer."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferText:
+    """How to pay by bank, in one language.
+
+    ``alt`` says what the code for banking apps holds to those who do not see it, ``image`` is its content id; both are
+    "" without a code.
+    """
+
+    heading: str
+    lines: Sequence[TransferLine]
+    scan: str = ""
+    alt: str = ""
+    image: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutValues:
     """What ``layout.html`` and ``layout.txt`` are filled with; the fields that are lists are paragraphs."""
@@ -178,6 +202,7 @@ class LayoutValues:
     button: Button | None = None
     notes: Sequence[str] = ()
     sections: Sequence[LineSection] = ()
+    transfer: TransferText | None = None
     payment_instructions: str = ""
     portal_label: str = ""
     portal_link: str = ""
@@ -215,6 +240,7 @@ def load_texts(language: str) -> Texts:
         portal=tables.pop("portal"),
         stop=tables.pop("stop"),
         statement=tables.pop("statement"),
+        bank=tables.pop("bank"),
         digest_steps=digest.pop("steps"),
         digest_delivery=digest.pop("delivery"),
         digest=digest,

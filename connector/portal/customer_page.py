@@ -24,6 +24,7 @@ from connector.emails.outbound.facts_builder import (
     build_facts,
     build_invoice_line,
     list_open_invoices,
+    with_bank_details,
     with_brand,
 )
 from connector.emails.outbound.ledger_documents import find_known_pay_link
@@ -181,6 +182,7 @@ def _statement_facts(
     planned = PlannedEmail("", Step.SECOND_NOTICE, statement.customer.emails, (), list_open_invoices(statement))
     owner = load_team(session, connection).owner_of(statement.customer.id)
     facts = build_facts(app.settings, connection, statement, policy, planned, today, lambda _id: "", owner)
+    facts = with_bank_details(facts, session, connection, statement, app.now())
     return with_brand(facts, load_brand(session, connection.id or 0), owner)
 
 

@@ -17,7 +17,13 @@ from connector.db.tables import Connection, InvoiceRow
 from connector.emails.outbound import email_templates, render
 from connector.emails.outbound.email_facts import EmailFacts, PaidLine
 from connector.emails.outbound.email_templates import TemplateError
-from connector.emails.outbound.facts_builder import PlannedEmail, build_facts, list_open_invoices, with_brand
+from connector.emails.outbound.facts_builder import (
+    PlannedEmail,
+    build_facts,
+    list_open_invoices,
+    with_bank_details,
+    with_brand,
+)
 from connector.emails.outbound.ledger_documents import KnownDocuments
 from connector.geo import HolidayCalendar, today_in
 from connector.services.invoices import find_invoice
@@ -61,6 +67,7 @@ def preview_email(
         pay_link = KnownDocuments(app, row.connection_id).pay_link
         owner = load_team(session, connection).owner_of(row.customer_id)
         facts = build_facts(app.settings, connection, statement, policy, planned, today, pay_link, owner)
+        facts = with_bank_details(facts, session, connection, statement, app.now())
         facts = with_brand(facts, load_brand(session, row.connection_id), owner)
     facts = replace(
         facts,

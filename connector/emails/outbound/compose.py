@@ -16,6 +16,7 @@ from sqlmodel import Session, col
 
 from connector import policy_store
 from connector.app_context import AppContext
+from connector.bank_details.store import find_in_use
 from connector.branding.brand import load_brand
 from connector.connections import mailboxes
 from connector.connections.account_owners import load_team
@@ -139,9 +140,12 @@ def _gather_facts(composing: Composing, documents: Documents, entry_id: int) -> 
         given_ids = _load_earlier_ids(session, entry)
         owner = load_team(session, connection).owner_of(entry.customer_id)
         brand = load_brand(session, connection_id)
+        bank_details = find_in_use(session, connection_id, statement.currency, app.now())
     facts = build_facts(app.settings, connection, statement, policy, planned, today, documents.pay_link, owner)
     facts = replace(
         with_brand(facts, brand, owner),
+        bank_details=bank_details,
+        payer_country=statement.customer.country,
         earlier_keys=list(given_ids),
         given_ids=given_ids,
         template_lines=template_lines,

@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+from connector.bank_details.accounts import BankDetails
 from connector.branding.brand import Brand
 from policies.receivables import Discount, Step
 from providers.mailer import Attachment, InlineImage
@@ -101,6 +102,8 @@ class EmailFacts:
     Texts:
         ``template_lines`` replace the shipped lines of the step; ``custom_lines`` are written for this one email and
         used as they are. ``payment_instructions`` are the company's payment instructions.
+    Paying by bank:
+        ``bank_details`` is the account for the currency; ``payer_country`` decides between two codes for it.
     Threading:
         ``earlier_keys`` are the outbox keys of the emails sent before in this sequence, oldest first.
         ``given_ids`` are the Message-IDs of those keys that the email service replaced: recipients know only these.
@@ -132,6 +135,8 @@ class EmailFacts:
     instalments_max: int = 3
     paid: Sequence[PaidLine] = ()
     payment_instructions: str = ""
+    bank_details: BankDetails | None = None
+    payer_country: str = ""
     stop_link: str = ""
     portal_link: str = ""
     message_domain: str = ""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
+from sqlmodel import Session
+
+from connector.bank_details.store import find_in_use
 from connector.branding.brand import Brand
 from connector.connections.account_owners import split_mailbox
 from connector.db.tables import Connection
@@ -109,6 +112,14 @@ def _promised_part(about: Sequence[Invoice]) -> Decimal | None:
     if not any(each.promised_amount for each in about):
         return None
     return sum((each.promised_amount or each.due for each in about), Decimal(0))
+
+
+def with_bank_details(
+    facts: EmailFacts, session: Session, connection: Connection, statement: Statement, now: datetime
+) -> EmailFacts:
+    """Return the facts with the account for the statement's currency, where the company has one in use."""
+    bank_details = find_in_use(session, connection.id or 0, statement.currency, now)
+    return replace(facts, bank_details=bank_details, payer_country=statement.customer.country)
 
 
 def _last_thanked_on(statement: Statement, about: Sequence[Invoice]) -> date | None:

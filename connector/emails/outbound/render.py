@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from connector.bank_details.code_image import draw_code
 from connector.emails.layout import RenderError, render_html, render_text
 from connector.emails.message_ids import message_id
 from connector.emails.outbound.email_facts import EmailFacts, FeeKind, FeeWarning, InvoiceLine, PaidLine
@@ -13,7 +14,7 @@ from connector.emails.outbound.template_values import INTERNAL_STEPS, EmailTexts
 from connector.languages import language_of, replace_nbsp
 from connector.plain_text import one_line, safe_link
 from policies.receivables import Step
-from providers.mailer import Email
+from providers.mailer import Email, InlineImage
 
 __all__ = [
     "EMAIL_STEPS",
@@ -74,8 +75,14 @@ def compose_email(facts: EmailFacts) -> Email:
         category=f"reminder-{facts.step}",
         headers=_headers(facts),
         attachments=(*facts.attachments, *filter(None, [facts.statement])),
-        inline=(*brand_images(facts, texts.values["sender"]), *facts.inline),
+        inline=(*brand_images(facts, texts.values["sender"]), *facts.inline, *_code_image(texts)),
     )
+
+
+def _code_image(texts: EmailTexts) -> tuple[InlineImage, ...]:
+    """Return the payment code, which travels in the email; nothing where there is none."""
+    code = draw_code(texts.transfer) if texts.transfer is not None else b""
+    return (InlineImage(texts.code_image_id, "payment-code.png", "image/png", code),) if code else ()
 
 
 def compose_lines(facts: EmailFacts) -> dict[str, str]:

@@ -6,6 +6,7 @@ letters lose their accents or become "?". The email itself shows every script.
 
 from __future__ import annotations
 
+import io
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
@@ -15,15 +16,20 @@ from fpdf import FPDF
 from fpdf.enums import TableBordersLayout
 from fpdf.fonts import FontFace
 
+from connector.bank_details.code_image import draw_code
 from connector.emails.layout import load_texts, render_line
+from connector.emails.outbound.bank_transfer import email_transfer, word_transfer
 from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine
-from connector.emails.outbound.email_sums import sum_covered, sum_overdue, sum_to_pay
+from connector.emails.outbound.email_sums import sum_covered, sum_overdue, sum_to_pay, sums_of
 from connector.languages import Language, language_of, replace_nbsp
 from connector.plain_text import clean_lines, one_line
+from connector.vocabulary import CodeKind
 from providers.mailer import Attachment
 
 ENCODING = "windows-1252"
 _COLUMNS = (("invoice", 34), ("issued", 26), ("due_on", 26), ("days_overdue", 22), ("total", 34), ("amount_due", 34))
+# The width of a code with its white edge; that of a Swiss one is 46 mm without it, as on their payment slips.
+_CODE_MM = {CodeKind.EPC: 38, CodeKind.SWISS: 54}
 _RIGHT_ALIGNED = ("days_overdue", "total", "amount_due")
 _TEXT_COLOUR, _MUTED_GREY = (31, 41, 51), 90
 _MM_PER_PIXEL = 25.4 / 96
@@ -102,6 +108,7 @@ class _StatementPdf:
     def draw_footer(self) -> None:
         """Draw how to pay and whom to ask."""
         self.pdf.ln(6)
+        self._draw_transfer()
         self.pdf.set_text_color(_MUTED_GREY)
         if self.facts.payment_instructions:
             self._draw_line(clean_lines(self.facts.payment_instructions), 10)
@@ -117,6 +124,28 @@ class _StatementPdf:
             width, height = (pixels * _MM_PER_PIXEL for pixels in logo.shown_size)
             self.pdf.image(logo.content, self.pdf.l_margin + self.pdf.epw - width, self.pdf.t_margin, width, height)
             self._beside_logo = self.pdf.epw - width - 5  # of the lines that could reach it
+
+    def _draw_transfer(self) -> None:
+        """Draw how to pay by bank what is asked for, all on one page: the lines, and the code beside them."""
+        transfer = email_transfer(self.facts, sums_of(self.facts))
+        if transfer is None:
+            return
+        text, code = word_transfer(transfer, self.language), draw_code(transfer)
+        side = _CODE_MM[transfer.code_kind] if transfer.code_kind is not None else 0
+        if self.pdf.will_page_break(max(side, 45)):
+            self.pdf.add_page()
+        top = self.pdf.get_y()
+        self._draw_line(text.heading, 11, style="B")
+        self.pdf.ln(1)
+        for line in text.lines:
+            self.pdf.set_font("helvetica", "", 10)
+            self.pdf.cell(40, 6, encodable_text(line.label))
+            self.pdf.multi_cell(self.pdf.epw - 40 - side, 6, encodable_text(line.value), new_x="LMARGIN", new_y="NEXT")
+        if code:
+            self.pdf.multi_cell(self.pdf.epw - side, 6, encodable_text(text.scan), new_x="LMARGIN", new_y="NEXT")
+            left = self.pdf.w - self.pdf.r_margin - side
+            self.pdf.image(io.BytesIO(code), left, top, side, side, alt_text=text.alt)
+        self.pdf.set_y(max(self.pdf.get_y(), top + side) + 4)
 
     def _cells(self, line: InvoiceLine) -> Iterator[str]:
         day = self.language.format_date

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from urllib.parse import urlencode
 
-from connector.emails.layout import Button, LayoutValues, RowGroup, Summary, render_line
+from connector.emails.layout import Button, LayoutValues, RowGroup, Summary, TransferText, render_line
+from connector.emails.outbound.bank_transfer import email_transfer, word_transfer
 from connector.emails.outbound.email_facts import EmailFacts, FeeKind, FeeWarning, InvoiceLine, PaidLine
 from connector.emails.outbound.email_look import look_of
 from connector.emails.outbound.email_sums import BEFORE_DUE_STEPS, sum_covered, sums_of
@@ -29,6 +31,7 @@ class EmailTexts(Wording):
     def __init__(self, facts: EmailFacts, language: Language) -> None:
         super().__init__(facts, language)
         self.sums = sums_of(facts)
+        self.transfer = email_transfer(facts, self.sums)
         self.values = self._placeholder_values()
 
     def layout_values(self) -> LayoutValues:
@@ -51,6 +54,7 @@ class EmailTexts(Wording):
             totals=table.totals(),
             button=self._button(groups) if payable else None,
             notes=self._notes(groups),
+            transfer=self._transfer_text(),
             payment_instructions=self._payment_instructions() if payable else "",
             closing=_split_paragraphs(lines["closing"]),
             sign_off=self.label("sign_off"),
@@ -163,7 +167,12 @@ class EmailTexts(Wording):
             return []
         notes = []
         linked = any(row.link for group in groups for row in group.rows)
-        if not linked and not facts.payment_instructions and facts.step is not Step.RECEIPT_CHECK:
+        if (
+            not linked
+            and not facts.payment_instructions
+            and self.transfer is None
+            and facts.step is not Step.RECEIPT_CHECK
+        ):
             notes.append(self.label("pay_by_bank"))
         if facts.attachments:
             notes.append(self.label("attached", files=str(len(facts.attachments))))
@@ -174,6 +183,18 @@ class EmailTexts(Wording):
         if facts.fee:
             notes.append(self._fee_note(facts.fee))
         return notes
+
+    def _transfer_text(self) -> TransferText | None:
+        """Return how to pay by bank, with the code that travels in the email."""
+        if self.transfer is None:
+            return None
+        text = word_transfer(self.transfer, self.language)
+        return replace(text, image=self.code_image_id) if text.alt else text
+
+    @property
+    def code_image_id(self) -> str:
+        """The content id of the payment code, of this very email."""
+        return f"payment-code@{self.facts.message_domain or self.facts.sender.rpartition('@')[2]}"
 
     def _payment_instructions(self) -> str:
         """Return the company's payment instructions; a receipt check does not ask for money yet."""

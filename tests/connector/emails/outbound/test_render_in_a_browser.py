@@ -1,11 +1,20 @@
 """Emails in a real browser: nothing is cut off on a small phone, and all text has enough contrast in both schemes."""
 
+import io
 from collections.abc import Callable
+from datetime import date
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+import zxingcpp
+from PIL import Image
+from playwright.sync_api import Browser, Page
 
 from connector.emails.outbound.render import EMAIL_STEPS, EmailFacts, InvoiceLine, compose_email
+from connector.emails.outbound.sent_emails import embed_images
+from connector.emails.outbound.statement_pdf import draw_statement
+from policies.receivables import Step
+from tests.connector.emails.outbound.accounts import EUROS, FRANCS
 
 WIDTH = 320
 CONTRAST_MIN = 4.5
@@ -42,7 +51,8 @@ def test_every_email_fits_a_small_phone_and_has_enough_contrast(
     try:
         for step in EMAIL_STEPS:
             for language in ("en", "de"):
-                page.set_content(compose_email(facts_for(step, language=language)).html)
+                email = compose_email(facts_for(step, language=language, bank_details=EUROS))
+                page.set_content(embed_images(email.html, email.inline))
                 assert page.evaluate("document.documentElement.scrollWidth") <= WIDTH, (step, language)
                 weak = [found for found in page.evaluate(MEASURE_CONTRAST) if found[0] < CONTRAST_MIN]
                 assert weak == [], (step, language)
@@ -66,3 +76,40 @@ def test_a_very_long_number_and_amount_still_fit(chromium: Browser, facts_for: C
         assert page.evaluate("document.documentElement.scrollWidth") <= WIDTH
     finally:
         page.close()
+
+
+def test_a_phone_reads_the_payment_codes_of_the_email_and_of_its_statement(
+    chromium: Browser, facts_for: Callable[..., EmailFacts], tmp_path: Path
+) -> None:
+    page = chromium.new_page(
+        viewport={"width": 1000, "height": 1200}, color_scheme="dark"
+    )  # a code keeps its white edge
+    try:
+        for currency, account in (("EUR", EUROS), ("CHF", FRANCS)):
+            facts = facts_for(Step.SECOND_NOTICE, bank_details=account, currency=currency)
+            email = compose_email(facts)
+            page.set_content(embed_images(email.html, email.inline))
+            [code] = _read_codes(page.screenshot(full_page=True))
+            [image] = email.inline
+            assert [code] == _read_codes(image.content)
+            assert "1150.00" in code
+        statement = tmp_path / "statement.pdf"
+        statement.write_bytes(draw_statement(facts, date(2026, 11, 21)).content)
+        page.goto(statement.as_uri())
+        assert _when_shown(page) == [code]
+    finally:
+        page.close()
+
+
+def _read_codes(picture: bytes) -> list[str]:
+    return sorted({code.text for code in zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)))})
+
+
+def _when_shown(page: Page) -> list[str]:
+    """Return the codes of a PDF: the browser draws it in its own time."""
+    for _ in range(60):
+        found = _read_codes(page.screenshot())
+        if found:
+            return found
+        page.wait_for_timeout(100)
+    return []

@@ -7,10 +7,14 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
+import zxingcpp
+from PIL import Image
+
 from connector.emails.outbound.render import EmailFacts, InvoiceLine
 from connector.emails.outbound.statement_pdf import draw_statement
 from connector.languages import LANGUAGES
 from policies.receivables import Step
+from tests.connector.emails.outbound.accounts import EUROS
 
 TODAY = date(2026, 11, 21)
 FactsFor = Callable[..., EmailFacts]
@@ -95,3 +99,23 @@ def test_a_disputed_invoice_shows_its_dispute_instead_of_days_overdue(facts_for:
     text = extract_text(draw_statement(replace(facts, invoices=[disputed]), TODAY).content)
     assert "in Klärung" in text
     assert "19" not in text.partition("INV-1042")[2].partition("1.200")[0].replace("2026", "")
+
+
+def test_it_has_the_payment_code_of_what_is_asked_for_and_never_of_a_disputed_invoice(facts_for: FactsFor) -> None:
+    content = draw_statement(facts_for(Step.SECOND_NOTICE, bank_details=EUROS), TODAY).content
+    text = extract_text(content)
+    for part in ("Pay by bank transfer", "Harbour Lights GmbH", "DE89 3704 0044 0532 0130 00", "INV-1042"):
+        assert part in text
+    assert read_code(content)[7:] == ["EUR1150.00", "", "", "INV-1042"]
+    overdue, upcoming = facts_for(Step.SECOND_NOTICE).invoices
+    disputed = facts_for(Step.SECOND_NOTICE, bank_details=EUROS, invoices=(replace(overdue, disputed=True), upcoming))
+    assert b"/Subtype /Image" not in draw_statement(disputed, TODAY).content
+
+
+def read_code(content: bytes) -> list[str]:
+    """Return the lines of the payment code in a PDF: its image has one bit for each point."""
+    [(head, data)] = re.findall(rb"<<([^<]*/Subtype /Image.*?)>>\s*stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL)
+    width, height = (int(re.search(rb"/%s (\d+)" % name, head)[1]) for name in (b"Width", b"Height"))  # type: ignore[index]
+    picture = Image.frombytes("1", (width, height), zlib.decompress(data))
+    [code] = zxingcpp.read_barcodes(picture.convert("L"))
+    return code.text.split("\n")
