@@ -1,6 +1,8 @@
 """The statement as PDF: what it lists and adds up, in the customer's language and whatever the names are."""
 
+import io
 import re
+import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -113,9 +115,13 @@ def test_it_has_the_payment_code_of_what_is_asked_for_and_never_of_a_disputed_in
 
 
 def read_code(content: bytes) -> list[str]:
-    """Return the lines of the payment code in a PDF: its image has one bit for each point."""
-    [(head, data)] = re.findall(rb"<<([^<]*/Subtype /Image.*?)>>\s*stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL)
-    width, height = (int(re.search(rb"/%s (\d+)" % name, head)[1]) for name in (b"Width", b"Height"))  # type: ignore[index]
-    picture = Image.frombytes("1", (width, height), zlib.decompress(data))
-    [code] = zxingcpp.read_barcodes(picture.convert("L"))
+    """Return the lines of the payment code in a PDF, which holds its image as a fax would."""
+    [(head, data)] = re.findall(
+        rb"<<((?:[^<]|<<[^>]*>>)*/Subtype /Image.*?)>>\s*stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL
+    )
+    width, height = (int(head.partition(b"/" + name + b" ")[2].split()[0]) for name in (b"Width", b"Height"))
+    fields = {256: width, 257: height, 258: 1, 259: 4, 262: 0, 273: 8, 278: height, 279: len(data)}
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields.items())
+    picture = struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + struct.pack("<H", len(fields)) + table + bytes(4)
+    [code] = zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)).convert("L"))
     return code.text.split("\n")
