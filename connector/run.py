@@ -177,13 +177,16 @@ def _describe_fault(error: Exception) -> str:
 
 def _start_run(app: AppContext, held: lease.Lease, *, dry_run: bool, on_progress: Callable[[str], None]) -> RunContext:
     now = app.now()
-    rollback_detection.detect_rollback(app)  # where an older database was copied back, everything waits for approval
     with reading(app.engine) as session:
-        budget = _load_budget(session, app, held)
+        is_rolled_back = rollback_detection.detect_rollback(app, session)
+        row = session.get_one(Connection, held.connection_id)
+        budget = _load_budget(session, app, row)
         gap = restore_gap(session)
-        provider = session.get_one(Connection, held.connection_id).provider
-    pacer = Pacer(app, held.connection_id, provider)
-    ledger, mailer = open_ledger(app, held.connection_id, budget, pacer), open_mailer(app, budget)
+    if is_rolled_back:  # an older database was copied back: everything waits for approval
+        with reading(app.engine) as session:
+            gap = restore_gap(session)
+    pacer = Pacer(app, held.connection_id, row.provider)
+    ledger, mailer = open_ledger(app, held.connection_id, budget, pacer, row=row), open_mailer(app, budget)
     with writing(app.engine) as session:
         connection = session.get_one(Connection, held.connection_id)
         _close_interrupted_runs(session, held.connection_id, now)
@@ -243,7 +246,9 @@ def _finish_run(ctx: RunContext) -> RunResult:
         connection.next_run_at = _next_run_time(ctx, session, connection)
         report = run_summary.summarise_run(session, connection, ctx.run_id, counts)
         ctx.log(session, LogKind.RUN_ENDED, run_summary.format_outcome(outcome, reason, counts), facts=counts)
-        return RunResult(ctx.connection_id, connection.name, outcome, reason, report, counts)
+        ctx.lease.release(session)
+    ctx.lease.is_released = True  # from here on the run writes nothing
+    return RunResult(ctx.connection_id, connection.name, outcome, reason, report, counts)
 
 
 def _outcome(ctx: RunContext) -> RunOutcome:
@@ -272,12 +277,11 @@ def _next_run_time(ctx: RunContext, session: Session, connection: Connection) ->
     return webhook_inbox.earlier_run_at(session, connection, slot, ctx.started_at, ctx.now())
 
 
-def _load_budget(session: Session, app: AppContext, held: lease.Lease) -> CallBudget:
-    connection = session.get_one(Connection, held.connection_id)
+def _load_budget(session: Session, app: AppContext, connection: Connection) -> CallBudget:
     provider = app.providers[connection.provider]
     return CallBudget(
         session,
-        held.connection_id,
+        connection.id or 0,
         app.now,
         interval=timedelta(minutes=app.settings.duewell_interval_minutes),
         monthly_read_limit=provider.monthly_read_limit(app.settings) if isinstance(provider, MeteredProvider) else None,

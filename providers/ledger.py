@@ -197,6 +197,10 @@ class ChangePage:
         records = (self.customers, self.invoices, self.payments, self.credits, self.deleted, self.malformed)
         return not any((*records, self.applications, self.replaced_invoice_ids, self.replaced_sources))
 
+    def brings_only_cursor(self) -> bool:
+        """Return whether nothing is to be stored but the cursor."""
+        return self.is_empty() and not (self.write_offs or self.no_write_offs or self.full_resync)
+
 
 class FeePosting(NamedTuple):
     """How late fees are posted, by the ledger's own ids; "" uses the ledger's default."""

@@ -114,13 +114,22 @@ def as_item(row: Connection) -> ConnectionItem:
     return ConnectionItem.model_validate(row)
 
 
-def open_ledger(app: AppContext, connection_id: int, calls: CallObserver, pacer: Pacer | None = None) -> Ledger:
+def open_ledger(
+    app: AppContext,
+    connection_id: int,
+    calls: CallObserver,
+    pacer: Pacer | None = None,
+    *,
+    row: Connection | None = None,
+) -> Ledger:
     """Open a company's ledger. Nothing is called yet: an expired authorisation shows at the first call.
 
     ``pacer`` lets each call wait for its turn; without one, somebody waits for a page, which a call holds up little.
+    ``row`` is the company, where it has been read already.
     """
-    with reading(app.engine) as session:
-        row = session.get_one(Connection, connection_id)
+    if row is None:
+        with reading(app.engine) as session:
+            row = session.get_one(Connection, connection_id)
     return app.providers[row.provider].open_ledger(
         app.settings,
         _company_ref(row),

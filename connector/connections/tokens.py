@@ -54,9 +54,11 @@ def token_source(app: AppContext, grant_id: int, calls: CallObserver) -> AccessT
     def access_token(*, rejected_token: str | None = None) -> str:
         nonlocal kept
         if kept is None or rejected_token is not None or kept[1] - app.now() <= EXPIRY_MARGIN:
-            token = fresh_token(app, grant_id, calls, rejected_token=rejected_token)
-            ends_at = _load_token(app, grant_id).grant.token_expires_at
-            kept = (str(token["access_token"]), ends_at or app.now())
+            stored = _load_token(app, grant_id)
+            if not stored.is_valid_at(app.now(), rejected_token):
+                fresh_token(app, grant_id, calls, rejected_token=rejected_token)
+                stored = _load_token(app, grant_id)
+            kept = (str(stored.token["access_token"]), stored.grant.token_expires_at or app.now())
         return kept[0]
 
     return access_token

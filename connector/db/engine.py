@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
@@ -29,6 +30,7 @@ _PRAGMAS = (
     "cache_size=-16000",  # kilobytes
     "wal_autocheckpoint=8000",  # pages, 32 MB: a first load writes the same pages again and again
 )
+_WITH_OPTIONS: WeakKeyDictionary[Engine, dict[tuple[tuple[str, Any], ...], Engine]] = WeakKeyDictionary()
 # PostgreSQL advisory locks: one upgrade at a time; one writer at a time, of everything or of one company
 _UPGRADE_LOCK = 7_215_001
 _WRITERS_LOCK = 7_215_003
@@ -77,7 +79,7 @@ def writing(
     waits_for_all = engine.dialect.name == "sqlite" or (company_id is None and not locks_its_rows)
     queue = engine.get_execution_options().get(_QUEUE)
     turn: AbstractContextManager[None] = queue.turn() if queue is not None and waits_for_all else nullcontext()
-    with turn, Session(engine.execution_options(**options), expire_on_commit=False) as session, session.begin():
+    with turn, Session(_with_options(engine, options), expire_on_commit=False) as session, session.begin():
         yield session
 
 
@@ -85,8 +87,17 @@ def writing(
 def reading(engine: Engine) -> Iterator[Session]:
     """Open a session on one consistent state; changes made in it are discarded."""
     options = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
-    with Session(engine.execution_options(**options), expire_on_commit=False) as session:
+    with Session(_with_options(engine, options), expire_on_commit=False) as session:
         yield session
+
+
+def _with_options(engine: Engine, options: dict[str, Any]) -> Engine:
+    """Return the engine with options, made once: a sync opens twenty sessions."""
+    made = _WITH_OPTIONS.setdefault(engine, {})
+    key = tuple(options.items())
+    if key not in made:
+        made[key] = engine.execution_options(**options)
+    return made[key]
 
 
 def schema_revision(engine: Engine) -> str | None:

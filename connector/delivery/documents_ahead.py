@@ -13,7 +13,12 @@ from sqlmodel import col
 
 from connector.db.tables import OutboxEntry
 from connector.emails.outbound.compose import WITHOUT_INVOICE
-from connector.emails.outbound.ledger_documents import PDFS_MAX, LedgerDocuments, delete_outdated_pdfs
+from connector.emails.outbound.ledger_documents import (
+    PDFS_MAX,
+    LedgerDocuments,
+    delete_outdated_pdfs,
+    has_outdated_pdfs,
+)
 from connector.outbox.entries import UNSENT_STATES
 from connector.outbox.payloads import EmailPayload, load_payload
 from connector.runtime.run_context import RunContext
@@ -47,11 +52,13 @@ def fetch_ahead(ctx: RunContext) -> None:
             .order_by(col(OutboxEntry.send_after), col(OutboxEntry.id))
             .limit(EMAILS_AHEAD_MAX)
         ).all()
+        is_outdated = has_outdated_pdfs(session, ctx.connection_id, ctx.now())
     if planned:
         with ctx.pacer.without_waiting():
             _fetch(ctx, planned, calls_max=CALLS_AHEAD_MAX)
-    with ctx.writing(durable=False) as session:
-        delete_outdated_pdfs(session, ctx.connection_id, ctx.now())
+    if is_outdated:
+        with ctx.writing(durable=False) as session:
+            delete_outdated_pdfs(session, ctx.connection_id, ctx.now())
 
 
 def _fetch(ctx: RunContext, rows: Iterable[OutboxEntry], calls_max: int | None = None) -> None:

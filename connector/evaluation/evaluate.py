@@ -59,7 +59,9 @@ def decide_all(ctx: RunContext) -> None:
         connection = ctx.connection(session)
         apply_decisions(ctx, session, connection, batch, policies.version, None)
         # What is logged from here on was not decided about, and what these decisions bring is decided about again.
-        if not ctx.dry_run and not batch.failures:
+        if batch.failures:
+            connection.decision_fingerprint = ""
+        elif not ctx.dry_run:
             standing.record(session, connection, policies.version, times, log_head)
 
 

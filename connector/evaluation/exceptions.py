@@ -84,17 +84,27 @@ def scan(ctx: RunContext) -> None:
     """Scan the customers whose ledger has changed since the last scan, the first time all of them."""
     if ctx.dry_run:
         return
+    with ctx.reading() as session:
+        connection = ctx.connection(session)
+        last_scan = session.get(KeyValue, (ctx.connection_id, _STORE_KEY))
+        decided_at = connection.decided_at.isoformat() if connection.decided_at else ""
+        is_scanned = last_scan is not None and last_scan.value.get("decided_at") == decided_at
+        if is_scanned and ctx.tally["unchanged"] and _is_scanned(connection, last_scan):
+            return  # all decisions stand, so nothing is held for longer either
     with ctx.writing() as session:
         set_aside_records.create_tasks(ctx.app, session, ctx.connection_id)
         connection = ctx.connection(session)
         new = unreadable_records.update_exceptions(session, connection, ctx.now())
         new += long_holds.update_exceptions(session, connection, ctx.now())
+        last_scan = session.get(KeyValue, (ctx.connection_id, _STORE_KEY))
+        if last_scan is not None:
+            last_scan.value = {**last_scan.value, "decided_at": decided_at}
         if new:
             _log_new(ctx, session, new)
     with ctx.reading() as session:
         connection = ctx.connection(session)
         last_scan = session.get(KeyValue, (ctx.connection_id, _STORE_KEY))
-        if last_scan is not None and last_scan.value["mirror_version"] == connection.mirror_version:
+        if _is_scanned(connection, last_scan):
             return
         changed = _changed_customers(session, connection, last_scan)
         found = _scan_customers(session, connection, changed, ctx.now())
@@ -104,10 +114,19 @@ def scan(ctx: RunContext) -> None:
     with ctx.writing() as session:
         new = placeholder_addresses.update_exceptions(session, connection, shared.placeholders, ctx.now())
         new += _store_exceptions(session, ctx.connection_id, changed, found, ctx.now())
-        value = {"mirror_version": version, "synced_at": synced_at.isoformat(), "shared_addresses": sharing}
+        value = {
+            "mirror_version": version,
+            "synced_at": synced_at.isoformat(),
+            "shared_addresses": sharing,
+            "decided_at": decided_at,
+        }
         session.merge(KeyValue(connection_id=ctx.connection_id, name=_STORE_KEY, value=value, stored_at=ctx.now()))
         if new:
             _log_new(ctx, session, new)
+
+
+def _is_scanned(connection: Connection, last_scan: KeyValue | None) -> bool:
+    return last_scan is not None and last_scan.value["mirror_version"] == connection.mirror_version
 
 
 def list_open(session: Session, companies: Collection[int], *, size: int, offset: int = 0) -> list[ListedException]:

@@ -12,14 +12,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Engine, select
-from sqlmodel import Session, col
+from sqlalchemy import Engine, bindparam, select
+from sqlmodel import Session, SQLModel, col
 
 from connector.app_context import AppContext
 from connector.db.engine import reading, sqlite_file, writing
 from connector.db.tables import SyncLogEntry
 from connector.restore.restore_gap import mark_restored_by_hand
 from connector.secrets.private_files import private_file
+
+# Built once: every sync asks for them.
+_LOG = SQLModel.metadata.tables["sync_log"].c
+_NEWEST = select(_LOG.id, _LOG.hash, _LOG.at).order_by(_LOG.id.desc()).limit(1)
+_HASH_OF = select(_LOG.hash).where(_LOG.id == bindparam("entry_id"))
 
 
 class _LogHead(NamedTuple):
@@ -33,7 +38,7 @@ class _LogHead(NamedTuple):
 def record_log_head(app: AppContext) -> None:
     """Record the newest entry of the log, replacing the file in one step."""
     with reading(app.engine) as session:
-        entry = session.scalars(select(SyncLogEntry).order_by(col(SyncLogEntry.id).desc()).limit(1)).first()
+        entry = session.connection().execute(_NEWEST).first()
     if entry is None:
         return
     file = log_head_file(app)
@@ -43,16 +48,16 @@ def record_log_head(app: AppContext) -> None:
     draft.replace(file)
 
 
-def detect_rollback(app: AppContext) -> bool:
-    """Return whether the database is older than it was; if so, everything waits for approval, as after a restore."""
+def detect_rollback(app: AppContext, session: Session) -> bool:
+    """Return whether the database is older than it was; if so, everything waits for approval, as after a restore.
+
+    ``session`` is read only.
+    """
     head = _read_head(log_head_file(app))
-    if head is None:
+    if head is None or _hash_of(session, head.entry_id) == head.hash:
         return False
-    with reading(app.engine) as session:
-        if _hash_of(session, head.entry_id) == head.hash:
-            return False
-    with writing(app.engine) as session:
-        mark_restored_by_hand(session, _last_common_at(session, head), app.now())
+    with writing(app.engine) as database:
+        mark_restored_by_hand(database, _last_common_at(database, head), app.now())
     record_log_head(app)
     return True
 
@@ -83,4 +88,4 @@ def _last_common_at(session: Session, head: _LogHead) -> datetime | None:
 
 
 def _hash_of(session: Session, entry_id: int) -> str | None:
-    return session.execute(select(col(SyncLogEntry.hash)).where(col(SyncLogEntry.id) == entry_id)).scalar()
+    return session.connection().execute(_HASH_OF, {"entry_id": entry_id}).scalar()

@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
+from typing import Any
 
-from sqlalchemy import func, select
-from sqlmodel import Session, col
+from sqlalchemy import bindparam, func, insert, select, update
+from sqlmodel import Session, SQLModel, col
 
 from connector.db.tables import Budget, Connection
 from policies.formatting import format_datetime
@@ -137,17 +138,17 @@ class CallBudget:
         month = self._limits.setdefault(LimitWindow.MONTH, _Limit())
         month.used = self._month_reads_before_run + self.calls_made[CallKind.READ]
         month.window_started_at = month_start(self.now())
+        stored = set(session.connection().execute(_NAMES, {"company_id": self.connection_id}).scalars())
         for name, limit in self._limits.items():
-            session.merge(
-                Budget(
-                    connection_id=self.connection_id,
-                    limit_name=name,
-                    used=limit.used,
-                    remaining=limit.remaining,
-                    window_started_at=limit.window_started_at,
-                    blocked_until_at=limit.blocked_until_at,
-                )
-            )
+            values = {
+                "company_id": self.connection_id,
+                "name": name,
+                "new_used": limit.used,
+                "new_remaining": limit.remaining,
+                "started_at": limit.window_started_at,
+                "until_at": limit.blocked_until_at,
+            }
+            session.connection().execute(_UPDATE if name in stored else _INSERT, values)
 
     def _record_remaining(self, name: LimitWindow, remaining: int) -> None:
         limit = self._limits.setdefault(name, _Limit())
@@ -205,6 +206,20 @@ class CallBudget:
     def _month_reads_used(self) -> int:
         month = self._limits.get(LimitWindow.MONTH)
         return month.used if month is not None and month.window_started_at == month_start(self.now()) else 0
+
+
+_ROWS = SQLModel.metadata.tables["budget"]
+_OF_COMPANY = _ROWS.c.connection_id == bindparam("company_id")
+_VALUES: dict[str, Any] = {
+    "used": bindparam("new_used"),
+    "remaining": bindparam("new_remaining"),
+    "window_started_at": bindparam("started_at"),
+    "blocked_until_at": bindparam("until_at"),
+}
+# Built once: every sync stores its limits.
+_NAMES = select(_ROWS.c.limit_name).where(_OF_COMPANY)
+_UPDATE = update(_ROWS).where(_OF_COMPANY, _ROWS.c.limit_name == bindparam("name")).values(_VALUES)
+_INSERT = insert(_ROWS).values({"connection_id": bindparam("company_id"), "limit_name": bindparam("name"), **_VALUES})
 
 
 def month_start(now: datetime) -> datetime:

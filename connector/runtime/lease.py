@@ -15,10 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, cast
 
 from filelock import FileLock, Timeout
-from sqlalchemy import CursorResult, bindparam, or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlmodel import Session, SQLModel, col
 
 from connector.app_context import AppContext
@@ -40,6 +39,21 @@ _RENEW = (
     .where(_CONNECTIONS.c.id == bindparam("of_id"), _CONNECTIONS.c.fence == bindparam("of_fence"))
     .values(lease_until_at=bindparam("until_at"))
 )
+_RELEASE = (
+    update(_CONNECTIONS)
+    .where(_CONNECTIONS.c.id == bindparam("of_id"), _CONNECTIONS.c.fence == bindparam("of_fence"))
+    .values(lease_until_at=None, lease_owner="")
+)
+_OWNER = (
+    select(_CONNECTIONS.c.fence, _CONNECTIONS.c.lease_until_at, _CONNECTIONS.c.lease_owner)
+    .where(_CONNECTIONS.c.id == bindparam("of_id"))
+    .with_for_update()
+)
+_CLAIM = (
+    update(_CONNECTIONS)
+    .where(_CONNECTIONS.c.id == bindparam("of_id"))
+    .values(fence=bindparam("new_fence"), lease_until_at=bindparam("until_at"), lease_owner=bindparam("new_owner"))
+)
 
 
 class RunInProgress(Exception):
@@ -50,20 +64,25 @@ class LeaseLost(Exception):
     """Another machine has taken over the connection: this run must stop and write nothing more."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lease:
     """The right to run a connection; ``fence`` grows by one with every owner."""
 
     app: AppContext
     connection_id: int
     fence: int
+    is_released: bool = False  # committed with the last write of the run
 
     def renew(self, session: Session) -> None:
         """Extend the lease in the caller's transaction; raise ``LeaseLost`` if it has another owner."""
         until_at = self.app.now() + LEASE_DURATION
-        result = session.execute(_RENEW, {"of_id": self.connection_id, "of_fence": self.fence, "until_at": until_at})
-        if cast("CursorResult[Any]", result).rowcount != 1:
+        values = {"of_id": self.connection_id, "of_fence": self.fence, "until_at": until_at}
+        if session.connection().execute(_RENEW, values).rowcount != 1:
             raise LeaseLost(_lease_lost_message(self.connection_id))
+
+    def release(self, session: Session) -> None:
+        """End the lease in the caller's transaction, which is the last of the run."""
+        session.connection().execute(_RELEASE, {"of_id": self.connection_id, "of_fence": self.fence})
 
     def check(self, session: Session) -> None:
         """Raise ``LeaseLost`` if the lease has another owner."""
@@ -88,7 +107,9 @@ def acquire(app: AppContext, connection_id: int) -> Iterator[Lease]:
         try:
             yield lease
         finally:
-            _release(lease)
+            if not lease.is_released:
+                with writing(app.engine, company_id=connection_id) as session:
+                    lease.release(session)
     finally:
         lock.release()
 
@@ -138,11 +159,8 @@ def _claim(app: AppContext, connection_id: int) -> Lease:
     hostname = socket.gethostname()
     now = app.now()
     with writing(app.engine, company_id=connection_id) as session:
-        row = session.execute(
-            select(col(Connection.fence), col(Connection.lease_until_at), col(Connection.lease_owner))
-            .where(col(Connection.id) == connection_id)
-            .with_for_update()
-        ).one()
+        database = session.connection()
+        row = database.execute(_OWNER, {"of_id": connection_id}).one()
         # A lease of this machine belongs to a dead process: a living one would hold the file lock.
         # One that ends later than a lease can was taken by a wrong clock.
         is_running = row.lease_until_at is not None and now < row.lease_until_at <= now + LEASE_DURATION + CLOCK_SKEW
@@ -152,11 +170,9 @@ def _claim(app: AppContext, connection_id: int) -> Lease:
             )
             raise RunInProgress(message)
         fence = row.fence + 1
-        session.execute(
-            update(Connection)
-            .where(col(Connection.id) == connection_id)
-            .values(fence=fence, lease_until_at=now + LEASE_DURATION, lease_owner=f"{hostname}:{os.getpid()}")
-        )
+        owner = f"{hostname}:{os.getpid()}"
+        values = {"of_id": connection_id, "new_fence": fence, "until_at": now + LEASE_DURATION, "new_owner": owner}
+        database.execute(_CLAIM, values)
     return Lease(app, connection_id, fence)
 
 
@@ -166,12 +182,3 @@ def _lease_lost_message(connection_id: int) -> str:
 
 def _is_local(owner: str, hostname: str) -> bool:
     return owner.rpartition(":")[0] == hostname
-
-
-def _release(lease: Lease) -> None:
-    with writing(lease.app.engine, company_id=lease.connection_id) as session:
-        session.execute(
-            update(Connection)
-            .where(col(Connection.id) == lease.connection_id, col(Connection.fence) == lease.fence)
-            .values(lease_until_at=None, lease_owner="")
-        )

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import ColumnElement, delete, or_, select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
@@ -177,14 +177,22 @@ class LedgerDocuments:
 
 def delete_outdated_pdfs(session: Session, connection_id: int, now: datetime) -> None:
     """Delete the PDFs that were kept long, and those of invoices that are no longer open."""
+    session.execute(delete(InvoicePdf).where(*_are_outdated(connection_id, now)))
+
+
+def has_outdated_pdfs(session: Session, connection_id: int, now: datetime) -> bool:
+    """Return whether there is any PDF to delete."""
+    query = select(col(InvoicePdf.invoice_id)).where(*_are_outdated(connection_id, now))
+    return session.execute(query.limit(1)).first() is not None
+
+
+def _are_outdated(connection_id: int, now: datetime) -> tuple[ColumnElement[bool], ...]:
     is_open = select(col(InvoiceRow.external_id)).where(
         col(InvoiceRow.connection_id) == connection_id, col(InvoiceRow.is_open)
     )
-    session.execute(
-        delete(InvoicePdf).where(
-            col(InvoicePdf.connection_id) == connection_id,
-            or_(col(InvoicePdf.stored_at) < now - PDF_KEPT_FOR, col(InvoicePdf.invoice_id).not_in(is_open)),
-        )
+    return (
+        col(InvoicePdf.connection_id) == connection_id,
+        or_(col(InvoicePdf.stored_at) < now - PDF_KEPT_FOR, col(InvoicePdf.invoice_id).not_in(is_open)),
     )
 
 

@@ -75,6 +75,8 @@ def find_merges(session: Session, connection_id: int, page: ChangePage, at: date
 def _find_undone(session: Session, connection_id: int, page: ChangePage) -> list[Merge]:
     """Return the merged customers that the page has as customers of their own again."""
     restored = {each.external_id for each in page.customers if each.active and not each.merged_into}
+    if not restored:
+        return []
     customer = _TABLES["customer"]
     query = select(customer.c.external_id, customer.c.merged_into).where(
         _in_company(customer, connection_id), customer.c.merged_into.is_not(None)

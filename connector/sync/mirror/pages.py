@@ -102,6 +102,8 @@ def store_page(session: Session, connection_id: int, page: ChangePage, *, at: da
     could not read. ``at`` is when the page was read, for malformed records and for changes that the ledger dates later.
     """
     stored_at = at or datetime.now(UTC)
+    if page.brings_only_cursor() and not sweep.is_in_progress(session.connection(), connection_id):
+        return PageCounts(customers=merges.apply_merges(session, connection_id, page, [], stored_at))
     if at is not None:
         _date_back(page, at)
     erased.redact_page(session, connection_id, page, at=stored_at)

@@ -34,12 +34,17 @@ def start_sweep(database: Database, connection_id: int) -> None:
         database.execute(insert(_UNSEEN).from_select(_COLUMNS, held))
 
 
+def is_in_progress(database: Database, connection_id: int) -> bool:
+    """Return whether a full resync is in progress."""
+    return database.execute(_IN_PROGRESS, {"company_id": connection_id}).first() is not None
+
+
 def mark_seen(database: Database, connection_id: int, page: ChangePage) -> list[DeletedRecord]:
     """Mark a page's records as seen; with the last page, return what was never seen, to be deleted.
 
     Without a full resync in progress there is nothing to return.
     """
-    if database.execute(_IN_PROGRESS, {"company_id": connection_id}).first() is None:
+    if not is_in_progress(database, connection_id):
         return []
     of_company = _UNSEEN.c.connection_id == connection_id
     for kind, ids in _ids_by_kind(page).items():
