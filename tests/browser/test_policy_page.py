@@ -30,6 +30,9 @@ def test_the_story_and_the_effect_follow_a_change_without_reloading(
     page = context.new_page()
     page.goto(f"{site.base}/policy")
     page.evaluate("window.isSamePage = true")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollHeight") < 4000, "a phone sees what there is, folded"
+    page.set_viewport_size({"width": 1280, "height": 800})
     page.focus(DAY)
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type("4")
@@ -38,8 +41,8 @@ def test_the_story_and_the_effect_follow_a_change_without_reloading(
     assert "treated differently" in page.inner_text("[data-summary]")
     beside, table = page.locator("[data-effect]").bounding_box(), page.locator("table.schedule").first.bounding_box()
     assert beside["x"] >= table["x"] + table["width"], "it stands beside the days"
-    page.click("article:nth-of-type(3) summary")
-    assert "on day 4 we remind them by email" in page.inner_text("article:nth-of-type(3) details")
+    page.click("article:nth-of-type(3) details:not(.fold) summary")
+    assert "on day 4 we remind them by email" in page.inner_text("article:nth-of-type(3) details:not(.fold)")
     page.fill(DAY, "6")
     page.wait_for_selector('tr[data-error="call.new.large"]')
     assert page.get_attribute(DAY, "aria-invalid") == "true"
@@ -49,6 +52,12 @@ def test_the_story_and_the_effect_follow_a_change_without_reloading(
         page.emulate_media(color_scheme=scheme)
         assert Axe().run(page, options={"iframes": False}).violations_count == 0, (width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+    second = '[name="second_notice.new.large"]'
+    assert page.is_visible(DAY), "what is wrong is not folded"
+    assert not page.is_visible(second)
+    page.click(f"tr:has({second}) summary")
+    assert page.is_visible(second)
+    page.set_viewport_size({"width": 1280, "height": 800})
     page.select_option('[name="tone"]', "gentle")
     page.fill(DAY, "3")
     expect(page.locator('[name="past_due.new.small"]')).to_have_value("8")
