@@ -52,11 +52,11 @@ def test_the_story_and_the_effect_follow_a_change_without_reloading(
         page.emulate_media(color_scheme=scheme)
         assert Axe().run(page, options={"iframes": False}).violations_count == 0, (width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-    second = '[name="second_notice.new.large"]'
+    folded = '[name="receipt_check.new.large"]'
     assert page.is_visible(DAY), "what is wrong is not folded"
-    assert not page.is_visible(second)
-    page.click(f"tr:has({second}) summary")
-    assert page.is_visible(second)
+    assert not page.is_visible(folded)
+    page.click(f"tr:has({folded}) summary")
+    assert page.is_visible(folded)
     page.set_viewport_size({"width": 1280, "height": 800})
     page.select_option('[name="tone"]', "gentle")
     page.fill(DAY, "3")
