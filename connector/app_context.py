@@ -81,7 +81,7 @@ def open_app(
     settings: Settings, *, now: Callable[[], datetime] = utc_now, sleep: Callable[[float], object] | None = None
 ) -> AppContext:
     """Open the database and the keys. SQLite is upgraded automatically, PostgreSQL by `duewell db upgrade`."""
-    engine = open_engine(settings.duewell_database_url)
+    engine = open_engine(settings.duewell_database_url, is_pooled=settings.duewell_database_pooler == "1")
     if engine.dialect.name == "sqlite":
         upgrade(engine)
     elif schema_revision(engine) != migrations.HEAD:

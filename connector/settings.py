@@ -62,6 +62,7 @@ class Settings(BaseSettings):
 
     duewell_home: Path = Field(default_factory=lambda: user_data_path("duewell", appauthor=False))
     duewell_database_url: DatabaseUrl = Field(default="", repr=False)
+    duewell_database_pooler: Literal["0", "1"] = "0"
     duewell_secret_keys: SecretKeys = Field(default="", repr=False)
     duewell_base_url: WebAddress = "http://localhost:8710"
     duewell_interval_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)

@@ -79,7 +79,7 @@ def build_message(email: Email, *, with_blind_copies: bool = False) -> EmailMess
 
 
 def _add_images(message: EmailMessage, images: Sequence[InlineImage]) -> None:
-    """Put the images beside the HTML part, in one multipart/related with it: there every email program finds them."""
+    """Attach the images to the HTML part, in one multipart/related with it: there every email program finds them."""
     html = message.get_body(("html",))
     if html is None or not images:
         return

@@ -150,6 +150,9 @@ def run(
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: the port of DUEWELL_BASE_URL.")] = None,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Only the web app: `duewell worker` or `duewell run` syncs.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start the web app and sync every hour.
@@ -166,10 +169,13 @@ def serve(
         if as_json:
             echo_json({"host": host, "port": port, "base_url": base})
         echo_err(f"The web app is running at {base} (listening on {host}:{port}). Press Ctrl-C to stop it.")
-        do_serve(app, host, port, notify=echo_err)
+        do_serve(app, host, port, notify=echo_err, is_syncing=not no_worker)
 
 
-def worker(as_json: JsonOption = False) -> None:
+def worker(
+    threads: Annotated[int, typer.Option(min=1, max=64, help="How many companies it syncs at the same time.")] = 4,
+    as_json: JsonOption = False,
+) -> None:
     """Start a worker that syncs companies when they are due.
 
     For large installations: several workers, on one machine or many, share one PostgreSQL database.
@@ -185,9 +191,9 @@ def worker(as_json: JsonOption = False) -> None:
             )
             raise CommandError(message)
         if as_json:
-            echo_json({"database": app.engine.dialect.name})
+            echo_json({"database": app.engine.dialect.name, "threads": threads})
         echo_err("The worker is running. Press Ctrl-C to stop it.")
-        run_worker(app)
+        run_worker(app, threads=threads)
 
 
 def _run_all(app: AppContext, ids: list[int], *, dry_run: bool) -> list[RunResult]:

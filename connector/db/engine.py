@@ -41,8 +41,12 @@ class DatabaseError(Exception):
     """A database that must not be used as it is; the message says why, and what to do."""
 
 
-def open_engine(url: str) -> Engine:
-    """Open the database. A SQLite file is created private to its owner, and refused where others can read it."""
+def open_engine(url: str, *, is_pooled: bool = False) -> Engine:
+    """Open the database. A SQLite file is created private to its owner, and refused where others can read it.
+
+    ``is_pooled``: a pooler such as PgBouncer hands out the server's connections by the transaction. Statements that
+    were prepared on one of them may be unknown on the next, so none are.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed)
@@ -50,7 +54,10 @@ def open_engine(url: str) -> Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     queue = {_QUEUE: _WriteQueue()}
     # Errors must not quote records.
-    engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True, execution_options=queue)
+    prepare = {"prepare_threshold": None} if is_pooled else {}
+    engine = create_engine(
+        parsed, pool_pre_ping=True, hide_parameters=True, execution_options=queue, connect_args=prepare
+    )
     event.listen(engine, "begin", _begin_postgresql)
     return engine
 

@@ -252,7 +252,7 @@ def _refuse_unstorable(source: Table, rows: list[tuple[Any, ...]], target: Sessi
 
 
 def _continue_ids(old: Session, new: Session) -> None:
-    """Go on with ids where the first database would: one that was used and deleted is not used again."""
+    """Continue the ids where the first database would: one that was used and deleted is not used again."""
     if new.get_bind().dialect.name != "postgresql":
         return
     for each in _all_tables():

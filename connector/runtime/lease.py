@@ -114,8 +114,8 @@ def acquire(app: AppContext, connection_id: int) -> Iterator[Lease]:
         lock.release()
 
 
-def list_due(session: Session, now: datetime, limit: int) -> list[int]:
-    """List the connections that are due and not being run, the longest overdue first.
+def list_due(session: Session, now: datetime, limit: int, *, connection_id: int | None = None) -> list[int]:
+    """List the connections that are due and not being run, the longest overdue first; or only one of them.
 
     Nothing is claimed: each run acquires its own lease, so two workers that read the same list run nothing twice.
     """
@@ -127,6 +127,7 @@ def list_due(session: Session, now: datetime, limit: int) -> list[int]:
             col(Connection.time_zone),
         )
         .where(
+            *([col(Connection.id) == connection_id] if connection_id is not None else []),
             or_(col(Connection.pause_reason) == "", col(Connection.paused_until_on) <= (now + MAX_UTC_OFFSET).date()),
             col(Connection.health) != ConnectionHealth.DISCONNECTED,
             or_(

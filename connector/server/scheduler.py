@@ -27,6 +27,46 @@ RunFunction = Callable[[AppContext, int], object]
 BackgroundJob = Callable[[AppContext], object]
 
 
+class RegularJobs:
+    """What is done again and again in this process, each job on a thread of its own; a failing one stops nothing."""
+
+    def __init__(self, app: AppContext, jobs: Sequence[BackgroundJob], *, poll_seconds: float = POLL_SECONDS) -> None:
+        """Prepare the jobs; nothing runs before ``start``."""
+        self._app = app
+        self._jobs = jobs
+        self._trigger = IntervalTrigger(seconds=max(1, int(poll_seconds)), timezone=UTC)
+        self._clock = BackgroundScheduler(timezone=UTC)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether they were started and not stopped."""
+        return bool(self._clock.running)
+
+    def start(self) -> None:
+        """Do each job at once, then regularly."""
+        for job in self._jobs:
+            self._clock.add_job(
+                partial(self._do, job),
+                self._trigger,
+                next_run_time=datetime.now(UTC),
+                max_instances=1,
+                coalesce=True,
+                misfire_grace_time=None,  # after the machine was suspended: once, late
+            )
+        self._clock.start()
+
+    def stop(self) -> None:
+        """Begin no job any more."""
+        if self._clock.running:
+            self._clock.shutdown(wait=False)
+
+    def _do(self, job: BackgroundJob) -> None:
+        try:
+            job(self._app)
+        except Exception:
+            log.exception("a background job failed")
+
+
 class Scheduler:
     """The scheduler of one process. The database says which connections are due; APScheduler only triggers polls."""
 
@@ -49,12 +89,11 @@ class Scheduler:
             jobs: What else is done once per poll, on threads of its own.
         """
         self._app = app
-        self._jobs = jobs
         self._run = run
         self._threads = threads
         self._poll_interval = timedelta(seconds=poll_seconds)
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="sync")
-        self._clock = BackgroundScheduler(timezone=UTC)
+        self._clock = RegularJobs(app, (lambda _app: self.poll(), *jobs), poll_seconds=poll_seconds)
         self._running: set[int] = set()
         self._lock = threading.Lock()
         self._polled_at: datetime | None = None
@@ -63,15 +102,6 @@ class Scheduler:
         """Finish token refreshes that a killed process interrupted, then poll at once and regularly."""
         for problem in finish_interrupted_refreshes(self._app):
             log.warning("an interrupted token refresh could not be finished: %s", problem)
-        for job in (self.poll, *(partial(self._run_job, job) for job in self._jobs)):
-            self._clock.add_job(
-                job,
-                IntervalTrigger(seconds=max(1, int(self._poll_interval.total_seconds())), timezone=UTC),
-                next_run_time=datetime.now(UTC),
-                max_instances=1,
-                coalesce=True,
-                misfire_grace_time=None,  # after the machine was suspended: poll once, late
-            )
         self._clock.start()
 
     def poll(self) -> None:
@@ -96,7 +126,7 @@ class Scheduler:
     def is_alive(self) -> bool:
         """Return whether the scheduler is running and has polled recently."""
         polled_at = self._polled_at
-        if not self._clock.running or polled_at is None:
+        if not self._clock.is_running or polled_at is None:
             return False
         tolerance = _MAX_MISSED_POLLS * (self._poll_interval + timedelta(seconds=1))
         return datetime.now(UTC) - polled_at < tolerance
@@ -104,15 +134,8 @@ class Scheduler:
     def stop(self) -> None:
         """Ask every run to stop, and wait for the calls under way."""
         self._app.stop.set()
-        if self._clock.running:
-            self._clock.shutdown(wait=False)
+        self._clock.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _run_job(self, job: BackgroundJob) -> None:
-        try:
-            job(self._app)
-        except Exception:  # a background job must never stop the scheduler
-            log.exception("a background job failed")
 
     def _run_one(self, connection_id: int) -> None:
         try:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -23,10 +23,13 @@ from connector.privacy import retention
 from connector.run import run_connection
 from connector.server.prepared_figures import prepare_figures
 from connector.server.protocol import LimitedProtocol
-from connector.server.scheduler import RunFunction, Scheduler
+from connector.server.scheduler import THREADS, RegularJobs, RunFunction, Scheduler
 from connector.setting_types import is_loopback_host
 from connector.web.app import make_app
 from connector.webhooks import delivery
+
+if TYPE_CHECKING:
+    from connector.server.job_queue import QueueWorker
 
 BACKGROUND_JOBS = (delivery.deliver_pending, retention.prune_daily)
 REQUESTS_END_S = 5  # for requests under way when asked to stop
@@ -47,14 +50,17 @@ def serve(
     *,
     notify: Callable[[str], None] = print,
     run: RunFunction = run_connection,
+    is_syncing: bool = True,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; then finish the calls under way, start no new ones, and return.
 
     A request that does not end is given up after seconds; whatever else does not end, after minutes.
 
-    While there is no user, ``notify`` gets the link to create the first owner.
+    While there is no user, ``notify`` gets the link to create the first owner. Without ``is_syncing`` nothing runs
+    but the web app: others sync.
     """
-    scheduler = Scheduler(app, run, jobs=(*BACKGROUND_JOBS, prepare_figures))
+    scheduler = _make_worker(app, run) if is_syncing else None
+    own_jobs = RegularJobs(app, (prepare_figures,))
     web_app = make_app(app, scheduler, *([host] if not _is_unspecified(host) else []))
     config = server_config(web_app, host=host, port=port)
     if not is_loopback_host(host) and not app.settings.duewell_base_url.startswith("https://"):
@@ -66,12 +72,16 @@ def serve(
     if link is not None:
         notify(f"No user can sign in yet. Create the owner here: {app.settings.duewell_base_url}/welcome/{link}")
     with listening, stop_on_signals(threading.Event()):  # uvicorn stops on a signal and raises it again when it ends
-        scheduler.start()
+        own_jobs.start()
+        if scheduler is not None:
+            scheduler.start()
         try:
             uvicorn.Server(config).run(sockets=[listening])
         finally:
             with _forced_exit_after(STOP_S):
-                scheduler.stop()
+                own_jobs.stop()
+                if scheduler is not None:
+                    scheduler.stop()
     _exit_despite_request_threads()
 
 
@@ -134,13 +144,21 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ServeError(message) from error
 
 
-def run_worker(app: AppContext) -> None:
+def run_worker(app: AppContext, *, threads: int = THREADS) -> None:
     """Sync due connections until asked to stop, without a web app: one of several workers on a PostgreSQL database."""
-    scheduler = Scheduler(app, run_connection, jobs=BACKGROUND_JOBS)
+    scheduler = _make_worker(app, run_connection, threads=threads)
     with stop_on_signals(app.stop):
         scheduler.start()
         app.stop.wait()
         scheduler.stop()
+
+
+def _make_worker(app: AppContext, run: RunFunction, *, threads: int = THREADS) -> Scheduler | QueueWorker:
+    if app.engine.dialect.name == "sqlite":
+        return Scheduler(app, run, threads=threads, jobs=BACKGROUND_JOBS)
+    from connector.server.job_queue import QueueWorker  # noqa: PLC0415 - only an installation with a queue loads it
+
+    return QueueWorker(app, run, threads=threads, jobs=BACKGROUND_JOBS)
 
 
 @contextmanager

@@ -88,8 +88,11 @@ class SchedulerStatus(Protocol):
         ...
 
 
-def make_app(app: AppContext, scheduler: SchedulerStatus, *extra_hosts: str) -> FastAPI:
-    """Build the web app; ``extra_hosts`` are host names it answers to besides its base URL's."""
+def make_app(app: AppContext, scheduler: SchedulerStatus | None, *extra_hosts: str) -> FastAPI:
+    """Build the web app; ``extra_hosts`` are host names it answers to besides its base URL's.
+
+    ``scheduler`` is None where this process syncs nothing.
+    """
     web_app = FastAPI(title="duewell", openapi_url=None, docs_url=None, redoc_url=None)
     base = app.settings.duewell_base_url
     web_app.add_middleware(RequestLimits)
@@ -110,19 +113,21 @@ def make_app(app: AppContext, scheduler: SchedulerStatus, *extra_hosts: str) -> 
     return web_app
 
 
-def _add_checks(web_app: FastAPI, app: AppContext, scheduler: SchedulerStatus) -> None:
+def _add_checks(web_app: FastAPI, app: AppContext, scheduler: SchedulerStatus | None) -> None:
     @web_app.get("/healthz")
     def healthz() -> PlainTextResponse:
         return PlainTextResponse("ok\n")
 
     @web_app.get("/readyz")
     def readyz() -> JSONResponse:
-        checks = {"database": _is_database_reachable(app), "scheduler": scheduler.is_alive()}
+        checks = {"database": _is_database_reachable(app)}
+        if scheduler is not None:
+            checks["scheduler"] = scheduler.is_alive()
         return JSONResponse(checks, status_code=200 if all(checks.values()) else 503)
 
     @web_app.get("/metrics")
     def metrics() -> Response:
-        content = metrics_text(app, scheduler_alive=scheduler.is_alive())
+        content = metrics_text(app, scheduler_alive=None if scheduler is None else scheduler.is_alive())
         return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -17,28 +18,33 @@ from connector.connections.registry import DISCONNECTED, is_paused
 from connector.db.engine import reading
 from connector.db.tables import Budget, Connection, OutboxEntry, SyncRun, Task, WebhookDelivery, WebhookEndpoint
 from connector.runtime.budget import count_month_reads
+from connector.runtime.lease import list_due
+from connector.runtime.queued_jobs import count_jobs
 from connector.sync import webhook_inbox
 from connector.vocabulary import DeliveryState, OutboxState, TaskState
 
 
-def metrics_text(app: AppContext, *, scheduler_alive: bool) -> bytes:
-    """Return all metrics in Prometheus' text format."""
+def metrics_text(app: AppContext, *, scheduler_alive: bool | None) -> bytes:
+    """Return all metrics in Prometheus' text format; ``scheduler_alive`` is None where this process syncs nothing."""
     registry = CollectorRegistry()
     registry.register(_DatabaseCollector(app, scheduler_alive=scheduler_alive))
     return generate_latest(registry)
 
 
 class _DatabaseCollector(Collector):
-    def __init__(self, app: AppContext, *, scheduler_alive: bool) -> None:
+    def __init__(self, app: AppContext, *, scheduler_alive: bool | None) -> None:
         self._app = app
         self._scheduler_alive = scheduler_alive
 
     def collect(self) -> Iterable[Metric]:
         now = self._app.now()
-        yield GaugeMetricFamily("duewell_scheduler_up", "Whether the scheduler runs", value=int(self._scheduler_alive))
+        if self._scheduler_alive is not None:
+            text = "Whether the scheduler runs"
+            yield GaugeMetricFamily("duewell_scheduler_up", text, value=int(self._scheduler_alive))
         with reading(self._app.engine) as session:
             rows = list(session.scalars(select(Connection).order_by(col(Connection.id))))
             yield from _connections(rows, now)
+            yield from _due(session, now)
             yield from _runs(session, rows, now)
             yield from _outbox_entries(session, now)
             yield from _budgets(session, rows, now)
@@ -61,6 +67,19 @@ def _connections(rows: Sequence[Connection], now: datetime) -> Iterator[Metric]:
         if row.last_run_at is not None:
             age.add_metric([str(row.id)], (now - row.last_run_at).total_seconds())
     yield from (connections, age, drift)
+
+
+def _due(session: Session, now: datetime) -> Iterator[Metric]:
+    """Yield how many companies wait for a sync and for how long, and on PostgreSQL what is in the queue."""
+    ids = list_due(session, now, sys.maxsize)
+    oldest_at = session.scalar(select(func.min(Connection.next_run_at)).where(col(Connection.id).in_(ids[:1])))
+    yield GaugeMetricFamily("duewell_due_connections", "Companies that are due and not being synced", value=len(ids))
+    text = "Since the company that waits longest was due"
+    yield GaugeMetricFamily("duewell_oldest_due_age_seconds", text, value=_seconds_since(oldest_at, now))
+    jobs = GaugeMetricFamily("duewell_queue_jobs", "Jobs in the queue: todo, doing, stalled", labels=["state"])
+    for state, count in count_jobs(session).items():
+        jobs.add_metric([state], count)
+    yield jobs
 
 
 def _runs(session: Session, rows: Sequence[Connection], now: datetime) -> Iterator[Metric]:

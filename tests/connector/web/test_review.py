@@ -113,7 +113,7 @@ def test_what_changed_while_it_was_read_stays_and_says_so(site: Site, waiting: l
         session.get_one(OutboxEntry, waiting[0]).content_hash = "of what ben wrote"
     assert 'value="Too early"' in decide(ann, do="reject", reason="Too early").text
     with writing(site.app.engine) as session:
-        session.get_one(OutboxEntry, waiting[0]).content_hash = "of what he wrote next"
+        session.get_one(OutboxEntry, waiting[0]).content_hash = "of what they wrote next"
     stale = decide(ann, do="approve")
     assert stale.status_code == 409
     assert "was changed by ben@example.com" in ann.text
