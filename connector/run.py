@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 
 from connector.app_context import AppContext
 from connector.audit import run_summary
+from connector.bank import bank_step
 from connector.connections.mailboxes import list_mailboxes, open_mailer
 from connector.connections.pacing import Pacer
 from connector.connections.registry import end_expired_pause, open_ledger
@@ -111,6 +112,7 @@ def _run_steps(ctx: RunContext) -> None:
         recover.recover_interrupted(ctx)  # calls of a killed run whose outcome is not known
         pull.pull_changes(ctx)  # page by page, each with its cursor in one commit
         restored_tokens.recreate(ctx)  # after a restore: links in emails that the database no longer knows
+        bank_step.update_matches(ctx)  # statements in the watched folder; money that the ledger shows by now
         evaluate.decide_all(ctx)  # one decision per invoice; unsent entries are planned anew
         deliver_outbox(ctx)  # recheck, mark as sending, call, mark as done
         exceptions.scan(ctx)  # records in the ledger that somebody should check

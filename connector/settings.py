@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     duewell_interval_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
     duewell_webhooks: Literal["off", "public", "private"] = "off"
     duewell_strict: Literal["0", "1"] = "0"
+    duewell_bank_folder: Path | None = None
 
     xero_client_id: SingleLine = ""
     xero_client_secret: SingleLine = Field(default="", repr=False)

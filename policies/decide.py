@@ -6,7 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from policies import agreements, fee_reviews, holds, late_fees, reminders, returned_payments, tasks, unapplied_credit
+from policies import (
+    agreements,
+    bank_receipts,
+    fee_reviews,
+    holds,
+    late_fees,
+    reminders,
+    returned_payments,
+    tasks,
+    unapplied_credit,
+)
 from policies.calendar import Calendar, SendSlot, find_send_slot, find_time_zone
 from policies.decisions import Action, ChargeLateFee, CustomerDecision, DecisionKind, HoldCode, InvoiceDecision
 from policies.formatting import STEP_NAMES, format_date, step_title
@@ -65,6 +75,7 @@ def decide(
         *tasks.owner_notifications(assessments),
         *agreed,
         *unapplied_credit.apply_tasks(assessments),
+        *bank_receipts.booking_tasks(assessments),
         *returned_payments.returned_payment_tasks(assessments),
         *fee_reviews.fee_tasks(assessments),
     ]

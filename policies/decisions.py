@@ -26,6 +26,7 @@ class HoldCode(StrEnum):
     NOTHING_OWED = "nothing_owed"
     ERASED = "erased"
     STALE_DATA = "stale_data"
+    PAID_AT_BANK = "paid_at_bank"
     UNAPPLIED_CREDIT = "unapplied_credit"
     DISPUTED = "disputed"
     PROMISED = "promised"
@@ -51,6 +52,8 @@ class MoneyTask(StrEnum):
     """The codes of tasks about money: there but not applied to an invoice, or thanked for and gone."""
 
     APPLY_CREDIT = "apply_credit"
+    BOOK_PAYMENT = "book_payment"
+    PAYMENT_NOT_BOOKED = "payment_not_booked"
     PAYMENT_RETURNED = "payment_returned"
 
 

@@ -31,6 +31,7 @@ from policies.statement_context import StatementContext
 if TYPE_CHECKING:
     from policies.invoice_assessment import InvoiceAssessment
 
+_COVERED = frozenset({HoldCode.UNAPPLIED_CREDIT, HoldCode.PAID_AT_BANK})
 _NO_TASK_CODES = frozenset({HoldCode.ERASED, HoldCode.STALE_DATA})
 
 
@@ -170,7 +171,7 @@ def _is_too_early(context: StatementContext, invoice: Invoice, charge: PastActio
 def fee_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:
     """Yield one task for each late fee that needs a person; one that unapplied credit covers needs no collecting."""
     for each in assessments:
-        review, is_covered = each.fee_review, each.hold_code == HoldCode.UNAPPLIED_CREDIT
+        review, is_covered = each.fee_review, each.hold_code in _COVERED
         if review is None or review.task is None or each.hold_code in _NO_TASK_CODES:
             continue
         if review.task is FeeTask.UNPAID_FEE and is_covered:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 from policies import agreements
+from policies.bank_receipts import paid_at_bank
 from policies.currencies import round_amount
 from policies.decisions import HoldCode
 from policies.formatting import format_amount, format_date, format_percent
@@ -194,6 +195,7 @@ HOLDS: tuple[tuple[HoldCode, Callable[[StatementContext, Invoice], Hold | None]]
     (HoldCode.NOTHING_OWED, nothing_owed),
     (HoldCode.ERASED, erased),
     (HoldCode.STALE_DATA, stale_data),
+    (HoldCode.PAID_AT_BANK, paid_at_bank),
     (HoldCode.UNAPPLIED_CREDIT, covered_hold),
     (HoldCode.DISPUTED, disputed),
     (HoldCode.PROMISED, promised),

@@ -103,7 +103,9 @@ class InvoiceAssessment:
         amount = format_amount(invoice.due, invoice.currency)
         covered = self.context.credit_coverage.get(invoice.id)
         if covered:
-            amount += f" (less {format_amount(covered, invoice.currency)} of unapplied credit)"
+            in_bank = any(each.invoice_id == invoice.id for each in self.context.statement.credits)
+            what = "that is in the bank or unapplied" if in_bank else "of unapplied credit"
+            amount += f" (less {format_amount(covered, invoice.currency)} {what})"
         when = f"{format_date(due_on)}{self._moved_note()}"
         if days_late > 0:
             return f"{amount} was due on {when}, {format_days(days_late)} ago"

@@ -81,6 +81,7 @@ class ReminderPolicy:
     disputes: sections.Disputes
     promises: sections.Promises
     payment_returned: sections.ReturnedPayments
+    bank_statements: sections.BankStatements
     replies: sections.Replies
     payment_instructions: sections.PerCurrency[str]
     digest_language: sections.Language
@@ -176,6 +177,7 @@ def _build_policy(own: Table, problems: ProblemCollector, added_rates: AddedRate
         disputes=read.dispute_raised,
         promises=read.promise_broken,
         payment_returned=read.payment_returned,
+        bank_statements=read.bank_statements,
         replies=read.replies,
         payment_instructions=read.payment_instructions,
         digest_language=read.digest.language,

@@ -32,6 +32,7 @@ class CreditKind(StrEnum):
     PAYMENT = "payment"
     OVERPAYMENT = "overpayment"
     PREPAYMENT = "prepayment"
+    BANK_RECEIPT = "bank_receipt"  # money on a bank statement that the ledger does not show yet
     LEDGER_BALANCE = "ledger_balance"  # what the ledger's own balance of the customer lacks: a deposit, a journal entry
 
 
@@ -331,7 +332,11 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """Unapplied credit of a customer; ``remaining`` is positive. ``holder`` names a relative whose credit it is."""
+    """Unapplied credit of a customer; ``remaining`` is positive. ``holder`` names a relative whose credit it is.
+
+    Money on a bank statement is for the invoice ``invoice_id``; it came from ``payer``, and ``settles`` the invoice
+    where the rest is a discount or a bank's charge.
+    """
 
     id: str
     kind: CreditKind
@@ -340,6 +345,21 @@ class Credit:
     remaining: Decimal
     dated_on: date
     holder: str = ""
+    invoice_id: str = ""
+    payer: str = ""
+    settles: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PossiblePayment:
+    """Money on a bank statement that may be for an invoice, but need not."""
+
+    id: str
+    invoice_id: str
+    amount: Decimal
+    currency: str
+    received_on: date
+    payer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +417,7 @@ class Statement:
     synced_at: datetime | None = None
     last_payment_on: date | None = None
     live_since_at: datetime | None = None
+    possible_payments: tuple[PossiblePayment, ...] = ()
 
     @property
     def holiday_region(self) -> str:

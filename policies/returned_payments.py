@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 TASK_SUFFIX = " task"  # of the recurrence key of a task; the email's is the date of the thanks alone
 _NO_TASK_CODES = frozenset(
-    {HoldCode.NOTHING_OWED, HoldCode.ERASED, HoldCode.STALE_DATA, HoldCode.UNAPPLIED_CREDIT}
-)  # with unapplied credit the money is there, and that hold says so
+    {HoldCode.NOTHING_OWED, HoldCode.ERASED, HoldCode.STALE_DATA, HoldCode.UNAPPLIED_CREDIT, HoldCode.PAID_AT_BANK}
+)  # with these two the money is there, and the hold says so
 
 
 @dataclass(frozen=True, slots=True)

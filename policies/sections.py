@@ -288,6 +288,12 @@ class Promises(Section):
         return frozenset(CELLS) if self.kind is StepKind.CALL else self.by_call
 
 
+class BankStatements(Section):
+    """How soon money on a bank statement is to be booked, before a person is told."""
+
+    book_within_business_days: Annotated[int, Reads(whole_number(1, 60))]
+
+
 class ReturnedPayments(Section):
     """How long a mistake can be corrected before a customer is told that a payment came back."""
 
@@ -329,6 +335,7 @@ class Sections(Section):
     dispute_raised: Disputes
     promise_broken: Promises
     payment_returned: ReturnedPayments
+    bank_statements: BankStatements
     replies: Replies
     digest: Digest
     payment_instructions: Annotated[PerCurrency[str], Reads(_per_currency(lines_of_text(12, 800)))]

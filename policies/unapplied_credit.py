@@ -27,7 +27,7 @@ _CREDIT_NAMES = {
     CreditKind.OVERPAYMENT: "overpayment",
     CreditKind.PREPAYMENT: "prepayment",
 }
-_MONEY = frozenset({CreditKind.PAYMENT, CreditKind.OVERPAYMENT, CreditKind.PREPAYMENT})
+_MONEY = frozenset({CreditKind.PAYMENT, CreditKind.OVERPAYMENT, CreditKind.PREPAYMENT, CreditKind.BANK_RECEIPT})
 _APPLIED_UNDER = frozenset({HoldCode.UNAPPLIED_CREDIT, HoldCode.PAYMENT_PLAN})
 _NOT_ON_INVOICES = (
     "a deposit or journal entry: {whose} balance in the accounting system is that much below the open invoices"
@@ -52,7 +52,8 @@ class _Uncovered(NamedTuple):
 def allocate_credit(statement: Statement) -> dict[str, Decimal]:
     """Allocate unapplied credit to the open invoices: how much of each it covers, by invoice id.
 
-    A credit of exactly an invoice's balance is meant for that invoice; all others go to the oldest invoices.
+    Money on a bank statement is for the invoice that it was matched with. A credit of exactly an invoice's balance is
+    meant for that invoice; all others go to the oldest invoices.
     """
     return _allocate(statement.invoices, statement.credits, statement.currency)
 
@@ -135,18 +136,33 @@ def _allocate(invoices: Iterable[Invoice], credits: Iterable[Credit], currency: 
     if not credits:
         return {}
     invoices = _open_invoices(invoices, currency)
-    covered: dict[str, Decimal] = {}
+    covered = cover_by_bank(invoices, credits)
     available = Decimal(0)
     for credit in credits:
+        if credit.invoice_id:
+            continue
         exact = next((each for each in invoices if each.due == credit.remaining and each.id not in covered), None)
         if exact is None:
             available += credit.remaining
         else:
             covered[exact.id] = exact.due
     for invoice in invoices:
-        if available > 0 and invoice.id not in covered:
-            covered[invoice.id] = min(available, invoice.due)
-            available -= covered[invoice.id]
+        rest = invoice.due - covered.get(invoice.id, Decimal(0))
+        if available > 0 and rest > 0:
+            covered[invoice.id] = invoice.due - rest + min(available, rest)
+            available -= min(available, rest)
+    return covered
+
+
+def cover_by_bank(invoices: Iterable[Invoice], credits: Iterable[Credit]) -> dict[str, Decimal]:
+    """Return what money on bank statements covers of each invoice, by id."""
+    due = {each.id: each.due for each in invoices}
+    covered: dict[str, Decimal] = {}
+    for credit in credits:
+        if credit.invoice_id in due:
+            known = covered.get(credit.invoice_id, Decimal(0))
+            full = due[credit.invoice_id]
+            covered[credit.invoice_id] = full if credit.settles else min(full, known + credit.remaining)
     return covered
 
 
@@ -162,7 +178,7 @@ def covered_hold(context: StatementContext, invoice: Invoice) -> Hold | None:
     if rest > 0 and rest >= context.policy.minimum_balance.for_currency(invoice.currency):
         return None
     part = "all of this invoice" if rest <= 0 else f"{format_amount(covered, invoice.currency)} of it"
-    total = format_amount(_total(context.statement.credits), invoice.currency)
+    total = format_amount(_total(_in_ledger(context.statement.credits)), invoice.currency)
     booked = next((each for each in context.statement.credits if each.kind is CreditKind.LEDGER_BALANCE), None)
     source = f" ({_describe_credit(booked)})" if booked is not None else ""
     return Hold(f"{total} of unapplied credit{source} covers {part}: apply the credit first.")
@@ -184,7 +200,7 @@ def apply_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask
     for assessment in assessments:
         is_due = assessment.started_on <= assessment.context.today
         is_free = assessment.hold is None or assessment.hold_code in _APPLIED_UNDER
-        if is_due and is_free and assessment.invoice.id in assessment.context.credit_coverage:
+        if is_due and is_free and _ledger_cover(assessment):
             by_currency.setdefault(assessment.invoice.currency, []).append(assessment)
     for group in by_currency.values():
         yield _build_task(group)
@@ -194,7 +210,7 @@ def _build_task(group: list[InvoiceAssessment]) -> CreateTask:
     context = group[0].context
     statement, window = context.statement, context.policy.send_window
     group.sort(key=lambda each: (each.started_on, each.invoice.id))
-    credits = sorted(statement.credits, key=lambda each: (each.dated_on, each.id))
+    credits = sorted(_in_ledger(statement.credits), key=lambda each: (each.dated_on, each.id))
     return CreateTask(
         customer_id=statement.customer.id,
         step=None,
@@ -228,11 +244,23 @@ def _describe_credit(credit: Credit) -> str:
 
 
 def _describe_cover(assessment: InvoiceAssessment) -> str:
-    invoice, covered = assessment.invoice, assessment.context.credit_coverage[assessment.invoice.id]
+    invoice, covered = assessment.invoice, _ledger_cover(assessment)
     if covered >= invoice.due:
         return f"all of {assessment.number}"
     part, due = format_amount(covered, invoice.currency), format_amount(invoice.due, invoice.currency)
     return f"{part} of the {due} due on {assessment.number}"
+
+
+def _in_ledger(credits: Iterable[Credit]) -> list[Credit]:
+    """Return the credit that the ledger shows: what is only in the bank cannot be applied there yet."""
+    return [each for each in credits if each.kind is not CreditKind.BANK_RECEIPT]
+
+
+def _ledger_cover(assessment: InvoiceAssessment) -> Decimal:
+    """Return what credit in the ledger covers of an invoice, beyond what is in the bank."""
+    context, invoice_id = assessment.context, assessment.invoice.id
+    by_bank = cover_by_bank(context.statement.invoices, context.statement.credits).get(invoice_id, Decimal(0))
+    return context.credit_coverage.get(invoice_id, Decimal(0)) - by_bank
 
 
 def _join(parts: Iterable[str]) -> str:

@@ -76,6 +76,13 @@ class PacedProvider(Protocol):
 
 
 @runtime_checkable
+class BankPageProvider(Protocol):
+    """A provider whose accounting system has a page on which money in the bank is applied to invoices."""
+
+    bank_page_url: str
+
+
+@runtime_checkable
 class NotesInBatches(Protocol):
     """A ledger that takes up to ``notes_per_batch`` notes in one call."""
 

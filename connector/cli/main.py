@@ -10,6 +10,7 @@ import typer
 
 from connector.cli import (
     api_tokens,
+    bank,
     bank_details,
     connections,
     customer_data,
@@ -77,6 +78,7 @@ for module in (
     customer_data,
     invoices,
     tasks,
+    bank,
     policy,
     reports,
     privacy,

@@ -36,6 +36,8 @@ _DRY_RUN_VERBS = {
 # The tasks that every decision asks for again while their reason lasts, and their outcome when it is gone
 _CANCELLED_OUTCOMES = {
     TaskCode.APPLY_CREDIT: "the credit has been applied or used",
+    TaskCode.BOOK_PAYMENT: "the payment is booked, or the money is for something else",
+    TaskCode.PAYMENT_NOT_BOOKED: "the payment is booked, or the money is for something else",
     TaskCode.PROPOSE_WAIVER: "the reason to waive the fee is gone",
     TaskCode.UNPAID_FEE: "the fee is no longer the only thing left unpaid",
     TaskCode.UNREADABLE_DATA: set_aside_records.READABLE_AGAIN,

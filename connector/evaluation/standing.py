@@ -43,7 +43,12 @@ _OUTBOX = _TABLES["outbox"].c
 _FACTS = union_all(  # built once: every sync asks for it
     *(
         _summary(*each)
-        for each in (("customer_setting", "set_at"), ("invoice_setting", "set_at"), ("completed_step", "completed_at"))
+        for each in (
+            ("customer_setting", "set_at"),
+            ("invoice_setting", "set_at"),
+            ("completed_step", "completed_at"),
+            ("bank_match", "changed_at"),
+        )
     ),
     select(type_coerce(_OUTBOX.state, literal("").type), func.count(), type_coerce(null(), DateTime))
     .where(_OUTBOX.connection_id == _OWN)

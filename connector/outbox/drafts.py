@@ -17,8 +17,9 @@ import msgspec
 from connector.languages import ENGLISH, language_of
 from connector.outbox.payloads import EmailPayload, FeeCharge, LateFeePayload, Payload, dump_payload, plain
 from connector.vocabulary import OutboxKind
+from policies.bank_receipts import possible_payment_note
 from policies.decisions import ChargeLateFee, CreateTask, CustomerDecision, SendReminder
-from policies.invoice_names import after_invoice
+from policies.invoice_names import after_invoice, invoice_name
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement, Step
 from policies.recipients import Recipients, recipients_of
@@ -90,10 +91,33 @@ def build_drafts(
             recipients = recipients_of(customer, covered_invoices)
             paid = {each.id: plain(each.paid_by(today)) for each in covered_invoices if each.paid_by(today) > 0}
             draft = _reminder_draft(ledger_key, action, recipients, due, paid, refused)
+            draft = _with_possible_payments(draft, action, statements)
             drafts.append(_worded(draft, policy or ReminderPolicy.default(), customer.language))
         elif isinstance(action, ChargeLateFee) and not action.invoice_month:
             drafts.append(_late_fee_draft(ledger_key, action, invoices[action.invoice_id]))
     return drafts + _combined_fee_drafts(ledger_key, decision, invoices)
+
+
+def _with_possible_payments(draft: Draft, action: SendReminder, statements: Sequence[Statement]) -> Draft:
+    """Return the draft, to be approved by a person where money in the bank may be for what it asks for."""
+    if action.step is Step.THANK_YOU:
+        return draft
+    about = {*action.listed, *(invoice_id for invoice_id, _step in action.completed)}
+    found = [each for statement in statements for each in statement.possible_payments if each.invoice_id in about]
+    if not found:
+        return draft
+    names = {
+        each.id: invoice_name(each.number, each.issued_on, is_shared=each.shares_number)
+        for statement in statements
+        for each in statement.invoices
+    }
+    ids = tuple(dict.fromkeys(each.id for each in found))
+    return replace(
+        draft,
+        needs_approval=True,
+        reason=f"{draft.reason}{possible_payment_note(found, names)}",
+        payload=msgspec.structs.replace(draft.payload, possible_payments=ids),
+    )
 
 
 def _worded(draft: Draft, policy: ReminderPolicy, language: str) -> Draft:

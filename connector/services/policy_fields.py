@@ -97,6 +97,11 @@ _HOLDS = Group(
         ),
         Field("replies.pause_days", "Pause after a customer's reply (days)", hint="With 0 there is only the task."),
         Field(
+            "bank_statements.book_within_business_days",
+            "Ask again about money in the bank that is not booked after (business days)",
+            hint="It holds reminders; you get a second task.",
+        ),
+        Field(
             "promise_broken.business_days",
             "Promise to pay counts as broken after (business days)",
             hint="Counted from the promised day.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from connector.vocabulary.access import Role, TokenScope, TokenState, UserState
 from connector.vocabulary.agreements import AgreementChange, AgreementKind, AgreementState
+from connector.vocabulary.bank import LineStatus, MatchCertainty, MatchState, ReceiptState, StatementFormat
 from connector.vocabulary.bank_details import AccountScheme, BankDetailsState, CodeKind
 from connector.vocabulary.connections import ConnectionHealth, ConnectionMode
 from connector.vocabulary.emails import ReplyKind, TemplateOrigin, TokenPurpose
@@ -29,13 +30,18 @@ __all__ = [
     "DeliveryState",
     "FeeState",
     "LimitWindow",
+    "LineStatus",
     "LogKind",
+    "MatchCertainty",
+    "MatchState",
     "OutboxKind",
     "OutboxState",
     "PolicyChangeKind",
+    "ReceiptState",
     "ReplyKind",
     "Role",
     "RunOutcome",
+    "StatementFormat",
     "TaskCode",
     "TaskState",
     "TemplateOrigin",

@@ -23,13 +23,18 @@ from connector.vocabulary import (
     DeliveryState,
     FeeState,
     LimitWindow,
+    LineStatus,
     LogKind,
+    MatchCertainty,
+    MatchState,
     OutboxKind,
     OutboxState,
     PolicyChangeKind,
+    ReceiptState,
     ReplyKind,
     Role,
     RunOutcome,
+    StatementFormat,
     TaskCode,
     TaskState,
     TemplateOrigin,
@@ -102,6 +107,7 @@ _CREDIT_KINDS: dict[str, str] = {
     CreditKind.PAYMENT: "Payment",
     CreditKind.OVERPAYMENT: "Overpayment",
     CreditKind.PREPAYMENT: "Prepayment",
+    CreditKind.BANK_RECEIPT: "Money in the bank",
     CreditKind.LEDGER_BALANCE: "Deposit or journal entry",
 }
 _SETTLEMENT_KINDS: dict[str, str] = {
@@ -214,6 +220,8 @@ _TASK_CODES: dict[str, str] = {
     TaskCode.UNPAID_FEE: "Unpaid late fee",
     TaskCode.PLAN_BROKEN: "Broken payment plan",
     TaskCode.APPLY_CREDIT: "Apply credit",
+    TaskCode.BOOK_PAYMENT: "Book a payment",
+    TaskCode.PAYMENT_NOT_BOOKED: "Payment not booked for days",
     TaskCode.AUTO_REPLY: "Automatic reply",
     TaskCode.REPLY: "Customer reply",
     TaskCode.REMINDERS_STOPPED: "Customer stopped reminders",
@@ -268,6 +276,9 @@ _LOG_KINDS: dict[str, str] = {
     LogKind.TASK_OUTCOME: "Task outcome",
     LogKind.TASK_REOPENED: "Task reopened",
     LogKind.AGREEMENT: "Agreement ended",
+    LogKind.STATEMENT_IMPORTED: "Bank statement imported",
+    LogKind.BANK_MATCH: "Money in the bank",
+    LogKind.BANK_MATCH_DECIDED: "Bank match decided",
     LogKind.CUSTOMER_UPDATED: "Customer settings changed",
     LogKind.INVOICE_UPDATED: "Agreement recorded",
     LogKind.REPLY: "Customer reply",
@@ -364,6 +375,7 @@ _HOLD_CODES: dict[str, str] = {
     HoldCode.NOTHING_OWED: "Nothing due",
     HoldCode.ERASED: "Customer data erased",
     HoldCode.STALE_DATA: "Accounting data out of date",
+    HoldCode.PAID_AT_BANK: "Money in the bank, not booked yet",
     HoldCode.UNAPPLIED_CREDIT: "Unapplied credit",
     HoldCode.DISPUTED: "Disputed",
     HoldCode.PROMISED: "Promise to pay",
@@ -539,6 +551,33 @@ _PROVIDERS = {
 }
 
 # By the names that templates and tables use: a closed set of values, and the label of each
+_STATEMENT_FORMATS: dict[str, str] = {
+    StatementFormat.CAMT: "ISO 20022 (camt.053, camt.054)",
+    StatementFormat.MT940: "MT940",
+    StatementFormat.OFX: "OFX or QFX",
+    StatementFormat.BAI2: "BAI2",
+    StatementFormat.CSV: "CSV",
+}
+_LINE_STATUSES: dict[str, str] = {
+    LineStatus.BOOKED: "Booked by the bank",
+    LineStatus.PENDING: "Not booked by the bank yet",
+    LineStatus.REVERSAL: "Taken back by the bank",
+}
+_RECEIPT_STATES: dict[str, str] = {
+    ReceiptState.UNMATCHED: "No invoice found",
+    ReceiptState.MATCHED: "Matched with an invoice",
+    ReceiptState.IN_LEDGER: "In the accounting system",
+    ReceiptState.REVERSED: "Taken back by the bank",
+    ReceiptState.SET_ASIDE: "Not from a customer",
+}
+_MATCH_CERTAINTIES: dict[str, str] = {MatchCertainty.SURE: "Sure", MatchCertainty.PROBABLE: "Probable"}
+_MATCH_STATES: dict[str, str] = {
+    MatchState.OPEN: "Not booked yet",
+    MatchState.CONFIRMED: "Confirmed, not booked yet",
+    MatchState.REJECTED: "Rejected",
+    MatchState.IN_LEDGER: "In the accounting system",
+    MatchState.ENDED: "Ended",
+}
 _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "account_scheme": _ACCOUNT_SCHEMES,
     "agreement_change": _AGREEMENT_CHANGES,
@@ -553,6 +592,11 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "connection_mode": _CONNECTION_MODES,
     "credit_kind": _CREDIT_KINDS,
     "customer_setting": _CUSTOMER_SETTINGS,
+    "line_status": _LINE_STATUSES,
+    "match_certainty": _MATCH_CERTAINTIES,
+    "match_state": _MATCH_STATES,
+    "receipt_state": _RECEIPT_STATES,
+    "statement_format": _STATEMENT_FORMATS,
     "decision_kind": _DECISION_KINDS,
     "decision_code": {**_HOLD_CODES, **_TASK_CODES, **_STEPS, "decision_failed": "No decision possible"},
     "delivery_state": _DELIVERY_STATES,

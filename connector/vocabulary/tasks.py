@@ -44,6 +44,8 @@ class TaskCode(StrEnum):
     PLAN_BROKEN = "plan_broken"
     # Money
     APPLY_CREDIT = "apply_credit"
+    BOOK_PAYMENT = "book_payment"
+    PAYMENT_NOT_BOOKED = "payment_not_booked"
     PAYMENT_RETURNED = "payment_returned"
     PROPOSE_WAIVER = "propose_waiver"
     UNPAID_FEE = "unpaid_fee"

@@ -16,6 +16,7 @@ from connector.api.problems import NOT_FOUND, problem_response
 from connector.app_context import AppContext
 from connector.db.engine import reading
 from connector.web import (
+    bank,
     bank_details,
     companies,
     customers,
@@ -66,6 +67,7 @@ ROUTES = (
     *review.ROUTES,
     *search.ROUTES,
     *companies.ROUTES,
+    *bank.ROUTES,
     *bank_details.ROUTES,
     *customers.ROUTES,
     *privacy.ROUTES,

@@ -23,6 +23,7 @@ from connector.db.ids import parse_id
 from connector.db.tables import Connection
 from connector.errors import NotFound
 from connector.web.rendering import SIGNED_IN_CSP, render
+from connector.web.uploads import UploadedFile
 
 ALL_COMPANIES = "all"  # the value of the parameter ``company`` that ends a choice
 # What the page after a change says was done, by the value of its query parameter ``notice``.
@@ -52,6 +53,11 @@ NOTICES = {
     "marked_correct": "Marked as correct. It will not be shown again.",
     "erasure_undone": "Erasure undone. The next sync reads this customer's data again.",
     "retention_saved": "Retention periods saved. Older data will be deleted with the next daily clean-up.",
+    "statement_imported": "Imported. What its money pays is held from the next sync on, within a minute.",
+    "statement_known": "This file was imported before. Nothing was changed.",
+    "match_confirmed": "Confirmed, and remembered for this payer. Nothing is asked for it from the next sync on.",
+    "match_rejected": "Rejected, and remembered for this payer. The invoice is chased again.",
+    "money_set_aside": "Set aside. It is not matched with invoices any more.",
     "bulk_paused": "Reminders paused. It applies from the next sync.",
     "bulk_resumed": "Reminders resumed. It applies from the next sync.",
     "bulk_assigned": "Assigned.",
@@ -135,6 +141,7 @@ class PageRequest:
     query: Mapping[str, str] = field(default_factory=dict)
     query_string: str = ""
     form: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    files: Mapping[str, UploadedFile] = field(default_factory=dict)
     cookies: Mapping[str, str] = field(default_factory=dict)
     user: CurrentUser | None = None
     token: str = ""

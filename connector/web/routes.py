@@ -30,6 +30,7 @@ from connector.web import reauthentication
 from connector.web.bodies import note_rejection
 from connector.web.page_request import PageRequest, company_cookie, derive_csrf_token
 from connector.web.rendering import render
+from connector.web.uploads import UploadedFile, parse_upload
 
 log = logging.getLogger("duewell.web")
 PUBLIC: Final = None  # the role of a route that is open without signing in
@@ -51,6 +52,8 @@ class Route:
 
     A route that is ``allowed_without_passkey`` is open to users who still have to add the passkey that all users need;
     every other route redirects them to the page where they add it.
+
+    ``upload_bytes_max`` is how large a file may be that the form carries; 0 for a form without files.
     """
 
     method: str
@@ -59,6 +62,7 @@ class Route:
     min_role: Role | None = Role.VIEWER
     sensitive: bool = False
     allowed_without_passkey: bool = False
+    upload_bytes_max: int = 0
 
 
 def add_routes(web_app: FastAPI, app: AppContext, routes: Sequence[Route]) -> None:
@@ -93,33 +97,44 @@ def set_session_cookie(app: AppContext, response: Response, token: str) -> Respo
 
 def _make_endpoint(app: AppContext, route: Route) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        body = await _read_body(request) if route.method == "POST" else b""
+        limit = FORM_BYTES_MAX
+        if route.upload_bytes_max and await run_in_threadpool(_may_upload, app, route, request):
+            limit += route.upload_bytes_max
+        body = await _read_body(request, limit) if route.method == "POST" else b""
         if body is None:
             return _render_error(413, "Form too large", "This form is larger than any form of duewell.")
-        return await run_in_threadpool(_handle, app, route, request, body)
+        form, files = (await parse_upload(request, body)) if route.upload_bytes_max else (_parse_form(body), {})
+        return await run_in_threadpool(_handle, app, route, request, form, files)
 
     return endpoint
 
 
-async def _read_body(request: Request) -> bytes | None:
+def _may_upload(app: AppContext, route: Route, request: Request) -> bool:
+    """Return whether a file is read at all: only from those who may open the page."""
+    user = sessions.find_current_user(app, request.cookies.get(cookie_name(app), ""))
+    return route.min_role is not PUBLIC and _check_access(route, route.min_role, request, user) is None
+
+
+async def _read_body(request: Request, limit: int) -> bytes | None:
     """Return the body, or None as soon as it is larger than any form."""
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > FORM_BYTES_MAX:
+        if size > limit:
             return None
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def _handle(app: AppContext, route: Route, request: Request, body: bytes) -> Response:
+def _handle(
+    app: AppContext, route: Route, request: Request, form: dict[str, list[str]], files: dict[str, UploadedFile]
+) -> Response:
     token = request.cookies.get(cookie_name(app), "")
     user = sessions.find_current_user(app, token)
     if route.min_role is PUBLIC:
         user = None if user is not None and user.needs_passkey else user  # they are not signed in fully yet
     elif (denied := _check_access(route, route.min_role, request, user)) is not None:
         return denied
-    form = _parse_form(body)
     if route.method == "POST":
         expected = derive_csrf_token(token, request.url.path) if route.min_role is not PUBLIC else ""
         submitted = (form.get("csrf") or [""])[0].encode("utf-8", "replace")
@@ -136,6 +151,7 @@ def _handle(app: AppContext, route: Route, request: Request, body: bytes) -> Res
         query=request.query_params,
         query_string=request.url.query,
         form=form,
+        files=files,
         cookies=request.cookies,
         user=user,
         token=token if user else "",

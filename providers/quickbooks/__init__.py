@@ -23,6 +23,7 @@ class _QuickBooks:
 
     name = "quickbooks"
     title = "QuickBooks Online"
+    bank_page_url = "https://qbo.intuit.com/app/banking"
 
     def missing_settings(self, settings: QuickBooksSettings) -> list[str]:
         """Return which of the Intuit app's client id and secret are missing; both are needed."""

@@ -25,6 +25,7 @@ class Xero:
 
     name = "xero"
     title = "Xero"
+    bank_page_url = "https://go.xero.com/Bank/BankAccounts.aspx"
 
     def missing_settings(self, settings: XeroSettings) -> list[str]:
         """Return the client id's setting if it is missing; without a secret, PKCE alone is used."""

@@ -74,6 +74,17 @@ class Browser:
         self.page = self.post(action, {**hidden_fields(self.page.text, action), **(fields or {})})
         return self.page
 
+    def submit_file(
+        self, action: str, field: str | None, name: str, content: str | bytes, fields: dict[str, Any] | None = None
+    ) -> requests.Response:
+        """Choose a file in the form with this action on the current page, and submit it; None chooses none."""
+        assert self.page is not None
+        own = {**hidden_fields(self.page.text, action), **(fields or {})}
+        raw = content.encode() if isinstance(content, str) else content
+        files = {field or "none": (name, raw) if field else ("", b"")}
+        self.page = self.post(action, own, files=files)
+        return self.page
+
     @property
     def text(self) -> str:
         assert self.page is not None

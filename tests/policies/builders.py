@@ -23,6 +23,8 @@ from policies.policy import ReminderPolicy
 from policies.receivables import (
     BalanceChange,
     Company,
+    Credit,
+    CreditKind,
     Customer,
     Invoice,
     InvoiceStatus,
@@ -110,6 +112,13 @@ def statement(*invoices: Invoice, now: datetime | None = None, **facts: Any) -> 
         "live_since_at": at(date(2026, 1, 5)),
     }
     return Statement(**{**known, **facts})
+
+
+def bank_receipt(amount: str, on: date, invoice_id: str = "i1", *, settles: bool = False) -> Credit:
+    """Build money on a bank statement that pays an invoice and is not booked yet."""
+    return Credit(
+        "bank 1", CreditKind.BANK_RECEIPT, "c1", "EUR", Decimal(amount), on, "", invoice_id, "Ashdown Ltd", settles
+    )
 
 
 def sent_email(step: Step, on: date, invoice_id: str = "i1", **facts: Any) -> PastAction:

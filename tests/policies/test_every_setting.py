@@ -31,6 +31,7 @@ from tests.policies.builders import (
     NO_HOLIDAYS,
     Simulation,
     at,
+    bank_receipt,
     daily,
     decide_at,
     invoice,
@@ -248,6 +249,11 @@ CHANGES: dict[str, tuple[str, str, Case]] = {
     ),
     "promise_broken.by_call": ("", '[promise_broken]\nby_call = ["established small"]', _PROMISE),
     "promise_broken.business_days": ("", "[promise_broken]\nbusiness_days = 2", _PROMISE),
+    "bank_statements.book_within_business_days": (
+        "",
+        "[bank_statements]\nbook_within_business_days = 2",
+        decided(overdue_invoice(5), credits=(bank_receipt("100.00", MONDAY - timedelta(days=5)),)),
+    ),
     "payment_returned.business_days": (
         "",
         "[payment_returned]\nbusiness_days = 1",

@@ -22,6 +22,7 @@ from connector.db.tables.auth import (
     WebhookEndpoint,
     WebSession,
 )
+from connector.db.tables.bank import BankCsvMapping, BankFile, BankMatch, BankPayer, BankReceipt
 from connector.db.tables.bank_details import BankDetailsRow
 from connector.db.tables.columns import Instant
 from connector.db.tables.connections import (
@@ -71,7 +72,12 @@ __all__ = [
     "ApiRequest",
     "ApiToken",
     "ApplicationRow",
+    "BankCsvMapping",
     "BankDetailsRow",
+    "BankFile",
+    "BankMatch",
+    "BankPayer",
+    "BankReceipt",
     "Brand",
     "Budget",
     "CompletedStep",

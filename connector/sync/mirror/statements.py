@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from connector.db.tables import Connection
 from connector.sync.mirror import customer_behaviour, former_applications, mailboxes, merges, open_items
+from connector.sync.mirror.bank_money import BankMoney, load_bank_money
 from connector.sync.mirror.charged_fees import load_charged_fees
 from connector.sync.mirror.customer_batch import TABLES, CustomerBatch, SqlRow
 from connector.sync.mirror.facts import (
@@ -73,6 +74,7 @@ class CustomerData(NamedTuple):
     peers: dict[str, mailboxes.PeerStop]
     changed_at: dict[str, datetime]  # the last change of their open invoices
     shared_credit: dict[str, dict[str, list[Credit]]]  # by family and member, once it is known
+    bank_money: BankMoney
 
 
 def load_statements(
@@ -211,6 +213,7 @@ class _StatementReader:
             peers=mailboxes.load_stops(self._session, self._connection_id, peers) if peers else {},
             changed_at=self._changed_at(batch, customers),
             shared_credit={},
+            bank_money=load_bank_money(batch),
         )
 
     def _statements(self, customer_id: str, loaded: CustomerData) -> Iterator[Statement]:
@@ -227,7 +230,8 @@ class _StatementReader:
         invoices = with_shared_numbers(invoices, self._portfolio_stats.repeated_numbers)
         for each in self._peers.get(customer_id, ()):  # the contact limits are of the mailbox
             past_actions += [action for action in loaded.past_actions.get(each, ()) if action.is_contact]
-        unapplied = self._credits(customer_id, loaded)
+        unapplied = [*self._credits(customer_id, loaded), *loaded.bank_money.credits_of(members)]
+        possible = loaded.bank_money.possible_of(members)
         for currency in sorted({invoice.currency for invoice in invoices}):
             yield Statement(
                 company=self._company,
@@ -239,6 +243,7 @@ class _StatementReader:
                 synced_at=self._connection.synced_at,
                 last_payment_on=self._portfolio_stats.last_payment_on,
                 live_since_at=self._connection.live_since_at,
+                possible_payments=tuple(each for each in possible if each.currency == currency),
             )
 
     def _with_moved_payments(

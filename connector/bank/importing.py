@@ -1,0 +1,294 @@
+"""Importing a bank statement: read the whole file first, then store it in one transaction, or nothing of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import delete, select
+from sqlmodel import Session, col
+
+from connector.app_context import AppContext
+from connector.audit import sync_log
+from connector.bank import matches
+from connector.bank.formats.bank_line import BankLine, StatementError, StatementFile
+from connector.bank.formats.csv_mapping import CsvMapping
+from connector.bank.formats.readers import ReadStatement, find_table, read_statement
+from connector.bank.formats.values import clean, is_plausible
+from connector.bank.known_lines import KnownLine, KnownLines, Span
+from connector.db.engine import reading, writing
+from connector.db.money import MoneyError, from_e4, to_e4
+from connector.db.tables import BankCsvMapping, BankFile, BankMatch, BankReceipt, Connection
+from connector.geo import today_in
+from connector.results import Result
+from connector.vocabulary import LineStatus, LogKind, ReceiptState, StatementFormat
+
+_KNOWN_DAYS = timedelta(days=15)  # around a file, for what it overlaps with
+
+
+class ImportResult(Result):
+    """What an import has brought: entries, of them money that came in, of that what is new, and how much is matched."""
+
+    file: int
+    name: str
+    format: StatementFormat
+    entries: int
+    received: int
+    new: int
+    sure: int
+    probable: int
+    unmatched: int
+    first_on: date | None
+    last_on: date | None
+    warnings: list[str]
+    known: bool = False  # this very file was imported before
+
+
+@dataclass(slots=True)
+class _Counts:
+    new: int = 0
+    received: int = 0
+
+
+def import_statement(
+    app: AppContext, connection_id: int, content: bytes, *, name: str, by: str, mapping: CsvMapping | None = None
+) -> ImportResult:
+    """Import a file.
+
+    Args:
+        app: the installation.
+        connection_id: the company whose bank account it is.
+        content: the file.
+        name: what it is called, for people.
+        by: who imports it.
+        mapping: how the columns of a CSV file are to be understood, as far as a person has said so.
+
+    Raises:
+        CsvQuestion: something about a CSV file has to be asked.
+        StatementError: the file cannot be read; nothing of it was stored.
+
+    """
+    digest = hashlib.sha256(content).hexdigest()
+    with reading(app.engine) as session:
+        connection = session.get_one(Connection, connection_id)
+        today, currency = today_in(connection.time_zone, app.now()), connection.base_currency
+        table = find_table(content)
+        kept = session.get(BankCsvMapping, (connection_id, table.signature)) if table is not None else None
+    known_mapping = CsvMapping.from_json(kept.mapping) if kept is not None and mapping is None else mapping
+    read = read_statement(content, currency=currency, mapping=known_mapping, today=today)
+    _check(read.file, today)
+    with writing(app.engine) as session:
+        connection = session.get_one(Connection, connection_id)
+        known = session.scalar(
+            select(BankFile).where(col(BankFile.connection_id) == connection_id, col(BankFile.sha256) == digest)
+        )
+        if known is not None:
+            return _result(session, known, is_known=True)
+        row = _store_file(session, connection, read.file, digest, clean(name, 200), by=by, at=app.now())
+        _store_lines(session, row, read.file, app.now())
+        _keep_mapping(session, connection_id, read, by=by, at=app.now())
+        matches.refresh(session, connection, at=app.now())
+        result = _result(session, row)
+        _log(session, row, result, by=by, at=app.now())
+        return result
+
+
+def _check(file: StatementFile, today: date) -> None:
+    for line in file.lines:
+        if not is_plausible(line.booked_on, today):
+            raise StatementError(f"{line.booked_on} cannot be the date of a booking.", line.line)
+        try:
+            to_e4(line.amount)
+        except MoneyError:
+            raise StatementError(f"{line.amount} is not an amount of money.", line.line) from None
+
+
+def _store_file(
+    session: Session, connection: Connection, file: StatementFile, digest: str, name: str, *, by: str, at: datetime
+) -> BankFile:
+    days = [line.booked_on for line in file.lines]
+    row = BankFile(
+        connection_id=connection.id or 0,
+        name=name,
+        format=file.format,
+        sha256=digest,
+        line_count=len(file.lines),
+        first_on=min(days, default=None),
+        last_on=max(days, default=None),
+        warnings="\n".join(file.warnings),
+        imported_at=at,
+        imported_by=by,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _store_lines(session: Session, row: BankFile, file: StatementFile, at: datetime) -> None:
+    """Store the money that came in and that no earlier file has; then what took some of it back."""
+    if row.first_on is None or row.last_on is None:
+        return
+    span = Span(row.first_on, row.last_on)
+    known = KnownLines(_load_known(session, row.connection_id, span, file))
+    counts = _Counts()
+    replaced: set[int] = set()
+    came = [line for line in file.lines if line.amount > 0 and line.status is not LineStatus.REVERSAL]
+    fresh: list[BankReceipt] = []
+    for line in came:
+        counts.received += 1
+        same = known.recognise(line, file.format, span)
+        if same is not None:
+            _confirm_pending(session, same, line)
+            continue
+        if known.has_parts_of(line):
+            continue
+        if (whole := known.whole_of(line)) is not None:
+            replaced.add(whole.id)
+        fresh.append(_build_receipt(row, line, file.format, at))
+    session.add_all(fresh)
+    session.flush()
+    for receipt in fresh:
+        known.add(_known_line(receipt, span))
+    counts.new = len(fresh)
+    if replaced:
+        session.execute(delete(BankMatch).where(col(BankMatch.receipt_id).in_(replaced)))
+        session.execute(delete(BankReceipt).where(col(BankReceipt.id).in_(replaced)))
+    for line in file.lines:
+        if line.amount < 0 and line.status is LineStatus.REVERSAL:
+            _store_reversal(session, row, line, file.format, known, span, at)
+    row.received_count, row.new_count = counts.received, counts.new
+
+
+def _store_reversal(
+    session: Session,
+    row: BankFile,
+    line: BankLine,
+    file_format: StatementFormat,
+    known: KnownLines,
+    span: Span,
+    at: datetime,
+) -> None:
+    if known.recognise(line, file_format, span) is not None:
+        return
+    reversed_line = known.find_reversed(line)
+    receipt = _build_receipt(row, replace(line, payer="", text="", payer_account=""), file_format, at)
+    receipt.state = ReceiptState.REVERSED
+    session.add(receipt)
+    if reversed_line is not None:
+        matches.reverse(session, session.get_one(BankReceipt, reversed_line.id), on=line.booked_on, at=at)
+
+
+def _confirm_pending(session: Session, known: KnownLine, line: BankLine) -> None:
+    if known.status is not LineStatus.PENDING or line.status is not LineStatus.BOOKED:
+        return
+    receipt = session.get_one(BankReceipt, known.id)
+    receipt.status, receipt.booked_on, receipt.value_on = LineStatus.BOOKED, line.booked_on, line.value_on
+    receipt.bank_reference = line.bank_reference or receipt.bank_reference
+
+
+def _build_receipt(row: BankFile, line: BankLine, file_format: StatementFormat, at: datetime) -> BankReceipt:
+    return BankReceipt(
+        connection_id=row.connection_id,
+        file_id=row.id or 0,
+        format=file_format,
+        line=line.line,
+        account=line.account,
+        currency=line.currency,
+        amount_e4=to_e4(line.amount),
+        charges_e4=to_e4(line.charges),
+        batch_e4=None if line.batch_amount is None else to_e4(line.batch_amount),
+        is_batch=line.batch,
+        booked_on=line.booked_on,
+        value_on=line.value_on,
+        status=line.status,
+        state=ReceiptState.UNMATCHED,
+        payer=line.payer,
+        payer_account=line.payer_account,
+        reference=line.reference,
+        text=line.text,
+        bank_reference=line.bank_reference,
+        seen_at=at,
+    )
+
+
+def _load_known(session: Session, connection_id: int, span: Span, file: StatementFile) -> list[KnownLine]:
+    """Return the stored lines around the days of a file; where it has reversals, all of the last year."""
+    has_reversals = any(line.status is LineStatus.REVERSAL for line in file.lines)
+    since_on = span.first_on - (timedelta(days=400) if has_reversals else _KNOWN_DAYS)
+    query = (
+        select(BankReceipt, col(BankFile.first_on), col(BankFile.last_on))
+        .join(BankFile, col(BankFile.id) == col(BankReceipt.file_id))
+        .where(
+            col(BankReceipt.connection_id) == connection_id,
+            col(BankReceipt.booked_on) >= since_on,
+            col(BankReceipt.booked_on) <= span.last_on + _KNOWN_DAYS,
+        )
+    )
+    return [_known_line(receipt, Span(first_on, last_on)) for receipt, first_on, last_on in session.execute(query)]
+
+
+def _known_line(receipt: BankReceipt, span: Span) -> KnownLine:
+    return KnownLine(
+        id=receipt.id or 0,
+        format=StatementFormat(receipt.format),
+        account=receipt.account,
+        currency=receipt.currency,
+        amount=from_e4(receipt.amount_e4),
+        booked_on=receipt.booked_on,
+        value_on=receipt.value_on,
+        status=LineStatus(receipt.status),
+        payer=receipt.payer,
+        text=f"{receipt.text} {receipt.reference}".strip() if receipt.reference not in receipt.text else receipt.text,
+        bank_reference=receipt.bank_reference,
+        batch_amount=None if receipt.batch_e4 is None else from_e4(receipt.batch_e4),
+        is_batch=receipt.is_batch,
+        span=span,
+        is_reversed=receipt.state == ReceiptState.REVERSED,
+    )
+
+
+def _keep_mapping(session: Session, connection_id: int, read: ReadStatement, *, by: str, at: datetime) -> None:
+    if read.table is not None and read.mapping is not None:
+        session.merge(
+            BankCsvMapping(
+                connection_id=connection_id,
+                signature=read.table.signature,
+                mapping=read.mapping.to_json(),
+                set_by=by,
+                set_at=at,
+            )
+        )
+
+
+def _result(session: Session, row: BankFile, *, is_known: bool = False) -> ImportResult:
+    counts = matches.count_of_file(session, row)
+    return ImportResult(
+        file=row.id or 0,
+        name=row.name,
+        format=StatementFormat(row.format),
+        entries=row.line_count,
+        received=row.received_count,
+        new=row.new_count,
+        sure=counts.sure,
+        probable=counts.probable,
+        unmatched=counts.unmatched,
+        first_on=row.first_on,
+        last_on=row.last_on,
+        warnings=row.warnings.splitlines(),
+        known=is_known,
+    )
+
+
+def _log(session: Session, row: BankFile, result: ImportResult, *, by: str, at: datetime) -> None:
+    text = (
+        f"{by} imported the bank statement {row.name}: {result.entries} entries, {result.received} of them money that"
+        f" came in, {result.new} new; {result.sure} surely for an invoice, {result.probable} probably."
+    )
+    facts = {"file": row.id, "new": result.new, "sure": result.sure, "probable": result.probable}
+    sync_log.write(
+        session, at=at, kind=LogKind.STATEMENT_IMPORTED, text=text, connection_id=row.connection_id, facts=facts
+    )
+    for warning in result.warnings:
+        text = f"Bank statement {row.name}: {warning}"
+        sync_log.write(session, at=at, kind=LogKind.WARNING, text=text, connection_id=row.connection_id)

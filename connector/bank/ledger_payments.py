@@ -1,0 +1,54 @@
+"""Payments that the ledger shows: each is one entry of a statement at most, and several may be one entry."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from datetime import date, timedelta
+from decimal import Decimal
+
+from connector.bank.facts import LedgerPayment, Receipt
+
+_BEFORE, _AFTER = timedelta(days=7), timedelta(days=30)  # how a payment's date may differ from the bank's
+
+
+class LedgerPayments:
+    """The payments of a company that no entry of a statement has taken yet."""
+
+    def __init__(self, payments: Iterable[LedgerPayment]) -> None:
+        """Build from all payments of the time in question."""
+        self._by_amount: defaultdict[tuple[str, Decimal], list[LedgerPayment]] = defaultdict(list)
+        self._by_day: defaultdict[tuple[str, str], dict[date, list[LedgerPayment]]] = defaultdict(dict)
+        self._taken: set[str] = set()
+        for each in payments:
+            self._by_amount[each.currency, each.amount].append(each)
+            self._by_day[each.family, each.currency].setdefault(each.paid_on, []).append(each)
+
+    def take(self, receipt: Receipt, families: Collection[str]) -> str:
+        """Return the payments (with commas) that a receipt is, and take them; "" where the ledger shows none.
+
+        Without a family that may have paid, an amount that only one payment has is enough: better no hold than one for
+        money that is booked.
+        """
+        found = [
+            each
+            for each in self._by_amount.get((receipt.currency, receipt.amount), ())
+            if each.id not in self._taken
+            and (each.family in families or not families)
+            and _is_near(each.paid_on, receipt)
+        ]
+        if found:
+            best = min(found, key=lambda each: (abs(each.paid_on - receipt.booked_on), each.id))
+            self._taken.add(best.id)
+            return best.id
+        for family in families:
+            for paid_on, payments in self._by_day.get((family, receipt.currency), {}).items():
+                free = [each for each in payments if each.id not in self._taken]
+                if len(free) > 1 and _is_near(paid_on, receipt) and sum(each.amount for each in free) == receipt.amount:
+                    self._taken.update(each.id for each in free)
+                    return ",".join(each.id for each in free)
+        return ""
+
+
+def _is_near(paid_on: date, receipt: Receipt) -> bool:
+    return receipt.booked_on - _BEFORE <= paid_on <= receipt.booked_on + _AFTER

@@ -1,0 +1,336 @@
+"""Which open invoices money on a statement pays: pure, and each score can be read part by part.
+
+First the money that the ledger shows already is taken out, or a payment of May that is booked would hold an invoice of
+June. Then what names an invoice is matched, then what only a payer and an amount tell. Nothing is sure that is not the
+only way to read a payment.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+from itertools import combinations
+from typing import NamedTuple
+
+from connector.bank.facts import Match, MatchFacts, MatchResult, OpenInvoice, Receipt, Share
+from connector.bank.ledger_payments import LedgerPayments
+from connector.bank.names import NameIndex, normalise_name
+from connector.bank.number_index import NAMED, NumberHit, NumberIndex
+from connector.vocabulary import MatchCertainty
+
+SURE, PROBABLE = 75, 40  # the least scores
+LEAD = 12  # what is sure is so far ahead of the next customer
+_EXACT, _DISCOUNT, _CHARGES, _CENTS, _PART, _OVER = 30, 27, 24, 26, 8, 8
+_LEARNED, _SAME_NAME, _LIKE_NAME = 35, 28, 25
+_ONLY_ONE, _IN_TIME = 17, 5
+_OTHER_PAYER, _OTHER_NUMBER, _BEFORE_ISSUE, _PENDING = -30, -20, -30, -40
+_CHARGE_MAX, _CHARGE_SHARE = Decimal(45), Decimal("0.05")
+_CENTS_MAX = Decimal("0.05")
+_DISCOUNT_GRACE_DAYS = 5
+_SEARCHED, _TOGETHER = 14, 4  # how many open invoices are tried in combinations, and how many together
+_ZERO = Decimal(0)
+
+
+class _Payer(NamedTuple):
+    """A family that may have paid, how strongly, and why."""
+
+    family: str
+    points: int
+    reason: str
+
+
+class _Amount(NamedTuple):
+    """How an amount fits invoices."""
+
+    points: int
+    reason: str
+    settles: bool
+
+
+class _Hypothesis(NamedTuple):
+    score: int
+    invoices: tuple[OpenInvoice, ...]
+    amount: _Amount
+    parts: tuple[tuple[str, int], ...]
+    is_unique: bool
+
+
+def match_receipts(receipts: Sequence[Receipt], facts: MatchFacts) -> MatchResult:
+    """Match money that came in.
+
+    Args:
+        receipts: money that no person and no payment in the ledger has settled yet.
+        facts: what customers owe, what is known of payers, and what the ledger shows.
+
+    Returns:
+        At most one match for each receipt; no invoice is surely paid twice.
+
+    """
+    return _Matcher(facts).match(sorted(receipts, key=lambda each: (each.booked_on, each.id)))
+
+
+class _Matcher:
+    def __init__(self, facts: MatchFacts) -> None:
+        self._facts = facts
+        self._invoices = {each.id: each for each in facts.invoices}
+        self._due = {each.id: each.due for each in facts.invoices}
+        for share in facts.confirmed:
+            if share.invoice_id in self._due:
+                self._take(share)
+        self._family_of = {each.id: each.family for each in facts.invoices}
+        self._family_of |= {invoice_id: family for invoice_id, _number, family in facts.closed}
+        numbers = [(each.id, each.number) for each in facts.invoices]
+        self._numbers = NumberIndex([*numbers, *((each, number) for each, number, _family in facts.closed)])
+        self._names = NameIndex(facts.names)
+        self._by_family: defaultdict[tuple[str, str], list[OpenInvoice]] = defaultdict(list)
+        self._by_amount: defaultdict[tuple[str, Decimal], list[OpenInvoice]] = defaultdict(list)
+        for each in sorted(facts.invoices, key=lambda one: (one.due_on or one.issued_on, one.id)):
+            self._by_family[each.family, each.currency].append(each)
+            self._by_amount[each.currency, each.due].append(each)
+        self._payments = LedgerPayments(facts.payments)
+
+    def match(self, receipts: Sequence[Receipt]) -> MatchResult:
+        """Match receipts, the oldest first; see ``match_receipts``."""
+        hits = {each.id: self._numbers.find(each.text, each.reference) for each in receipts}
+        families = {each.id: self._families(each, hits[each.id]) for each in receipts}
+        in_ledger: dict[int, str] = {}
+        booked = [each for each in receipts if not each.is_pending]
+        for each in [one for one in booked if families[one.id]] + [one for one in booked if not families[one.id]]:
+            payment = self._payments.take(each, families[each.id])
+            if payment:
+                in_ledger[each.id] = payment
+        recognised = frozenset(each for each in in_ledger if families[each])
+        left = [each for each in receipts if each.id not in in_ledger and not each.is_batch]
+        named = [each for each in left if any(hit.points >= NAMED for hit in hits[each.id])]
+        named_ids = {each.id for each in named}
+        matches: list[Match] = []
+        for each in [*named, *(one for one in left if one.id not in named_ids)]:
+            match = self._match_one(each, hits[each.id])
+            if match is not None:
+                matches.append(match)
+                if match.certainty is MatchCertainty.SURE:
+                    for share in match.shares:
+                        self._take(share)
+        return MatchResult(tuple(matches), in_ledger, recognised)
+
+    def _take(self, share: Share) -> None:
+        left = self._due[share.invoice_id] - share.amount
+        self._due[share.invoice_id] = _ZERO if share.settles else max(left, _ZERO)
+
+    def _families(self, receipt: Receipt, hits: Sequence[NumberHit]) -> set[str]:
+        """Return who may have paid, by payer and by the invoices that are named."""
+        found = {each.family for each in self._payers(receipt)}
+        return found | {self._family_of[hit.invoice_id] for hit in hits if hit.points >= NAMED}
+
+    def _payers(self, receipt: Receipt) -> list[_Payer]:
+        account, name = receipt.payer_account, normalise_name(receipt.payer)
+        refused = self._facts.not_payers.get(account, set()) | self._facts.not_payers.get(name, set())
+        for key, reason in (
+            (account, "account known from earlier payments"),
+            (name, "payer known from earlier payments"),
+        ):
+            known = self._facts.payers.get(key, set()) - refused if key else set()
+            if known:
+                return [_Payer(each, _LEARNED, reason) for each in sorted(known)]
+        found: list[_Payer] = []
+        for each in self._names.find(receipt.payer) if name else ():
+            if each.customer not in refused:
+                same = each.likeness >= 1
+                reason = "same name as the payer" if same else "name like the payer's"
+                found.append(_Payer(each.customer, _SAME_NAME if same else _LIKE_NAME, reason))
+        return found
+
+    def _match_one(self, receipt: Receipt, hits: Sequence[NumberHit]) -> Match | None:
+        payers = self._payers(receipt)
+        found = list(self._from_numbers(receipt, hits, payers))
+        if not any(each.score >= SURE for each in found):
+            found += self._from_payers(receipt, hits, payers)
+        if not found and not payers:
+            found += self._from_amount(receipt)
+        if not found:
+            return None
+        found.sort(key=lambda each: (-each.score, [one.id for one in each.invoices]))
+        best = found[0]
+        rivals = [each for each in found[1:] if {one.id for one in each.invoices} != {one.id for one in best.invoices}]
+        is_ahead = not rivals or best.score - rivals[0].score >= LEAD
+        is_sure = best.score >= SURE and best.is_unique and is_ahead and not receipt.is_pending
+        if best.score < PROBABLE:
+            return None
+        certainty = MatchCertainty.SURE if is_sure else MatchCertainty.PROBABLE
+        shares = self._shares(receipt, best)
+        if not shares:
+            return None
+        return Match(receipt.id, certainty, min(best.score, 100), best.parts, shares)
+
+    def _shares(self, receipt: Receipt, best: _Hypothesis) -> tuple[Share, ...]:
+        """Split an amount among its invoices, the oldest first."""
+        left, shares = receipt.amount, []
+        for each in best.invoices:
+            due = self._due[each.id]
+            paid = min(left, due)
+            if paid > 0:
+                shares.append(Share(each.id, each.customer_id, paid, best.amount.settles))
+                left -= paid
+        return tuple(shares)
+
+    def _open(self, family: str, currency: str, receipt: Receipt) -> list[OpenInvoice]:
+        return [each for each in self._by_family.get((family, currency), ()) if self._is_payable(each, receipt)]
+
+    def _is_payable(self, invoice: OpenInvoice, receipt: Receipt) -> bool:
+        is_rejected = (receipt.id, invoice.id) in self._facts.rejected
+        return invoice.currency == receipt.currency and self._due[invoice.id] > 0 and not is_rejected
+
+    def _from_numbers(
+        self, receipt: Receipt, hits: Sequence[NumberHit], payers: Sequence[_Payer]
+    ) -> Iterable[_Hypothesis]:
+        """Yield what the named invoices allow: all of them together, those of one family, and each alone."""
+        named = [(self._invoices[hit.invoice_id], hit) for hit in hits if hit.invoice_id in self._invoices]
+        named = [(invoice, hit) for invoice, hit in named if self._is_payable(invoice, receipt)]
+        if not named:
+            return
+        named.sort(key=lambda each: (each[0].due_on or each[0].issued_on, each[0].id))
+        groups = {(invoice.family,): None for invoice, _hit in named}
+        for (family,) in groups:
+            group = [(invoice, hit) for invoice, hit in named if invoice.family == family]
+            for some in self._selections(receipt, group):
+                yield self._hypothesis(
+                    receipt,
+                    tuple(one for one, _hit in some),
+                    payers,
+                    min(hit.points for _one, hit in some),
+                    some[0][1].text,
+                )
+
+    def _selections(
+        self, receipt: Receipt, group: list[tuple[OpenInvoice, NumberHit]]
+    ) -> Iterable[list[tuple[OpenInvoice, NumberHit]]]:
+        """Yield the invoices of a family that are named: all of the strongest, and each alone where only it fits."""
+        strongest = max(hit.points for _invoice, hit in group)
+        strong = [each for each in group if each[1].points == strongest]
+        if len(strong) > 1:
+            yield strong
+            if self._fit(receipt, [invoice for invoice, _hit in strong]).points >= _CHARGES:
+                return
+        for each in strong:
+            if len(strong) == 1 or self._fit(receipt, [each[0]]).points >= _CHARGES:
+                yield [each]
+
+    def _from_payers(
+        self, receipt: Receipt, hits: Sequence[NumberHit], payers: Sequence[_Payer]
+    ) -> Iterable[_Hypothesis]:
+        """Yield what the payer's open invoices allow: one, several together, or a sum on account."""
+        for payer in payers:
+            owed = self._open(payer.family, receipt.currency, receipt)
+            fitting = list(self._fitting(receipt, owed))
+            for invoices in fitting:
+                yield self._hypothesis(receipt, invoices, payers, 0, "", hits, is_only=len(fitting) == 1)
+            if not fitting and owed:
+                yield self._hypothesis(receipt, tuple(owed), payers, 0, "", hits)
+
+    def _fitting(self, receipt: Receipt, owed: Sequence[OpenInvoice]) -> Iterable[tuple[OpenInvoice, ...]]:
+        """Yield the invoices, one or together, that an amount pays in full; else those it pays less a deduction."""
+        exact: list[tuple[OpenInvoice, ...]] = [(each,) for each in owed if self._due[each.id] == receipt.amount]
+        some = owed[:_SEARCHED]
+        for count in range(2, min(_TOGETHER, len(some)) + 1):
+            exact += [each for each in combinations(some, count) if self._total(each) == receipt.amount]
+        for count in range(_TOGETHER + 1, len(owed) + 1):  # everything up to a day
+            if self._total(owed[:count]) == receipt.amount:
+                exact.append(tuple(owed[:count]))
+        if exact:
+            yield from exact[:6]
+            return
+        for each in owed:
+            if self._fit(receipt, [each]).points >= _CHARGES:
+                yield (each,)
+        if len(owed) > 1 and self._fit(receipt, owed).points >= _CHARGES:
+            yield tuple(owed)
+
+    def _from_amount(self, receipt: Receipt) -> Iterable[_Hypothesis]:
+        """Yield the one invoice with an amount that is nobody else's; a round one says nothing."""
+        found = [
+            each
+            for each in self._by_amount.get((receipt.currency, receipt.amount), ())
+            if self._is_payable(each, receipt)
+        ]
+        if len(found) == 1 and receipt.amount % 1:
+            parts = (
+                (f"amount of {found[0].number or 'an invoice'} exactly", _EXACT),
+                ("the only invoice with it", _ONLY_ONE),
+            )
+            if self._is_after_issue(receipt, found[0]) and not receipt.is_pending:
+                amount = _Amount(_EXACT, "exact", settles=True)
+                yield _Hypothesis(_EXACT + _ONLY_ONE, (found[0],), amount, parts, is_unique=False)
+
+    def _hypothesis(
+        self,
+        receipt: Receipt,
+        invoices: tuple[OpenInvoice, ...],
+        payers: Sequence[_Payer],
+        number_points: int,
+        number: str,
+        hits: Sequence[NumberHit] = (),
+        *,
+        is_only: bool = False,
+    ) -> _Hypothesis:
+        amount = self._fit(receipt, invoices)
+        parts = (
+            [(f"names {number}" if len(invoices) == 1 else f"names {len(invoices)} invoices", number_points)]
+            if number_points
+            else []
+        )
+        parts.append((amount.reason, amount.points))
+        families = {each.family for each in invoices}
+        payer = next((each for each in payers if each.family in families), None)
+        if payer is not None:
+            parts.append((payer.reason, payer.points))
+        elif payers and not number_points:
+            parts.append(("the payer is another customer", _OTHER_PAYER))
+        elif payers and payers[0].points >= _SAME_NAME:
+            parts.append(("the payer is another customer", _OTHER_PAYER // 2))
+        others = {hit.invoice_id for hit in hits if hit.points >= NAMED} - {each.id for each in invoices}
+        if others and not number_points:
+            parts.append(("names another invoice", _OTHER_NUMBER))
+        if is_only and amount.points >= _CHARGES:
+            parts.append(("only one way to reach this amount", _ONLY_ONE))
+        late = all(self._is_after_issue(receipt, each) for each in invoices)
+        parts.append(("after the invoice date", _IN_TIME) if late else ("before the invoice date", _BEFORE_ISSUE))
+        if receipt.is_pending:
+            parts.append(("not booked by the bank yet", _PENDING // 2))
+        same_family = sum(each.points == payers[0].points for each in payers) == 1 if payers else True
+        is_unique = bool(number_points) or (is_only and same_family)
+        return _Hypothesis(sum(points for _text, points in parts), invoices, amount, tuple(parts), is_unique)
+
+    def _is_after_issue(self, receipt: Receipt, invoice: OpenInvoice) -> bool:
+        return (invoice.issued_on - receipt.booked_on).days <= 3
+
+    def _total(self, invoices: Iterable[OpenInvoice]) -> Decimal:
+        return sum((self._due[each.id] for each in invoices), _ZERO)
+
+    def _fit(self, receipt: Receipt, invoices: Sequence[OpenInvoice]) -> _Amount:
+        """Return how an amount fits the balance of some invoices."""
+        total, paid = self._total(invoices), receipt.amount
+        short = total - paid
+        what = "amount of the invoice" if len(invoices) == 1 else f"sum of {len(invoices)} invoices"
+        if short == 0:
+            return _Amount(_EXACT, f"{what} exactly", settles=True)
+        if receipt.charges and short == receipt.charges:
+            return _Amount(_EXACT - 2, f"{what} less the charges that the bank names", settles=True)
+        if short == self._discounts(invoices, receipt.booked_on) and short > 0:
+            return _Amount(_DISCOUNT, f"{what} less the early payment discount", settles=True)
+        if abs(short) <= _CENTS_MAX:
+            return _Amount(_CENTS, f"{what} but for {abs(short)}", settles=True)
+        if 0 < short <= _CHARGE_MAX and short <= total * _CHARGE_SHARE:
+            return _Amount(_CHARGES, f"{what} less {short}, maybe a bank's charge", settles=True)
+        if short > 0:
+            return _Amount(_PART, f"a part of the {what}", settles=False)
+        return _Amount(_OVER, f"more than the {what}", settles=True)
+
+    def _discounts(self, invoices: Iterable[OpenInvoice], on: date) -> Decimal:
+        found = _ZERO
+        for each in invoices:
+            until = each.discount_until_on
+            if each.discount and until and (on - until).days <= _DISCOUNT_GRACE_DAYS:
+                found += each.discount
+        return found

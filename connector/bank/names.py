@@ -1,0 +1,168 @@
+"""Names of payers and customers: the same company, however a bank or a clerk writes it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from difflib import SequenceMatcher
+from typing import NamedTuple
+
+_WORDS = re.compile(r"[A-Z0-9]+")
+_LEGAL_FORMS = frozenset(
+    [
+        "LTD",
+        "LIMITED",
+        "PLC",
+        "LLP",
+        "LLC",
+        "INC",
+        "INCORPORATED",
+        "CORP",
+        "CORPORATION",
+        "CO",
+        "COMPANY",
+        "GMBH",
+        "MBH",
+        "AG",
+        "KG",
+        "OHG",
+        "UG",
+        "EK",
+        "EV",
+        "GBR",
+        "SE",
+        "SA",
+        "SARL",
+        "SAS",
+        "EURL",
+        "SASU",
+        "SNC",
+        "SL",
+        "SLU",
+        "SRL",
+        "SPA",
+        "SNC",
+        "BV",
+        "NV",
+        "VOF",
+        "CV",
+        "LDA",
+        "UNIPESSOAL",
+        "PTY",
+        "PTE",
+        "AB",
+        "AS",
+        "APS",
+        "OY",
+        "KGAA",
+        "PARTG",
+        "THE",
+        "AND",
+        "UND",
+        "ET",
+        "Y",
+        "E",
+        "DE",
+        "HERR",
+        "FRAU",
+        "MR",
+        "MRS",
+        "MS",
+        "DR",
+        "FA",
+        "FIRMA",
+    ]
+)
+_SPELLINGS = str.maketrans({"ß": "ss", "Æ": "AE", "æ": "ae", "Ø": "O", "ø": "o", "Ł": "L", "ł": "l"})
+_UMLAUTS = str.maketrans({"Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ä": "ae", "ö": "oe", "ü": "ue"})
+_SIMILAR, _PREFIX = 0.86, 3
+_COMMON_SHARE = 40  # a word in more names than this says nothing
+
+
+class NameMatch(NamedTuple):
+    """A customer whose name is like a payer's: 1.0 is the same."""
+
+    customer: str
+    likeness: float
+
+
+def plain_upper(text: str) -> str:
+    """Return a text in capitals, without accents; umlauts as two letters."""
+    if text.isascii():
+        return text.upper()
+    text = unicodedata.normalize("NFKD", text.translate(_UMLAUTS).translate(_SPELLINGS))
+    return "".join(each for each in text if not unicodedata.combining(each)).upper()
+
+
+def name_words(name: str) -> tuple[str, ...]:
+    """Return the words of a name that tell companies apart; all of them where none does."""
+    words = _WORDS.findall(plain_upper(name).replace(".", "").replace("'", ""))
+    return tuple(each for each in words if each not in _LEGAL_FORMS) or tuple(words)
+
+
+def normalise_name(name: str) -> str:
+    """Return a name as it is compared and remembered."""
+    return " ".join(name_words(name))
+
+
+class NameIndex:
+    """The names of all customers, searched by words and their beginnings."""
+
+    def __init__(self, names: Mapping[str, Iterable[str]]) -> None:
+        """Build from the names of each customer."""
+        self._words: dict[str, list[tuple[str, ...]]] = {}
+        self._exact: defaultdict[str, set[str]] = defaultdict(set)
+        self._by_word: defaultdict[str, set[str]] = defaultdict(set)
+        self._by_start: defaultdict[str, set[str]] = defaultdict(set)
+        self._found: dict[str, list[NameMatch]] = {}
+        for customer, several in names.items():
+            for name in several:
+                words = name_words(name)
+                if not words:
+                    continue
+                self._words.setdefault(customer, []).append(words)
+                self._exact["".join(words)].add(customer)
+                for word in words:
+                    self._by_word[word].add(customer)
+                    self._by_start[word[:_PREFIX]].add(customer)
+
+    def find(self, name: str) -> list[NameMatch]:
+        """Return the customers with such a name, the likest first."""
+        if name not in self._found:
+            if len(self._found) > 50_000:
+                self._found.clear()
+            self._found[name] = self._search(name)
+        return self._found[name]
+
+    def _search(self, name: str) -> list[NameMatch]:
+        words = name_words(name)
+        if not words:
+            return []
+        joined = "".join(words)
+        if exact := self._exact.get(joined):
+            return [NameMatch(each, 1.0) for each in sorted(exact)]
+        candidates: set[str] = set()
+        for word in words:
+            known = self._by_word.get(word, set())
+            candidates |= known if len(known) <= _COMMON_SHARE else set()
+            started = self._by_start.get(word[:_PREFIX], set())
+            candidates |= started if len(started) <= _COMMON_SHARE else set()
+        found = [NameMatch(each, max(_likeness(words, own) for own in self._words[each])) for each in candidates]
+        kept = [each for each in found if each.likeness >= _SIMILAR]
+        return sorted(kept, key=lambda each: (-each.likeness, each.customer))[:5]
+
+
+def _likeness(words: tuple[str, ...], own: tuple[str, ...]) -> float:
+    """Return how alike two names are: letters in order, or all words of the shorter in the longer."""
+    first, second = "".join(words), "".join(own)
+    shorter, longer = sorted((set(words), set(own)), key=len)
+    if shorter <= longer and sum(map(len, shorter)) >= 5 and len(shorter) * 2 >= len(longer):
+        return 0.9
+    if min(len(first), len(second)) >= 12 and (first.startswith(second) or second.startswith(first)):
+        return 0.9  # cut off by the bank
+    if abs(len(first) - len(second)) > max(len(first), len(second)) * 0.3:
+        return 0.0
+    matcher = SequenceMatcher(None, first, second, autojunk=False)
+    return matcher.ratio() if matcher.real_quick_ratio() >= _SIMILAR and matcher.quick_ratio() >= _SIMILAR else 0.0

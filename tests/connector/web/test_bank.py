@@ -1,0 +1,120 @@
+"""The page of bank statements: a file is dropped, its money is matched, and a person decides."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from connector.db.engine import reading, writing
+from connector.db.tables import BankMatch, BankPayer, BankReceipt, CustomerRow, InvoiceRow
+from connector.vocabulary import MatchState, ReceiptState
+from policies.receivables import InvoiceStatus
+
+Site = Any
+CSV = "Date;Name;Description;Amount;Currency\n"
+SURE = f"{CSV}2026-06-09;Ashdown Ltd;INV-0042 thanks;900.00;EUR\n"
+PROBABLE = f"{CSV}2026-06-09;Ashdown Ltd;thanks;333.00;EUR\n"
+
+
+def add_invoice(site: Site, company: int, *, number: str = "INV-0042", customer: str = "c1") -> None:
+    with writing(site.app.engine) as session:
+        session.merge(CustomerRow(connection_id=company, external_id=customer, name="Ashdown Ltd"))
+        session.add(
+            InvoiceRow(
+                connection_id=company,
+                external_id=f"i-{number}",
+                number=number,
+                customer_id=customer,
+                currency="EUR",
+                issued_on=date(2026, 5, 1),
+                due_on=date(2026, 5, 31),
+                total_e4=9_000_000,
+                due_e4=9_000_000,
+                status=InvoiceStatus.OPEN,
+                is_open=True,
+            )
+        )
+
+
+@pytest.fixture
+def company(site: Site) -> int:
+    found: int = site.add_company("First Ltd")
+    add_invoice(site, found)
+    return found
+
+
+def upload(browser: Any, company: int, content: str | bytes, name: str = "june.csv", **fields: str) -> Any:
+    """Choose a file on the page, and import it."""
+    path = f"/companies/{company}/bank"
+    browser.get(path)
+    return browser.submit_file(path, "statement", name, content, fields)
+
+
+def test_a_dropped_file_shows_what_its_money_pays_and_a_yes_is_remembered(site: Site, company: int) -> None:
+    browser = site.sign_in("bookkeeper")
+    upload(browser, company, PROBABLE)
+    assert browser.page.status_code == 200
+    assert "1 brought money in, 1 of them new" in browser.text
+    assert "a part of the amount of the invoice" in browser.text
+    browser.submit(f"/companies/{company}/bank/decide", {"do": "confirm:1"})
+    assert "Confirmed, and remembered for this payer" in browser.text
+    with reading(site.app.engine) as session:
+        assert session.scalars(select(BankMatch)).one().state == MatchState.CONFIRMED
+        assert session.scalars(select(BankPayer)).one().payer_key == "ASHDOWN"
+
+
+def test_a_no_frees_the_invoice_and_money_can_be_set_aside_or_given_an_invoice(site: Site, company: int) -> None:
+    browser, path = site.sign_in("bookkeeper"), f"/companies/{company}/bank/decide"
+    upload(browser, company, SURE)
+    assert "Sure, 88 points" in browser.text or "Sure, 100 points" in browser.text
+    browser.submit(path, {"do": "reject:1"})
+    assert "No invoice found" in browser.text
+    browser.submit(path, {"do": "assign:1", "invoice-1": "INV-9"})
+    assert "There is no open invoice 'INV-9'." in browser.text
+    browser.submit(path, {"do": "assign:1", "invoice-1": "INV-0042"})
+    assert "Confirmed by" in browser.text
+    upload(browser, company, f"{CSV}2026-06-09;Tax office;refund;12.00;EUR\n", "two.csv")
+    browser.submit(path, {"do": "aside:2"})
+    with reading(site.app.engine) as session:
+        assert session.get_one(BankReceipt, 2).state == ReceiptState.SET_ASIDE
+
+
+def test_a_file_that_cannot_be_read_says_where_and_changes_nothing(site: Site, company: int) -> None:
+    browser = site.sign_in("bookkeeper")
+    upload(browser, company, f"{SURE}2026-06-10;Ashdown Ltd;second;9x0.00;EUR\n")
+    assert browser.page.status_code == 422
+    assert "Line 3: '9x0.00' is not an amount. Nothing was imported." in browser.text
+    with reading(site.app.engine) as session:
+        assert session.scalars(select(BankReceipt)).all() == []
+
+
+def test_what_a_file_does_not_say_is_asked_once_and_kept(site: Site, company: int) -> None:
+    browser = site.sign_in("bookkeeper")
+    upload(browser, company, f"{CSV}04/05/2026;Ashdown Ltd;INV-0042;900.00;EUR\n")
+    assert "Are the dates written with the day first or with the month first?" in browser.text
+    browser.submit_file(f"/companies/{company}/bank", None, "", b"", {"date_order": "mdy"})
+    with reading(site.app.engine) as session:
+        assert session.scalars(select(col(BankReceipt.booked_on))).all() == [date(2026, 4, 5)]
+    upload(browser, company, f"{CSV}06/07/2026;Ashdown Ltd;again;1.00;EUR\n", "next.csv")
+    with reading(site.app.engine) as session:
+        days = session.scalars(select(col(BankReceipt.booked_on)).order_by(col(BankReceipt.id)))
+        assert list(days) == [date(2026, 4, 5), date(2026, 6, 7)]
+
+
+def test_bank_lines_are_for_bookkeepers_of_the_company_only(site: Site, company: int) -> None:
+    upload(site.sign_in("bookkeeper"), company, SURE)
+    viewer = site.sign_in("viewer")
+    assert viewer.get(f"/companies/{company}/bank").status_code in {403, 404}
+    other = site.add_company("Second Ltd")
+    browser = site.sign_in("bookkeeper", other, email="other@example.com")
+    assert browser.get(f"/companies/{company}/bank").status_code == 404
+    browser.get(f"/companies/{other}/bank")
+    upload(browser, other, PROBABLE)
+    path = f"/companies/{other}/bank/decide"
+    assert browser.submit(path, {"do": "confirm:1"}).status_code == 404
+    with reading(site.app.engine) as session:
+        assert {row.connection_id for row in session.scalars(select(BankMatch))} == {company}
