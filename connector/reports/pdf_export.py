@@ -18,8 +18,9 @@ from connector.reports.report import Plot, PlotKind, Report, ReportRow, Severity
 ROWS_MAX = 500  # of one report: they take two seconds to draw, and more is no document for people; the CSV has all
 _MARGIN = 15
 _TEXT, _MUTED, _ACCENT, _SECOND = (31, 41, 51), (90, 90, 90), (11, 93, 87), (170, 205, 202)
+_LINE = (190, 190, 186)
 _COLOURS = {Severity.NORMAL: _ACCENT, Severity.WARN: (125, 75, 0), Severity.BAD: (163, 35, 31)}
-_PLOT_WIDTH, _PLOT_HEIGHT, _BAR = 150.0, 38.0, 4.0
+_PLOT_WIDTH, _PLOT_HEIGHT, _BAR = 240.0, 38.0, 4.0
 _LABEL_WIDTH = 45.0
 
 
@@ -73,6 +74,9 @@ class _Document:
         self.pdf.set_text_color(*_TEXT)
         self.pdf.set_font("helvetica", size=8)
         rows = report.rows[:ROWS_MAX]
+        self.pdf.set_fill_color(0)  # the default: with any other, fpdf2 fills each cell of a table with it
+        self.pdf.set_draw_color(*_LINE)
+        self.pdf.set_line_width(0.1)
         with self.pdf.table(
             borders_layout=TableBordersLayout.HORIZONTAL_LINES,
             text_align=tuple("RIGHT" if column.is_figure else "LEFT" for column in report.columns),
@@ -86,6 +90,8 @@ class _Document:
             if report.total:
                 empty = [""] * (len(report.columns) - 2)
                 table.row(["Total", *empty, report.total], style=FontFace(emphasis="BOLD"))
+        self.pdf.set_draw_color(*_TEXT)
+        self.pdf.set_line_width(0.2)
         if len(report.rows) > len(rows):
             self.line(f"The first {ROWS_MAX:,} of {len(report.rows):,} rows; the CSV file has all.", 9, colour=_MUTED)
         self.pdf.ln(2)
