@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -12,11 +12,15 @@ from sqlmodel import Session
 
 from connector import policy_store
 from connector.app_context import AppContext
+from connector.bank_details.accounts import BankDetails
+from connector.bank_details.payment_codes import BankTransfer, build_transfer
+from connector.bank_details.store import find_in_use
 from connector.branding.brand import Brand, load_brand
 from connector.connections.account_owners import load_team, split_mailbox
 from connector.db.engine import reading
 from connector.db.tables import Connection, CustomerRow, CustomerSetting
 from connector.emails import recipient_language
+from connector.emails.outbound.bank_transfer import names_of
 from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine
 from connector.emails.outbound.email_sums import sum_covered, sum_overdue, sum_to_pay
 from connector.emails.outbound.facts_builder import (
@@ -51,6 +55,9 @@ class PortalStatus(StrEnum):
     PAUSED = "paused"
 
 
+_NOT_TO_PAY_NOW = (PortalStatus.DISPUTED, PortalStatus.PAYMENT_PLAN)
+
+
 @dataclass(frozen=True, slots=True)
 class OpenInvoice:
     """One open invoice. ``pay_link`` is "" where it cannot be paid online, None where the ledger was never asked."""
@@ -67,6 +74,8 @@ class CurrencyBalance:
     """What is open in one currency, the invoice due longest first.
 
     ``deducted`` is the unapplied credit that the amounts to be paid are less for, ``credit`` what is left of it.
+    ``bank_details`` is the company's account for the currency; ``payer_country`` decides between two codes for it.
+    ``is_selection`` is true where these are the invoices that the customer is about to pay.
     """
 
     currency: str
@@ -76,6 +85,23 @@ class CurrencyBalance:
     deducted: Decimal
     credit: Decimal
     payment_instructions: str
+    bank_details: BankDetails | None = None
+    payer_country: str = ""
+    is_selection: bool = False
+
+    @property
+    def transfer(self) -> BankTransfer | None:
+        """The bank transfer that pays a selection, else what is overdue, else everything; None without an account.
+
+        An invoice in dispute is not to be paid, and one on a payment plan not all at once.
+        """
+        if self.bank_details is None:
+            return None
+        lines = [each.line for each in self.invoices if self.is_selection or each.status not in _NOT_TO_PAY_NOW]
+        if not self.is_selection:
+            lines = [line for line in lines if line.days_late > 0] or lines
+        asked = [line for line in lines if line.to_pay > 0]
+        return build_transfer(self.bank_details, sum_to_pay(asked), names_of(asked), self.payer_country)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +134,7 @@ def build_customer_page(app: AppContext, visitor: PortalVisitor, accept_language
         language = recipient_language.customer_language(connection, customer, setting)
         owner_address = split_mailbox(load_team(session, connection).owner_of(visitor.customer_id))[1]
         statements = _load_customer_statements(app, session, visitor)
-        balances = tuple(_build_balance(session, visitor, each, today) for each in statements)
+        balances = tuple(_build_balance(session, visitor, each, today, app.now()) for each in statements)
         return CustomerPage(
             company=one_line(connection.name),
             customer=one_line(customer.name),
@@ -138,7 +164,8 @@ def select_to_pay(page: CustomerPage, invoice_ids: Sequence[str]) -> list[Curren
         if chosen:
             lines = [each.line for each in chosen]
             overdue, total, deducted = sum_overdue(lines), sum_to_pay(lines), sum_covered(lines)
-            found.append(replace(balance, invoices=tuple(chosen), overdue=overdue, total=total, deducted=deducted))
+            chosen_balance = replace(balance, invoices=tuple(chosen), overdue=overdue, total=total, deducted=deducted)
+            found.append(replace(chosen_balance, is_selection=True))
     return found
 
 
@@ -179,7 +206,9 @@ def _statement_facts(
     """Return the facts for a statement, as for an email that has one attached."""
     policy = _find_policy(session, statement, today, connection.id or 0)
     statement = with_payable_dates(statement, policy, HolidayCalendar())
-    planned = PlannedEmail("", Step.SECOND_NOTICE, statement.customer.emails, (), list_open_invoices(statement))
+    invoices = list_open_invoices(statement)
+    about = [each for each in invoices if _invoice_status(each, today)[0] not in _NOT_TO_PAY_NOW]
+    planned = PlannedEmail("", Step.SECOND_NOTICE, statement.customer.emails, about, invoices)
     owner = load_team(session, connection).owner_of(statement.customer.id)
     facts = build_facts(app.settings, connection, statement, policy, planned, today, lambda _id: "", owner)
     facts = with_bank_details(facts, session, connection, statement, app.now())
@@ -191,7 +220,9 @@ def _find_policy(session: Session, statement: Statement, today: date, connection
     return policies.for_customer(statement.customer.id)[0].policy_for(statement.customer, today)
 
 
-def _build_balance(session: Session, visitor: PortalVisitor, statement: Statement, today: date) -> CurrencyBalance:
+def _build_balance(
+    session: Session, visitor: PortalVisitor, statement: Statement, today: date, now: datetime
+) -> CurrencyBalance:
     policy = _find_policy(session, statement, today, visitor.connection_id)
     statement = with_payable_dates(statement, policy, HolidayCalendar())
     invoices = sorted(list_open_invoices(statement), key=lambda each: (each.due_on or each.issued_on, each.number))
@@ -210,6 +241,8 @@ def _build_balance(session: Session, visitor: PortalVisitor, statement: Statemen
         deducted=deducted,
         credit=sum((credit.remaining for credit in statement.credits), Decimal(0)) - deducted,
         payment_instructions=clean_lines(instructions.for_currency(statement.currency)),
+        bank_details=find_in_use(session, visitor.connection_id, statement.currency, now),
+        payer_country=statement.customer.country,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from decimal import Decimal
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -17,9 +17,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from connector.app_context import AppContext
+from connector.bank_details.code_image import draw_code
+from connector.bank_details.payment_codes import BankTransfer
 from connector.client_network import network_of
 from connector.emails import portal_links
-from connector.emails.layout import load_texts, render_line
+from connector.emails.layout import TransferText, load_texts, render_line
+from connector.emails.outbound.bank_transfer import word_transfer
 from connector.emails.portal_links import PortalVisitor
 from connector.languages import LANGUAGES, browser_language, replace_nbsp
 from connector.portal import documents, responses
@@ -103,6 +106,7 @@ def add_portal(web_app: FastAPI, app: AppContext) -> None:
         ("GET", "/c/{token}/statement/{currency}.pdf", _get_statement),
         ("GET", "/c/{token}/invoice/{invoice}.pdf", _get_invoice_pdf),
         ("GET", "/c/{token}/pay", _get_pay_page),
+        ("GET", "/c/{token}/transfer/{currency}.png", _get_payment_code),
         ("POST", "/c/{token}/pay/{invoice}", _post_pay),
     )
     for method, path, handler in pages:
@@ -169,7 +173,21 @@ def _get_pay_page(guard: _PortalGuard, visitor: PortalVisitor, request: Request,
     page = build_customer_page(guard.app, visitor, request.headers.get("accept-language", ""))
     parts = select_to_pay(page, request.query_params.getlist("invoice"))
     base = f"/c/{request.path_params['token']}"
-    return HTMLResponse(render("portal_pay.html", page=page, t=_PortalTexts(page), parts=parts, base=base))
+    chosen = urlencode([("invoice", each.id) for part in parts for each in part.invoices])
+    values = {"page": page, "t": _PortalTexts(page), "parts": parts, "base": base, "chosen": chosen}
+    return HTMLResponse(render("portal_pay.html", **values))
+
+
+def _get_payment_code(guard: _PortalGuard, visitor: PortalVisitor, request: Request, _body: bytes) -> Response:
+    """Return the code that pays the invoices of a page by bank, for banking apps."""
+    page = build_customer_page(guard.app, visitor)
+    ids = request.query_params.getlist("invoice")
+    balances = select_to_pay(page, ids) if ids else page.balances
+    currency = str(request.path_params["currency"])
+    transfer = next((each.transfer for each in balances if each.currency == currency), None)
+    if transfer is None or not transfer.code:
+        return _error_page(request, 404, "nothing_open", "")
+    return Response(draw_code(transfer), media_type="image/png")
 
 
 def _post_pay(guard: _PortalGuard, visitor: PortalVisitor, request: Request, _body: bytes) -> Response:
@@ -262,6 +280,10 @@ class _PortalTexts:
         """Fill a text of the portal, else one that it shares with emails or statements."""
         text = next(table[name] for table in self._tables if name in table)
         return render_line(text, {**self._values, **more})
+
+    def transfer(self, transfer: BankTransfer) -> TransferText:
+        """Return how to pay by bank."""
+        return word_transfer(transfer, self._language)
 
     def money(self, amount: Decimal, currency: str) -> str:
         """Format an amount."""
