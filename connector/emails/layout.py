@@ -51,6 +51,7 @@ class Texts:
     digest: Lines
     digest_steps: Lines
     digest_delivery: Lines
+    since_last: Lines
     steps: Mapping[str, StepTable]
 
     def step_lines(self, step: str, tone: str) -> dict[str, str]:
@@ -58,6 +59,20 @@ class Texts:
         table = self.steps[step]
         lines = {name: text for name, text in table.items() if isinstance(text, str)}
         return {**lines, **cast("Lines", table.get(tone, {}))}
+
+    def again_lines(self, step: str, earlier: int) -> dict[str, str]:
+        """Return the lines that replace those of a step for a customer who had ``earlier`` emails of it.
+
+        Openings and closings take turns, each with its own number of them, so that their combinations last longer.
+        """
+        table = cast("Lines", self.steps[step].get("again", {}))
+        lines = {}
+        for name in ("opening", "closing"):
+            worded = [text for key, text in sorted(table.items()) if key.startswith(name)]
+            turn = earlier % (len(worded) + 1)
+            if turn:
+                lines[name] = worded[turn - 1]
+        return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +256,7 @@ def load_texts(language: str) -> Texts:
         stop=tables.pop("stop"),
         statement=tables.pop("statement"),
         bank=tables.pop("bank"),
+        since_last=tables.pop("since_last"),
         digest_steps=digest.pop("steps"),
         digest_delivery=digest.pop("delivery"),
         digest=digest,

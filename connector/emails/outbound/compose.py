@@ -26,7 +26,14 @@ from connector.emails import portal_links
 from connector.emails.inbound.email_stops import EmailStopLink, store_links
 from connector.emails.inbound.reminder_stops import stop_link
 from connector.emails.inbound.replies import reply_address
-from connector.emails.outbound import bank_details_alert, digest_email, email_templates, reconnect_email, render
+from connector.emails.outbound import (
+    bank_details_alert,
+    digest_email,
+    email_templates,
+    reconnect_email,
+    render,
+    since_last,
+)
 from connector.emails.outbound.email_facts import EmailFacts
 from connector.emails.outbound.facts_builder import PlannedEmail, build_facts, with_brand
 from connector.emails.outbound.invoice_table import ROWS_MAX
@@ -141,6 +148,8 @@ def _gather_facts(composing: Composing, documents: Documents, entry_id: int) -> 
         owner = load_team(session, connection).owner_of(entry.customer_id)
         brand = load_brand(session, connection_id)
         bank_details = find_in_use(session, connection_id, statement.currency, app.now())
+        earlier = since_last.count_earlier(session, connection_id, entry.customer_id, planned.step, entry.key)
+        since = since_last.load_since_last(session, connection, statement, planned.step, planned.about, today)
     facts = build_facts(app.settings, connection, statement, policy, planned, today, documents.pay_link, owner)
     facts = replace(
         with_brand(facts, brand, owner),
@@ -150,6 +159,8 @@ def _gather_facts(composing: Composing, documents: Documents, entry_id: int) -> 
         given_ids=given_ids,
         template_lines=template_lines,
         custom_lines=custom_lines,
+        earlier_of_step=earlier,
+        since=since,
     )
     facts = _with_customer_links(composing, facts, statement.customer.id)
     return replace(

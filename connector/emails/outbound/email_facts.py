@@ -87,6 +87,24 @@ class FeeWarning:
 
 
 @dataclass(frozen=True, slots=True)
+class SinceLast:
+    """What changed since the last email about the same invoices, which was sent on ``wrote_on``.
+
+    ``paid`` is money that came since. ``promised_on`` is a date promised since and not kept, ``promised_before_on`` one
+    that was not kept before the promise an email is about. ``replied_on`` is when they last wrote, ``reported_on`` when
+    they said that they had paid, and ``disputed_on`` when a dispute began that was resolved since.
+    """
+
+    wrote_on: date
+    paid: Decimal = Decimal(0)
+    promised_on: date | None = None
+    promised_before_on: date | None = None
+    replied_on: date | None = None
+    reported_on: date | None = None
+    disputed_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EmailFacts:
     """Everything an email says.
 
@@ -102,6 +120,8 @@ class EmailFacts:
     Texts:
         ``template_lines`` replace the shipped lines of the step; ``custom_lines`` are written for this one email and
         used as they are. ``payment_instructions`` are the company's payment instructions.
+        ``earlier_of_step`` is how many emails of this step the customer had before: the next one is worded otherwise.
+        ``since`` is what changed since the last email.
     Paying by bank:
         ``bank_details`` is the account for the currency; ``payer_country`` decides between two codes for it.
     Threading:
@@ -134,6 +154,8 @@ class EmailFacts:
     thanked_on: date | None = None
     instalments_max: int = 3
     paid: Sequence[PaidLine] = ()
+    earlier_of_step: int = 0
+    since: SinceLast | None = None
     payment_instructions: str = ""
     bank_details: BankDetails | None = None
     payer_country: str = ""

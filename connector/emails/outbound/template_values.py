@@ -22,6 +22,7 @@ from policies.receivables import Step
 INTERNAL_STEPS = frozenset({Step.NOTIFY_OWNER})
 NO_AMOUNT_STEPS = frozenset({Step.RECEIPT_CHECK, Step.DISCOUNT_ENDING})  # whose button asks for no certain amount
 UNHURRIED_STEPS = BEFORE_DUE_STEPS | {Step.PLAN_OFFER}
+DATED_STEPS = frozenset({Step.PAST_DUE, Step.SECOND_NOTICE, Step.FINAL_NOTICE})  # that say when we last wrote
 IDS_MAX = 20  # invoices named in the link to pay several
 
 
@@ -104,10 +105,44 @@ class EmailTexts(Wording):
     def step_lines(self) -> dict[str, str]:
         """Return the step's own lines, filled; lines written for this one email are used as they are."""
         facts = self.facts
-        templates = {**self.texts.step_lines(facts.step, facts.tone), **facts.template_lines}
-        return {
-            name: facts.custom_lines.get(name) or render_line(text, self.values) for name, text in templates.items()
+        shipped = {
+            **self.texts.step_lines(facts.step, facts.tone),
+            **self.texts.again_lines(facts.step, facts.earlier_of_step),
         }
+        filled = {name: render_line(text, self.values) for name, text in {**shipped, **facts.template_lines}.items()}
+        since = self._since_last()
+        if since:
+            first, *others = _split_paragraphs(filled["opening"])
+            filled["opening"] = "\n\n".join([first, since, *others])
+        return {name: facts.custom_lines.get(name) or text for name, text in filled.items()}
+
+    def _since_last(self) -> str:
+        """Return what came and what was said since the last email; only if that is nothing, when it was sent."""
+        since = self.facts.since
+        if since is None:
+            return ""
+        is_thanked = self.facts.step is Step.PAST_DUE and self.values["partly_paid"]  # in its first sentence
+        date_of = self.language.format_date
+        said = {
+            "dispute_closed": since.disputed_on,
+            "paid": since.paid,
+            "reported": since.reported_on,
+            "promise_broken": since.promised_on,
+            "promised_before": since.promised_before_on,
+            "replied": None if since.disputed_on or since.reported_on else since.replied_on,
+        }
+        names = [name for name, fact in said.items() if fact] or (["wrote"] if self.facts.step in DATED_STEPS else [])
+        values = {
+            "wrote_on": date_of(since.wrote_on),
+            "paid_since": self.format_money(since.paid),
+            "thanks": "" if is_thanked else "yes",
+            "promised_since": date_of(since.promised_on),
+            "promised_before": date_of(since.promised_before_on),
+            "replied_on": date_of(since.replied_on),
+            "reported_on": date_of(since.reported_on),
+            "disputed_on": date_of(since.disputed_on),
+        }
+        return " ".join(render_line(self.texts.since_last[name], values) for name in names)
 
     def _placeholder_values(self) -> dict[str, str]:
         """Return the placeholders of the step's lines; users write them into their own templates."""

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.emails.outbound.render import EMAIL_STEPS, TONES, EmailFacts, compose_email
+from connector.emails.outbound.email_facts import SinceLast
+from connector.emails.outbound.render import EMAIL_STEPS, TONES, EmailFacts, compose_email, compose_lines
 from connector.languages import LANGUAGES
 from policies.receivables import Step
 from providers.mailer import Email
@@ -80,6 +81,36 @@ def test_texts_about_a_part_that_was_promised_are_as_last_approved(
         for variant in (facts, replace(facts, invoices=(part_paid,)), _about_two(facts)):
             openings += f"===== {tone}\n{opening_of(compose_email(variant))}\n"
     check_golden(f"{language}-part-promised.txt", openings)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_texts_of_repeated_emails_are_as_last_approved(language: str, facts_for: Callable[..., EmailFacts]) -> None:
+    """The second and the third email of each step, also after a part payment, and what is said since the last one."""
+    found = ""
+    for step in EMAIL_STEPS:
+        facts = facts_for(step, language=language)
+        for earlier in (1, 2):
+            for variant in _unpaid_and_part_paid(replace(facts, earlier_of_step=earlier)):
+                lines = compose_lines(variant)
+                found += f"===== {step}, {earlier + 1}\n{lines['opening']}\n\n{lines['closing']}\n"
+    facts = replace(facts_for(Step.FINAL_NOTICE, language=language), custom_lines={"closing": "-"})
+    day = date(2026, 11, 8)
+    for since in (
+        SinceLast(day),
+        SinceLast(day, paid=Decimal("500.5"), promised_on=day),
+        SinceLast(day, replied_on=day, promised_before_on=day),
+        SinceLast(day, reported_on=day),
+        SinceLast(day, disputed_on=day, replied_on=day),
+    ):
+        found += f"===== since\n{compose_lines(replace(facts, since=since))['opening'].split(chr(10) * 2)[1]}\n"
+    check_golden(f"{language}-again.txt", found)
+
+
+def _unpaid_and_part_paid(facts: EmailFacts) -> list[EmailFacts]:
+    if facts.step not in (Step.PAST_DUE, Step.SECOND_NOTICE, Step.PROMISE_BROKEN):
+        return [facts]
+    part_paid = replace(facts.invoices[0], total=facts.invoices[0].due + 500, paid=Decimal(500))
+    return [facts, replace(facts, invoices=(part_paid,)), _about_two(facts)]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
