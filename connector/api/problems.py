@@ -19,6 +19,7 @@ from connector.arrangements.customer_settings import InvalidSettingError, Unknow
 from connector.arrangements.tasks import NoOutcomeError, TaskError
 from connector.auth.api_tokens import ApiTokenError
 from connector.bank_details.accounts import BankDetailsError
+from connector.branding.brand import BrandError
 from connector.connections.account_owners import InvalidMailboxError
 from connector.connections.registry import DisconnectedError, PauseInPastError, UnknownConnectionError
 from connector.errors import Busy, NotFound
@@ -85,6 +86,7 @@ _BY_EXCEPTION: Mapping[type[Exception], ProblemType] = {
     PauseInPastError: INVALID,
     PolicyError: INVALID,
     BankDetailsError: INVALID,
+    BrandError: INVALID,
 }
 _BY_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 413: TOO_LARGE}  # else the request is invalid
 

@@ -359,6 +359,18 @@ class BankDetailsRequest(RequestModel):
     ] = False
 
 
+class BrandRequest(RequestModel):
+    """What to change of a brand; what is not named, or null, stays. Pictures are PNG or JPEG in base64, "" for none."""
+
+    accent_colour: Annotated[str | None, Field(max_length=20, description="Six digits, such as #0b5fa5.")] = None
+    logo: Annotated[str | None, Field(max_length=480_000)] = None
+    signer_name: Annotated[str | None, Field(max_length=80)] = None
+    portrait: Annotated[str | None, Field(max_length=480_000)] = None
+    signature: Annotated[str | None, Field(max_length=1000)] = None
+    legal_footer: Annotated[str | None, Field(max_length=2000)] = None
+    links: Annotated[list[str] | None, Field(max_length=5, description="Each a text and its https address.")] = None
+
+
 class RateRequest(RequestModel):
     """The statutory rate of a half-year, in percent a year, where it was read and when."""
 

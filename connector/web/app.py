@@ -18,6 +18,7 @@ from connector.db.engine import reading
 from connector.web import (
     bank,
     bank_details,
+    brand,
     companies,
     customers,
     email_templates,
@@ -46,7 +47,16 @@ from connector.web.lists.routes import ROUTES as LISTS
 from connector.web.live import add_live
 from connector.web.metrics import metrics_text
 from connector.web.portal import add_portal
-from connector.web.rendering import ICON, LIST_SCRIPT, PASSKEY_SCRIPT, POLICY_SCRIPT, REVIEW_SCRIPT, STYLE, render
+from connector.web.rendering import (
+    BRAND_SCRIPT,
+    ICON,
+    LIST_SCRIPT,
+    PASSKEY_SCRIPT,
+    POLICY_SCRIPT,
+    REVIEW_SCRIPT,
+    STYLE,
+    render,
+)
 from connector.web.request_limits import RequestLimits
 from connector.web.routes import add_routes, cookie_name
 from connector.web.security import SecurityMiddleware, trusted_hosts
@@ -69,6 +79,7 @@ ROUTES = (
     *companies.ROUTES,
     *bank.ROUTES,
     *bank_details.ROUTES,
+    *brand.ROUTES,
     *customers.ROUTES,
     *privacy.ROUTES,
     *invoices.ROUTES,
@@ -155,6 +166,10 @@ def _add_public_pages(web_app: FastAPI, app: AppContext) -> None:
     @web_app.get("/static/review.js")
     def review_script() -> Response:
         return Response(REVIEW_SCRIPT, media_type="text/javascript")
+
+    @web_app.get("/static/brand.js")
+    def brand_script() -> Response:
+        return Response(BRAND_SCRIPT, media_type="text/javascript")
 
     @web_app.get("/static/policy.js")
     def policy_script() -> Response:

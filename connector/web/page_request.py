@@ -49,6 +49,7 @@ NOTICES = {
     "bank_details_cancelled": "Cancelled. This account is not used.",
     "policy_saved": "Policy saved. It applies from the next sync.",
     "rate_added": "Rate added. It applies from the next sync.",
+    "brand_saved": "Saved. It applies from the next email, and to the portal at once.",
     "template_saved": "Template saved. It applies from the next email.",
     "marked_correct": "Marked as correct. It will not be shown again.",
     "erasure_undone": "Erasure undone. The next sync reads this customer's data again.",

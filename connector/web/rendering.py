@@ -31,6 +31,7 @@ ICON = (_FOLDER / "icon.svg").read_text(encoding="utf-8")
 PASSKEY_SCRIPT = (_FOLDER / "passkeys.js").read_text(encoding="utf-8")
 LIVE_SCRIPT = (_FOLDER / "live.js").read_text(encoding="utf-8")
 LIST_SCRIPT = (_FOLDER / "lists.js").read_text(encoding="utf-8")
+BRAND_SCRIPT = (_FOLDER / "brand.js").read_text(encoding="utf-8")
 POLICY_SCRIPT = (_FOLDER / "policy.js").read_text(encoding="utf-8")
 REVIEW_SCRIPT = (_FOLDER / "review.js").read_text(encoding="utf-8")
 # For the pages of a signed-in user: our own scripts, which may fetch our own pages. Public pages allow no script.

@@ -1,4 +1,4 @@
-"""Forms that carry a file: multipart, read from a body that is in memory already."""
+"""Forms that carry files: multipart, read from a body that is in memory already."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 _FIELDS_MAX = 50
+_FILES_MAX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class UploadedFile:
 
 
 async def parse_upload(request: Request, body: bytes) -> tuple[dict[str, list[str]], dict[str, UploadedFile]]:
-    """Return the fields and the file of a multipart form; what is none has neither."""
+    """Return the fields and the files of a multipart form; what is none has neither."""
 
     async def receive() -> Mapping[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
@@ -31,7 +32,7 @@ async def parse_upload(request: Request, body: bytes) -> tuple[dict[str, list[st
     files: dict[str, UploadedFile] = {}
     again = Request(request.scope, receive)  # type: ignore[arg-type]
     try:
-        async with again.form(max_files=1, max_fields=_FIELDS_MAX, max_part_size=len(body) + 1) as parsed:
+        async with again.form(max_files=_FILES_MAX, max_fields=_FIELDS_MAX, max_part_size=len(body) + 1) as parsed:
             for name, value in parsed.multi_items():
                 if isinstance(value, UploadFile):
                     files[name] = UploadedFile(value.filename or "", await value.read())

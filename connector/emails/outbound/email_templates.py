@@ -150,7 +150,7 @@ def check_document(document: str, step: Step) -> None:
     require_email_step(step)
     for count in (1, 3, 60):
         try:
-            email = render.compose_email(replace(_example_facts(step, count), template_lines=lines))
+            email = render.compose_email(replace(example_facts(step, count), template_lines=lines))
         except render.EmailError as error:
             raise TemplateError(str(error)) from error
         if not email.subject.strip():
@@ -179,8 +179,8 @@ def find_saved(session: Session, connection_id: int | None, step: Step, language
     return session.scalars(query.order_by(col(EmailTemplate.id).desc()).limit(1)).first()
 
 
-def _example_facts(step: Step, count: int) -> EmailFacts:
-    """Return facts with a value for every placeholder."""
+def example_facts(step: Step, count: int) -> EmailFacts:
+    """Return invented facts with a value for every placeholder, for checks and previews."""
     overdue = 0 if step is Step.DUE_TODAY else 19
     days_late = -7 if step in BEFORE_DUE_STEPS else overdue
     amount = Decimal("1200.00")

@@ -36,6 +36,8 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
             {"payee": "North GmbH", "iban": "DE89 3704 0044 0532 0130 00"},
         ),
         "remove_bank_details": ({**site_with_invoices, "currency": "EUR"}, None),
+        "show_brand": (site_with_invoices, None),
+        "set_brand": (site_with_invoices, {"accent_colour": "#7a285a", "logo": "", "links": ["Terms https://n.example"]}),
         "list_runs": ({}, None),
         "get_run": ({"run": company.run}, None),
         "list_log": ({}, None),
