@@ -10,6 +10,7 @@ TEXT_CONTRAST_MIN = 4.5  # WCAG 2.2, success criterion 1.4.3: of a text with wha
 SHAPE_CONTRAST_MIN = 3.0  # 1.4.11: of a button with what is around it
 DEFAULT_ACCENT = "#0b5fa5"
 WHITE, DARK_CARD = "#ffffff", "#1e2226"  # what stands behind links in the light and the dark scheme
+PORTAL_PAPER = "#fbfaf7"
 _COLOUR = re.compile(r"#?([0-9a-f]{6}|[0-9a-f]{3})", re.IGNORECASE)
 _STEPS = 255
 
@@ -32,6 +33,15 @@ def contrast(one: str, other: str) -> float:
 def readable_accent(colour: str) -> str:
     """Return the colour itself if white text on it can be read, else the lightest shade of it of which that is true."""
     return _shift(colour, darker=True, is_enough=lambda shade: contrast(shade, WHITE) >= TEXT_CONTRAST_MIN)
+
+
+def portal_css(accent: str) -> str:
+    """Return the colours of the portal's pages; their paper is a little darker than white."""
+    light = _shift(accent, darker=True, is_enough=lambda shade: contrast(shade, PORTAL_PAPER) >= TEXT_CONTRAST_MIN)
+    return (
+        f":root {{ --accent: {light}; }}\n"
+        f"@media (prefers-color-scheme: dark) {{ :root {{ --accent: {dark_link(accent)}; }} }}\n"
+    )
 
 
 def dark_link(accent: str) -> str:

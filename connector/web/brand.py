@@ -99,7 +99,7 @@ def show_picture(request: PageRequest) -> Response:
 
 def picture_response(picture: Picture) -> Response:
     """Return a picture for a page; it is no page itself."""
-    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=300"}
+    headers = {"X-Content-Type-Options": "nosniff"}
     return Response(picture.content, media_type=picture.content_type, headers=headers)
 
 
@@ -161,7 +161,7 @@ _PATH = "/companies/{company:int}/brand"
 ROUTES = (
     Route("GET", _PATH, show_brand, Role.BOOKKEEPER),
     Route("POST", _PATH, save_brand, Role.BOOKKEEPER, upload_bytes_max=2 * UPLOAD_BYTES_MAX),
-    Route("GET", f"{_PATH}/preview.html", preview_saved, Role.BOOKKEEPER),
-    Route("POST", f"{_PATH}/preview.html", preview_form, Role.BOOKKEEPER, upload_bytes_max=2 * UPLOAD_BYTES_MAX),
+    Route("GET", f"{_PATH}/email.html", preview_saved, Role.BOOKKEEPER),
+    Route("POST", f"{_PATH}/email.html", preview_form, Role.BOOKKEEPER, upload_bytes_max=2 * UPLOAD_BYTES_MAX),
     Route("GET", f"{_PATH}/{{picture}}.png", show_picture, Role.BOOKKEEPER),
 )

@@ -19,7 +19,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from connector.app_context import AppContext
 from connector.bank_details.code_image import draw_code
 from connector.bank_details.payment_codes import BankTransfer
+from connector.branding import colours
+from connector.branding.brand import load_brand
 from connector.client_network import network_of
+from connector.db.engine import reading
 from connector.emails import portal_links
 from connector.emails.layout import TransferText, load_texts, render_line
 from connector.emails.outbound.bank_transfer import word_transfer
@@ -107,6 +110,8 @@ def add_portal(web_app: FastAPI, app: AppContext) -> None:
         ("GET", "/c/{token}/invoice/{invoice}.pdf", _get_invoice_pdf),
         ("GET", "/c/{token}/pay", _get_pay_page),
         ("GET", "/c/{token}/transfer/{currency}.png", _get_payment_code),
+        ("GET", "/c/{token}/brand.css", _get_brand_style),
+        ("GET", "/c/{token}/logo.png", _get_logo),
         ("POST", "/c/{token}/pay/{invoice}", _post_pay),
     )
     for method, path, handler in pages:
@@ -188,6 +193,22 @@ def _get_payment_code(guard: _PortalGuard, visitor: PortalVisitor, request: Requ
     if transfer is None or not transfer.code:
         return _error_page(request, 404, "nothing_open", "")
     return Response(draw_code(transfer), media_type="image/png")
+
+
+def _get_brand_style(guard: _PortalGuard, visitor: PortalVisitor, _request: Request, _body: bytes) -> Response:
+    """Return the company's colours for the pages of this link; those of duewell where it has none of its own."""
+    with reading(guard.app.engine) as session:
+        brand = load_brand(session, visitor.connection_id)
+    own = colours.portal_css(brand.accent_colour) if brand.accent_colour != colours.DEFAULT_ACCENT else ""
+    return Response(own, media_type="text/css")
+
+
+def _get_logo(guard: _PortalGuard, visitor: PortalVisitor, request: Request, _body: bytes) -> Response:
+    with reading(guard.app.engine) as session:
+        logo = load_brand(session, visitor.connection_id).logo
+    if logo is None:
+        return _error_page(request, 404, "unknown", "")
+    return Response(logo.content, media_type=logo.content_type, headers={"X-Content-Type-Options": "nosniff"})
 
 
 def _post_pay(guard: _PortalGuard, visitor: PortalVisitor, request: Request, _body: bytes) -> Response:

@@ -61,7 +61,7 @@ def test_what_is_no_small_png_or_jpeg_is_refused_with_its_reason(name: str, monk
 def test_a_logo_keeps_its_shape_and_what_shines_through_and_nothing_else() -> None:
     large = Image.new("RGBA", (1200, 300), (0, 0, 0, 0))
     large.paste((200, 30, 30, 255), (100, 50, 600, 250))
-    notes = pictures.Image.Exif()
+    notes = Image.Exif()
     notes[0x010E] = "taken at home"
     logo = prepare_logo(encode(large, "PNG", exif=notes))
     drawn = Image.open(io.BytesIO(logo.content))
@@ -74,7 +74,7 @@ def test_a_logo_keeps_its_shape_and_what_shines_through_and_nothing_else() -> No
 
 
 def test_a_photograph_becomes_small_and_stands_upright() -> None:
-    upright = pictures.Image.Exif()
+    upright = Image.Exif()
     upright[0x0112] = 6  # turned by 90 degrees, as telephones say it
     photo = Image.effect_noise((1600, 800), 80).convert("RGB")
     photo.paste("red", (0, 0, 800, 800))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
+from PIL import Image
 
+from connector.branding.brand import BrandChange
 from connector.portal import documents
+from connector.services import branding
 from tests.connector.portal.conftest import PortalScenario, find_row, stored_state, visible_text
 
 
@@ -59,6 +63,8 @@ def test_the_page_shows_one_customers_open_invoices_and_viewing_changes_nothing(
     assert "£1,280.50" in visible_text(scenario.client.get("/pay"))
     foreign = visible_text(scenario.client.get(f"/pay?invoice={ids[scenario.foreign]}"))
     assert "Nothing is left to pay" in foreign
+    assert scenario.client.get("/brand.css").text == ""
+    assert scenario.client.get("/logo.png").status_code == 404
     assert "640" not in foreign
     assert stored_state(scenario) == before
 
@@ -74,3 +80,23 @@ def test_customers_who_open_documents_at_once_leave_room_for_a_sync(
         assert scenario.client.get(path).status_code == 503
     for _ in range(documents.CALLS_AT_ONCE + 1):
         assert scenario.client.get(path).status_code == 200
+
+
+def test_the_page_has_the_colour_logo_and_footer_of_its_company_alone(scenario: PortalScenario) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (600, 200), "navy").save(file, "PNG")
+    texts = {
+        "accent_colour": "#7a285a",
+        "legal_footer": "Registered <in> England",
+        "links": "Terms https://s.example/t",
+    }
+    branding.set_brand(scenario.app, scenario.connection, BrandChange(texts, logo=file.getvalue()), by="a test")
+    for path in ("", "/pay"):
+        page = scenario.client.get(path)
+        assert "/logo.png" in page.text
+        assert "Registered <in> England" in visible_text(page)
+        assert 'href="https://s.example/t"' in page.text
+    assert "--accent: #7a285a" in scenario.client.get("/brand.css").text
+    logo = scenario.client.get("/logo.png")
+    assert (logo.headers["Content-Type"], logo.content[:4]) == ("image/png", b"\x89PNG")
+    assert scenario.client.get("/logo.png", link=scenario.client.link[:-1] + "x").status_code == 404

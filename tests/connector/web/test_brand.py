@@ -48,7 +48,7 @@ def test_a_brand_is_tried_out_saved_and_taken_back(site: Any) -> None:
     bookkeeper = site.sign_in("bookkeeper")
     bookkeeper.get(path)
     texts = {"accent_colour": "#7A285A", "signer_name": "Ann <Lee>", "legal_footer": "Registered in England\r\n0123456"}
-    shown = upload(bookkeeper, f"{path}/preview.html", f"{path}/preview.html", texts, logo=png())
+    shown = upload(bookkeeper, f"{path}/email.html", f"{path}/email.html", texts, logo=png())
     assert shown.status_code == 200
     assert shown.text.count("<iframe") == 4
     assert "data:image/png;base64," in shown.text
@@ -86,7 +86,7 @@ def test_what_cannot_be_saved_says_why_and_keeps_what_was_typed(
     company = site.add_company("Small Works Ltd")
     path = f"/companies/{company}/brand"
     bookkeeper = site.sign_in("bookkeeper")
-    for target in (path, f"{path}/preview.html"):
+    for target in (path, f"{path}/email.html"):
         bookkeeper.get(path)
         shown = upload(
             bookkeeper, target, target, {"signature": "Typed text", **fields}, **({"logo": file} if file else {})
