@@ -99,7 +99,7 @@ def check(written: str, expected: Expected, count: int) -> None:
     assert sums.get("Subtotal", expected.asked) == expected.asked
     assert sums.get("Total overdue", expected.overdue) == expected.overdue
     assert sums.get("Total outstanding", expected.total) == sums.get("Total", expected.total) == expected.total
-    assert "Total" not in sums or not expected.is_outstanding, "what leaves invoices out is no total outstanding"
+    assert "Total" not in sums or not expected.is_outstanding, "a sum without all invoices is no total outstanding"
     assert not rest or re.search(rf"\n(Subtotal|Total overdue): €{expected.asked:,.2f}\n", first)
 
 
