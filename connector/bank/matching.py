@@ -22,7 +22,7 @@ from connector.vocabulary import MatchCertainty
 
 SURE, PROBABLE = 75, 40  # the least scores
 LEAD = 12  # what is sure is so far ahead of the next customer
-_EXACT, _DISCOUNT, _CHARGES, _CENTS, _PART, _OVER = 30, 27, 24, 26, 8, 8
+_EXACT, _DISCOUNT, _CHARGES, _CENTS, _PART, _OVER = 30, 27, 24, 26, 8, 6
 _LEARNED, _SAME_NAME, _LIKE_NAME = 35, 28, 25
 _ONLY_ONE, _IN_TIME = 17, 5
 _OTHER_PAYER, _OTHER_NUMBER, _BEFORE_ISSUE, _PENDING = -30, -20, -30, -40
@@ -30,6 +30,7 @@ _CHARGE_MAX, _CHARGE_SHARE = Decimal(45), Decimal("0.05")
 _CENTS_MAX = Decimal("0.05")
 _DISCOUNT_GRACE_DAYS = 5
 _SEARCHED, _TOGETHER = 14, 4  # how many open invoices are tried in combinations, and how many together
+_POSSIBLE_MAX = 24  # invoices that one payment may be for
 _ZERO = Decimal(0)
 
 
@@ -125,22 +126,22 @@ class _Matcher:
         return found | {self._family_of[hit.invoice_id] for hit in hits if hit.points >= NAMED}
 
     def _payers(self, receipt: Receipt) -> list[_Payer]:
+        """Return who may have paid: by what is known of the account or the name, else by likeness of names."""
         account, name = receipt.payer_account, normalise_name(receipt.payer)
         refused = self._facts.not_payers.get(account, set()) | self._facts.not_payers.get(name, set())
-        for key, reason in (
-            (account, "account known from earlier payments"),
-            (name, "payer known from earlier payments"),
-        ):
+        likes = [each for each in self._names.find(receipt.payer) if each.customer not in refused] if name else []
+        same = {each.customer for each in likes if each.likeness >= 1}
+        for key, what in ((account, "account"), (name, "payer")):
             known = self._facts.payers.get(key, set()) - refused if key else set()
-            if known:
-                return [_Payer(each, _LEARNED, reason) for each in sorted(known)]
-        found: list[_Payer] = []
-        for each in self._names.find(receipt.payer) if name else ():
-            if each.customer not in refused:
-                same = each.likeness >= 1
-                reason = "same name as the payer" if same else "name like the payer's"
-                found.append(_Payer(each.customer, _SAME_NAME if same else _LIKE_NAME, reason))
-        return found
+            if known:  # the account of a payment service is several customers': the name decides, or nothing
+                families = known & same or known | same
+                return [_Payer(each, _LEARNED, f"{what} known from earlier payments") for each in sorted(families)]
+        return [
+            _Payer(each.customer, _SAME_NAME, "same name as the payer")
+            if each.likeness >= 1
+            else _Payer(each.customer, _LIKE_NAME, "name like the payer's")
+            for each in likes
+        ]
 
     def _match_one(self, receipt: Receipt, hits: Sequence[NumberHit]) -> Match | None:
         payers = self._payers(receipt)
@@ -159,7 +160,7 @@ class _Matcher:
         if best.score < PROBABLE:
             return None
         certainty = MatchCertainty.SURE if is_sure else MatchCertainty.PROBABLE
-        shares = self._shares(receipt, best)
+        shares = self._shares(receipt, best) if is_sure else self._possible_shares(receipt, found)
         if not shares:
             return None
         return Match(receipt.id, certainty, min(best.score, 100), best.parts, shares)
@@ -174,6 +175,17 @@ class _Matcher:
                 shares.append(Share(each.id, each.customer_id, paid, best.amount.settles))
                 left -= paid
         return tuple(shares)
+
+    def _possible_shares(self, receipt: Receipt, found: Sequence[_Hypothesis]) -> tuple[Share, ...]:
+        """Return every invoice that the money may be for: all readings that are nearly as good as the best one."""
+        near = [each for each in found if each.score >= PROBABLE and found[0].score - each.score < LEAD]
+        shares: dict[str, Share] = {}
+        for hypothesis in near:
+            for each in hypothesis.invoices:
+                amount = min(receipt.amount, self._due[each.id])
+                if amount > 0:
+                    shares.setdefault(each.id, Share(each.id, each.customer_id, amount, settles=False))
+        return tuple(shares.values())[:_POSSIBLE_MAX]
 
     def _open(self, family: str, currency: str, receipt: Receipt) -> list[OpenInvoice]:
         return [each for each in self._by_family.get((family, currency), ()) if self._is_payable(each, receipt)]
@@ -208,7 +220,7 @@ class _Matcher:
     ) -> Iterable[list[tuple[OpenInvoice, NumberHit]]]:
         """Yield the invoices of a family that are named: all of the strongest, and each alone where only it fits."""
         strongest = max(hit.points for _invoice, hit in group)
-        strong = [each for each in group if each[1].points == strongest]
+        strong = [each for each in group if each[1].points >= min(strongest, NAMED)]
         if len(strong) > 1:
             yield strong
             if self._fit(receipt, [invoice for invoice, _hit in strong]).points >= _CHARGES:
@@ -227,7 +239,9 @@ class _Matcher:
             for invoices in fitting:
                 yield self._hypothesis(receipt, invoices, payers, 0, "", hits, is_only=len(fitting) == 1)
             if not fitting and owed:
-                yield self._hypothesis(receipt, tuple(owed), payers, 0, "", hits)
+                on_account = self._hypothesis(receipt, tuple(owed), payers, 0, "", hits)
+                is_theirs = payer.points >= _SAME_NAME or len(payers) == 1  # their money, whatever it is for
+                yield on_account._replace(score=max(on_account.score, PROBABLE)) if is_theirs else on_account
 
     def _fitting(self, receipt: Receipt, owed: Sequence[OpenInvoice]) -> Iterable[tuple[OpenInvoice, ...]]:
         """Yield the invoices, one or together, that an amount pays in full; else those it pays less a deduction."""
@@ -288,7 +302,8 @@ class _Matcher:
         elif payers and not number_points:
             parts.append(("the payer is another customer", _OTHER_PAYER))
         elif payers and payers[0].points >= _SAME_NAME:
-            parts.append(("the payer is another customer", _OTHER_PAYER // 2))
+            fits = amount.points >= _CHARGES
+            parts.append(("the payer is another customer", _OTHER_PAYER // 2 if fits else _OTHER_PAYER))
         others = {hit.invoice_id for hit in hits if hit.points >= NAMED} - {each.id for each in invoices}
         if others and not number_points:
             parts.append(("names another invoice", _OTHER_NUMBER))
@@ -299,7 +314,8 @@ class _Matcher:
         if receipt.is_pending:
             parts.append(("not booked by the bank yet", _PENDING // 2))
         same_family = sum(each.points == payers[0].points for each in payers) == 1 if payers else True
-        is_unique = bool(number_points) or (is_only and same_family)
+        is_exact = amount.points >= _CENTS  # without a number only an exact amount says which invoice
+        is_unique = (bool(number_points) and amount.points != _OVER) or (is_only and same_family and is_exact)
         return _Hypothesis(sum(points for _text, points in parts), invoices, amount, tuple(parts), is_unique)
 
     def _is_after_issue(self, receipt: Receipt, invoice: OpenInvoice) -> bool:

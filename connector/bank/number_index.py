@@ -53,6 +53,7 @@ _WORDS = frozenset(
         "N",
     ]
 )
+_JOINERS = frozenset({"AND", "UND", "ET", "Y", "E", "EN"})
 _TOKENS_MAX, _JOINED_MAX = 60, 4
 _STRONG_DIGITS, _SOME_DIGITS = 6, 4
 _TWO_PARTS, _SWISS_LENGTH = 2, 27
@@ -104,8 +105,11 @@ class NumberIndex:
     def _in_text(self, text: str) -> Iterator[NumberHit]:
         tokens = _TOKENS.findall(plain_upper(text))[:_TOKENS_MAX] if text else []
         yield from self._whole_numbers(tokens)
-        for place, token in enumerate(tokens):
-            yield from self._by_digits(token, is_named=place > 0 and tokens[place - 1] in _WORDS)
+        is_named = False
+        for token in tokens:
+            yield from self._by_digits(token, is_named=is_named)
+            is_number = token.isdecimal() or token in _JOINERS  # "inv 41, 42 and 43"
+            is_named = token in _WORDS or (is_named and is_number)
 
     def _whole_numbers(self, tokens: Sequence[str]) -> Iterator[NumberHit]:
         """Yield the numbers with letters: in neighbouring words, and whatever zeros and spaces are in them."""

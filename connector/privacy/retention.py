@@ -13,6 +13,7 @@ from connector.app_context import AppContext
 from connector.audit import sync_log
 from connector.db.engine import reading, writing
 from connector.db.tables import (
+    BankReceipt,
     DecisionRecord,
     EmailEvent,
     KeyValue,
@@ -26,7 +27,7 @@ from connector.db.tables import (
     Task,
     WebSession,
 )
-from connector.vocabulary import LogKind, OutboxState, TaskState
+from connector.vocabulary import LogKind, OutboxState, ReceiptState, TaskState
 from connector.vocabulary.labels import in_sentence, label
 
 REMOVED = "(deleted after its retention period)"
@@ -36,6 +37,7 @@ _BOUNDS_ERROR = f"{{}}: enter 1 to {DAYS_MAX} days, or off to keep it forever."
 _SETTING, _PRUNED = "retention", "pruned"
 _INTERVAL = timedelta(hours=20)
 _BATCH_SIZE = 20_000
+_STRANGERS = (ReceiptState.UNMATCHED, ReceiptState.SET_ASIDE)
 
 
 class RetentionError(Exception):
@@ -153,6 +155,15 @@ def _prune_tasks(session: Session, before: datetime, _now: datetime) -> int:
     return _execute(session, update(Task).where(*old).values(reason=REMOVED, outcome=""))
 
 
+def _prune_bank(session: Session, before: datetime, _now: datetime) -> int:
+    """Delete money that matches no customer, and what is said about money that is settled; its amount and day stay."""
+    old = col(BankReceipt.seen_at) < before
+    strangers = delete(BankReceipt).where(old, col(BankReceipt.state).in_(_STRANGERS), col(BankReceipt.amount_e4) > 0)
+    settled = col(BankReceipt.state).in_([ReceiptState.IN_LEDGER, ReceiptState.REVERSED]), col(BankReceipt.text) != ""
+    texts = update(BankReceipt).where(old, *settled).values(text="", reference="", payer="")
+    return _execute(session, strangers) + _execute(session, texts)
+
+
 def _prune_sign_ins(session: Session, before: datetime, _now: datetime) -> int:
     return sum(
         _execute(session, statement)
@@ -185,6 +196,9 @@ KINDS = {
         _prune_emails,
     ),
     "tasks": RetentionRule(1095, "the texts of closed tasks, including customers' replies", _prune_tasks),
+    "bank-lines": RetentionRule(
+        30, "money on bank statements for which no invoice was found; payers and texts of what is booked", _prune_bank
+    ),
     "sign-ins": RetentionRule(90, "sessions, sign-in links and attempts, and consents", _prune_sign_ins),
     "log": RetentionRule(0, "the texts of the sync log; its entries and hash chain are kept", _prune_log),
 }

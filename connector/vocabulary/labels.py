@@ -538,6 +538,7 @@ _RETENTION_KINDS = {
     "decisions": "Facts of decisions",
     "emails": "Emails",
     "tasks": "Tasks",
+    "bank-lines": "Bank lines",
     "sign-ins": "Sign-ins",
     "log": "Log texts",
 }

@@ -121,7 +121,8 @@ class _Statement:
 
     def _payment(self, whole: BankLine, details: Element, own: Decimal | None) -> BankLine:
         """Return a payment inside an entry: who paid, and what for."""
-        is_credit = whole.amount >= 0 or whole.status is LineStatus.REVERSAL
+        is_return = details.find(self._path("RtrInf")) is not None and whole.amount < 0
+        is_credit = whole.amount >= 0 or whole.status is LineStatus.REVERSAL or is_return
         party, account = ("Dbtr", "DbtrAcct") if is_credit else ("Cdtr", "CdtrAcct")
         names = [self._party(details, f"RltdPties/{each}") for each in (f"Ultmt{party}", party)]
         purpose = [each.text or "" for each in details.findall(self._path("RmtInf/Ustrd"))]
@@ -130,21 +131,20 @@ class _Statement:
         notes = [each.text or "" for each in details.findall(self._path("RmtInf/Strd/AddtlRmtInf"))]
         end_to_end = self._reference(details, "Refs/EndToEndId")
         purpose = [*purpose, *numbers, *notes, end_to_end, self._text(details, "AddtlTxInf")]
-        is_return = details.find(self._path("RtrInf")) is not None and whole.amount < 0
         text = clean(" ".join(filter(None, purpose))) or whole.text
         return replace(
             whole,
             line=details.sourceline or whole.line,
             amount=whole.amount if own is None else own,
             status=LineStatus.REVERSAL if is_return and whole.status is LineStatus.BOOKED else whole.status,
-            payer=clean(next(filter(None, reversed(names)), ""), 140),
+            payer=clean(next(filter(None, names), ""), 140),
             payer_account=clean(
                 self._text(details, f"RltdPties/{account}/Id/IBAN")
                 or self._text(details, f"RltdPties/{account}/Id/Othr/Id"),
                 64,
             ).replace(" ", ""),
             reference=clean(" ".join(filter(None, structured)), 140),
-            text=text if len(list(filter(None, names))) < 2 else clean(f"{text} {names[0]}"),
+            text=text if len(list(filter(None, names))) < 2 else clean(f"{text} {names[1]}"),
             bank_reference=self._reference(details, "Refs/AcctSvcrRef") or whole.bank_reference,
             charges=self._charges(details, whole.currency),
         )

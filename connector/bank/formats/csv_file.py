@@ -38,7 +38,7 @@ def read(table: CsvTable, mapping: CsvMapping) -> StatementFile:
     for number, row in table.rows:
         cell = row[booked] if booked < len(row) else ""
         if date_parts(cell) is None:
-            if _has_money(row, mapping) and cell.strip() and len(row) >= len(table.header):
+            if _has_money(row, mapping) and any(each.isdecimal() for each in cell):  # no word for a total
                 raise StatementError(f"{clean(cell, 40)!r} is not a date.", number)
             skipped.append(number)
             continue

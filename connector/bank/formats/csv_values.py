@@ -32,7 +32,7 @@ _MONTHS = {
 }
 _STRIP = re.compile(r"[\s\u00a0\u202f'’]|EUR|USD|GBP|CHF|AUD|NZD|CAD|[€$£]")
 _NUMBER = re.compile(r"\d[\d.,]*|[.,]\d+")
-_MIXED = re.compile(r"\d[\d.]*,\d+$|\d[\d,]*\.\d+$")
+_GROUPED = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 _CENTURY = 2000
 
 
@@ -118,8 +118,9 @@ def decide_decimal_mark(texts: Sequence[str]) -> str | None:
             continue
         if len(set(marks)) > 1:
             votes.add(marks[-1])
-        elif len(marks) > 1:
-            votes.add("," if marks[0] == "." else ".")  # a mark that recurs groups thousands
+        elif len(marks) > 1:  # a mark that recurs groups thousands
+            if _GROUPED.fullmatch(bare):
+                votes.add("," if marks[0] == "." else ".")
         elif len(bare) - bare.index(marks[0]) - 1 != 3 or bare.startswith(("0", ".", ",")):
             votes.add(marks[0])
         else:

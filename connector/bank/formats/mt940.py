@@ -23,7 +23,7 @@ _ENTRY = re.compile(
 )
 _BALANCE = re.compile(r"(?P<mark>[CD])(?P<on>\d{6})(?P<currency>[A-Z]{3})(?P<amount>[\d.]+,?\d*)")
 _BLOCK = re.compile(r"^(\{[^{}\n]*(?:\{[^{}\n]*\}[^{}\n]*)*\})*\{4:\s*|^\{[125]:[^\n]*\}$")
-_NO_REFERENCE = frozenset({"NONREF", "NOREF", "KREF+", "UNKNOWN"})
+_NO_REFERENCE = frozenset({"NONREF", "NOREF", "KREF+", "UNKNOWN", "EREF", "PREF", "MARF"})
 _MARKS = {
     "C": (1, LineStatus.BOOKED),
     "D": (-1, LineStatus.BOOKED),

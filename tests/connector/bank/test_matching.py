@@ -1,0 +1,153 @@
+"""Which invoices money pays: what is sure is right, what can be read in two ways is left to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from benchmarks.bank_year import judge_year, make_year
+from connector.bank.facts import LedgerPayment, Match, MatchFacts, OpenInvoice, Receipt
+from connector.bank.matching import match_receipts
+from connector.bank.number_index import NumberIndex
+from connector.vocabulary import MatchCertainty
+
+ON = date(2026, 6, 9)
+SURE, PROBABLE = MatchCertainty.SURE, MatchCertainty.PROBABLE
+NAMES = {"c1": ("Ashdown Ltd",), "c2": ("Bramley Foods GmbH",), "c3": ("Müller & Söhne GmbH",)}
+
+
+def invoice(number: str, due: str, customer: str = "c1", **more: Any) -> OpenInvoice:
+    facts = {"issued_on": date(2026, 5, 1), "due_on": date(2026, 5, 31), "currency": "EUR", **more}
+    return OpenInvoice(f"i-{number}", number, customer, customer, due=Decimal(due), **facts)
+
+
+def money(amount: str, payer: str = "", text: str = "", **more: Any) -> Receipt:
+    facts = {"id": 1, "currency": "EUR", "booked_on": ON, **more}
+    return Receipt(amount=Decimal(amount), payer=payer, text=text, **facts)
+
+
+def match(receipt: Receipt, *invoices: OpenInvoice, **facts: Any) -> Match | None:
+    found = match_receipts([receipt], MatchFacts(invoices=invoices, **{"names": NAMES, **facts})).matches
+    return found[0] if found else None
+
+
+def shares(found: Match | None) -> dict[str, Decimal]:
+    return {each.invoice_id: each.amount for each in found.shares} if found else {}
+
+
+FIRST, SECOND, THIRD = invoice("INV-0041", "900.00"), invoice("INV-0042", "250.50"), invoice("INV-0043", "120.00")
+OTHERS = invoice("INV-0051", "777.00", "c2")
+
+
+@pytest.mark.parametrize(
+    ("receipt", "certainty", "paid"),
+    [
+        (money("900.00", text="payment INV-0041"), SURE, {"i-INV-0041"}),
+        (money("900.00", "Ashdown Ltd", "inv 41"), SURE, {"i-INV-0041"}),
+        (money("900.00", "Ashdown Ltd", "INV-00 41"), SURE, {"i-INV-0041"}),
+        (money("900.00", "Ashdown Ltd", "Rechnung 0041"), SURE, {"i-INV-0041"}),
+        (money("900.00", reference="RF47INV0041"), SURE, {"i-INV-0041"}),
+        (money("900.00", "ASHDOWN LIMITED"), SURE, {"i-INV-0041"}),
+        (money("900.00", "Ashdwn Ltd"), SURE, {"i-INV-0041"}),
+        (money("1150.50", "Ashdown Ltd"), SURE, {"i-INV-0041", "i-INV-0042"}),
+        (money("1270.50", text="INV-0041, 42 + 43", payer="Ashdown"), SURE, {"i-INV-0041", "i-INV-0042", "i-INV-0043"}),
+        (money("500.00", "Ashdown Ltd", "first part of INV-0041"), SURE, {"i-INV-0041"}),
+        (money("885.00", "Ashdown Ltd", "INV-0041", charges=Decimal(15)), SURE, {"i-INV-0041"}),
+        (money("885.00", "Ashdown Ltd", "INV-0041"), SURE, {"i-INV-0041"}),
+        (money("885.00", "Ashdown Ltd"), PROBABLE, {"i-INV-0041"}),
+        (money("500.00", "Ashdown Ltd"), PROBABLE, {"i-INV-0041", "i-INV-0042", "i-INV-0043"}),
+        (money("250.50", "A person"), PROBABLE, {"i-INV-0042"}),
+        (money("900.00", "A person"), None, set()),  # round: it says nothing
+        (money("900.00", "Bramley Foods"), PROBABLE, {"i-INV-0051"}),  # theirs, for whatever
+        (money("900.00", "Ashdown Ltd", "INV-0041", is_pending=True), PROBABLE, {"i-INV-0041"}),
+        (money("900.00", "Ashdown Ltd", "INV-0041", currency="USD"), None, set()),
+        (money("900.00", "Ashdown Ltd", "INV-0041", is_batch=True), None, set()),
+        (money("900.00", "Ashdown Ltd", booked_on=date(2026, 4, 1)), PROBABLE, {"i-INV-0041"}),
+    ],
+)
+def test_money_is_matched_as_surely_as_it_can_be_read(
+    receipt: Receipt, certainty: MatchCertainty | None, paid: set[str]
+) -> None:
+    found = match(receipt, FIRST, SECOND, THIRD, OTHERS)
+    assert (found.certainty if found else None) == certainty
+    assert set(shares(found)) == paid
+
+
+def test_two_invoices_of_one_amount_are_both_possible() -> None:
+    found = match(money("900.00", "Ashdown Ltd"), FIRST, invoice("INV-0044", "900.00"))
+    assert found is not None
+    assert (found.certainty, set(shares(found))) == (PROBABLE, {"i-INV-0041", "i-INV-0044"})
+
+
+def test_an_early_payment_discount_settles_the_invoice() -> None:
+    owed = invoice("INV-0041", "1000.00", discount=Decimal(20), discount_until_on=ON)
+    found = match(money("980.00", "Ashdown Ltd", "INV-0041"), owed)
+    assert found is not None
+    assert found.certainty == SURE
+    assert found.shares[0].settles
+    assert ("amount of the invoice less the early payment discount", 27) in found.parts
+
+
+def test_what_a_person_said_about_a_payer_counts() -> None:
+    receipt = money("250.50", "A Person", payer_account="GB1")
+    learned = match(receipt, FIRST, SECOND, payers={"GB1": {"c1"}})
+    assert learned is not None
+    assert learned.certainty == SURE
+    refused = match(money("250.50", "Ashdown Ltd"), FIRST, SECOND, not_payers={"ASHDOWN": {"c1"}})
+    assert refused is None or refused.certainty == PROBABLE
+
+
+def test_the_account_of_a_payment_service_is_nobodys_alone() -> None:
+    receipt = money("777.00", "Bramley Foods GmbH", payer_account="GB1")
+    found = match(receipt, invoice("INV-0041", "777.00"), OTHERS, payers={"GB1": {"c1"}})
+    assert found is not None
+    assert found.certainty == PROBABLE
+
+
+def test_no_money_is_taken_twice_and_no_invoice_paid_twice() -> None:
+    receipts = [money("900.00", "Ashdown Ltd", "INV-0041", id=place) for place in (1, 2)]
+    found = match_receipts(receipts, MatchFacts(invoices=(FIRST,), names=NAMES)).matches
+    assert [(each.receipt_id, each.certainty) for each in found] == [(1, SURE)]
+
+
+def ledger(amount: str, days: int = 0, family: str = "c1", key: str = "p1") -> LedgerPayment:
+    return LedgerPayment(key, family, "EUR", Decimal(amount), ON + timedelta(days=days))
+
+
+@pytest.mark.parametrize(
+    ("payments", "in_ledger"),
+    [
+        ([ledger("900.00", 2)], {1: "p1"}),
+        ([ledger("900.00", -30)], {}),  # the payment of last month
+        ([ledger("900.00", family="c2")], {}),
+        ([ledger("600.00"), ledger("300.00", key="p2")], {1: "p1,p2"}),  # one payment for each invoice, as in Xero
+    ],
+)
+def test_money_that_the_ledger_shows_is_taken_out_first(
+    payments: Sequence[LedgerPayment], in_ledger: dict[int, str]
+) -> None:
+    facts = MatchFacts(invoices=(FIRST,), names=NAMES, payments=tuple(payments))
+    found = match_receipts([money("900.00", "Ashdown Ltd")], facts)
+    assert found.in_ledger == in_ledger
+    assert bool(found.matches) == (not in_ledger)
+
+
+def test_an_invoice_number_is_found_in_any_spelling() -> None:
+    index = NumberIndex([("a", "INV-0042"), ("b", "2026-0107"), ("c", "10001")])
+    spelled = ("INV-0042", "inv0042", "INV 42", "Rg.Nr. 42", "RE42", "factura 0042", "INV-00 42")
+    assert {text: [hit.invoice_id for hit in index.find(text)] for text in spelled} == {text: ["a"] for text in spelled}
+    assert [hit.invoice_id for hit in index.find("2026 107")] == []
+    assert [hit.invoice_id for hit in index.find("10001")] == ["c"]
+    assert index.find("call 020 7946 0042") == [] or index.find("call 020 7946 0042")[0].points < 45
+
+
+def test_a_made_year_is_matched_rightly_and_nobody_is_forgotten() -> None:
+    judged = judge_year(make_year(customers=60, months=4))
+    assert judged.unbooked > 150
+    assert judged.precision >= 0.995
+    assert judged.recall >= 0.9
+    assert judged.missed == []
