@@ -53,6 +53,7 @@ PUBLIC_PATHS = {  # for everyone, with the reason
     "/c/{token}": "the link in an email is the proof",
     "/c/{token}/statement/{currency}.pdf": "the link in an email is the proof",
     "/c/{token}/invoice/{invoice}.pdf": "the link in an email is the proof",
+    "/c/{token}/transfer/{currency}.png": "the link in an email is the proof",
     "/c/{token}/pay": "the link in an email is the proof",
     "/c/{token}/brand.css": "the link in an email is the proof",
     "/c/{token}/logo.png": "the link in an email is the proof",
