@@ -37,7 +37,7 @@ from connector.emails.outbound import (
 from connector.emails.outbound.email_facts import EmailFacts
 from connector.emails.outbound.facts_builder import PlannedEmail, build_facts, with_brand
 from connector.emails.outbound.invoice_table import ROWS_MAX
-from connector.emails.outbound.ledger_documents import Documents
+from connector.emails.outbound.ledger_documents import PDFS_MAX, Documents
 from connector.emails.outbound.statement_pdf import draw_statement
 from connector.geo import HolidayCalendar, today_in
 from connector.outbox.payloads import EmailPayload, invoice_ids, payload_as
@@ -47,9 +47,10 @@ from connector.vocabulary import OutboxKind, OutboxState
 from connector.vocabulary.outbox import BANK_DETAILS_STEP
 from policies.payable_dates import with_payable_dates
 from policies.receivables import Invoice, Statement, Step
-from providers.mailer import Email
+from providers.mailer import Attachment, Email
 
 WITHOUT_INVOICE = frozenset({Step.THANK_YOU, Step.WITHHOLDING_CERTIFICATE})
+ATTACHED_BYTES_MAX = 4_500_000  # of invoices; with statement, pictures and their encoding an email stays below 7 MB
 STATEMENT_STEPS = frozenset({Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE})
 
 
@@ -163,11 +164,23 @@ def _gather_facts(composing: Composing, documents: Documents, entry_id: int) -> 
         since=since,
     )
     facts = _with_customer_links(composing, facts, statement.customer.id)
+    files = documents.invoice_pdfs(planned.about) if facts.step not in WITHOUT_INVOICE else ()
+    attached = _fit(files)
     return replace(
         facts,
-        attachments=documents.invoice_pdfs(planned.about) if facts.step not in WITHOUT_INVOICE else (),
+        attachments=attached,
+        more_files=bool(files) and (len(attached) < len(files) or len(planned.about) > PDFS_MAX),
         statement=draw_statement(facts, today) if _needs_statement(facts) else None,
     )
+
+
+def _fit(files: Sequence[Attachment]) -> tuple[Attachment, ...]:
+    """Return those files that are small enough together: companies refuse large emails, and telephones load them."""
+    fitting: list[Attachment] = []
+    for file in files:
+        if sum(len(each.content) for each in (*fitting, file)) <= ATTACHED_BYTES_MAX:
+            fitting.append(file)
+    return tuple(fitting)
 
 
 def _subject_invoices(entry: OutboxEntry, statement: Statement) -> list[Invoice]:

@@ -115,8 +115,8 @@ class EmailFacts:
     Invoices:
         ``about`` are the ids of the invoices that this step is for; empty means all of ``invoices``.
         ``unlisted`` are the other open invoices of the customer, which only the statement lists.
-        ``attachments`` are invoices as PDFs, ``statement`` lists every open invoice. ``inline`` are images that the
-        HTML shows.
+        ``attachments`` are invoices as PDFs; with ``more_files`` others are in the portal alone. ``statement`` lists
+        every open invoice. ``inline`` are images that the HTML shows.
     Texts:
         ``template_lines`` replace the shipped lines of the step; ``custom_lines`` are written for this one email and
         used as they are. ``payment_instructions`` are the company's payment instructions.
@@ -167,6 +167,7 @@ class EmailFacts:
     template_lines: Mapping[str, str] = field(default_factory=dict)
     custom_lines: Mapping[str, str] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
+    more_files: bool = False
     statement: Attachment | None = None
     inline: tuple[InlineImage, ...] = ()
     brand: Brand = field(default_factory=Brand)

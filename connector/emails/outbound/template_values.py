@@ -211,6 +211,8 @@ class EmailTexts(Wording):
             notes.append(self.label("pay_by_bank"))
         if facts.attachments:
             notes.append(self.label("attached", files=str(len(facts.attachments))))
+        if facts.more_files and facts.portal_link:
+            notes.append(self.label("more_files", files=str(len(facts.attachments))))
         if facts.statement:
             notes.append(self.label("attached_statement"))
         if self._credit() > 0:

@@ -10,6 +10,7 @@ import pytest
 
 from connector.arrangements.customer_settings import find_customer, update_settings
 from connector.db.engine import reading
+from connector.emails.outbound import compose
 from connector.vocabulary import RunOutcome
 from sandbox.sendgrid.message_store import Email
 from tests.connector.scenario import Scenario
@@ -32,6 +33,24 @@ def xero_scenario(scenario_at: Callable[..., AbstractContextManager[Scenario]]) 
 
 def emails_to_ashdown(scenario: Scenario) -> list[Email]:
     return scenario.sandbox.sendgrid.emails_to(ASHDOWN)
+
+
+def test_invoices_that_are_too_large_together_are_left_to_the_portal(
+    scenario_at: Callable[..., AbstractContextManager[Scenario]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUEWELL_BASE_URL", "https://portal.example")
+    with scenario_at(datetime(2026, 6, 10, 11, tzinfo=UTC), "xero") as made:
+        made.company.customer("Ashdown Ltd", ASHDOWN)
+        for _ in range(3):
+            made.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
+        made.go_live()
+        monkeypatch.setattr(compose, "ATTACHED_BYTES_MAX", 1500)  # one simulated invoice
+        made.run()
+        [email] = emails_to_ashdown(made)
+        assert [each.content_type for each in email.attachments] == ["application/pdf"]
+        assert "The invoice is attached." in email.text
+        assert "The other invoices are in the customer portal as PDF; the link is below." in email.text
+        assert "https://portal.example/c/" in email.text
 
 
 def run_for_days(scenario: Scenario, days: int) -> None:
