@@ -83,6 +83,7 @@ class ReminderPolicy:
     payment_returned: sections.ReturnedPayments
     bank_statements: sections.BankStatements
     replies: sections.Replies
+    payment_plans: sections.PaymentPlans
     payment_instructions: sections.PerCurrency[str]
     digest_language: sections.Language
     control_group_percent: int
@@ -179,6 +180,7 @@ def _build_policy(own: Table, problems: ProblemCollector, added_rates: AddedRate
         payment_returned=read.payment_returned,
         bank_statements=read.bank_statements,
         replies=read.replies,
+        payment_plans=read.payment_plans,
         payment_instructions=read.payment_instructions,
         digest_language=read.digest.language,
         control_group_percent=read.control_group.percent,

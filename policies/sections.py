@@ -306,6 +306,22 @@ class Replies(Section):
     pause_days: Annotated[int, Reads(whole_number(0, 60))]
 
 
+class PlanApproval(StrEnum):
+    """Who accepts a payment plan that a customer asks for in the portal."""
+
+    OFF = "off"
+    PERSON = "person"
+    AUTOMATIC = "automatic"
+
+
+class PaymentPlans(Section):
+    """Which payment plans customers can ask for in the portal: at most so many instalments, within so many days."""
+
+    approval: Annotated[PlanApproval, Reads(one_of(PlanApproval))]
+    instalments_max: Annotated[int, Reads(whole_number(2, 24))]
+    days_max: Annotated[int, Reads(whole_number(7, 730))]
+
+
 class Digest(Section):
     """The daily email to account owners."""
 
@@ -337,6 +353,7 @@ class Sections(Section):
     payment_returned: ReturnedPayments
     bank_statements: BankStatements
     replies: Replies
+    payment_plans: PaymentPlans
     digest: Digest
     payment_instructions: Annotated[PerCurrency[str], Reads(_per_currency(lines_of_text(12, 800)))]
     control_group: ControlGroup

@@ -8,7 +8,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from sqlmodel import Session
+from sqlalchemy import select
+from sqlmodel import Session, col
 
 from connector import policy_store
 from connector.app_context import AppContext
@@ -18,7 +19,7 @@ from connector.bank_details.store import find_in_use
 from connector.branding.brand import Brand, load_brand
 from connector.connections.account_owners import load_team, split_mailbox
 from connector.db.engine import reading
-from connector.db.tables import Connection, CustomerRow, CustomerSetting
+from connector.db.tables import Agreement, Connection, CustomerRow, CustomerSetting
 from connector.emails import recipient_language
 from connector.emails.outbound.bank_transfer import names_of
 from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine
@@ -37,12 +38,19 @@ from connector.emails.portal_links import PortalVisitor
 from connector.geo import HolidayCalendar, today_in
 from connector.languages import Language, browser_language, language_of
 from connector.plain_text import clean_lines, one_line, safe_link
+from connector.portal import payment_plans
+from connector.portal.history import HistoryItem, load_history
+from connector.portal.payment_plans import PlanLimits
+from connector.portal.response_context import PORTAL_SUFFIX
 from connector.sync.mirror.pages import load_statements
+from connector.vocabulary import AgreementKind, AgreementState
 from policies.payable_dates import with_payable_dates
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement, Step
 from policies.unapplied_credit import allocate_credit, allocate_money
 from providers.mailer import Attachment
+
+_IN_MAX = 500  # ids in one query
 
 
 class PortalStatus(StrEnum):
@@ -51,6 +59,7 @@ class PortalStatus(StrEnum):
     NONE = ""
     DISPUTED = "disputed"
     PROMISED = "promised"
+    PART_PROMISED = "part_promised"
     PAYMENT_PLAN = "payment_plan"
     PAUSED = "paused"
 
@@ -67,6 +76,9 @@ class OpenInvoice:
     pay_link: str | None
     status: PortalStatus
     status_on: date | None
+    status_amount: Decimal | None = None  # of a promise of a part
+    plan_limits: PlanLimits | None = None
+    can_take_back: bool = False  # the customer recorded it themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +129,8 @@ class CustomerPage:
     reminders_stopped: bool
     balances: tuple[CurrencyBalance, ...]
     brand: Brand
+    time_zone: str
+    history: tuple[HistoryItem, ...] = ()
 
     @property
     def invoices(self) -> list[OpenInvoice]:
@@ -145,6 +159,8 @@ def build_customer_page(app: AppContext, visitor: PortalVisitor, accept_language
             reminders_stopped=bool(setting and setting.no_reminders),
             brand=load_brand(session, visitor.connection_id),
             balances=tuple(each for each in balances if each.invoices or each.credit),
+            time_zone=connection.time_zone,
+            history=tuple(load_history(app, session, visitor)),
         )
 
 
@@ -232,10 +248,14 @@ def _build_balance(
         for each in invoices
     }
     deducted = sum_covered(lines.values())
+    own = _find_own_agreements(session, visitor.connection_id, [each.id for each in invoices])
     instructions = policy.payment_instructions
     return CurrencyBalance(
         currency=statement.currency,
-        invoices=tuple(_build_open_invoice(session, visitor, each, lines[each.id], today) for each in invoices),
+        invoices=tuple(
+            _build_open_invoice(session, visitor, each, lines[each.id], policy, today, is_own=each.id in own)
+            for each in invoices
+        ),
         overdue=sum_overdue(lines.values()),
         total=sum_to_pay(lines.values()),
         deducted=deducted,
@@ -246,8 +266,30 @@ def _build_balance(
     )
 
 
+def _find_own_agreements(session: Session, connection_id: int, invoice_ids: Sequence[str]) -> set[str]:
+    """Return the invoices about which something applies that the customer recorded and can take back."""
+    found: set[str] = set()
+    for start in range(0, len(invoice_ids), _IN_MAX):
+        query = select(col(Agreement.invoice_id)).where(
+            col(Agreement.connection_id) == connection_id,
+            col(Agreement.invoice_id).in_(invoice_ids[start : start + _IN_MAX]),
+            col(Agreement.state) == AgreementState.OPEN,
+            col(Agreement.kind) != AgreementKind.PAYMENT_PLAN,
+            col(Agreement.recorded_by).endswith(PORTAL_SUFFIX, autoescape=True),
+        )
+        found |= set(session.scalars(query))
+    return found
+
+
 def _build_open_invoice(
-    session: Session, visitor: PortalVisitor, invoice: Invoice, line: InvoiceLine, today: date
+    session: Session,
+    visitor: PortalVisitor,
+    invoice: Invoice,
+    line: InvoiceLine,
+    policy: ReminderPolicy,
+    today: date,
+    *,
+    is_own: bool,
 ) -> OpenInvoice:
     link = find_known_pay_link(session, visitor.connection_id, invoice.id)
     status, status_on = _invoice_status(invoice, today)
@@ -257,6 +299,11 @@ def _build_open_invoice(
         pay_link=safe_link(link) if link else link,
         status=status,
         status_on=status_on,
+        status_amount=invoice.promised_amount if status is PortalStatus.PART_PROMISED else None,
+        plan_limits=payment_plans.find_limits(policy, invoice.due, invoice.currency, today)
+        if invoice.payment_plan is None and invoice.disputed_on is None
+        else None,
+        can_take_back=is_own,
     )
 
 
@@ -265,7 +312,8 @@ def _invoice_status(invoice: Invoice, today: date) -> tuple[PortalStatus, date |
     if invoice.disputed_on is not None:
         return PortalStatus.DISPUTED, invoice.disputed_on
     if invoice.promised_on is not None and invoice.promised_on >= today:
-        return PortalStatus.PROMISED, invoice.promised_on
+        is_part = invoice.promised_amount is not None and invoice.promised_amount < invoice.due
+        return PortalStatus.PART_PROMISED if is_part else PortalStatus.PROMISED, invoice.promised_on
     if invoice.payment_plan is not None:
         return PortalStatus.PAYMENT_PLAN, None
     if invoice.paused_until_on is not None and invoice.paused_until_on > today:

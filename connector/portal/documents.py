@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from threading import BoundedSemaphore
@@ -26,6 +26,8 @@ from providers.errors import ProviderError
 from providers.mailer import Attachment
 
 DOCUMENTS_PER_DAY = 100  # calls to one company's ledger that its customers may cause
+PDFS_AT_ONCE = 30  # in one download
+PDFS_AT_ONCE_BYTES_MAX = 60 * 2**20
 CALLS_AT_ONCE = 3  # to one company's ledger: Xero takes five, of which a sync needs one and a page of settings another
 _turns: defaultdict[int, BoundedSemaphore] = defaultdict(lambda: BoundedSemaphore(CALLS_AT_ONCE))  # by connection
 
@@ -52,6 +54,35 @@ def get_payment_link(app: AppContext, visitor: PortalVisitor, invoice_id: str) -
         return None
     with _ledger_documents(app, visitor) as documents:
         return documents.pay_link(invoice_id)
+
+
+def iterate_invoice_pdfs(
+    app: AppContext, visitor: PortalVisitor, *, may_call: Callable[[], bool]
+) -> Iterator[Attachment]:
+    """Yield the PDF of each open invoice of the customer, one at a time, the one due longest first.
+
+    One that is kept costs no call. Raises ``LedgerUnavailable``, also where ``may_call`` allows no further call.
+    """
+    with reading(app.engine) as session:
+        connection = session.get_one(Connection, visitor.connection_id)
+        billed = load_families(session, visitor.connection_id).billed_to(visitor.customer_id)
+        mine = select(col(InvoiceRow.external_id)).where(
+            col(InvoiceRow.connection_id) == visitor.connection_id,
+            col(InvoiceRow.customer_id).in_(billed),
+            col(InvoiceRow.is_open),
+        )
+        own = set(session.scalars(mine))
+        loaded = load_statements(session, connection, now=app.now(), customer_ids=[visitor.customer_id])
+        listed = [each for statements in loaded for statement in statements for each in statement.invoices]
+    invoices = [each for each in listed if each.id in own][:PDFS_AT_ONCE]
+    size = 0
+    for invoice in invoices:
+        with _ledger_documents(app, visitor) as ledger:
+            if ledger.list_unknown([], [invoice.id])[1] and not may_call():
+                raise LedgerUnavailable("this customer's downloads of today are used up")
+            pdf = next(iter(ledger.invoice_pdfs([invoice])), None)
+        if pdf is not None and (size := size + len(pdf.content)) <= PDFS_AT_ONCE_BYTES_MAX:
+            yield pdf
 
 
 def _find_open_invoice(app: AppContext, visitor: PortalVisitor, invoice_id: str) -> Invoice | None:

@@ -1,362 +1,277 @@
-"""What customers report in the portal: validated, stored for the next sync, given to a user, noted in the ledger.
-
-A response goes through the same functions as one that a bookkeeper enters. It never undoes what a user has set, and it
-counts once however often it is submitted. Its result is the name of a text in the table ``[portal]``.
-"""
+"""What customers report in the portal: kept as a draft while they read the summary, sent once, undone for an hour."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
-from enum import StrEnum
+import secrets
+from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import select
 from sqlmodel import Session, col
 
-from connector import policy_store
 from connector.app_context import AppContext
-from connector.arrangements import agreements, review_tasks
-from connector.arrangements.agreements import Attribution
-from connector.arrangements.customer_settings import SettingChanges, apply_settings
-from connector.db.engine import writing
-from connector.db.invoice_names import name_of, title_of
-from connector.db.money import from_e4
-from connector.db.tables import Agreement, Connection, CustomerRow, CustomerSetting, InvoiceRow, InvoiceSetting
-from connector.emails.inbound import reminder_stops
-from connector.emails.portal_links import PortalVisitor
-from connector.geo import today_in
-from connector.languages import LANGUAGES
-from connector.outbox import entries
-from connector.plain_text import one_line
-from connector.sync.mirror.families import load_families
-from connector.vocabulary import AgreementKind, AgreementState, ConnectionMode, TaskCode
-from policies.formatting import format_amount, format_date
-
-PROMISE_DAYS_MAX = 30  # ahead: a later date is for a user to agree to
-PAID_DAYS_MAX = 90  # back
-PROMISES_MAX = 2  # promises per invoice that pause reminders automatically; a user judges the next one
-PAID_PAUSE_INTERVAL = timedelta(days=30)
-TEXT_MAX = 500
-NOTES_MAX = 10  # per response, on the invoices due longest: each is a call to the ledger
-_NAMED_MAX = 20  # invoices that a task names
-_FREE_EMAIL_DOMAIN = re.compile(
-    r"(gmail|googlemail|yahoo|outlook|hotmail|live|icloud|aol|gmx|web|proton|protonmail|orange|free|mail|t-online)\.[a-z.]+"
+from connector.arrangements import agreements, review_tasks, undone_agreements
+from connector.arrangements.agreements import AgreementError, Attribution
+from connector.arrangements.undone_agreements import UNDO_WITHIN
+from connector.db.engine import reading, writing
+from connector.db.tables import (
+    Agreement,
+    Connection,
+    CustomerSetting,
+    InvoiceRow,
+    InvoiceSetting,
+    OutboxEntry,
+    PortalResponse,
 )
-_EMAIL_ADDRESS = re.compile(r"[^\s<>,;:\"()\\@]+@([a-z0-9-]+\.)+[a-z]{2,}", re.IGNORECASE)
+from connector.emails.portal_links import PortalVisitor
+from connector.outbox.drafts import note_key
+from connector.outbox.entries import UNSENT_STATES
+from connector.portal import files, handlers
+from connector.portal.customer_response import ABOUT_INVOICES, CustomerResponse, ResponseRejected, from_json
+from connector.portal.response_context import (
+    ResponseContext,
+    build_context,
+    note_recurrence,
+    own_customer_ids,
+)
+from connector.vocabulary import AgreementKind, AgreementState, OutboxKind, ResponseKind, ResponseState, TaskCode
+
+REPEATED = "done_already"
+NOT_UNDOABLE = frozenset({ResponseKind.WITHDRAW, ResponseKind.LANGUAGE})
+_KEY_BYTES = 18
+_RECENT_MAX = 50  # responses that are looked at for one that says the same
+_UNDONE = "the customer took it back"
 
 
-class ResponseKind(StrEnum):
-    """What a customer can report; the portal's buttons have these values."""
+class StoredResponse(NamedTuple):
+    """A response of a customer. ``undo_until`` is None where it cannot be undone (any more)."""
 
-    PAID = "paid"
-    PROMISE = "promise"
-    DISPUTE = "dispute"
-    CONTACT = "contact"
-    LANGUAGE = "language"
-    STOP = "stop"
-
-
-ABOUT_INVOICES = frozenset({ResponseKind.PAID, ResponseKind.PROMISE, ResponseKind.DISPUTE})
-
-
-class ResponseRejected(Exception):
-    """A response that cannot be stored; ``str()`` is the name of the text that explains why."""
-
-
-@dataclass(frozen=True, slots=True)
-class CustomerResponse:
-    """What a customer submitted; ``invoices`` are the ledger's ids."""
-
-    kind: ResponseKind
-    invoices: tuple[str, ...] = ()
-    on: date | None = None
-    text: str = ""
-    email: str = ""
-
-
-class _ResponseContext(NamedTuple):
-    """A response with everything its handler needs."""
-
-    app: AppContext
-    session: Session
-    customer: CustomerRow
-    invoices: Sequence[InvoiceRow]
-    response: CustomerResponse
-    today: date
-
-    @property
-    def customer_name(self) -> str:
-        return one_line(self.customer.name)
-
-    @property
-    def attribution(self) -> Attribution:
-        return Attribution(f"{self.customer_name} (customer portal)", self.app.now())
-
-    @property
-    def customer_key(self) -> tuple[int, str]:
-        return (self.customer.connection_id, self.customer.external_id)
+    key: str
+    content: CustomerResponse
+    state: ResponseState
+    responded_at: datetime | None
+    result: str
+    undo_until: datetime | None
 
 
 def record_response(app: AppContext, visitor: PortalVisitor, response: CustomerResponse) -> str:
-    """Store what a customer reported and return the name of the text that confirms it. Raises ``ResponseRejected``."""
+    """Record a response without a summary first; return the name of the text that confirms it."""
+    return send_draft(app, visitor, save_draft(app, visitor, response)).result
+
+
+def save_draft(app: AppContext, visitor: PortalVisitor, response: CustomerResponse, file: bytes = b"") -> str:
+    """Check a response and keep it, for the summary; return its key. Raises ``ResponseRejected``."""
+    key = secrets.token_urlsafe(_KEY_BYTES)
     with writing(app.engine) as session:
-        key = (visitor.connection_id, visitor.customer_id)
-        customer = session.get_one(CustomerRow, key, with_for_update=True)  # one response at a time
-        today = today_in(session.get_one(Connection, visitor.connection_id).time_zone, app.now())
-        invoices = _list_open_invoices(session, customer)
-        if response.kind in ABOUT_INVOICES:
-            invoices = [each for each in invoices if each.external_id in response.invoices]
-            if not invoices:
-                raise ResponseRejected("error_select")
-        return _HANDLERS[response.kind](_ResponseContext(app, session, customer, invoices, response, today))
-
-
-def _record_paid(context: _ResponseContext) -> str:
-    on = context.response.on
-    if on is None or not context.today - timedelta(days=PAID_DAYS_MAX) <= on <= context.today:
-        raise ResponseRejected("error_paid_on")
-    until = context.today + timedelta(days=_pause_days(context))
-    paused = [each for each in context.invoices if until > context.today and _pause_invoice(context, each, until, on)]
-    pause = (
-        f" Reminders about {_format_numbers(context.session, paused)} are paused until {format_date(until)}."
-        if paused
-        else ""
-    )
-    reason = (
-        f"{context.customer_name} reports that {_format_amounts(context)} was paid on {format_date(on)}.{pause} "
-        "Find the payment and apply it in your accounting system."
-    )
-    note = f"reports a payment on {format_date(on)}"
-    return _create_task(context, TaskCode.PAYMENT_REPORTED, on.isoformat(), reason, note)
-
-
-def _pause_invoice(context: _ResponseContext, invoice: InvoiceRow, until: date, on: date) -> bool:
-    """Pause an invoice for the days in the policy; not twice in a month, and never shortening a user's own pause."""
-    setting = context.session.get(InvoiceSetting, (invoice.connection_id, invoice.external_id))
-    is_paused = setting is not None and setting.paused
-    if is_paused and setting is not None and (setting.paused_until_on is None or setting.paused_until_on >= until):
-        return False
-    attribution = context.attribution
-    recently = (
-        col(Agreement.recorded_at) >= attribution.at - PAID_PAUSE_INTERVAL,
-        col(Agreement.recorded_by) == attribution.by,
-    )
-    if _count_agreements(context, invoice, AgreementKind.PAUSE, *recently):
-        return False
-    reason = f"the customer reports a payment on {format_date(on)}"
-    agreements.pause_reminders(context.session, invoice, attribution, until=until, reason=reason)
-    return True
-
-
-def _record_promise(context: _ResponseContext) -> str:
-    on = context.response.on
-    if on is None or not context.today <= on <= context.today + timedelta(days=PROMISE_DAYS_MAX):
-        raise ResponseRejected("error_promise_on")
-    accepted = [each for each in context.invoices if _promise_invoice(context, each, on)]
-    others = [each for each in context.invoices if each not in accepted]
-    pause = f" Nothing is sent about {_format_numbers(context.session, accepted)} until then." if accepted else ""
-    review = (
-        f" Please decide about {_format_numbers(context.session, others)}: promised before, or agreed otherwise."
-        if others
-        else ""
-    )
-    reason = f"{context.customer_name} promises to pay {_format_amounts(context)} on {format_date(on)}.{pause}{review}"
-    note = f"promises to pay on {format_date(on)}"
-    return _create_task(context, TaskCode.PROMISE_RECEIVED, on.isoformat(), reason, note)
-
-
-def _promise_invoice(context: _ResponseContext, invoice: InvoiceRow, on: date) -> bool:
-    """Record a promise, unless there is a payment plan or there were too many promises; return whether it stands."""
-    is_open = col(Agreement.state) == AgreementState.OPEN
-    if _count_agreements(context, invoice, AgreementKind.PROMISE, is_open, col(Agreement.until_on) == on):
-        return True
-    counted = col(Agreement.state).in_([AgreementState.OPEN, AgreementState.BROKEN, AgreementState.REPLACED])
-    if (
-        _count_agreements(context, invoice, AgreementKind.PAYMENT_PLAN, is_open)
-        or _count_agreements(context, invoice, AgreementKind.PROMISE, counted) >= PROMISES_MAX
-    ):
-        return False
-    agreements.set_promise(context.session, invoice, context.attribution, on=on)
-    return True
-
-
-def _record_dispute(context: _ResponseContext) -> str:
-    text = one_line(context.response.text, TEXT_MAX)
-    if not text:
-        raise ResponseRejected("error_dispute_reason")
-    disputed = [each for each in context.invoices if _dispute_invoice(context, each, text)]
-    note = f"disputes it: {text}"
-    mode = context.session.get_one(Connection, context.customer.connection_id).mode
-    if len(disputed) == len(context.invoices) and mode != ConnectionMode.OBSERVE:
-        _plan_notes(context, ResponseKind.DISPUTE, _fingerprint(text), note)
-        return "done_dispute"  # the next sync creates the tasks, with this text
-    pause = (
-        f" Nothing is sent about {_format_numbers(context.session, disputed)} until it is resolved." if disputed else ""
-    )
-    reason = f"{context.customer_name} disputes {_format_amounts(context)}: “{text}”.{pause}"
-    return _create_task(context, TaskCode.DISPUTE_RECEIVED, _fingerprint(text), reason, note)
-
-
-def _dispute_invoice(context: _ResponseContext, invoice: InvoiceRow, text: str) -> bool:
-    """Record a dispute; an invoice that is disputed already stays as it is."""
-    setting = context.session.get(InvoiceSetting, (invoice.connection_id, invoice.external_id))
-    if setting is not None and setting.disputed_on is not None:
-        return False
-    agreements.record_dispute(context.session, invoice, context.attribution, reason=text)
-    return True
-
-
-def _record_contact(context: _ResponseContext) -> str:
-    """Add an address at once where the customer already has one at its domain; else ask a user.
-
-    Otherwise whoever has the link could have invoices sent to anybody.
-    """
-    name, email = one_line(context.response.text, 80).replace("<", "").replace(">", ""), context.response.email.strip()
-    if not _EMAIL_ADDRESS.fullmatch(email) or len(email) > 200:
-        raise ResponseRejected("error_contact_email")
-    setting = context.session.get(CustomerSetting, context.customer_key)
-    used = (setting and setting.emails) or context.customer.emails
-    known = [each.strip() for each in used.split(",") if each.strip()]
-    contact = f"{name} <{email}>" if name else email
-    if email.lower() in {each.lower() for each in known}:
-        return "done_already"
-    request = f"{context.customer_name} asks to send emails to {contact} as well."
-    if _is_customer_domain(context, email, known):
-        _apply_settings(context, {"emails": ", ".join([*known, email])})
-        reason = f"{request} Emails are sent there from now on."
-    else:
-        command = f"duewell customers set {context.customer.external_id} --contact '{contact}'"
-        reason = f"{request} Make sure that the address is theirs, then run: {command}"
-    note = "asks to send emails to another contact"
-    return _create_task(context, TaskCode.CONTACT_CHANGE, _fingerprint(email.lower()), reason, note)
-
-
-def _is_customer_domain(context: _ResponseContext, email: str, known: Sequence[str]) -> bool:
-    """Return whether a domain is used by this customer alone and is no public email service."""
-    domain = email.rpartition("@")[2].lower()
-    if _FREE_EMAIL_DOMAIN.fullmatch(domain) or domain not in {each.rpartition("@")[2].lower() for each in known}:
-        return False
-    others = select(func.count()).where(
-        col(CustomerRow.connection_id) == context.customer.connection_id,
-        col(CustomerRow.external_id) != context.customer.external_id,
-        col(CustomerRow.emails).icontains(f"@{domain}", autoescape=True),
-    )
-    return not context.session.scalar(others)
-
-
-def _record_language(context: _ResponseContext) -> str:
-    code = context.response.text
-    if code not in LANGUAGES:
-        raise ResponseRejected("error_select")
-    _apply_settings(context, {"language": code})
-    return "done_language"
-
-
-def _record_stop(context: _ResponseContext) -> str:
-    setting = context.session.get(CustomerSetting, context.customer_key)
-    if setting is None or not setting.no_reminders:
-        reminder_stops.stop_for_customer(context.app, context.session, context.customer, how="in the customer portal")
-        _plan_notes(context, ResponseKind.STOP, context.today.isoformat(), "asks for no more reminders by email")
-    return ""
-
-
-_HANDLERS: dict[ResponseKind, Callable[[_ResponseContext], str]] = {
-    ResponseKind.PAID: _record_paid,
-    ResponseKind.PROMISE: _record_promise,
-    ResponseKind.DISPUTE: _record_dispute,
-    ResponseKind.CONTACT: _record_contact,
-    ResponseKind.LANGUAGE: _record_language,
-    ResponseKind.STOP: _record_stop,
-}
-
-
-def _apply_settings(context: _ResponseContext, changes: SettingChanges) -> None:
-    attribution = context.attribution
-    apply_settings(context.session, *context.customer_key, changes, by=attribution.by, at=attribution.at)
-
-
-def _create_task(context: _ResponseContext, code: TaskCode, recurrence_key: str, reason: str, note: str) -> str:
-    """Create the task and the notes for a response, once."""
-    kind = context.response.kind
-    ids = [each.external_id for each in context.invoices] if kind in ABOUT_INVOICES else []
-    recurrence_key = f"{recurrence_key}:{_fingerprint(' '.join(ids))}" if ids else recurrence_key
-    is_new = review_tasks.create_review_task(
-        context.app,
-        context.session,
-        context.customer,
-        code=code,
-        recurrence_key=recurrence_key,
-        reason=reason,
-        invoice_ids=ids,
-    )
-    if not is_new:
-        return "done_already"
-    _plan_notes(context, kind, recurrence_key, note)
-    return f"done_{kind}"
-
-
-def _plan_notes(context: _ResponseContext, kind: ResponseKind, recurrence_key: str, note: str) -> None:
-    """Plan a note in the ledger on each invoice it is about, else on the one due longest."""
-    for invoice in context.invoices[: NOTES_MAX if kind in ABOUT_INVOICES else 1]:
-        who = f"{format_date(context.today)}, {context.customer_name} (customer portal)"
-        entries.plan_note(
-            context.session,
-            invoice,
-            recurrence_key=f"response:{kind}:{recurrence_key}",
-            text=f"{who}: {note} ({title_of(context.session, invoice)}).",
-            at=context.app.now(),
+        context = build_context(app, session, visitor, response, key)
+        context.files = int(bool(file))
+        handlers.check(context)
+        content = _with_balances(context)
+        row = PortalResponse(
+            key=key,
+            connection_id=visitor.connection_id,
+            customer_id=visitor.customer_id,
+            kind=response.kind,
+            response=content.as_json(),
+            created_at=context.now,
         )
+        session.add(row)
+        if file:
+            files.keep_file(app, session, context.customer_key, key, file)
+    return key
 
 
-def _list_open_invoices(session: Session, customer: CustomerRow) -> list[InvoiceRow]:
-    billed = load_families(session, customer.connection_id).billed_to(customer.external_id)
-    query = select(InvoiceRow).where(
-        col(InvoiceRow.connection_id) == customer.connection_id,
-        col(InvoiceRow.customer_id).in_(billed),
-        col(InvoiceRow.is_open),
+def find_response(app: AppContext, visitor: PortalVisitor, key: str) -> StoredResponse | None:
+    """Return a response of the visitor; None for an unknown key."""
+    with reading(app.engine) as session:
+        row = _find(session, visitor, key, lock=False)
+        return describe(row, app.now()) if row is not None else None
+
+
+def send_draft(app: AppContext, visitor: PortalVisitor, key: str) -> StoredResponse:
+    """Send a draft, once: for one that was sent before, return what it did.
+
+    Raises:
+        ResponseRejected: the draft is gone, or what it is about has changed; the summary then shows what is true now.
+
+    """
+    changed = False
+    with writing(app.engine) as session:
+        row = _find(session, visitor, key)
+        if row is None:
+            raise ResponseRejected("error_draft_gone")
+        if row.state != ResponseState.DRAFT:
+            return describe(row, app.now())
+        content = from_json(row.response)
+        context = build_context(app, session, visitor, content, key)
+        context.files = files.count_files(session, key)
+        handlers.check(context)
+        if _with_balances(context).balances != content.balances:
+            row.response, changed = _with_balances(context).as_json(), True
+        else:
+            _send(context, row, visitor)
+        stored = describe(row, app.now())
+    if changed:
+        raise ResponseRejected("error_changed")
+    return stored
+
+
+def _send(context: ResponseContext, row: PortalResponse, visitor: PortalVisitor) -> None:
+    is_repeated = _said_before(context, visitor)
+    row.result = REPEATED if is_repeated else handlers.record(context)
+    row.state, row.responded_at = ResponseState.SENT, context.now
+    row.recorded_by, row.task_code = context.attribution.by, context.task_code
+
+
+def undo_response(app: AppContext, visitor: PortalVisitor, key: str) -> None:
+    """Undo a response within the hour, as far as nothing else was agreed meanwhile; a second time changes nothing.
+
+    Raises:
+        ResponseRejected: it is too late, or there is nothing to undo.
+
+    """
+    with writing(app.engine) as session:
+        row = _find(session, visitor, key)
+        if row is None:
+            raise ResponseRejected("error_undo")
+        if row.state == ResponseState.UNDONE:
+            return
+        stored = describe(row, app.now())
+        if stored.undo_until is None:
+            raise ResponseRejected("error_undo")
+        _undo(app, session, visitor, row, stored.content)
+        row.state, row.undone_at = ResponseState.UNDONE, app.now()
+
+
+def _undo(
+    app: AppContext, session: Session, visitor: PortalVisitor, row: PortalResponse, content: CustomerResponse
+) -> None:
+    attribution = Attribution(row.recorded_by, app.now())
+    query = select(Agreement).where(
+        col(Agreement.connection_id) == row.connection_id,
+        col(Agreement.invoice_id).in_(content.invoices),
+        col(Agreement.recorded_by) == row.recorded_by,
+        col(Agreement.recorded_at) == row.responded_at,
+        col(Agreement.state) == AgreementState.OPEN,
     )
-    return list(session.scalars(query.order_by(col(InvoiceRow.due_on), col(InvoiceRow.external_id))))
+    for agreement in session.scalars(query).all():
+        invoice = session.get_one(InvoiceRow, (agreement.connection_id, agreement.invoice_id))
+        if agreement.kind == AgreementKind.PAYMENT_PLAN:
+            _end_plan(session, invoice, agreement, attribution)
+        else:
+            try:
+                undone_agreements.undo_agreement(session, invoice, agreement.id or 0, attribution)
+            except AgreementError as error:
+                raise ResponseRejected("error_undo") from error
+    context = build_context(app, session, visitor, CustomerResponse(ResponseKind.STOP), row.key)
+    context.response = content
+    context.invoices = [each for each in context.invoices if each.external_id in content.invoices]
+    _undo_settings(context)
+    if row.task_code is not None:
+        review_tasks.cancel_review_tasks(app, session, context.customer, row.task_code, row.key, _UNDONE)
+    _undo_notes(context)
+    files.delete_files(session, row.key)
 
 
-def _pause_days(context: _ResponseContext) -> int:
-    policies = policy_store.get_active_policy(context.session, context.customer.connection_id)
-    return policies.for_customer(context.customer.external_id)[0].replies.pause_days
-
-
-def _count_agreements(
-    context: _ResponseContext, invoice: InvoiceRow, kind: AgreementKind, *conditions: ColumnElement[bool]
-) -> int:
-    query = select(func.count()).where(
-        col(Agreement.connection_id) == invoice.connection_id,
-        col(Agreement.invoice_id) == invoice.external_id,
-        col(Agreement.kind) == kind,
-        *conditions,
+def _end_plan(session: Session, invoice: InvoiceRow, plan: Agreement, attribution: Attribution) -> None:
+    """Withdraw a payment plan; the promise whose place it took applies again."""
+    agreements.set_payment_plan(session, invoice, attribution, instalments=None)
+    query = select(Agreement).where(
+        col(Agreement.connection_id) == plan.connection_id,
+        col(Agreement.invoice_id) == plan.invoice_id,
+        col(Agreement.kind) == AgreementKind.PROMISE,
+        col(Agreement.state) == AgreementState.REPLACED,
+        col(Agreement.ended_at) == plan.recorded_at,
     )
-    return int(context.session.scalar(query) or 0)
+    promise = session.scalars(query).first()
+    if promise is not None:
+        promise.state, promise.ended_at, promise.ended_by = AgreementState.OPEN, None, ""
+        setting = session.get_one(InvoiceSetting, (invoice.connection_id, invoice.external_id))
+        setting.promised_on, setting.promised_e4 = promise.until_on, promise.amount_e4 or None
 
 
-def _format_amounts(context: _ResponseContext) -> str:
-    """Return the invoices, each with its open balance, which are never added up across currencies."""
-    return _join_names(
-        [
-            f"{name_of(context.session, each)} ({format_amount(from_e4(each.due_e4), each.currency)})"
-            for each in context.invoices
-        ]
+def _undo_settings(context: ResponseContext) -> None:
+    setting = context.session.get(CustomerSetting, context.customer_key)
+    if context.response.kind is ResponseKind.STOP:
+        context.apply_settings({"no_reminders": False})
+        review_tasks.cancel_review_tasks(
+            context.app, context.session, context.customer, TaskCode.REMINDERS_STOPPED, "", _UNDONE
+        )
+    elif context.response.kind is ResponseKind.CONTACT and setting is not None and setting.emails:
+        email = context.response.email.strip().lower()
+        kept = [each for each in setting.emails.split(",") if each.strip().lower() != email]
+        if len(kept) < len(setting.emails.split(",")):
+            context.apply_settings({"emails": ",".join(kept)})
+
+
+def _undo_notes(context: ResponseContext) -> None:
+    """Delete the notes that are not in the ledger yet; where one is, another one says that it no longer applies."""
+    connection = context.session.get_one(Connection, context.customer.connection_id)
+    start = f"{connection.provider}:{connection.external_id}:{note_recurrence(context.response.kind, context.key)}"
+    query = select(OutboxEntry).where(
+        col(OutboxEntry.connection_id) == connection.id,
+        col(OutboxEntry.kind) == OutboxKind.NOTE,
+        col(OutboxEntry.key).startswith(note_key(start, ""), autoescape=True),
     )
+    entries = context.session.scalars(query).all()
+    for entry in entries:
+        if entry.state in UNSENT_STATES:
+            context.session.delete(entry)
+    noted = {entry.invoice_id for entry in entries if entry.state not in UNSENT_STATES}
+    context.invoices = [each for each in context.invoices if each.external_id in noted]
+    context.key = f"{context.key}:undone"
+    if noted:
+        context.plan_notes("takes back what they reported")
 
 
-def _format_numbers(session: Session, invoices: Sequence[InvoiceRow]) -> str:
-    return _join_names([name_of(session, each) for each in invoices])
+def describe(row: PortalResponse, now: datetime) -> StoredResponse:
+    """Return a stored response with its deadline for undoing."""
+    content, undo_until = from_json(row.response), None
+    if (
+        row.state == ResponseState.SENT
+        and row.responded_at is not None
+        and row.result != REPEATED
+        and content.kind not in NOT_UNDOABLE
+        and now <= row.responded_at + UNDO_WITHIN
+    ):
+        undo_until = row.responded_at + UNDO_WITHIN
+    return StoredResponse(row.key, content, ResponseState(row.state), row.responded_at, row.result, undo_until)
 
 
-def _join_names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
-    return ", ".join(names[:_NAMED_MAX]) + more
+def _find(session: Session, visitor: PortalVisitor, key: str, *, lock: bool = True) -> PortalResponse | None:
+    query = select(PortalResponse).where(
+        col(PortalResponse.key) == key,
+        col(PortalResponse.connection_id) == visitor.connection_id,
+        col(PortalResponse.customer_id).in_(own_customer_ids(session, visitor)),
+    )
+    return session.scalars(query.with_for_update() if lock else query).first()
 
 
-def _fingerprint(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+def _said_before(context: ResponseContext, visitor: PortalVisitor) -> bool:
+    """Return whether the customer's last word about the same things is the same: it counts once."""
+    query = (
+        select(PortalResponse)
+        .where(
+            col(PortalResponse.connection_id) == visitor.connection_id,
+            col(PortalResponse.customer_id).in_(own_customer_ids(context.session, visitor)),
+            col(PortalResponse.state) == ResponseState.SENT,
+            col(PortalResponse.result) != REPEATED,
+        )
+        .order_by(col(PortalResponse.id).desc())
+        .limit(_RECENT_MAX)
+    )
+    mine = _without_balances(context.response)
+    if context.files or mine.kind not in ABOUT_INVOICES:
+        return False
+    earlier = [_without_balances(from_json(row.response)) for row in context.session.scalars(query)]
+    about = [each for each in earlier if set(each.invoices) & set(mine.invoices)]
+    return bool(about) and about[0] == mine
+
+
+def _without_balances(content: CustomerResponse) -> CustomerResponse:
+    return from_json({**content.as_json(), "balances": {}})
+
+
+def _with_balances(context: ResponseContext) -> CustomerResponse:
+    balances = {each.external_id: each.due_e4 for each in context.invoices} if context.is_about_invoices else {}
+    return from_json({**context.response.as_json(), "balances": balances})

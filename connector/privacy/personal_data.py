@@ -70,6 +70,8 @@ RULES: dict[str, TableRule] = {
     "task": TableRule("customer_id", {"reason": REDACTED, "outcome": ""}),
     "exception": TableRule("customer_id", delete_row=True),
     "contact_token": TableRule("customer_id"),
+    "portal_response": TableRule("customer_id", delete_row=True),
+    "portal_file": TableRule("customer_id", delete_row=True),
     "received_reply": TableRule("customer_id"),
     "sync_log": _SPECIAL,
     "malformed_record": _SPECIAL,

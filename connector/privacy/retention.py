@@ -20,6 +20,8 @@ from connector.db.tables import (
     MalformedRow,
     OutboxEntry,
     PendingConsent,
+    PortalFile,
+    PortalResponse,
     SentEmail,
     SignInAttempt,
     SignInLink,
@@ -27,7 +29,7 @@ from connector.db.tables import (
     Task,
     WebSession,
 )
-from connector.vocabulary import LogKind, OutboxState, ReceiptState, TaskState
+from connector.vocabulary import LogKind, OutboxState, ReceiptState, ResponseState, TaskState
 from connector.vocabulary.labels import in_sentence, label
 
 REMOVED = "(deleted after its retention period)"
@@ -38,6 +40,7 @@ _SETTING, _PRUNED = "retention", "pruned"
 _INTERVAL = timedelta(hours=20)
 _BATCH_SIZE = 20_000
 _STRANGERS = (ReceiptState.UNMATCHED, ReceiptState.SET_ASIDE)
+_DRAFT_KEPT_FOR = timedelta(days=1)
 
 
 class RetentionError(Exception):
@@ -164,6 +167,17 @@ def _prune_bank(session: Session, before: datetime, _now: datetime) -> int:
     return _execute(session, strangers) + _execute(session, texts)
 
 
+def _prune_portal(session: Session, before: datetime, now: datetime) -> int:
+    """Delete old responses and files; a draft that nobody sent goes after a day, with its file."""
+    drafts = col(PortalResponse.state) == ResponseState.DRAFT, col(PortalResponse.created_at) < now - _DRAFT_KEPT_FOR
+    unsent = select(col(PortalResponse.key)).where(*drafts)
+    _execute(session, delete(PortalFile).where(col(PortalFile.response_key).in_(unsent)))
+    _execute(session, delete(PortalResponse).where(*drafts))
+    return _execute(session, delete(PortalFile).where(col(PortalFile.stored_at) < before)) + _execute(
+        session, delete(PortalResponse).where(col(PortalResponse.created_at) < before)
+    )
+
+
 def _prune_sign_ins(session: Session, before: datetime, _now: datetime) -> int:
     return sum(
         _execute(session, statement)
@@ -199,6 +213,7 @@ KINDS = {
     "bank-lines": RetentionRule(
         30, "money on bank statements for which no invoice was found; payers and texts of what is booked", _prune_bank
     ),
+    "portal": RetentionRule(400, "what customers reported in the portal, and the files they sent", _prune_portal),
     "sign-ins": RetentionRule(90, "sessions, sign-in links and attempts, and consents", _prune_sign_ins),
     "log": RetentionRule(0, "the texts of the sync log; its entries and hash chain are kept", _prune_log),
 }

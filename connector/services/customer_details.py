@@ -12,23 +12,19 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
-from connector.db.money import from_e4
 from connector.db.tables import (
     Connection,
-    CreditRow,
     CustomerRow,
     CustomerSetting,
     ExceptionRow,
     InvoiceDecisionRow,
     OutboxEntry,
-    PaymentRow,
 )
 from connector.services import customer_profile, upcoming_actions
 from connector.services.customer_profile import CustomerProfile, ProfileInvoice
 from connector.services.invoices import ActiveAgreements, active_agreements
 from connector.services.upcoming_actions import UpcomingAction
 from connector.vocabulary import OutboxKind, OutboxState
-from policies.receivables import CreditKind
 
 _UPCOMING_DAYS = 60
 _IN_MAX = 500  # ids in one query
@@ -56,14 +52,6 @@ class BalanceTotal(NamedTuple):
     overdue: Decimal
 
 
-class UnappliedTotal(NamedTuple):
-    """A payment or credit that is not, or not fully, applied yet."""
-
-    kind: CreditKind
-    remaining: Decimal
-    currency: str
-
-
 @dataclass(frozen=True, slots=True)
 class CustomerDetails:
     """Everything on a customer's page but their timeline."""
@@ -72,7 +60,6 @@ class CustomerDetails:
     setting: CustomerSetting
     invoices: list[OpenInvoice]
     totals: list[BalanceTotal]
-    unapplied: list[UnappliedTotal]
     upcoming: list[UpcomingAction]
     pending: list[OutboxEntry]
     exceptions: list[ExceptionRow]
@@ -104,7 +91,6 @@ def load_customer_details(session: Session, company: Connection, row: CustomerRo
         setting=session.get(CustomerSetting, key) or _empty_setting(key, now),
         invoices=invoices,
         totals=_totals(invoices),
-        unapplied=_unapplied(session, row),
         upcoming=upcoming,
         pending=_pending(session, row),
         exceptions=_exceptions(session, row),
@@ -143,21 +129,6 @@ def _totals(invoices: Sequence[OpenInvoice]) -> list[BalanceTotal]:
         if each.overdue:
             overdue[each.currency] = overdue.get(each.currency, Decimal()) + Decimal(each.due)
     return [BalanceTotal(currency, due[currency], overdue.get(currency, Decimal())) for currency in sorted(due)]
-
-
-def _unapplied(session: Session, row: CustomerRow) -> list[UnappliedTotal]:
-    payments = select(PaymentRow).where(*_of_customer(PaymentRow, row), col(PaymentRow.unapplied_e4) > 0)
-    credits_ = select(CreditRow).where(*_of_customer(CreditRow, row), col(CreditRow.remaining_e4) > 0)
-    return [
-        *(
-            UnappliedTotal(CreditKind.PAYMENT, from_e4(each.unapplied_e4), each.currency)
-            for each in session.scalars(payments)
-        ),
-        *(
-            UnappliedTotal(CreditKind(each.kind), from_e4(each.remaining_e4), each.currency)
-            for each in session.scalars(credits_)
-        ),
-    ]
 
 
 def _pending(session: Session, row: CustomerRow) -> list[OutboxEntry]:

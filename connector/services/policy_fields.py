@@ -9,7 +9,7 @@ from policies.fee_rules import FeeKind, FeePreset, UnpaidFee, WeekendDueDate
 from policies.policy import ReminderPolicy
 from policies.receivables import Step
 from policies.schedule_rules import SCHEDULED_STEPS
-from policies.sections import CELLS, WEEKDAYS
+from policies.sections import CELLS, WEEKDAYS, PlanApproval
 
 TONES = ("gentle", "standard", "firm")
 CELL_NAMES = tuple(f"{segment.value} {size.value}" for segment, size in CELLS)
@@ -101,6 +101,7 @@ _HOLDS = Group(
             "Ask again about money in the bank that is not booked after (business days)",
             hint="It holds reminders; you get a second task.",
         ),
+        Field("payment_plans.approval", "Payment plans asked for in the portal", "choice", tuple(PlanApproval)),
         Field(
             "promise_broken.business_days",
             "Promise to pay counts as broken after (business days)",

@@ -10,6 +10,7 @@ from connector.vocabulary.connections import ConnectionHealth, ConnectionMode
 from connector.vocabulary.emails import ReplyKind, TemplateOrigin, TokenPurpose
 from connector.vocabulary.log import LogKind
 from connector.vocabulary.outbox import FeeState, OutboxKind, OutboxState, PolicyChangeKind, UpcomingKind
+from connector.vocabulary.portal import PaymentMethod, ResponseKind, ResponseState
 from connector.vocabulary.runs import RunOutcome
 from connector.vocabulary.tasks import TaskCode, TaskState
 from connector.vocabulary.timeline import TimelineKind
@@ -36,9 +37,12 @@ __all__ = [
     "MatchState",
     "OutboxKind",
     "OutboxState",
+    "PaymentMethod",
     "PolicyChangeKind",
     "ReceiptState",
     "ReplyKind",
+    "ResponseKind",
+    "ResponseState",
     "Role",
     "RunOutcome",
     "StatementFormat",

@@ -29,9 +29,12 @@ from connector.vocabulary import (
     MatchState,
     OutboxKind,
     OutboxState,
+    PaymentMethod,
     PolicyChangeKind,
     ReceiptState,
     ReplyKind,
+    ResponseKind,
+    ResponseState,
     Role,
     RunOutcome,
     StatementFormat,
@@ -52,7 +55,7 @@ from policies.fee_reviews import FeeTask
 from policies.fee_rules import FeeApproval, FeeInvoicing, FeeKind, FeePreset, UnpaidFee, WeekendDueDate
 from policies.receivables import CreditKind, FeeOutcome, InvoiceStatus, Segment, SettlementKind, Size, Step
 from policies.schedule import StepKind
-from policies.sections import Language, Origin, Tone
+from policies.sections import Language, Origin, PlanApproval, Tone
 from providers.phones import PhoneKind
 
 _STEPS: dict[str, str] = {
@@ -227,8 +230,10 @@ _TASK_CODES: dict[str, str] = {
     TaskCode.REMINDERS_STOPPED: "Customer stopped reminders",
     TaskCode.PAYMENT_REPORTED: "Payment reported",
     TaskCode.PROMISE_RECEIVED: "Promise to pay received",
+    TaskCode.PLAN_REQUESTED: "Payment plan requested",
     TaskCode.DISPUTE_RECEIVED: "Dispute received",
     TaskCode.CONTACT_CHANGE: "Change of contact",
+    TaskCode.FILE_RECEIVED: "File received",
     TaskCode.UNDELIVERED: "Email not delivered",
     TaskCode.REJECTED: "Rejected by a connected service",
     TaskCode.UNREADABLE_DATA: "Unreadable customer data",
@@ -517,11 +522,17 @@ _DIGEST_LANGUAGES: dict[str, str] = {
     Language.ITALIAN: "Italian",
     Language.PORTUGUESE: "Portuguese (Portugal)",
 }
+_PLAN_APPROVALS: dict[str, str] = {
+    PlanApproval.OFF: "Not offered",
+    PlanApproval.PERSON: "A user decides",
+    PlanApproval.AUTOMATIC: "Automatic",
+}
 _POLICY_CHOICES = {
     **_TONES,
     **_FEE_PRESETS,
     **_FEE_KINDS,
     **_WEEKEND_DUE_DATES,
+    **_PLAN_APPROVALS,
     **_FEE_APPROVALS,
     **_FEE_INVOICINGS,
     **_UNPAID_FEES,
@@ -533,12 +544,38 @@ _POLICY_CHOICES = {
     "sat": "Saturday",
     "sun": "Sunday",
 }
+_RESPONSE_KINDS: dict[str, str] = {
+    ResponseKind.PAID: "Payment reported",
+    ResponseKind.PROMISE: "Promise to pay",
+    ResponseKind.PLAN: "Payment plan request",
+    ResponseKind.DISPUTE: "Dispute",
+    ResponseKind.WITHDRAW: "Taken back",
+    ResponseKind.FILE: "File",
+    ResponseKind.CONTACT: "New contact",
+    ResponseKind.LANGUAGE: "Language",
+    ResponseKind.STOP: "Reminders stopped",
+}
+_RESPONSE_STATES: dict[str, str] = {
+    ResponseState.DRAFT: "Draft",
+    ResponseState.SENT: "Received",
+    ResponseState.UNDONE: "Undone",
+}
+_PAYMENT_METHODS: dict[str, str] = {
+    PaymentMethod.NONE: "Not given",
+    PaymentMethod.BANK_TRANSFER: "Bank transfer",
+    PaymentMethod.CARD: "Card",
+    PaymentMethod.DIRECT_DEBIT: "Direct debit",
+    PaymentMethod.CHEQUE: "Cheque",
+    PaymentMethod.CASH: "Cash",
+    PaymentMethod.OTHER: "Another way",
+}
 _RETENTION_KINDS = {
     "raw": "Unreadable records",
     "decisions": "Facts of decisions",
     "emails": "Emails",
     "tasks": "Tasks",
     "bank-lines": "Bank lines",
+    "portal": "Customer portal",
     "sign-ins": "Sign-ins",
     "log": "Log texts",
 }
@@ -615,7 +652,9 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "hold_code": _HOLD_CODES,
     "invoice_status": _INVOICE_STATUSES,
     "log_kind": _LOG_KINDS,
+    "payment_method": _PAYMENT_METHODS,
     "phone_kind": _PHONE_KINDS,
+    "plan_approval": _PLAN_APPROVALS,
     "money_task": _MONEY_TASKS,
     "outbox_kind": _OUTBOX_KINDS,
     "outbox_state": _OUTBOX_STATES,
@@ -624,6 +663,8 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "policy_choice": _POLICY_CHOICES,
     "provider": _PROVIDERS,
     "reply_kind": _REPLY_KINDS,
+    "response_kind": _RESPONSE_KINDS,
+    "response_state": _RESPONSE_STATES,
     "retention_kind": _RETENTION_KINDS,
     "role": _ROLES,
     "run_outcome": _RUN_OUTCOMES,

@@ -55,8 +55,10 @@ class TaskCode(StrEnum):
     REMINDERS_STOPPED = "reminders_stopped"
     PAYMENT_REPORTED = "payment_reported"
     PROMISE_RECEIVED = "promise_received"
+    PLAN_REQUESTED = "plan_requested"
     DISPUTE_RECEIVED = "dispute_received"
     CONTACT_CHANGE = "contact_change"
+    FILE_RECEIVED = "file_received"
     UNDELIVERED = "undelivered"
     # What went wrong
     REJECTED = "rejected"

@@ -16,7 +16,8 @@ from connector.db.tables import Connection, CustomerRow, ErasedCustomer
 from connector.emails import portal_links
 from connector.errors import InvalidField, NotFound
 from connector.languages import LANGUAGES
-from connector.services import customer_timeline
+from connector.portal import files
+from connector.services import customer_timeline, portal_reports
 from connector.services.customer_details import load_customer_details
 from connector.services.invoice_timeline import Target
 from connector.services.task_details import load_contacts
@@ -64,6 +65,8 @@ def _render_customer(request: PageRequest, problems: Mapping[str, str]) -> Respo
             company=company,
             customer=row,
             details=load_customer_details(session, company, row, request.now),
+            reports=portal_reports.list_portal_reports(session, row),
+            unapplied=portal_reports.list_unapplied(session, row),
             contacts=load_contacts(session, row, company),
             erased=session.get(ErasedCustomer, (row.connection_id, row.external_id)),
             events=events,
@@ -84,6 +87,22 @@ def update_customer(request: PageRequest) -> Response:
     except InvalidField as error:
         return _render_customer(request, {error.field: str(error)})
     return request.redirect(request.path, **query)
+
+
+def download_file(request: PageRequest) -> Response:
+    """Return a file that the customer sent, as a download: nothing in it can act in this site's name."""
+    with reading(request.app.engine) as session:
+        company, row = get_customer(request, session)
+        item = portal_reports.find_file(session, company.id or 0, row.external_id, request.path_id("file"))
+        content = files.open_file(session, request.app.keyring, item.id) if item is not None else None
+    if item is None or content is None:
+        raise NotFound
+    headers = {
+        "Content-Disposition": f'attachment; filename="{item.filename}"',
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cache-Control": "no-store",
+    }
+    return Response(content, media_type=item.content_type, headers=headers)
 
 
 def _update(request: PageRequest) -> dict[str, str]:
@@ -175,6 +194,7 @@ def event_url(company: Connection, target: Target | None) -> str:
 
 
 ROUTES = (
+    Route("GET", "/companies/{company:int}/customers/{customer}/files/{file:int}", download_file, Role.BOOKKEEPER),
     Route("GET", "/companies/{company:int}/customers/{customer}", show_customer),
     Route("POST", "/companies/{company:int}/customers/{customer}", update_customer, Role.BOOKKEEPER),
 )

@@ -16,8 +16,9 @@ from connector.db.engine import reading
 from connector.db.tables import CustomerRow, Task
 from connector.errors import InvalidField, NotFound, NotPossible
 from connector.geo import today_in
+from connector.services import portal_reports
 from connector.services.task_details import load_task_details
-from connector.vocabulary import Role, TaskState
+from connector.vocabulary import Role, TaskCode, TaskState
 from connector.web.agreement_forms import form_date
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
@@ -117,6 +118,8 @@ def _render(request: PageRequest, problems: Mapping[str, str]) -> Response:
         company = request.company(session, row.connection_id)
         customer = session.get(CustomerRow, (row.connection_id, row.customer_id))
         details = load_task_details(session, row, company, customer, today_in(company.time_zone, request.now))
+        is_reported = customer is not None and row.code in (TaskCode.PAYMENT_REPORTED, TaskCode.FILE_RECEIVED)
+        unapplied = portal_reports.list_unapplied(session, customer) if customer is not None and is_reported else []
         team = load_team(session, company)
     return request.render(
         "task.html",
@@ -125,6 +128,7 @@ def _render(request: PageRequest, problems: Mapping[str, str]) -> Response:
         company=company,
         customer=customer,
         details=details,
+        unapplied=unapplied,
         owners=sorted({*team.owners.values(), team.default_owner, row.owner} - {""}),
         problems=problems,
         submitted=request.form_value("do"),

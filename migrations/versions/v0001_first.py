@@ -480,6 +480,38 @@ Table(
     ForeignKeyConstraint(["connection_id", "outbox_id"], ["outbox.connection_id", "outbox.id"], ondelete="CASCADE"),
 )
 Table(
+    "portal_response",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("key", String, nullable=False, unique=True),
+    Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False),
+    Column("customer_id", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("response", JSON, nullable=False),
+    Column("created_at", _INSTANT, nullable=False),
+    Column("responded_at", _INSTANT),
+    Column("recorded_by", String, nullable=False),
+    Column("result", String, nullable=False),
+    Column("task_code", String),
+    Column("undone_at", _INSTANT),
+    Index("ix_portal_response_customer", "connection_id", "customer_id", "state"),
+)
+Table(
+    "portal_file",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False),
+    Column("customer_id", String, nullable=False),
+    Column("response_key", String, nullable=False),
+    Column("filename", String, nullable=False),
+    Column("content_type", String, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("stored_at", _INSTANT, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Index("ix_portal_file_customer", "connection_id", "customer_id"),
+)
+Table(
     "completed_step",
     _tables,
     Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),

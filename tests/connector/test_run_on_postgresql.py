@@ -20,14 +20,14 @@ from connector.db.tables import OutboxEntry
 from connector.delivery import address_checks
 from connector.emails import portal_links
 from connector.portal import responses
-from connector.portal.responses import CustomerResponse, ResponseKind
+from connector.portal.customer_response import CustomerResponse
 from connector.privacy import retention
 from connector.privacy.erase import erase
 from connector.privacy.export import build_document
 from connector.runtime import lease
 from connector.runtime.run_context import RunContext
 from connector.services.invoices import find_invoice
-from connector.vocabulary import RunOutcome
+from connector.vocabulary import ResponseKind, RunOutcome
 from providers.mailer import Mailer
 from tests.connector.scenario import Scenario, ScenarioFactory
 

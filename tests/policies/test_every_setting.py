@@ -330,6 +330,10 @@ OUTSIDE_DECISIONS = {
     "::test_an_email_is_signed_by_the_account_owner_and_has_the_payment_instructions",
     "replies.pause_days": "tests/connector/emails/inbound/test_replies.py"
     "::test_the_policy_says_for_how_long_a_reply_pauses_reminders",
+    **dict.fromkeys(
+        ("payment_plans.approval", "payment_plans.instalments_max", "payment_plans.days_max"),
+        "tests/connector/portal/test_plans.py::test_a_plan_within_the_policy_is_accepted_at_once_or_becomes_a_task",
+    ),
     "exceptions.long_hold_days": "tests/connector/evaluation/test_long_holds.py"
     "::test_the_policy_says_after_how_many_days_a_hold_is_an_exception",
     "control_group.percent": "tests/connector/evaluation/test_several_policies.py"

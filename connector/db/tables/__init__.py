@@ -66,6 +66,7 @@ from connector.db.tables.ledger import (
     UnseenRow,
     WriteOff,
 )
+from connector.db.tables.portal import PortalFile, PortalResponse
 
 __all__ = [
     "Agreement",
@@ -107,6 +108,8 @@ __all__ = [
     "PaymentRow",
     "PendingConsent",
     "PolicyVersion",
+    "PortalFile",
+    "PortalResponse",
     "ReceivedReply",
     "SentEmail",
     "SignInAttempt",

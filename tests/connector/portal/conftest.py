@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from html import unescape
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -27,6 +28,8 @@ from connector.db.tables import (
     InvoiceDecisionRow,
     InvoiceRow,
     OutboxEntry,
+    PortalFile,
+    PortalResponse,
     Task,
 )
 from connector.services.invoices import find_invoice
@@ -53,17 +56,40 @@ class PortalClient:
     def get(self, path: str = "", link: str = "", **headers: str) -> requests.Response:
         return requests.get(self.url + (link or self.link) + path, headers={"Host": HOST, **headers}, timeout=20)
 
-    def submit(self, action: str, path: str = "", **fields: str | list[str]) -> requests.Response:
-        response = requests.post(
-            self.url + self.link + path,
-            data={"action": action, **fields},
-            headers={"Host": HOST},
-            timeout=20,
-            allow_redirects=False,
+    def post(self, path: str, **options: Any) -> requests.Response:
+        return requests.post(
+            self.url + self.link + path, headers={"Host": HOST}, timeout=20, allow_redirects=False, **options
         )
+
+    def draft(self, kind: str, file: Any = b"", **fields: Any) -> requests.Response:
+        """Fill in a form, and return the summary, or the form with its problem."""
+        files = {"file": ("scan.exe", file, "text/html")} if file else None
+        return self._follow(self.post(f"/tell/{kind}", data=fields, files=files))
+
+    def submit(self, kind: str, file: Any = b"", **fields: Any) -> requests.Response:
+        """Fill in a form, send what the summary shows, and return the page that confirms it."""
+        summary = self.draft(kind, file, **fields)
+        if summary.status_code != 200:
+            return summary
+        return self.send(draft_key(summary))
+
+    def send(self, key: str) -> requests.Response:
+        return self._follow(self.post(f"/check/{key}"))
+
+    def undo(self, key: str) -> requests.Response:
+        return self._follow(self.post(f"/undo/{key}"))
+
+    def _follow(self, response: requests.Response) -> requests.Response:
         if response.status_code != 303:
             return response
         return self.get(response.headers["location"].removeprefix(self.link))
+
+
+def draft_key(page: requests.Response) -> str:
+    """Return the key of the response that a summary or a confirmation is about."""
+    found = re.search(r'/(?:check|undo)/([\w-]+)"', page.text)
+    assert found is not None, page.text
+    return found[1]
 
 
 @dataclass(kw_only=True)
@@ -146,6 +172,6 @@ def customer_setting(scenario: Scenario) -> CustomerSetting | None:
 def stored_state(scenario: Scenario) -> str:
     """Everything that a response could change, in one text."""
     with reading(scenario.app.engine) as session:
-        tables = (Task, Agreement, CustomerSetting, OutboxEntry)
+        tables = (Task, Agreement, CustomerSetting, OutboxEntry, PortalResponse, PortalFile)
         rows = [repr(each) for table in tables for each in session.scalars(select(table))]
         return "\n".join([*rows, *(entry.text for entry in sync_log.list_entries(session))])

@@ -64,7 +64,7 @@ def test_no_link_of_a_customer_is_stored_and_a_change_of_keys_leaves_those_sent_
 
 
 def test_too_many_responses_and_too_many_guesses_are_rejected(scenario: PortalScenario) -> None:
-    codes = [scenario.client.submit("promise", promise_on="never").status_code for _attempt in range(22)]
+    codes = [scenario.client.draft("promise", on="never").status_code for _attempt in range(22)]
     assert codes == [422] * 20 + [429] * 2
     codes = [scenario.client.get(link=f"/c/{'a' * 32}").status_code for _attempt in range(31)]
     assert codes == [404] * 30 + [429]

@@ -41,5 +41,5 @@ def test_the_codes_of_the_portal_pay_what_its_pages_ask_for(scenario: PortalScen
     assert scan(scenario, chosen) == ["DE89370400440532013000", "EUR599.95", "", "", "E-1, E-3"]
     assert scenario.client.get("/transfer/GBP.png").status_code == 404
     assert scenario.client.get(f"/transfer/EUR.png?invoice={ids[scenario.foreign]}").status_code == 404
-    scenario.client.submit("dispute", invoice=[ids["E-1"]], dispute_reason="Damaged")
+    scenario.client.submit("dispute", invoice=[ids["E-1"]], text="Damaged")
     assert scan(scenario, scenario.client.get())[1:] == ["EUR0.05", "", "", "E-2"]

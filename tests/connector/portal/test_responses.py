@@ -29,7 +29,7 @@ from tests.connector.portal.conftest import (
 def test_a_reported_payment_pauses_reminders_and_creates_a_task(scenario: PortalScenario) -> None:
     paid = {
         "invoice": find_row(scenario, scenario.overdue).external_id,
-        "paid_on": (TODAY - timedelta(days=2)).isoformat(),
+        "on": (TODAY - timedelta(days=2)).isoformat(),
     }
     assert "We will look for your payment" in visible_text(scenario.client.submit("paid", **paid))
     assert "already told us" in visible_text(scenario.client.submit("paid", **paid))
@@ -41,7 +41,7 @@ def test_a_reported_payment_pauses_reminders_and_creates_a_task(scenario: Portal
     assert note.startswith("10 Jun 2026, Miller & Sons (customer portal): reports a payment on 8 Jun 2026")
     assert scenario.company.notes(scenario.upcoming) == []
     scenario.pass_days(8)
-    scenario.client.submit("paid", **{**paid, "paid_on": (TODAY + timedelta(days=5)).isoformat()})
+    scenario.client.submit("paid", **{**paid, "on": (TODAY + timedelta(days=5)).isoformat()})
     scenario.run()
     assert decision_of(scenario, scenario.overdue)[0] != "paused"  # paused once a month only; there is a second task
     assert len(list_tasks(scenario, TaskCode.PAYMENT_REPORTED)) == 2
@@ -52,14 +52,15 @@ def test_a_reported_payment_pauses_reminders_and_creates_a_task(scenario: Portal
 
 def test_a_promise_pauses_reminders_until_its_date_and_the_third_one_needs_review(scenario: PortalScenario) -> None:
     both = [find_row(scenario, number).external_id for number in (scenario.overdue, scenario.upcoming)]
-    shown = visible_text(scenario.client.submit("promise", invoice=both, promise_on="2026-06-20"))
+    shown = visible_text(scenario.client.submit("promise", invoice=both, on="2026-06-20"))
     assert "expect your payment by then" in shown
     assert "Payment promised for 20 June 2026." in shown
     scenario.run()
     assert decision_of(scenario, scenario.overdue)[0] == "promised"
     assert any("promises to pay on 20 Jun 2026" in note for note in scenario.company.notes(scenario.upcoming))
     for day in ("2026-06-21", "2026-06-22"):
-        scenario.client.submit("promise", invoice=both[0], promise_on=day)
+        answer = visible_text(scenario.client.submit("promise", invoice=both[0], on=day))
+    assert "will come back to you if it is not possible" in answer
     assert [each.reason for each in list_tasks(scenario, TaskCode.PROMISE_RECEIVED)][-1].endswith(
         "promised before, or agreed otherwise."
     )
@@ -74,8 +75,9 @@ def test_a_dispute_stops_reminders_and_keeps_a_dispute_that_a_user_recorded(scen
     overdue, upcoming = find_row(scenario, scenario.overdue), find_row(scenario, scenario.upcoming)
     record_agreement(scenario.app, upcoming, "ann", agreements.record_dispute, reason="wrong price")
     text = "Two of the\nfive chairs <b>never</b> came."
-    page = scenario.client.submit("dispute", invoice=[overdue.external_id, upcoming.external_id], dispute_reason=text)
-    assert "We will look into it" in visible_text(page)
+    for each in (overdue, upcoming):
+        page = scenario.client.submit("dispute", invoice=each.external_id, text=text)
+        assert "We will look into it" in visible_text(page)
     scenario.run()
     assert decision_of(scenario, scenario.overdue)[0] == "disputed"
     raised = [task.reason for task in list_tasks(scenario, TaskCode.DISPUTE_RAISED)]
@@ -87,11 +89,11 @@ def test_a_dispute_stops_reminders_and_keeps_a_dispute_that_a_user_recorded(scen
 
 
 def test_a_new_address_is_used_at_once_only_at_the_customers_own_domain(scenario: PortalScenario) -> None:
-    scenario.client.submit("contact", contact_name="Eve", contact_email="eve@elsewhere.example")
+    scenario.client.submit("contact", text="Eve", email="eve@elsewhere.example")
     assert customer_setting(scenario) is None
     [task] = list_tasks(scenario, TaskCode.CONTACT_CHANGE)
     assert "Make sure that the address is theirs, then run: duewell customers set" in task.reason
-    scenario.client.submit("contact", contact_name="Ann Lee", contact_email="ann@miller.example")
+    scenario.client.submit("contact", text="Ann Lee", email="ann@miller.example")
     setting = customer_setting(scenario)
     assert setting is not None
     assert setting.emails == f"{MILLER}, ann@miller.example"
@@ -102,7 +104,10 @@ def test_a_new_address_is_used_at_once_only_at_the_customers_own_domain(scenario
 
 def test_the_chosen_language_and_the_stop_are_followed(scenario: PortalScenario) -> None:
     assert "Ihre Rechnungen von" in visible_text(scenario.client.get(**{"Accept-Language": "de-AT,en;q=0.5"}))
-    page = scenario.client.submit("language", language="fr")
+    assert (
+        scenario.client.post("/language", data={"language": "fr"}).headers["location"].endswith("notice=done_language")
+    )
+    page = scenario.client.get("?notice=done_language")
     assert "Nous vous écrirons désormais dans cette langue" in visible_text(page)
     assert '<html lang="fr">' in scenario.client.get(**{"Accept-Language": "de"}).text
     stopped = visible_text(scenario.client.submit("stop"))
@@ -116,23 +121,29 @@ def test_the_chosen_language_and_the_stop_are_followed(scenario: PortalScenario)
 
 
 REJECTED: list[tuple[str, dict[str, str], str]] = [
-    ("paid", {"paid_on": "2026-06-11"}, "Enter the date of your payment"),
-    ("paid", {"paid_on": "soon"}, "Enter the date of your payment"),
-    ("promise", {"promise_on": "2026-06-09"}, "Enter a date from today to 10 July 2026"),
-    ("promise", {"promise_on": "2026-12-24"}, "Enter a date from today to 10 July 2026"),
-    ("dispute", {"dispute_reason": " \n "}, "Tell us briefly what is wrong"),
-    ("paid", {"paid_on": "2026-06-09", "invoice": "another"}, "Select the invoices"),
-    ("contact", {"contact_email": "a@b.example>, <x@y.example"}, "not a valid email address"),
-    ("nonsense", {}, "Select the invoices"),
+    ("paid", {"on": "2026-06-11"}, "Enter the date of your payment"),
+    ("paid", {"on": "soon"}, "Enter the date of your payment"),
+    ("paid", {"on": "2026-06-09", "amount": "0"}, "Enter the amount as a number"),
+    ("paid", {"on": "2026-06-09", "amount": "12,34.5"}, "Enter the amount as a number"),
+    ("promise", {"on": "2026-06-09"}, "Enter a date from today to 10 July 2026"),
+    ("promise", {"on": "2026-12-24"}, "Enter a date from today to 10 July 2026"),
+    ("promise", {"on": "2026-06-12", "amount": "1,200.01"}, "must not be more than what is open"),
+    ("dispute", {"text": " \n "}, "Tell us briefly what is wrong"),
+    ("paid", {"on": "2026-06-09", "invoice": "another"}, "no longer open"),
+    ("plan", {"on": "2026-06-12", "instalments": "9"}, "takes too long"),
+    ("withdraw", {}, "nothing to take back"),
+    ("contact", {"email": "a@b.example>, <x@y.example"}, "not a valid email address"),
 ]
 
 
 def test_an_invalid_response_is_rejected_with_a_reason_and_changes_nothing(scenario: PortalScenario) -> None:
     before = stored_state(scenario)
-    for action, fields, reason in REJECTED:
-        page = scenario.client.submit(action, **{"invoice": find_row(scenario, scenario.overdue).external_id, **fields})
-        assert page.status_code == 422
+    for kind, fields, reason in REJECTED:
+        page = scenario.client.draft(kind, **{"invoice": find_row(scenario, scenario.overdue).external_id, **fields})
+        assert page.status_code == 422, (kind, fields)
         assert reason in visible_text(page)
-    foreign = {"invoice": find_row(scenario, scenario.foreign).external_id, "paid_on": "2026-06-09"}
-    assert scenario.client.submit("paid", **foreign).status_code == 422
+    assert scenario.client.draft("nonsense").status_code == 404
+    assert scenario.client.draft("paid", on="2026-06-09").status_code == 422
+    foreign = {"invoice": find_row(scenario, scenario.foreign).external_id, "on": "2026-06-09"}
+    assert scenario.client.draft("paid", **foreign).status_code == 422
     assert stored_state(scenario) == before

@@ -33,13 +33,13 @@ from connector.db.tables import (
 from connector.emails import portal_links
 from connector.emails.inbound.events import receive_events
 from connector.portal import responses
-from connector.portal.responses import CustomerResponse, ResponseKind
+from connector.portal.customer_response import CustomerResponse
 from connector.privacy import retention
 from connector.privacy.personal_data import RULES
 from connector.restore.backup import write_backup
 from connector.runtime import lease
 from connector.services.invoices import find_invoice, record_agreement
-from connector.vocabulary import OutboxKind, OutboxState
+from connector.vocabulary import OutboxKind, OutboxState, ResponseKind
 from providers.ledger import RecordKind
 from providers.sendgrid.webhook import parse_events
 

@@ -179,7 +179,8 @@ def test_an_owner_changes_the_retention_periods(site_with_invoices: Site, owner:
     )
     with reading(site_with_invoices.app.engine) as session:
         assert retention.retention_days(session) == {
-            "raw": 90, "decisions": 200, "emails": 0, "tasks": 1095, "bank-lines": 30, "sign-ins": 90, "log": 0,
+            "raw": 90, "decisions": 200, "emails": 0, "tasks": 1095, "bank-lines": 30, "portal": 400, "sign-ins": 90,
+            "log": 0,
         }  # fmt: skip
         assert session.scalars(select(DecisionRecord)).all() != []
     site_with_invoices.clock.advance(hours=21)

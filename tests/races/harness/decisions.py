@@ -36,13 +36,13 @@ from connector.emails.outbound import email_templates
 from connector.outbox import approvals
 from connector.outbox.approvals import OutboxError
 from connector.portal import responses
-from connector.portal.responses import CustomerResponse, ResponseKind, ResponseRejected
+from connector.portal.customer_response import CustomerResponse, ResponseRejected
 from connector.privacy import erase, retention
 from connector.restore import backup, rollback_detection
 from connector.runtime import lease
 from connector.services import email_editing, fees, invoices, key_rotation
 from connector.sync import webhook_inbox
-from connector.vocabulary import ConnectionMode, Role, TokenScope
+from connector.vocabulary import ConnectionMode, ResponseKind, Role, TokenScope
 from connector.webhooks import delivery, endpoints
 from policies.receivables import Instalment, Step
 from providers.capabilities import ChangeNotification

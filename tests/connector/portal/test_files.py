@@ -1,0 +1,85 @@
+"""Files that customers send: what is accepted, how they are kept and given out, and that they go with the customer."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from connector.db.engine import reading, sqlite_file
+from connector.db.tables import PortalFile
+from connector.portal import files
+from connector.portal.customer_response import ResponseRejected
+from connector.privacy import erase, export
+from connector.services.key_rotation import rotate
+from connector.vocabulary import TaskCode
+from tests.connector.portal.conftest import PortalScenario, draft_key, find_miller, find_row, list_tasks, visible_text
+
+PDF = b"%PDF-1.7\nSECRET REMITTANCE\n%%EOF\n"
+PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 40 + b"IEND\xaeB`\x82"
+JPEG = b"\xff\xd8\xff\xe0" + b"x" * 40 + b"\xff\xd9"
+
+
+@pytest.mark.parametrize(("content", "kind"), [(PDF, "pdf"), (PNG, "png"), (JPEG, "jpg")])
+def test_a_file_is_known_by_its_own_bytes(content: bytes, kind: str) -> None:
+    assert files.find_type(content).suffix == kind
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"<html><script>alert(1)</script>", "error_file_type"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "error_file_type"),
+        (b"GIF89a%PDF-1.7 %%EOF", "error_file_type"),
+        (b"MZ\x90\x00", "error_file_type"),
+        (PNG[:-8], "error_file_type"),
+        (b"", "error_file_type"),
+        (b"%PDF-1.7" + b"0" * files.FILE_BYTES_MAX + b"%%EOF", "error_file_size"),
+    ],
+)
+def test_anything_else_is_refused_whatever_it_is_called(content: bytes, problem: str) -> None:
+    with pytest.raises(ResponseRejected, match=problem):
+        files.find_type(content)
+
+
+def test_a_proof_of_payment_is_kept_encrypted_survives_new_keys_and_is_erased(scenario: PortalScenario) -> None:
+    invoice = find_row(scenario, scenario.overdue).external_id
+    assert "not a complete PDF" in visible_text(scenario.client.draft("file", b"<html>"))
+    assert "Choose a file" in visible_text(scenario.client.draft("file"))
+    too_large = scenario.client.draft("file", b"%PDF-" + b"0" * (6 * 2**20))
+    assert (too_large.status_code, "larger than 5 MB" in visible_text(too_large)) == (413, True)
+    draft = draft_key(scenario.client.draft("paid", PDF, invoice=invoice, on="2026-06-09"))
+    with reading(scenario.app.engine) as session:
+        miller = find_miller(scenario)
+        assert files.list_files(session, scenario.connection, [miller.external_id]) == []  # nobody sees a draft's
+    scenario.client.send(draft)
+    scenario.client.submit("file", PNG, text="remittance")
+    assert "A proof of payment is on the customer's page" in list_tasks(scenario, TaskCode.PAYMENT_REPORTED)[0].reason
+    assert "“remittance”" in list_tasks(scenario, TaskCode.FILE_RECEIVED)[0].reason
+    rotate(scenario.app)
+    with reading(scenario.app.engine) as session:
+        png, pdf = files.list_files(session, scenario.connection, [miller.external_id])
+        assert files.open_file(session, scenario.app.keyring, pdf.id) == PDF
+        assert files.open_file(session, scenario.app.keyring, png.id) == PNG
+        assert (pdf.content_type, pdf.filename.endswith(".pdf"), "scan" in pdf.filename) == (
+            "application/pdf",
+            True,
+            False,
+        )
+    database = sqlite_file(scenario.app.engine)
+    assert database is not None
+    assert [
+        each for each in database.parent.glob(f"{database.name}*") if b"SECRET REMITTANCE" in each.read_bytes()
+    ] == []
+    exported = export.build_document(scenario.app, scenario.connection, miller.external_id, by="ann")
+    assert [each["filename"] for each in exported["portal_file"]] == [pdf.filename, png.filename]  # type: ignore[attr-defined]
+    assert len(exported["portal_response"]) == 2  # type: ignore[arg-type]
+    erase.erase(scenario.app, scenario.connection, miller.external_id, by="ann")
+    with reading(scenario.app.engine) as session:
+        assert session.scalars(select(PortalFile)).all() == []
+    assert scenario.client.get(f"/check/{draft}").status_code == 410
+
+
+def test_a_customer_cannot_fill_the_disk(scenario: PortalScenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "FILES_MAX", 1)
+    scenario.client.submit("file", PDF)
+    assert "many files already" in visible_text(scenario.client.draft("file", PDF))
