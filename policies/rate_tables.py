@@ -222,7 +222,7 @@ def _refusal_reason(new: AddedRate, added: AddedRates, today: date, *, replace: 
     rates |= {each.from_on: (each.rate, True) for each in added if each.preset == new.preset}
     known = rates.get(new.from_on)
     if known is not None and known[1] and not replace:
-        return "replace", f"the table already has {format_percent(known[0])} for it; replace it if that is wrong"
+        return "replace", f"the table already has {format_percent(known[0])} for it"
     before_on, after_on = half_year_start(new.from_on - timedelta(days=1)), next_half_year(new.from_on)
     if new.from_on > max(rates) and before_on not in rates:
         missing_on = next_half_year(max(rates))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -92,7 +94,7 @@ def add_rate(  # noqa: PLR0917 - typer's parameters
     invalid = "has rates that cannot be added" if file else ""
     with open_command_app() as app:
         connection_id, at, by = find_connection_id(app, connection), app.now(), os_user()
-        with document_errors(file, PolicyError, invalid):
+        with document_errors(file, PolicyError, invalid), _replace_hint():
             new = [
                 each.model_copy(update={"added_by": by, "added_on": at.date()})
                 for each in _read_rates(file, (preset, from_on, rate), source, checked_on, at.date())
@@ -110,6 +112,19 @@ def add_rate(  # noqa: PLR0917 - typer's parameters
     for name in overruled:
         echo(f"{name} has a rate of its own for this half-year in the policy document; that one applies.")
     echo(f"Policy version {version} applies from the next sync.")
+
+
+@contextmanager
+def _replace_hint() -> Iterator[None]:
+    """Name the option that replaces a rate where the table has one already."""
+    from policies.rate_tables import RateError
+
+    try:
+        yield
+    except RateError as problem:
+        if "replace" in problem.fields:
+            raise CommandError(f"{problem}\nTo replace it, add --replace.") from problem
+        raise
 
 
 def _read_rates(

@@ -197,6 +197,8 @@ def test_a_statutory_rate_is_added_listed_and_logged(duewell: Command, company: 
     wrong = duewell("policy", "rates", "add", "uk", "2022-01-01", "88", "--source", "Bank Rate", "--replace")
     assert (wrong.exit_code, wrong.out) == (1, "")
     assert "88 % is too far from 9.25 % from 1 Jul 2022" in wrong.err
+    known = duewell("policy", "rates", "add", "uk", "2022-01-01", "8.2", "--source", "Bank Rate")
+    assert (known.exit_code, "To replace it, add --replace." in known.err) == (1, True)
     said = duewell("policy", "rates", "add", "uk", "2022-01-01", "8.2", "--source", "Bank Rate", "--replace")
     assert "8.2 % from 2022-01-01 was added to uk." in said.out
     listed = json.loads(duewell("policy", "rates", "--preset", "uk", "--json").out)
