@@ -233,9 +233,9 @@ def _refusal_reason(new: AddedRate, added: AddedRates, today: date, *, replace: 
         if on in rates and abs(rates[on][0] - new.rate) > MAX_CHANGE:
             near = f"{format_percent(rates[on][0])} from {format_date(on)}"
             whole = (
-                f" Enter the whole rate: the reference rate plus {table.margin} points"
+                f". Enter the whole rate: the reference rate plus {table.margin} points"
                 if new.rate < table.margin
                 else ""
             )
-            return "rate", f"{format_percent(new.rate)} is too far from {near}.{whole}"
+            return "rate", f"{format_percent(new.rate)} is too far from {near}{whole}"
     return "", ""
