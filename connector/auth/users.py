@@ -105,6 +105,12 @@ def change_role(
     return user
 
 
+def find_companies(session: Session, email: str) -> list[int] | None:
+    """Return the companies that a user sees, None for every company."""
+    user = find_user(session, email)
+    return None if user.role == Role.OWNER or user.all_companies else list(_company_ids(session, user))
+
+
 def disable(session: Session, email: str, *, by: str, at: datetime) -> User:
     """Disable a user and end their sessions and links at once."""
     user = find_user(session, email)

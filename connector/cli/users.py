@@ -88,18 +88,28 @@ def add(
 
 @users.command("role")
 def role_(
-    email: EmailArgument, role: RoleArgument, company: CompaniesOption = None, as_json: JsonOption = False
+    email: EmailArgument,
+    role: RoleArgument,
+    company: Annotated[
+        list[str] | None, typer.Option("--company", help="Only this company; can be repeated. Default: as before.")
+    ] = None,
+    all_companies: Annotated[bool, typer.Option("--all-companies", help="Give access to every company.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Change a user's role and companies.
+    """Change a user's role, or the companies they see.
 
-    Gives access to all companies, or only to those named.
+    They keep the companies they have, unless others are named. An owner sees every company.
     """
-    from connector.auth.users import change_role
+    from connector.auth.users import change_role, find_companies
     from connector.db.engine import writing
 
     parse_choice(role, Role, "role")
+    if company and all_companies:
+        raise typer.BadParameter("choose either --company or --all-companies")
     with open_command_app() as app, writing(app.engine) as session:
         ids = _find_ids(session, company)
+        if ids is None and not all_companies and role != Role.OWNER:
+            ids = find_companies(session, email)
         user = change_role(session, email, role, companies=ids, by=os_user(), at=app.now())
         document = {"id": user.id, "email": user.email, "role": user.role}
     _print(document, f"{document['email']}: {in_sentence(label(Role(role)))}", as_json=as_json)

@@ -177,6 +177,7 @@ def pause(
     """Pause a connection until a date, or until it is resumed; nothing is lost."""
     with writing(app.engine) as session:
         row = session.get_one(Connection, connection_id)
+        _refuse_if_disconnected(row)
         if until_on is not None and is_reached(until_on, row.time_zone, app.now()):
             message = (
                 f"{format_date(until_on)} is not in the future: choose a later date, or none to pause until you resume."

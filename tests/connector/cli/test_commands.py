@@ -251,9 +251,14 @@ def test_disconnecting_says_what_is_kept(duewell: Command, company: Connection) 
     assert "Kept here" in said.out
     (row,) = json.loads(duewell("connections", "--json").out)
     assert row["health"] == "disconnected"
-    again = duewell("connections", "mode", company.short_name, "live")
-    assert again.exit_code == 1
-    assert "duewell connect" in again.err
+    for command in (
+        ("mode", company.short_name, "live"),
+        ("pause", company.short_name),
+        ("resume", company.short_name),
+    ):
+        again = duewell("connections", *command)
+        assert again.exit_code == 1
+        assert "duewell connect" in again.err
 
 
 def test_entries_are_approved_and_rejected_and_unconfirmed_ones_resolved(
@@ -741,3 +746,22 @@ def test_invoices_paused_together_are_resumed_together_by_one_command(duewell: C
     undone = json.loads(duewell("invoices", "undo", "--at", found["recorded_at"], "--json").out)
     assert (undone["title"], undone["invoices"][0]["active_agreements"]) == ("paused reminders for 1 invoice", {})
     assert "promise to pay" in duewell("invoices", "undo").out
+
+
+def test_a_new_role_shows_a_user_no_more_companies_than_before(duewell: Command, company: Connection) -> None:
+    def companies() -> str:
+        (found,) = [each for each in json.loads(duewell("users", "--json").out) if each["email"] == "bob@example.com"]
+        return str(found["companies"])
+
+    duewell("users", "add", "bob@example.com", "bookkeeper", "--company", company.short_name)
+    only = companies()
+    assert company.short_name in only
+    assert duewell("users", "role", "bob@example.com", "viewer").exit_code == 0
+    assert companies() == only
+    both = duewell("users", "role", "bob@example.com", "viewer", "--company", company.short_name, "--all-companies")
+    assert both.exit_code == 2
+    assert duewell("users", "role", "bob@example.com", "viewer", "--all-companies").exit_code == 0
+    assert companies() == "None"
+    duewell("users", "role", "bob@example.com", "viewer", "--company", company.short_name)
+    assert duewell("users", "role", "bob@example.com", "owner").exit_code == 0
+    assert companies() == "None"
