@@ -13,7 +13,7 @@ Amount = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$", examples=["1200.00"])]
 class Result(BaseModel):
     """A result that cannot be changed; ``_at`` is an instant in UTC, ``_on`` a date."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True, defer_build=True)  # a command uses few
 
 
 def optional(default: Any = None) -> Any:

@@ -12,8 +12,6 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from babel.numbers import get_territory_currencies
-
 
 @lru_cache(maxsize=4096)
 def country_code(country: str) -> str:
@@ -109,5 +107,7 @@ def _normalise(text: str) -> str:
 
 def currency_of(country: str) -> str:
     """Return the currency of a country (ISO 3166), "" where it has none, or more than one."""
+    from babel.numbers import get_territory_currencies  # noqa: PLC0415 - only a new company needs it
+
     currencies = get_territory_currencies(country) if country else []
     return currencies[0] if len(currencies) == 1 else ""

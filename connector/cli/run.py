@@ -201,7 +201,7 @@ def _run_all(app: AppContext, ids: list[int], *, dry_run: bool) -> list[RunResul
     from concurrent.futures import ThreadPoolExecutor
 
     from connector.cli.progress import Progress
-    from connector.server.scheduler import THREADS
+    from connector.server.process import THREADS
 
     if not ids:
         return []
@@ -227,7 +227,7 @@ def _run_one(app: AppContext, connection_id: int, *, dry_run: bool, progress: Pr
 
 def _graceful_stop(app: AppContext) -> AbstractContextManager[object]:
     """Return a context in which SIGTERM or Ctrl-C stops after the call in progress, a second Ctrl-C at once."""
-    from connector.server.serve import stop_on_signals
+    from connector.server.process import stop_on_signals
 
     return stop_on_signals(app.stop)
 

@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import cast
-
-import minijinja
-from mjml import mjml2html
+from typing import TYPE_CHECKING, cast
 
 from connector.branding import colours
 from connector.languages import elide_articles
+
+if TYPE_CHECKING:
+    import minijinja
 
 FUEL = 60_000  # steps a template may take: a full table of rows needs a third of it
 TEMPLATES = files("connector.emails") / "templates"
@@ -228,6 +228,8 @@ class LayoutValues:
 
 def render_line(template: str, values: Lines) -> str:
     """Fill one text and return plain text. Raises ``RenderError`` where it cannot be filled."""
+    import minijinja  # noqa: PLC0415 - loaded with the first text
+
     _check_syntax(template)
     try:
         return elide_articles(_environment().render_str(template, "text", **values))
@@ -266,6 +268,9 @@ def load_texts(language: str) -> Texts:
 
 @cache
 def _environment() -> minijinja.Environment:
+    import minijinja  # noqa: PLC0415
+    from mjml import mjml2html  # noqa: PLC0415 - 20 MiB that only emails need
+
     html = mjml2html((TEMPLATES / "layout.mjml").read_text(encoding="utf-8"), fonts={})  # no web fonts
     text = (TEMPLATES / "layout.txt").read_text(encoding="utf-8")
     return minijinja.Environment(

@@ -8,10 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 
-from fpdf import FPDF
-from fpdf.enums import TableBordersLayout
-from fpdf.fonts import FontFace
-
 from connector.emails.outbound.statement_pdf import ENCODING, encodable_text
 from connector.reports.report import Plot, PlotKind, Report, ReportRow, Severity, format_cell
 
@@ -39,6 +35,8 @@ class _Document:
     """A PDF being drawn."""
 
     def __init__(self, on: date) -> None:
+        from fpdf import FPDF  # noqa: PLC0415 - 40 MiB that only a PDF needs
+
         self.pdf = FPDF(orientation="landscape", format="A4")
         self.pdf.core_fonts_encoding = ENCODING
         self.pdf.set_margin(_MARGIN)
@@ -71,6 +69,8 @@ class _Document:
         self.pdf.multi_cell(0, size * 0.5, encodable_text(text), align="L", new_x="LMARGIN", new_y="NEXT")
 
     def _table(self, report: Report[ReportRow]) -> None:
+        from fpdf.fonts import FontFace  # noqa: PLC0415
+
         self.pdf.set_text_color(*_TEXT)
         self.pdf.set_font("helvetica", size=8)
         rows = report.rows[:ROWS_MAX]
@@ -78,7 +78,7 @@ class _Document:
         self.pdf.set_draw_color(*_LINE)
         self.pdf.set_line_width(0.1)
         with self.pdf.table(
-            borders_layout=TableBordersLayout.HORIZONTAL_LINES,
+            borders_layout="HORIZONTAL_LINES",
             text_align=tuple("RIGHT" if column.is_figure else "LEFT" for column in report.columns),
             headings_style=FontFace(emphasis="BOLD"),
             line_height=4.5,

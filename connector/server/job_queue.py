@@ -28,7 +28,8 @@ from connector.db.engine import reading, writing
 from connector.db.tables import KeyValue
 from connector.runtime.lease import list_due
 from connector.runtime.queued_jobs import clear_stalled, has_queue, list_queueing_locks
-from connector.server.scheduler import POLL_SECONDS, THREADS, BackgroundJob, RunFunction
+from connector.server.process import THREADS
+from connector.server.scheduler import POLL_SECONDS, BackgroundJob, RunFunction
 
 QUEUED_MAX = 1_000  # syncs that wait: those due later come when these have begun
 _SYNCS, _UPKEEP = "syncs", "upkeep"

@@ -17,8 +17,8 @@ from connector.app_context import AppContext
 from connector.connections.tokens import finish_interrupted_refreshes
 from connector.db.engine import reading
 from connector.runtime.lease import list_due
+from connector.server.process import THREADS
 
-THREADS = 4
 POLL_SECONDS = 15
 _MAX_MISSED_POLLS = 4
 log = logging.getLogger("duewell.scheduler")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -22,8 +20,9 @@ from connector.auth.sign_in import create_first_link
 from connector.privacy import retention
 from connector.run import run_connection
 from connector.server.prepared_figures import prepare_figures
+from connector.server.process import THREADS, stop_on_signals
 from connector.server.protocol import LimitedProtocol
-from connector.server.scheduler import THREADS, RegularJobs, RunFunction, Scheduler
+from connector.server.scheduler import RegularJobs, RunFunction, Scheduler
 from connector.setting_types import is_loopback_host
 from connector.web.app import make_app
 from connector.webhooks import delivery
@@ -159,26 +158,6 @@ def _make_worker(app: AppContext, run: RunFunction, *, threads: int = THREADS) -
     from connector.server.job_queue import QueueWorker  # noqa: PLC0415 - only an installation with a queue loads it
 
     return QueueWorker(app, run, threads=threads, jobs=BACKGROUND_JOBS)
-
-
-@contextmanager
-def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Make SIGTERM and Ctrl-C set ``stop`` instead of ending the process; a second Ctrl-C interrupts at once."""
-
-    def request_stop(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield
-        return
-    before = {number: signal.signal(number, request_stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _is_unspecified(host: str) -> bool:

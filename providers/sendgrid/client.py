@@ -7,14 +7,12 @@ success.
 from __future__ import annotations
 
 import base64
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from sendgrid.helpers import mail as sdk
 
 from providers.mailer import Attachment, Email, InlineImage
-
-KEY_ARG: Final = "duewell_key"
-ATTEMPT_ARG: Final = "duewell_attempt"  # not "attempt", which is a key of SendGrid's events, beside the custom args
+from providers.sendgrid.custom_args import ATTEMPT_ARG, KEY_ARG
 
 
 def build_payload(email: Email) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from providers.delivery_events import DeliveryEvent, EventKind, bounce_cause
 from providers.mailer import RefusalCause
-from providers.sendgrid.client import KEY_ARG
+from providers.sendgrid.custom_args import KEY_ARG
 from providers.sendgrid.refusals import drop_cause
 
 SIGNATURE: Final = "X-Twilio-Email-Event-Webhook-Signature"

@@ -6,14 +6,14 @@ from datetime import date, datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import JSON, Column, Index
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from connector.db.tables.columns import enum_column, instant_column, money_column, text_column
+from connector.db.tables.columns import TableModel, enum_column, instant_column, money_column, text_column
 from connector.vocabulary import AgreementKind, AgreementState
 from policies.receivables import Segment
 
 
-class CustomerSetting(SQLModel, table=True):
+class CustomerSetting(TableModel, table=True):
     """What a user set for a customer; it overrides the ledger and survives every pull."""
 
     __tablename__: ClassVar[Any] = "customer_setting"
@@ -36,7 +36,7 @@ class CustomerSetting(SQLModel, table=True):
     set_at: datetime = instant_column(nullable=False)
 
 
-class ErasedCustomer(SQLModel, table=True):
+class ErasedCustomer(TableModel, table=True):
     """A customer whose personal data were erased: they get no reminders, and no pull brings the data back."""
 
     __tablename__: ClassVar[Any] = "erased_customer"
@@ -48,7 +48,7 @@ class ErasedCustomer(SQLModel, table=True):
     ledger_updated_at: datetime | None = instant_column()
 
 
-class InvoiceSetting(SQLModel, table=True):
+class InvoiceSetting(TableModel, table=True):
     """What a user recorded for an invoice: a dispute, a promise, a pause."""
 
     __tablename__: ClassVar[Any] = "invoice_setting"
@@ -63,7 +63,7 @@ class InvoiceSetting(SQLModel, table=True):
     set_at: datetime = instant_column(nullable=False)
 
 
-class Agreement(SQLModel, table=True):
+class Agreement(TableModel, table=True):
     """A promise, payment plan, dispute or pause of an invoice, kept for good with its outcome.
 
     ``InvoiceSetting`` holds what applies now; this is the history: who recorded it, when, and how it ended.
@@ -96,7 +96,7 @@ class Agreement(SQLModel, table=True):
     )
 
 
-class PolicyVersion(SQLModel, table=True):
+class PolicyVersion(TableModel, table=True):
     """Every policy document ever active; the newest row of a connection (NULL: of all) is the active one.
 
     ``rates`` has the statutory rates that users added to the presets until then, as a file of rates.

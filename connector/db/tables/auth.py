@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import JSON, Column, Index, LargeBinary, UniqueConstraint
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from connector.db.tables.columns import enum_column, instant_column, text_column
+from connector.db.tables.columns import TableModel, enum_column, instant_column, text_column
 from connector.vocabulary import DeliveryState, Role
 
 
-class User(SQLModel, table=True):
+class User(TableModel, table=True):
     """A person who signs in. An owner may do everything; others do what their role and companies allow."""
 
     __tablename__: ClassVar[Any] = "app_user"
@@ -32,7 +32,7 @@ class User(SQLModel, table=True):
     digest_off: bool = False
 
 
-class UserCompany(SQLModel, table=True):
+class UserCompany(TableModel, table=True):
     """A company that a user without ``all_companies`` may see."""
 
     __tablename__: ClassVar[Any] = "user_company"
@@ -40,7 +40,7 @@ class UserCompany(SQLModel, table=True):
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
 
 
-class WebSession(SQLModel, table=True):
+class WebSession(TableModel, table=True):
     """A browser that is signed in; only a hash of the cookie's token is stored."""
 
     __tablename__: ClassVar[Any] = "web_session"
@@ -53,7 +53,7 @@ class WebSession(SQLModel, table=True):
     browser: str = ""
 
 
-class Passkey(SQLModel, table=True):
+class Passkey(TableModel, table=True):
     """The public half of a key on a user's device that replaces the password."""
 
     id: str = Field(primary_key=True)  # the credential's id, URL-safe base64
@@ -65,7 +65,7 @@ class Passkey(SQLModel, table=True):
     used_at: datetime | None = instant_column()
 
 
-class UsedChallenge(SQLModel, table=True):
+class UsedChallenge(TableModel, table=True):
     """A challenge or state of a sign-in that was used: it is valid once. Deleted when it would have expired anyway."""
 
     __tablename__: ClassVar[Any] = "used_challenge"
@@ -73,7 +73,7 @@ class UsedChallenge(SQLModel, table=True):
     used_at: datetime = instant_column(nullable=False, index=True)
 
 
-class SignInLink(SQLModel, table=True):
+class SignInLink(TableModel, table=True):
     """A single-use link to choose a password: for the first owner, a new user or a forgotten password.
 
     The demo's link ``signs_in_directly``, without a password.
@@ -88,7 +88,7 @@ class SignInLink(SQLModel, table=True):
     signs_in_directly: bool = False
 
 
-class SignInAttempt(SQLModel, table=True):
+class SignInAttempt(TableModel, table=True):
     """A failed sign-in, for the attempt limits; deleted after a day."""
 
     __tablename__: ClassVar[Any] = "sign_in_attempt"
@@ -98,7 +98,7 @@ class SignInAttempt(SQLModel, table=True):
     email: str
 
 
-class ApiToken(SQLModel, table=True):
+class ApiToken(TableModel, table=True):
     """A token for ``/api/v1``; only its hash is stored."""
 
     __tablename__: ClassVar[Any] = "api_token"
@@ -115,7 +115,7 @@ class ApiToken(SQLModel, table=True):
     revoked_at: datetime | None = instant_column()
 
 
-class ApiRequest(SQLModel, table=True):
+class ApiRequest(TableModel, table=True):
     """A change requested under an ``Idempotency-Key``: repeated, it gets the same response."""
 
     __tablename__: ClassVar[Any] = "api_request"
@@ -127,7 +127,7 @@ class ApiRequest(SQLModel, table=True):
     started_at: datetime = instant_column(nullable=False, index=True)
 
 
-class WebhookEndpoint(SQLModel, table=True):
+class WebhookEndpoint(TableModel, table=True):
     """A URL that receives events; ``last_seen_log_id`` is the last log entry that was considered for it.
 
     ``secret`` signs what is sent. It and the URL, whose path is often a secret itself, are encrypted and bound to this
@@ -146,7 +146,7 @@ class WebhookEndpoint(SQLModel, table=True):
     created_at: datetime = instant_column(nullable=False)
 
 
-class WebhookDelivery(SQLModel, table=True):
+class WebhookDelivery(TableModel, table=True):
     """One event for one endpoint, until it is accepted or abandoned; its content is the log entry itself."""
 
     __tablename__: ClassVar[Any] = "webhook_delivery"

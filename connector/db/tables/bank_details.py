@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import Index
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from connector.db.tables.columns import enum_column, instant_column
+from connector.db.tables.columns import TableModel, enum_column, instant_column
 from connector.vocabulary import AccountScheme
 
 
-class BankDetailsRow(SQLModel, table=True):
+class BankDetailsRow(TableModel, table=True):
     """One entry of a company's account for payments in a currency; rows are added and never changed but for the last.
 
     The newest row that is in use applies, "" as its account means none. ``applies_at`` is later than ``set_at`` where

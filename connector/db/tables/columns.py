@@ -9,7 +9,17 @@ from typing import Any
 from sqlalchemy import BigInteger, DateTime, String, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
-from sqlmodel import Field
+from sqlmodel import Field, SQLModel
+from sqlmodel._compat import SQLModelConfig
+
+
+class TableModel(SQLModel):
+    """The base class of all tables. Pydantic builds no validator for them, which nothing would use.
+
+    SQLModel does not validate tables; building the validators took a third of the start of every command.
+    """
+
+    model_config = SQLModelConfig(defer_build=True)
 
 
 class Instant(TypeDecorator[datetime]):

@@ -6,13 +6,13 @@ from datetime import date, datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import JSON, Column, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from connector.db.tables.columns import enum_column, instant_column, text_column
+from connector.db.tables.columns import TableModel, enum_column, instant_column, text_column
 from connector.vocabulary import ConnectionHealth, ConnectionMode, LimitWindow, LogKind, RunOutcome
 
 
-class Grant(SQLModel, table=True):
+class Grant(TableModel, table=True):
     """One authorisation by one user at one provider; its token is encrypted and bound to this row."""
 
     __tablename__: ClassVar[Any] = "grant_token"
@@ -28,7 +28,7 @@ class Grant(SQLModel, table=True):
     ends_at: datetime | None = instant_column()  # when only a new consent helps, as far as the provider tells
 
 
-class Connection(SQLModel, table=True):
+class Connection(TableModel, table=True):
     """One company: how it is connected, what it may do, when it runs next and who runs it now."""
 
     id: int | None = Field(default=None, primary_key=True)
@@ -76,7 +76,7 @@ class Connection(SQLModel, table=True):
     __table_args__ = (UniqueConstraint("provider", "external_id"),)
 
 
-class ConnectedMailbox(SQLModel, table=True):
+class ConnectedMailbox(TableModel, table=True):
     """The mailbox that emails are sent from, one for each email system; what is in it is never stored."""
 
     __tablename__: ClassVar[Any] = "connected_mailbox"
@@ -90,7 +90,7 @@ class ConnectedMailbox(SQLModel, table=True):
     connected_at: datetime = instant_column(nullable=False)
 
 
-class PendingConsent(SQLModel, table=True):
+class PendingConsent(TableModel, table=True):
     """An authorisation in progress: its state (hashed), and what is needed when the user returns (encrypted)."""
 
     __tablename__: ClassVar[Any] = "pending_consent"
@@ -106,7 +106,7 @@ class PendingConsent(SQLModel, table=True):
     )  # {"connections": [id…]} or {"error": "…"}
 
 
-class SyncRun(SQLModel, table=True):
+class SyncRun(TableModel, table=True):
     """One run of one connection, with counts of what it read, decided and sent."""
 
     __tablename__: ClassVar[Any] = "sync_run"
@@ -124,7 +124,7 @@ class SyncRun(SQLModel, table=True):
     __table_args__ = (UniqueConstraint("connection_id", "id"),)
 
 
-class SyncLogEntry(SQLModel, table=True):
+class SyncLogEntry(TableModel, table=True):
     """One entry of the sync log, chained: ``hash`` covers it and the previous hash. Never changed, never deleted.
 
     Of the text, the chain covers a digest with a salt of its own: when a customer's personal data are erased, text and
@@ -154,7 +154,7 @@ class SyncLogEntry(SQLModel, table=True):
     )
 
 
-class Budget(SQLModel, table=True):
+class Budget(TableModel, table=True):
     """What is left of a provider's call limit for one connection, as last reported."""
 
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
@@ -165,7 +165,7 @@ class Budget(SQLModel, table=True):
     blocked_until_at: datetime | None = instant_column()
 
 
-class WebhookEvent(SQLModel, table=True):
+class WebhookEvent(TableModel, table=True):
     """A change that a ledger's webhook announced, stored once however often it is delivered."""
 
     __tablename__: ClassVar[Any] = "webhook_event"
@@ -178,7 +178,7 @@ class WebhookEvent(SQLModel, table=True):
     __table_args__ = (Index("ix_webhook_event_connection", "connection_id", "received_at"),)
 
 
-class KeyValue(SQLModel, table=True):
+class KeyValue(TableModel, table=True):
     """Small values by name: the installation's id, cached discovery documents, payment links, fee accounts."""
 
     __tablename__: ClassVar[Any] = "key_value"

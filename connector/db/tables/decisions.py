@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 
 from sqlalchemy import JSON, Column, ForeignKeyConstraint, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.engine.default import DefaultExecutionContext
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from connector.db.tables.columns import enum_column, instant_column, money_column, text_column
+from connector.db.tables.columns import TableModel, enum_column, instant_column, money_column, text_column
 from connector.vocabulary import OutboxKind, OutboxState, TaskCode, TaskState
 from policies.decisions import DecisionKind
 from policies.receivables import Segment, Step
 from providers.message import message_id_part
 
 
-class InvoiceDecisionRow(SQLModel, table=True):
+class InvoiceDecisionRow(TableModel, table=True):
     """The latest decision on each invoice and the run since which it stands: it answers "why was nothing sent?"."""
 
     __tablename__: ClassVar[Any] = "invoice_decision"
@@ -39,7 +39,7 @@ class InvoiceDecisionRow(SQLModel, table=True):
     )
 
 
-class DecisionRecord(SQLModel, table=True):
+class DecisionRecord(TableModel, table=True):
     """The facts and results of a decision on one customer, packed, wherever it changed something.
 
     The same policy must give the same results for these facts again.
@@ -62,7 +62,7 @@ def _message_id_part(context: DefaultExecutionContext) -> str:
     return message_id_part(values["key"]) if values["kind"] in {OutboxKind.EMAIL, OutboxKind.OWNER_EMAIL} else ""
 
 
-class OutboxEntry(SQLModel, table=True):
+class OutboxEntry(TableModel, table=True):
     """One external effect. ``key`` is derived and unique; the state ``sending`` is committed before the call.
 
     ``payload`` holds what is needed to do it (ids, steps, dates; amounts as text); ``content_hash`` identifies what a
@@ -119,7 +119,7 @@ class OutboxEntry(SQLModel, table=True):
     )
 
 
-class CompletedStep(SQLModel, table=True):
+class CompletedStep(TableModel, table=True):
     """A step completed for an invoice, once: the primary key refuses a second. Deleted only if it was rejected."""
 
     __tablename__: ClassVar[Any] = "completed_step"
@@ -144,7 +144,7 @@ class CompletedStep(SQLModel, table=True):
     )
 
 
-class Task(SQLModel, table=True):
+class Task(TableModel, table=True):
     """Work for a user: a call, a missing address, a review. ``owner`` is the assignee, "" for anyone."""
 
     id: int | None = Field(default=None, primary_key=True)
@@ -165,7 +165,7 @@ class Task(SQLModel, table=True):
     __table_args__ = (UniqueConstraint("connection_id", "id"),)
 
 
-class ExceptionRow(SQLModel, table=True):
+class ExceptionRow(TableModel, table=True):
     """Something unusual in a customer's records, until it is corrected or a user marks it as correct."""
 
     __tablename__: ClassVar[Any] = "exception"

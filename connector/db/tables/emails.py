@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import JSON, Column, ForeignKeyConstraint, LargeBinary
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from connector.db.tables.columns import enum_column, instant_column, text_column
+from connector.db.tables.columns import TableModel, enum_column, instant_column, text_column
 from connector.vocabulary import ReplyKind, TokenPurpose
 
 
-class SuppressedAddress(SQLModel, table=True):
+class SuppressedAddress(TableModel, table=True):
     """An address that no company emails: it bounced, the email service drops it, or its owner unsubscribed."""
 
     __tablename__: ClassVar[Any] = "suppressed_address"
@@ -21,7 +21,7 @@ class SuppressedAddress(SQLModel, table=True):
     since_at: datetime = instant_column(nullable=False)
 
 
-class ContactToken(SQLModel, table=True):
+class ContactToken(TableModel, table=True):
     """The unguessable part of a link in an email, or of a customer's reply address; only its hash is stored."""
 
     __tablename__: ClassVar[Any] = "contact_token"
@@ -37,7 +37,7 @@ class ContactToken(SQLModel, table=True):
     revoked_at: datetime | None = instant_column()
 
 
-class EmailEvent(SQLModel, table=True):
+class EmailEvent(TableModel, table=True):
     """An event of the email service, stored once, in whatever order and however late it arrives."""
 
     __tablename__: ClassVar[Any] = "email_event"
@@ -51,7 +51,7 @@ class EmailEvent(SQLModel, table=True):
     received_at: datetime = instant_column(nullable=False)
 
 
-class ReceivedReply(SQLModel, table=True):
+class ReceivedReply(TableModel, table=True):
     """An email from a customer, stored once however often it is delivered."""
 
     __tablename__: ClassVar[Any] = "received_reply"
@@ -63,7 +63,7 @@ class ReceivedReply(SQLModel, table=True):
     received_at: datetime = instant_column(nullable=False)
 
 
-class SentEmail(SQLModel, table=True):
+class SentEmail(TableModel, table=True):
     """An attempt to send an email, as it was sent: kept in the commit that marks its entry as being sent.
 
     ``content`` is compressed and encrypted, because an email holds its customer's links; see ``sent_emails.py``.
@@ -80,7 +80,7 @@ class SentEmail(SQLModel, table=True):
     )
 
 
-class EmailTemplate(SQLModel, table=True):
+class EmailTemplate(TableModel, table=True):
     """The custom text of a step, for the installation or one connection; the newest row applies, "" resets it."""
 
     __tablename__: ClassVar[Any] = "email_template"
@@ -93,7 +93,7 @@ class EmailTemplate(SQLModel, table=True):
     set_at: datetime = instant_column(nullable=False)
 
 
-class Brand(SQLModel, table=True):
+class Brand(TableModel, table=True):
     """How one company looks in emails, statements and the portal; see ``connector.branding``.
 
     ``logo`` is a PNG and ``portrait`` a JPEG, both drawn by us; ``links`` are pairs of a text and an address.
@@ -114,7 +114,7 @@ class Brand(SQLModel, table=True):
     set_at: datetime = instant_column(nullable=False)
 
 
-class DailyDigest(SQLModel, table=True):
+class DailyDigest(TableModel, table=True):
     """The one digest of a person on a day, over all their companies: the primary key refuses a second.
 
     ``outbox_id`` is the entry of the company whose sync sends it; ``included`` are the other companies that it speaks

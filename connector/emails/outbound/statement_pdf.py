@@ -12,10 +12,6 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
-from fpdf import FPDF
-from fpdf.enums import TableBordersLayout
-from fpdf.fonts import FontFace
-
 from connector.bank_details.code_image import draw_code
 from connector.emails.layout import load_texts, render_line
 from connector.emails.outbound.bank_transfer import email_transfer, word_transfer
@@ -59,6 +55,8 @@ class _StatementPdf:
         self.language: Language = language_of(facts.language)
         texts = load_texts(self.language.code)
         self.labels, self.colon = texts.statement, texts.labels["colon"]
+        from fpdf import FPDF  # noqa: PLC0415 - 40 MiB that only a PDF needs
+
         self.pdf = FPDF(format="A4")
         self.pdf.core_fonts_encoding = ENCODING
         self.pdf.set_margin(17)
@@ -84,10 +82,12 @@ class _StatementPdf:
 
     def draw_invoices(self) -> None:
         """Draw the invoices, the one due longest first, with the totals below."""
+        from fpdf.fonts import FontFace  # noqa: PLC0415
+
         listed = sorted(self.lines, key=lambda line: (line.due_on or line.issued_on, line.number, line.issued_on))
         self.pdf.set_font("helvetica", size=10)
         with self.pdf.table(
-            borders_layout=TableBordersLayout.HORIZONTAL_LINES,
+            borders_layout="HORIZONTAL_LINES",
             col_widths=tuple(width for _, width in _COLUMNS),
             text_align=tuple("RIGHT" if name in _RIGHT_ALIGNED else "LEFT" for name, _ in _COLUMNS),
             headings_style=FontFace(emphasis="BOLD"),

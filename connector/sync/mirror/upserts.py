@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import ColumnElement, Dialect, Table, and_, case, func, literal_column, not_, or_
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlmodel import SQLModel
 
@@ -84,17 +82,14 @@ STORAGE = {
     "sqlite": Storage(_dates_as_text, _instants_as_text),
     "postgresql": Storage(_unchanged, _instants_in_utc),
 }
-_DIALECTS: dict[str, Callable[[], Dialect]] = {
-    "sqlite": sqlite.dialect,
-    "postgresql": lambda: PGDialect_psycopg(paramstyle="format"),  # type: ignore[no-untyped-call]
-}
 
 
 @lru_cache(maxsize=32)
 def upsert_text(table_name: str, dialect_name: str) -> str:
     """Compile the upsert of a table: insert a row, or overwrite one that is not newer and differs."""
     table = SQLModel.metadata.tables[table_name]
-    insert = (sqlite.insert if dialect_name == "sqlite" else postgresql.insert)(table)
+    dialect, make_insert = _load_dialect(dialect_name)
+    insert = make_insert(table)
     values = [column.name for column in table.columns if not column.primary_key]
     new = insert.excluded
     condition = or_(*(table.c[name].is_distinct_from(new[name]) for name in values if name not in _NOT_COMPARED))
@@ -104,9 +99,19 @@ def upsert_text(table_name: str, dialect_name: str) -> str:
     if table_name == "invoice":
         changes |= _date_changes(table, new, dialect_name)
     statement = insert.on_conflict_do_update(table.primary_key, set_=changes, where=condition)
-    return str(
-        statement.compile(dialect=_DIALECTS[dialect_name](), column_keys=[column.name for column in table.columns])
-    )
+    return str(statement.compile(dialect=dialect, column_keys=[column.name for column in table.columns]))
+
+
+def _load_dialect(name: str) -> tuple[Dialect, Callable[[Table], Any]]:
+    """Return a dialect and its insert; the module of the database that is not used is not loaded."""
+    if name == "sqlite":
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+
+        return sqlite.dialect(), sqlite.insert
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg  # noqa: PLC0415
+
+    return PGDialect_psycopg(paramstyle="format"), postgresql.insert  # type: ignore[no-untyped-call]
 
 
 def _date_changes(
