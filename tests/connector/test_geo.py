@@ -11,14 +11,17 @@ from providers.geo import holiday_region
 
 # The weekdays on which offices are closed, by the countries' own rules: for a country the days of the region in which
 # most people live. Singapore announces a year at a time: Eid, Vesak and Deepavali of 2028 and 2029 are forecasts.
-# Compared in November 2026 with a second source, the calendars of date-holidays 3.37.0 for the same regions. The
-# public holidays of the three years are the same for GB, IE, US, AU, NZ, DE, FR, CH, AT, BE and ZA. Of the others:
+# What they rest on, as of November 2026:
+# GB, IE, US, AU, NZ, DE, FR, CH, AT, BE, ZA: computation. Two libraries agree on all three years, holidays and, for the
+#   same regions, date-holidays 3.37.0; the countries' own lists of dates were not read.
+# Official texts were found for two, which have the rules and not the dates:
 # NL: article 3 of the Algemene termijnenwet names these days, Good Friday as equal to them; 5 May is also one, but a
 #   day off in 2030 again only.
 # CA: part X of Ontario's Employment Standards Act (ontario.ca) has these nine days, and no Easter Monday; which day is
 #   taken instead of one at a weekend is agreed, usually the Monday.
-# ES, SG: the lists of 2027 (BOE, mom.gov.sg) could not be read. Unproven are San José in Madrid, which each autumn's
-#   decree keeps or moves, and the lunar days in Singapore: timeanddate.com has Deepavali a day later.
+# ES, SG: one computation; the official lists of 2027 (BOE, mom.gov.sg) could not be read. Unproven are San José in
+#   Madrid, which each autumn's decree keeps or moves, and the lunar days in Singapore: timeanddate.com has Deepavali a
+#   day later.
 CLOSED = {
     ("GB", 2027): "01-01 03-26 03-29 05-03 05-31 08-30 12-27 12-28",
     ("GB", 2028): "01-03 04-14 04-17 05-01 05-29 08-28 12-25 12-26",
