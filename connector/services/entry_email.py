@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import msgspec
 from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
+from connector.branding.brand import load_brand
 from connector.db.engine import reading
 from connector.db.tables import EmailEvent, OutboxEntry
 from connector.emails.outbound import digest_slots, sent_emails
+from connector.emails.outbound.email_look import content_id
 from connector.emails.outbound.sent_emails import EmailContent, KeptEmail
 from connector.outbox.entries import EMAIL_KINDS, UNSENT_STATES
 from connector.results import Result, optional
@@ -82,7 +85,7 @@ def load_email(app: AppContext, entry: OutboxEntry, *, attempt: int | None = Non
         content, shown = sent_emails.content_of(email_preview.preview_email(app, entry)), None
     else:
         raise email_preview.PreviewError(_why_not_kept(entry))
-    email = _as_item(content, shown, [each.attempt for each in reversed(kept)], events)
+    email = _as_item(_with_pictures(app, entry, content), shown, [each.attempt for each in reversed(kept)], events)
     was_rejected = entry.state == OutboxState.REJECTED and shown is kept[0]
     return email.model_copy(update={"was_rejected": was_rejected})
 
@@ -91,7 +94,8 @@ def load_editable_email(app: AppContext, entry: OutboxEntry) -> tuple[EntryEmail
     """Return an unsent email to a customer, and the lines of it that a user may edit. Raises ``PreviewError``."""
     kept, events = _read(app, entry)
     email, lines = email_preview.preview_editable_email(app, entry)
-    return _as_item(sent_emails.content_of(email), None, [each.attempt for each in reversed(kept)], events), lines
+    content = _with_pictures(app, entry, sent_emails.content_of(email))
+    return _as_item(content, None, [each.attempt for each in reversed(kept)], events), lines
 
 
 def find_email(app: AppContext, entry: OutboxEntry, *, attempt: int | None = None) -> tuple[EntryEmail | None, str]:
@@ -149,6 +153,20 @@ def _content_of(kept: KeptEmail | None) -> EmailContent:
     if kept.content is None:
         raise email_preview.PreviewError(_NO_KEY)
     return kept.content
+
+
+def _with_pictures(app: AppContext, entry: OutboxEntry, content: EmailContent) -> EmailContent:
+    """Return an email with the pictures that are not kept with it, as far as they are still those of its company."""
+    if all(each.content for each in content.inline):
+        return content
+    with reading(app.engine) as session:
+        brand = load_brand(session, entry.connection_id)
+    known = {content_id(each): each.content for each in (brand.logo, brand.portrait) if each is not None}
+    images = [
+        msgspec.structs.replace(each, content=each.content or known.get(each.content_id, b""))
+        for each in content.inline
+    ]
+    return msgspec.structs.replace(content, inline=tuple(images))
 
 
 def _as_item(

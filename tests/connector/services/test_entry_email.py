@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from contextlib import nullcontext
 from dataclasses import replace
@@ -10,16 +12,19 @@ from functools import partial
 from typing import Any
 
 import pytest
+from PIL import Image
 from sqlalchemy import select
 from sqlmodel import col
 from typer.testing import CliRunner
 
+from connector.branding.brand import BrandChange
 from connector.cli.main import cli
 from connector.db.engine import reading, sqlite_file, writing
 from connector.db.tables import OutboxEntry, SentEmail
 from connector.emails.inbound.events import receive_events
+from connector.emails.outbound import sent_emails
 from connector.outbox.approvals import resolve
-from connector.services import entry_email
+from connector.services import branding, entry_email
 from connector.services.email_preview import PreviewError
 from connector.services.explain import explain_invoice
 from connector.services.invoices import find_invoice
@@ -127,3 +132,20 @@ def test_every_attempt_that_may_have_arrived_is_kept_and_no_other(
     scenario.company.pay(scenario.number)
     scenario.run()  # the entry is cancelled, and what was kept of it goes with it
     assert kept_attempts(scenario, entry) == []
+
+
+def test_a_large_logo_is_sent_in_each_email_kept_once_and_shown_with_all(scenario: Any) -> None:
+    file = io.BytesIO()
+    Image.effect_noise((480, 160), 90).convert("RGB").save(file, "PNG")
+    branding.set_brand(scenario.app, scenario.connection, BrandChange({}, logo=file.getvalue()), by="a test")
+    scenario.run()
+    entry = get_email(scenario, "done")
+    [sent] = [each for each in scenario.sandbox.sendgrid.emails() if "accounts@ashdown.example" in each.to]
+    [logo] = [each for each in sent.attachments if each.inline]
+    assert len(logo.content) > sent_emails.IMAGE_KEPT_BYTES_MAX
+    assert f"cid:{logo.content_id}" in sent.html
+    with reading(scenario.app.engine) as session:
+        [kept] = session.scalars(select(SentEmail))
+        assert len(kept.content) < sent_emails.IMAGE_KEPT_BYTES_MAX
+    shown = entry_email.load_email(scenario.app, entry).html
+    assert f'src="data:image/png;base64,{base64.b64encode(logo.content).decode()}"' in shown
