@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from connector.app_context import AppContext
 from connector.audit import sync_log
@@ -433,6 +434,29 @@ def test_a_task_is_listed_assigned_and_completed_with_its_outcome(
     assert duewell("tasks", "done", str(second["id"]), "--note", "Left a message").exit_code == 0
     again = duewell("tasks", "done", str(second["id"]), "--note", "Left a message")
     assert (again.exit_code, "is already completed" in again.err) == (1, True)
+
+
+def test_a_brand_is_set_shown_and_refused_where_it_cannot_be_read(
+    duewell: Command, company: Connection, tmp_path: Path
+) -> None:
+    logo, wrong = tmp_path / "logo.png", tmp_path / "logo.svg"
+    Image.new("RGB", (600, 200), "navy").save(logo)
+    wrong.write_text("<svg/>")
+    given = ("--colour", "#7a285a", "--logo", str(logo), "--link", "Terms https://a.example/t", "--json")
+    changed = json.loads(duewell("brand", "set", str(company.id), *given).out)
+    assert (changed["accent_colour"], changed["logo"], changed["links"]) == (
+        "#7a285a", "480 × 160", ["Terms https://a.example/t"],
+    )  # fmt: skip
+    shown = duewell("brand", "show", str(company.id)).out
+    assert "Logo:          480 × 160" in shown
+    for options_, problem in (
+        (("--colour", "#ffcc00"), "nearest colour"),
+        (("--logo", str(wrong)), "not a PNG"),
+        (("--picture", str(tmp_path / "none.png")), "cannot be read"),
+    ):
+        refused = duewell("brand", "set", str(company.id), *options_)
+        assert refused.exit_code in {1, 2}
+        assert problem in refused.err
 
 
 def test_a_customer_is_shown_with_their_account_owner(duewell: Command, company: Connection) -> None:
