@@ -8,7 +8,19 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from connector.api import bank_details, brand, outbox, overview, policy, problems, receivables, reports, schemas, tasks
+from connector.api import (
+    bank_details,
+    bank_statements,
+    brand,
+    outbox,
+    overview,
+    policy,
+    problems,
+    receivables,
+    reports,
+    schemas,
+    tasks,
+)
 from connector.api.api_route import CallLimits
 from connector.app_context import AppContext
 
@@ -40,7 +52,7 @@ def build_api(app: AppContext) -> FastAPI:
     api.state.app = app
     api.state.call_limits = CallLimits(app.now)
     problems.register_handlers(api)
-    for operations in (overview, bank_details, brand, outbox, receivables, tasks, policy, reports):
+    for operations in (overview, bank_details, bank_statements, brand, outbox, receivables, tasks, policy, reports):
         api.include_router(operations.router)
     api.openapi = lambda: _build_openapi(api)  # type: ignore[method-assign]
     return api

@@ -18,6 +18,8 @@ from connector.arrangements.agreements import AgreementError
 from connector.arrangements.customer_settings import InvalidSettingError, UnknownCustomerError
 from connector.arrangements.tasks import NoOutcomeError, TaskError
 from connector.auth.api_tokens import ApiTokenError
+from connector.bank.deciding import MatchDecisionError
+from connector.bank.formats.bank_line import StatementError
 from connector.bank_details.accounts import BankDetailsError
 from connector.branding.brand import BrandError
 from connector.connections.account_owners import InvalidMailboxError
@@ -87,6 +89,8 @@ _BY_EXCEPTION: Mapping[type[Exception], ProblemType] = {
     PolicyError: INVALID,
     BankDetailsError: INVALID,
     BrandError: INVALID,
+    StatementError: INVALID,
+    MatchDecisionError: CONFLICT,
 }
 _BY_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 413: TOO_LARGE}  # else the request is invalid
 

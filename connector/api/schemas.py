@@ -371,6 +371,26 @@ class BrandRequest(RequestModel):
     links: Annotated[list[str] | None, Field(max_length=5, description="Each a text and its https address.")] = None
 
 
+class BankStatementRequest(RequestModel):
+    """A bank statement in base64. The other fields say how a CSV file is read, where it does not say so itself.
+
+    ``columns`` are names of columns by field: booked_on, amount, credit, debit, payer, text and others.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    content: Annotated[str, Field(min_length=1, max_length=1_000_000)]
+    date_order: Annotated[str, Field(pattern="^(dmy|mdy|ymd)?$")] = ""
+    decimal_mark: Annotated[str, Field(pattern="^[,.]?$")] = ""
+    currency: Annotated[str, Field(pattern="^([A-Z]{3})?$")] = ""
+    columns: Annotated[dict[str, str], Field(max_length=20)] = {}
+
+
+class AssignReceiptRequest(RequestModel):
+    """The number of the invoice that money pays."""
+
+    invoice: Annotated[str, Field(min_length=1, max_length=80)]
+
+
 class RateRequest(RequestModel):
     """The statutory rate of a half-year, in percent a year, where it was read and when."""
 

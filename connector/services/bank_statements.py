@@ -57,6 +57,7 @@ class MatchItem(Result):
     invoice_id: str
     invoice: str
     amount: Amount
+    received: Amount  # all that came; ``amount`` is what of it is for this invoice
     currency: str
     received_on: date
     payer: str
@@ -66,11 +67,6 @@ class MatchItem(Result):
     parts: list[ScorePart]
     state: MatchState
     decided_by: str
-
-    @property
-    def amount_text(self) -> str:
-        """The amount as people read it."""
-        return f"{self.amount} {self.currency}"
 
 
 class ReceiptItem(Result):
@@ -149,6 +145,7 @@ def list_matches(
             invoice_id=match.invoice_id,
             invoice=names.get((match.connection_id, f"invoice {match.invoice_id}"), ""),
             amount=format_e4(match.amount_e4, match.currency),
+            received=format_e4(receipt.amount_e4, match.currency),
             currency=match.currency,
             received_on=match.received_on,
             payer=match.payer,

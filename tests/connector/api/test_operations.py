@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from connector.auth import api_tokens
 from connector.db.engine import writing
 from tests.connector.api_clients import Scenario
 
+STATEMENT = base64.b64encode(b"Date;Name;Description;Amount;Currency\n2026-06-01;A payer;INV-1;99.50;GBP\n").decode()
 POLICY = "[replies]\npause_days = 5\n"
 
 
@@ -38,6 +40,13 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
         "remove_bank_details": ({**site_with_invoices, "currency": "EUR"}, None),
         "show_brand": (site_with_invoices, None),
         "set_brand": (site_with_invoices, {"accent_colour": "#7a285a", "logo": "", "links": ["Terms https://n.example"]}),
+        "import_bank_statement": (site_with_invoices, {"name": "june.csv", "content": STATEMENT}),
+        "list_bank_matches": (site_with_invoices, None),
+        "confirm_bank_match": (site_with_invoices | {"match": 1}, None),
+        "reject_bank_match": (site_with_invoices | {"match": 1}, None),
+        "list_bank_receipts": (site_with_invoices, None),
+        "assign_bank_receipt": (site_with_invoices | {"receipt": 1}, {"invoice": "INV-1"}),
+        "set_aside_bank_receipt": (site_with_invoices | {"receipt": 1}, None),
         "list_runs": ({}, None),
         "get_run": ({"run": company.run}, None),
         "list_log": ({}, None),
