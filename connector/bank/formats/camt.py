@@ -76,10 +76,16 @@ class _Statement:
             of_entry = self._entry(entry)
             found += of_entry
             booked += sum((each.amount for each in of_entry if each.status is not LineStatus.PENDING), _ZERO)
-        opening, closing = self._balance("OPBD") or self._balance("PRCD"), self._balance("CLBD")
-        if opening is not None and closing is not None and opening + booked != closing:
+        opening = self._balance("OPBD")
+        opening = self._balance("PRCD") if opening is None else opening
+        closing = self._balance("CLBD")
+        missing = closing - opening - booked if opening is not None and closing is not None else _ZERO
+        reversed_sum = sum((each.amount for each in found if each.status is LineStatus.REVERSAL), _ZERO)
+        if missing and missing == -2 * reversed_sum:
+            # Some banks mark a reversal with the direction of what it takes back: their own balance says so.
+            return [_turned(each) if each.status is LineStatus.REVERSAL else each for each in found]
+        if missing:
             name = self._account or "an account"
-            missing = closing - opening - booked
             warnings.append(f"The entries of {name} do not add up to its closing balance: {missing} is missing.")
         return found
 
@@ -210,3 +216,8 @@ class _Statement:
         if found is None:
             found = self._paths[path] = "/".join(f"{self._prefix}{each}" for each in path.split("/"))
         return found
+
+
+def _turned(line: BankLine) -> BankLine:
+    batch_amount = None if line.batch_amount is None else -line.batch_amount
+    return replace(line, amount=-line.amount, batch_amount=batch_amount)

@@ -18,7 +18,7 @@ from connector.vocabulary import LineStatus, StatementFormat
 
 _FIELD = re.compile(r":(\d{2}[A-Z]?):(.*)", re.DOTALL)
 _ENTRY = re.compile(
-    r"(?P<value>\d{6})(?P<entry>\d{4})?(?P<mark>RC|RD|EC|ED|C|D)(?P<funds>[A-Z])?(?P<amount>\d[\d.]*,\d*|\d+\.\d{2}|\d+)"
+    r"(?P<value>\d{6})(?P<entry>\d{4})?(?P<mark>RC|RD|EC|ED|C|D)(?P<funds>[A-Z])?(?P<minus>-)?(?P<amount>\d[\d.]*,\d*|\d+\.\d{2}|\d+)"
     r"(?P<type>[A-Z][A-Z0-9]{3})?(?P<reference>[^\n]*)",
 )
 _BALANCE = re.compile(r"(?P<mark>[CD])(?P<on>\d{6})(?P<currency>[A-Z]{3})(?P<amount>[\d.]+,?\d*)")
@@ -168,7 +168,7 @@ def _add(message: _Message, entry: re.Match[str], supplement: str, purpose_text:
         raise StatementError("The statement names no currency before its first entry (field 60 or 34F).", line)
     if len(message.lines) >= LINES_MAX:
         raise StatementError(f"The file has more than {LINES_MAX:,} entries: split it.", line)
-    sign, status = _MARKS[entry["mark"]]
+    sign, status = _MARKS[f"R{entry['mark'][-1]}" if entry["minus"] else entry["mark"]]
     value_on = yymmdd(entry["value"], line)
     booked_on = nearest_year(entry["entry"], value_on, line) if entry["entry"] else value_on
     own, _slashes, bank_reference = entry["reference"].partition("//")

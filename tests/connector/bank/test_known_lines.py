@@ -128,3 +128,12 @@ def test_money_that_goes_out_is_not_stored(site: Site, company: int) -> None:
 def test_an_account_is_recognised_however_a_format_writes_it(first: str, second: str, *, same: bool) -> None:
     assert is_same_account(first, second) is same
     assert is_same_account(second, first) is same
+
+
+def test_a_reference_that_a_bank_uses_again_does_not_lose_a_payment(site: Site, company: int) -> None:
+    first = line(9, "Ashdown", "one", "10.00", "same") + line(9, "Bramley", "two", "20.00", "same")
+    assert load(site, company, CSV + first).new == 2
+    assert (
+        load(site, company, CSV + line(10, "Ashdown", "one", "10.00", "same") + line(9, "Calder", "x", "30.00")).new
+        == 2
+    )
