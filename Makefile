@@ -17,7 +17,7 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations sandbox benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist test lint types unit faults faults-long mutants contract races ninety bench screenshots audit sbom lock outdated format clean
+.PHONY: help demo dist test lint types unit faults faults-long mutants contract races ninety bench screenshots gallery audit sbom lock outdated format clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -84,6 +84,9 @@ bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured 
 
 screenshots: $(READY) ## Retake the screenshots of the README and the docs from the demo (needs Chromium)
 	$(BIN)/python docs/pictures/take.py
+
+gallery: $(READY) ## Retake the pictures of every email in every language (needs Chromium)
+	PYTHONPATH=. $(BIN)/python docs/pictures/gallery.py
 
 # --strict: without it pip-audit reports no vulnerabilities, and succeeds, where the service knows none of the packages.
 audit: ## Look up known vulnerabilities of the pinned packages (needs pip-audit and the internet)

@@ -13,10 +13,14 @@ from playwright.sync_api import Browser, Page
 from connector.emails.outbound.render import EMAIL_STEPS, EmailFacts, InvoiceLine, compose_email
 from connector.emails.outbound.sent_emails import embed_images
 from connector.emails.outbound.statement_pdf import draw_statement
+from connector.languages import LANGUAGES
 from policies.receivables import Step
 from tests.connector.emails.outbound.accounts import EUROS, FRANCS
 
 WIDTH = 320
+WIDER = (1280, 600)  # a desk, and the width of the layout itself
+ALL_IN_TWO = [(step, language) for step in EMAIL_STEPS for language in ("en", "de")]
+ALL_IN_GERMAN = [(step, "de") for step in EMAIL_STEPS]  # no words are longer; dark ones are no wider
 CONTRAST_MIN = 4.5
 
 # For every element with text of its own: the contrast between them and the nearest painted background.
@@ -49,13 +53,26 @@ def test_every_email_fits_a_small_phone_and_has_enough_contrast(
         viewport={"width": WIDTH, "height": 640}, color_scheme="dark" if scheme == "dark" else "light"
     )
     try:
-        for step in EMAIL_STEPS:
-            for language in ("en", "de"):
-                email = compose_email(facts_for(step, language=language, bank_details=EUROS))
+        for step, language in ALL_IN_TWO if scheme == "light" else ALL_IN_GERMAN:
+            email = compose_email(facts_for(step, language=language, bank_details=EUROS))
+            page.set_content(embed_images(email.html, email.inline))
+            assert page.evaluate("document.documentElement.scrollWidth") <= WIDTH, (step, language)
+            weak = [found for found in page.evaluate(MEASURE_CONTRAST) if found[0] < CONTRAST_MIN]
+            assert weak == [], (step, language)
+    finally:
+        page.close()
+
+
+def test_no_language_and_no_width_scrolls_sideways(chromium: Browser, facts_for: Callable[..., EmailFacts]) -> None:
+    page = chromium.new_page(viewport={"width": WIDTH, "height": 640})
+    try:
+        for language in LANGUAGES:
+            for step in (Step.SECOND_NOTICE, Step.PLAN_OFFER):  # the longest ones
+                email = compose_email(facts_for(step, language=language, bank_details=FRANCS, currency="CHF"))
                 page.set_content(embed_images(email.html, email.inline))
-                assert page.evaluate("document.documentElement.scrollWidth") <= WIDTH, (step, language)
-                weak = [found for found in page.evaluate(MEASURE_CONTRAST) if found[0] < CONTRAST_MIN]
-                assert weak == [], (step, language)
+                for width in (*WIDER, WIDTH):
+                    page.set_viewport_size({"width": width, "height": 640})
+                    assert page.evaluate("document.documentElement.scrollWidth") <= width, (step, language, width)
     finally:
         page.close()
 
