@@ -18,6 +18,13 @@ def find_in_use(session: Session, connection_id: int, currency: str, now: dateti
     return as_details(row) if row is not None else None
 
 
+def accounts_in_use(session: Session, connection_id: int, now: datetime) -> dict[str, str]:
+    """Return by currency what tells the account in use from any other."""
+    rows = list_rows(session, connection_id)
+    in_use = [row_in_use([row for row in rows if row.currency == each], now) for each in {row.currency for row in rows}]
+    return {row.currency: f"{row.bank_code}{row.account}" for row in in_use if row is not None}
+
+
 def list_rows(session: Session, connection_id: int, currency: str = "") -> list[BankDetailsRow]:
     """List all that was entered for a company, for one currency or all, oldest first."""
     query = select(BankDetailsRow).where(col(BankDetailsRow.connection_id) == connection_id)

@@ -11,6 +11,7 @@ from sqlmodel import Session, col
 from connector import policy_store
 from connector.arrangements import agreement_outcomes
 from connector.audit import sync_log
+from connector.bank_details.store import accounts_in_use
 from connector.db.tables import Connection, InvoiceRow, OutboxEntry
 from connector.emails.outbound import digests
 from connector.evaluation import decision_records, invoice_decisions, standing
@@ -106,6 +107,7 @@ def _decide(
 ) -> DecisionBatch:
     now, calendar = times.now, HolidayCalendar()
     batch, mailboxes = DecisionBatch(), SharedMailboxes(session, load_peers(session, connection))
+    accounts = accounts_in_use(session, ctx.connection_id, now)
     known = decision_records.load_signatures(session, ctx.connection_id, customer_ids)
 
     def on_unreadable(customer_id: str, error: Exception) -> None:
@@ -122,7 +124,7 @@ def _decide(
             today = ctx.today(connection)
             own_policy = policy.policy_for(customer, today)
             times.add_customer(statements[0], own_policy.send_window)
-            drafts = build_drafts(ctx.ledger_key, decision, statements, today, own_policy)
+            drafts = build_drafts(ctx.ledger_key, decision, statements, today, own_policy, accounts)
             batch.segments[customer.id] = segment_of(customer, own_policy.segments, today)
             mailboxes.take(customer, drafts)
         except Exception as error:  # noqa: BLE001 - one customer's unusual facts must not stop the others

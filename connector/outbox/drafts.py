@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from types import MappingProxyType
 
 import msgspec
 
@@ -75,10 +76,12 @@ def build_drafts(
     statements: Sequence[Statement],
     today: date,
     policy: ReminderPolicy | None = None,
+    accounts: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Draft]:
     """Draft the emails and late fees of one customer; ``ledger_key`` is the company's ``provider:external id``.
 
     ``policy`` is the one that applies to the customer and words the emails; None for the default.
+    ``accounts`` are the bank accounts that emails name, by currency: an approval is for one of them, too.
     """
     invoices = {invoice.id: invoice for statement in statements for invoice in statement.invoices}
     due = {each.id: plain(each.due - covered) for each, covered in _with_coverage(statements)}
@@ -92,7 +95,8 @@ def build_drafts(
             paid = {each.id: plain(each.paid_by(today)) for each in covered_invoices if each.paid_by(today) > 0}
             draft = _reminder_draft(ledger_key, action, recipients, due, paid, refused)
             draft = _with_possible_payments(draft, action, statements)
-            drafts.append(_worded(draft, policy or ReminderPolicy.default(), customer.language))
+            account = accounts.get(draft.currency, "")
+            drafts.append(_worded(draft, policy or ReminderPolicy.default(), customer.language, account))
         elif isinstance(action, ChargeLateFee) and not action.invoice_month:
             drafts.append(_late_fee_draft(ledger_key, action, invoices[action.invoice_id]))
     return drafts + _combined_fee_drafts(ledger_key, decision, invoices)
@@ -120,13 +124,13 @@ def _with_possible_payments(draft: Draft, action: SendReminder, statements: Sequ
     )
 
 
-def _worded(draft: Draft, policy: ReminderPolicy, language: str) -> Draft:
+def _worded(draft: Draft, policy: ReminderPolicy, language: str, account: str) -> Draft:
     """Return the draft with what its words depend on; "" for the shipped words in English."""
     instructions = policy.payment_instructions.for_currency(draft.currency)
-    if (policy.tone, instructions, language_of(language).code) == (Tone.STANDARD, "", ENGLISH.code):
+    words = [policy.tone, instructions, language_of(language).code, account]
+    if words == [Tone.STANDARD, "", ENGLISH.code, ""]:
         return draft
-    words = json.dumps([policy.tone, instructions, language_of(language).code])
-    wording = hashlib.sha256(words.encode()).hexdigest()[:12]
+    wording = hashlib.sha256(json.dumps(words).encode()).hexdigest()[:12]
     return replace(draft, payload=msgspec.structs.replace(draft.payload, wording=wording))
 
 
