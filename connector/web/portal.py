@@ -41,6 +41,7 @@ from connector.web.portal_texts import PortalTexts
 from connector.web.rendering import render
 
 INVOICES_PER_PAGE = 25  # a page stays below 60 kB
+_KEPT_A_WHILE = {"Cache-Control": "private, max-age=300", "X-Content-Type-Options": "nosniff"}  # each page shows it
 _NOTICES = {"no_pay_link", "done_language"}
 
 
@@ -120,7 +121,7 @@ def _get_brand_style(guard: PortalGuard, visitor: PortalVisitor, _request: Reque
     with reading(guard.app.engine) as session:
         brand = load_brand(session, visitor.connection_id)
     own = colours.portal_css(brand.accent_colour) if brand.accent_colour != colours.DEFAULT_ACCENT else ""
-    return Response(own, media_type="text/css")
+    return Response(own, media_type="text/css", headers=_KEPT_A_WHILE)
 
 
 def _get_logo(guard: PortalGuard, visitor: PortalVisitor, request: Request, _form: PortalForm) -> Response:
@@ -128,7 +129,7 @@ def _get_logo(guard: PortalGuard, visitor: PortalVisitor, request: Request, _for
         logo = load_brand(session, visitor.connection_id).logo
     if logo is None:
         return error_page(request, 404, "unknown", "")
-    return Response(logo.content, media_type=logo.content_type, headers={"X-Content-Type-Options": "nosniff"})
+    return Response(logo.content, media_type=logo.content_type, headers=_KEPT_A_WHILE)
 
 
 def _post_pay(guard: PortalGuard, visitor: PortalVisitor, request: Request, _form: PortalForm) -> Response:

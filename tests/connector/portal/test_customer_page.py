@@ -99,4 +99,5 @@ def test_the_page_has_the_colour_logo_and_footer_of_its_company_alone(scenario: 
     assert "--accent: #7a285a" in scenario.client.get("/brand.css").text
     logo = scenario.client.get("/logo.png")
     assert (logo.headers["Content-Type"], logo.content[:4]) == ("image/png", b"\x89PNG")
+    assert logo.headers["Cache-Control"] == "private, max-age=300"
     assert scenario.client.get("/logo.png", link=scenario.client.link[:-1] + "x").status_code == 404
