@@ -9,6 +9,7 @@ import pytest
 
 from connector.db.engine import writing
 from connector.db.tables import Connection
+from connector.reports import cash_forecast
 from connector.server.prepared_figures import prepare_figures
 from connector.services import receivables_totals
 from tests.connector.site import _clean_environment, settings, site  # noqa: F401
@@ -20,7 +21,7 @@ def test_the_figures_of_today_are_there_before_anybody_looks(site: Any, monkeypa
     for company in companies:
         site.add_overdue_invoice(company)
     computed: list[int] = []
-    compute = receivables_totals.expected_cash
+    compute = cash_forecast.expected_cash
 
     def count(session: Any, scope: Any) -> Any:
         computed.append(len(scope.companies))

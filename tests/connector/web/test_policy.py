@@ -346,7 +346,7 @@ def test_a_document_that_is_out_of_date_is_shown_again_on_top_of_what_was_saved(
     for action in ("preview", "save"):
         browser.get("/policy/document")
         read = current_policy(site)[1]
-        fields = sites.hidden_fields(browser.page.text, "/policy/document")  # type: ignore[union-attr]
+        fields = sites.hidden_fields(browser.page.text, "/policy/document")
         with writing(site.app.engine) as session:
             document = f"[thank_you]\nenabled = false\n# {action}\n"
             policy_store.activate_policy(session, document, by="bo", at=site.clock.at)
