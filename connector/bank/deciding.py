@@ -29,6 +29,7 @@ def confirm(session: Session, match_id: int, *, by: str, at: datetime) -> BankMa
     row.state, row.changed_at, row.decided_by = MatchState.CONFIRMED, at, by
     receipt.state, receipt.customer_id = ReceiptState.MATCHED, row.customer_id
     _learn(session, receipt, row.customer_id, pays=True, by=by, at=at)
+    session.get_one(Connection, row.connection_id).mirror_version += 1
     _log(session, row, receipt, by, at, "confirmed that {money} is for {invoice}")
     return row
 

@@ -66,6 +66,8 @@ def refresh(session: Session, connection: Connection, *, at: datetime, run_id: i
             writer.mark_in_ledger(row, known, "", None)  # paid by whatever the ledger calls it
         elif row.id not in decided:
             writer.store(row, known, found.get(row.id or 0))
+    if writer.changes:
+        connection.mirror_version += 1  # forecasts and decisions depend on it
     return writer.changes
 
 

@@ -7,16 +7,19 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, or_, select
 from sqlmodel import Session, SQLModel
 
 from connector.reports import customer_segments
 from connector.reports.report_cache import cached
 from connector.reports.scope import INVOICE, Scope, in_companies
+from connector.vocabulary import MatchCertainty, MatchState
 from policies.payment_behaviour import Forecast, forecast_payment
 from policies.receivables import InvoiceStatus
 
 DAYS_AHEAD = 7
+_BOOKED_IN_DAYS = (2, 1, 4)  # expected, earliest and latest, for money that is in the bank
+_ANY_AMOUNT = 2**60
 _GroupKey = tuple[str, Forecast | None]
 _COLUMNS = (*(INVOICE.c.external_id, INVOICE.c.customer_id, INVOICE.c.currency, INVOICE.c.due_on, INVOICE.c.issued_on),)
 
@@ -68,14 +71,22 @@ def _group(
 
 
 def forecast_invoices(session: Session, company_scope: Scope, invoices: Sequence[OpenInvoice]) -> list[Forecast | None]:
-    """Return when each invoice is expected to be paid; None for those without a due date."""
+    """Return when each invoice is expected to be paid; None for those without a due date.
+
+    One that money in the bank pays is expected within days: it only has to be booked.
+    """
     customers = {each.customer_id for each in invoices}
     behaviour = customer_segments.find_payment_behaviour(
         session, company_scope.companies[0], customers, company_scope.today
     )
     known: dict[tuple[str, date], Forecast] = {}  # many invoices of a customer are due on the same date
+    in_bank = _paid_at_bank(session, company_scope.ids[0])
+    soon = Forecast(*(company_scope.today + timedelta(days=days) for days in _BOOKED_IN_DAYS), late_share=0.0)
     found: list[Forecast | None] = []
     for each in invoices:
+        if in_bank.get(each.invoice_id, 0) >= each.due_e4:
+            found.append(soon)
+            continue
         if each.due_on is None:
             found.append(None)
             continue
@@ -84,6 +95,19 @@ def forecast_invoices(session: Session, company_scope: Scope, invoices: Sequence
             known[key] = forecast_payment(behaviour[each.customer_id], each.due_on)._replace(late_share=0.0)
         found.append(known[key])
     return found
+
+
+def _paid_at_bank(session: Session, connection_id: int) -> dict[str, int]:
+    """Return what money in the bank surely pays of invoices, in ten-thousandths; all of what it settles."""
+    match = SQLModel.metadata.tables["bank_match"]
+    is_sure = (match.c.certainty == MatchCertainty.SURE) & (match.c.state == MatchState.OPEN)
+    query = select(match.c.invoice_id, match.c.amount_e4, match.c.settles).where(
+        match.c.connection_id == connection_id, or_(is_sure, match.c.state == MatchState.CONFIRMED)
+    )
+    found: defaultdict[str, int] = defaultdict(int)
+    for invoice_id, amount_e4, settles in session.execute(query):
+        found[invoice_id] += _ANY_AMOUNT if settles else amount_e4
+    return dict(found)
 
 
 def list_open_invoices(session: Session, company_scope: Scope) -> list[OpenInvoice]:

@@ -17,8 +17,9 @@ from enum import StrEnum
 from io import StringIO
 
 from connector.bank.formats.bank_line import StatementError
-from connector.bank.formats.csv_values import date_parts, decide_date_order, decide_decimal_mark, read_amount
+from connector.bank.formats.csv_values import date_parts, decide_date_order, decide_decimal_mark, read_amount, read_date
 
+_OTHER = {",": ".", ".": ",", "": "."}
 _HEADER_ROWS = 40  # a bank's preamble is shorter
 _DELIMITERS = ";,\t|"
 
@@ -267,8 +268,16 @@ def guess_mapping(
     money = [column for each in _MONEY for column in columns.get(each, ())]
     if booked is None or not money:
         raise CsvQuestion("Which columns hold the date and the amount?", "columns", table.header, sample, guess)
+    dates, amounts = _values(table, [booked]), _values(table, money)
+    if any(date_parts(text) and read_date(text, guess.date_order) is None for text in dates):
+        guess = replace(guess, date_order="")  # what was kept is of another bank with the same columns
+    if any(
+        read_amount(text, guess.decimal_mark) is None and read_amount(text, _OTHER[guess.decimal_mark])
+        for text in amounts
+    ):
+        guess = replace(guess, decimal_mark="")
     if not guess.date_order:
-        order = decide_date_order(_values(table, [booked]), today)
+        order = decide_date_order(dates, today)
         if order is None:
             question = "Are the dates written with the day first or with the month first?"
             raise CsvQuestion(question, "date_order", table.header, sample, guess)

@@ -10,7 +10,9 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from connector.db.engine import reading, writing
-from connector.db.tables import BankMatch, BankPayer, BankReceipt, CustomerRow, InvoiceRow
+from connector.db.tables import BankMatch, BankPayer, BankReceipt, Connection, CustomerRow, InvoiceRow
+from connector.reports.cash_forecast import expected_cash
+from connector.reports.scope import Scope
 from connector.vocabulary import MatchState, ReceiptState
 from policies.receivables import InvoiceStatus
 
@@ -118,3 +120,15 @@ def test_bank_lines_are_for_bookkeepers_of_the_company_only(site: Site, company:
     assert browser.submit(path, {"do": "confirm:1"}).status_code == 404
     with reading(site.app.engine) as session:
         assert {row.connection_id for row in session.scalars(select(BankMatch))} == {company}
+
+
+def test_money_in_the_bank_is_expected_within_the_week(site: Site, company: int) -> None:
+    def expected() -> str:
+        with reading(site.app.engine) as session:
+            scope = Scope([session.get_one(Connection, company)], site.clock.at)
+            return str(expected_cash(session, scope)["EUR"].expected)
+
+    before = expected()
+    upload(site.sign_in("bookkeeper"), company, SURE)
+    assert before != "900.00"
+    assert expected() == "900.00"

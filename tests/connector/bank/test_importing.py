@@ -1,0 +1,71 @@
+"""A file is imported whole or not at all: by the command, from the watched folder, and where the process dies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from connector.bank import importing, watched_folder
+from connector.bank.formats.bank_line import StatementError
+from connector.db.engine import reading
+from connector.db.tables import BankFile
+from tests.connector.bank.test_known_lines import CSV, company, line, load, stored  # noqa: F401
+
+Site = Any
+GOOD = CSV + line(9, "Ashdown Ltd", "INV-0042", "900.00")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    return {"duewell_bank_folder": tmp_path / "bank"}
+
+
+@pytest.mark.parametrize("step", ["_keep_mapping", "_result", "_log"])
+def test_an_import_that_dies_before_its_commit_leaves_nothing_and_can_be_repeated(
+    site: Site,
+    company: int,  # noqa: F811
+    step: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def die(*_arguments: Any, **_more: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importing, step, die)
+        with pytest.raises(KeyboardInterrupt):
+            load(site, company, GOOD)
+    assert stored(site) == []
+    assert load(site, company, GOOD).new == 1
+    assert len(stored(site)) == 1
+
+
+def test_files_in_the_watched_folder_are_imported_once_and_broken_ones_put_aside(
+    site: Site,
+    company: int,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "bank" / "first-ltd"
+    folder.mkdir(parents=True)
+    for name, text in (("june.csv", GOOD), ("broken.csv", GOOD.replace("900.00", "9oo")), ("new.csv", GOOD)):
+        (folder / name).write_text(text)
+        long_ago = site.clock.at.timestamp() - 60
+        os.utime(folder / name, (long_ago, long_ago))
+    os.utime(folder / "new.csv", (site.clock.at.timestamp(),) * 2)  # still being written
+    problems = watched_folder.import_files(site.app, company, "first-ltd")
+    assert [each.name for each in sorted(folder.rglob("*.csv"))] == ["broken.csv", "june.csv", "new.csv"]
+    assert (folder / "imported" / "june.csv").exists()
+    assert (folder / "failed" / "broken.csv").exists()
+    (problem,) = problems
+    assert "broken.csv could not be imported: Line 2: '9oo' is not an amount. It is in the folder failed." in problem
+    assert len(stored(site)) == 1
+
+
+def test_a_date_that_no_booking_has_is_refused(site: Site, company: int) -> None:  # noqa: F811
+    with pytest.raises(StatementError, match="Line 2: 2126-06-09 cannot be the date of a booking"):
+        load(site, company, GOOD.replace("2026", "2126"))
+    with reading(site.app.engine) as session:
+        assert session.scalars(select(BankFile)).all() == []
