@@ -145,7 +145,7 @@ def test_rates_survive_being_written_and_read() -> None:
         (new_rate(from_on="2021-01-01"), "add the half-year just before it first"),
         (new_rate(preset="us"), "has no half-yearly rates"),
         (new_rate(preset="switzerland"), "has no half-yearly rates"),
-        (new_rate("99"), "99 % is too far from 11.75 % from 1 Jul 2026.\n"),
+        (new_rate("99"), "99 % is too far from 11.75 % from 1 Jul 2026."),
         (new_rate("1.18"), "is too far from"),
         (new_rate("3.75"), "Enter the whole rate: the reference rate plus 8 points."),
         (new_rate().model_copy(update={"checked_on": date(2027, 1, 5)}), "which is not yet past"),
@@ -153,6 +153,7 @@ def test_rates_survive_being_written_and_read() -> None:
 )
 def test_a_rate_that_cannot_be_right_is_refused(rate: AddedRate, reason: str) -> None:
     assert reason in refusal(rate)
+    assert ".." not in refusal(rate)
 
 
 def test_a_gap_is_refused_but_rates_that_follow_each_other_are_not() -> None:
