@@ -124,7 +124,7 @@ def _send(context: ResponseContext, row: PortalResponse, visitor: PortalVisitor)
 
 
 def undo_response(app: AppContext, visitor: PortalVisitor, key: str) -> None:
-    """Undo a response within the hour, as far as nothing else was agreed meanwhile; a second time changes nothing.
+    """Undo a response for an hour, as far as nothing else was agreed meanwhile; a second time changes nothing.
 
     Raises:
         ResponseRejected: it is too late, or there is nothing to undo.
