@@ -27,7 +27,7 @@ from policies.policy import ReminderPolicy
 from policies.receivables import Customer, Invoice, PastAction, Statement, Step
 from policies.returned_payments import ReturnedPayment
 from policies.schedule import early_step_due, next_level, notify_owner_due, payable_on, task_step_due
-from policies.schedule_adjustments import adjust_schedule, without_plan_offer
+from policies.schedule_adjustments import adjust_schedule, after_named_date, without_plan_offer
 from policies.segments import segment_of, size_of
 from policies.statement_context import Hold, StatementContext
 
@@ -102,7 +102,9 @@ def _build_day_context(
     send_slot = find_send_slot(now, customer_zone, statements[0].holiday_region, policy.send_window, calendar)
     sends_on = send_slot.at.astimezone(company_zone).date() if send_slot.at else today
     invoices = [invoice for statement in statements for invoice in statement.invoices]
-    past_actions = PastActions.from_actions(_actions_that_count(statements, customer, invoices), invoices)
+    past_actions = PastActions.from_actions(
+        _actions_that_count(statements, customer, invoices), invoices, policy.late_fees
+    )
     return _DayContext(policy, now, today, calendar, past_actions, send_slot, sends_on)
 
 
@@ -144,6 +146,7 @@ def _assess_invoice(context: StatementContext, invoice: Invoice, day: _DayContex
         schedule = adjust_schedule(schedule, context.statement.customer.payment_behaviour)
     if invoice.due < context.policy.plan_offer_minimum.for_currency(invoice.currency):
         schedule = without_plan_offer(schedule)
+    schedule = after_named_date(schedule, invoice, day.past_actions.suspension_on.get(invoice.id))
     completed = day.past_actions.completed_steps(invoice.id)
     assessment = InvoiceAssessment(context, invoice, schedule, completed, day.past_actions)
     assessment.returned = returned_payments.find_returned_payment(context, invoice, day.past_actions)

@@ -72,7 +72,7 @@ class SendReminder:
     has to wait for the send window in the customer's time zone. ``suspension_on`` is the date a final notice names.
     ``recurrence_keys`` holds, by invoice id, what tells a step from the same one before it: the date of the promise
     that was broken, or the one from which the step counts since the due date was moved. ``announces_fee_on`` are the
-    ids of the invoices on which a late fee can come: the email warns of it.
+    ids of the invoices on which a late fee can come: the email warns of it, and ``fee_terms`` stands for that fee.
     """
 
     customer_id: str
@@ -85,6 +85,7 @@ class SendReminder:
     suspension_on: date | None = None
     recurrence_keys: tuple[tuple[str, str], ...] = ()
     announces_fee_on: tuple[str, ...] = ()
+    fee_terms: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -192,6 +193,16 @@ class LateFees(Section):
     def needs_approval(self) -> bool:
         """Whether a person approves every fee."""
         return self.approval is FeeApproval.PERSON
+
+    def terms_in(self, currency: str) -> str:
+        """Return what stands for the fee in a currency as customers are told of it: another text is another fee.
+
+        Statutory rates change by law, and are no other fee.
+        """
+        amounts = (each.get(currency) for each in (self.amounts, self.minimum, self.maximum, self.compensation))
+        rates = self.rates if self.rates_known_until is None else ()
+        terms = (self.preset, self.kind, self.rate, *amounts, rates, self.compound, self.cap_percent)
+        return hashlib.blake2b(repr(terms).encode(), digest_size=6).hexdigest()
 
     @property
     def monthly_invoice(self) -> bool:

@@ -25,6 +25,7 @@ class InvoiceAssessment:
     person can still act. ``broken_agreement`` is the sentence about a broken promise or payment plan,
     ``broken_promise_key`` the date of a promise that an email asks about. ``manual_step`` is the email step that
     becomes a task today; ``manual_note`` says that one already has. ``returned`` is a payment that came back.
+    ``is_gathered`` is true where the email step comes some days early, in an email like its own.
     ``fee_review`` is what is to be done about a late fee, where this is the invoice of one.
     """
 
@@ -37,6 +38,7 @@ class InvoiceAssessment:
     hold: Hold | None = None
     email_blocked: bool = False
     email_step: Step | None = None
+    is_gathered: bool = False
     task_steps: tuple[Step, ...] = ()
     notify_owner: bool = False
     fees: tuple[ChargeLateFee, ...] = ()

@@ -147,6 +147,9 @@ def _refusal_reason(context: StatementContext, invoice: Invoice, past_actions: P
         refused_on = past_actions.refused_on.get(invoice.id)
         if refused_on is not None:
             return f"no past-due reminder has warned of it: the one of {format_date(refused_on)} was not delivered"
+        outdated_on = past_actions.outdated_warning_on.get(invoice.id)
+        if outdated_on is not None:
+            return f"the reminder of {format_date(outdated_on)} warned of another fee: the policy has changed since"
         return "no past-due reminder has warned of it yet"
     if (context.today - warned_on).days < MIN_WARNING_DAYS:
         return f"the warning was sent on {format_date(warned_on)}, less than {MIN_WARNING_DAYS} days ago"

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
+from policies.fee_rules import LateFees
 from policies.receivables import Invoice, PastAction, Step
 from policies.schedule import DUNNING_LEVELS, EMAIL_STEPS, TASK_STEPS, has_lapsed, starts_on
 from policies.schedule_rules import MONTH_DAYS, WEEK_DAYS
@@ -31,12 +32,16 @@ class PastActions:
     ``lapsed`` holds the steps about a due date that is no longer in force: they can be taken again. ``warned_on`` is
     the date of the first email after the due date that announced a late fee, by invoice; ``manual_on`` holds the email
     steps that were handed over as a task. ``refused_on`` is the date of the last email that reached nobody, by invoice.
+    ``outdated_warning_on`` is the date of the last one that announced another fee than the policy's.
+    ``suspension_on`` is the date that the final notice on an invoice named.
     ``acknowledged`` is the money last thanked for, by invoice; ``returned_payments`` holds what was done about payments
     that came back, by invoice and recurrence key.
     """
 
     by_invoice: dict[str, dict[Step, date]] = field(default_factory=dict)
     warned_on: dict[str, date] = field(default_factory=dict)
+    outdated_warning_on: dict[str, date] = field(default_factory=dict)
+    suspension_on: dict[str, date] = field(default_factory=dict)
     manual_on: dict[str, dict[Step, date]] = field(default_factory=dict)
     fees: dict[str, dict[str, PastAction]] = field(default_factory=dict)
     lapsed: set[tuple[str, Step]] = field(default_factory=set)
@@ -47,10 +52,17 @@ class PastActions:
     returned_payments: dict[str, dict[str, date]] = field(default_factory=dict)
 
     @classmethod
-    def from_actions(cls, actions: Iterable[PastAction], invoices: Iterable[Invoice] = ()) -> PastActions:
-        """Index the past actions of one customer, whose ``invoices`` say which of them have lapsed."""
+    def from_actions(
+        cls, actions: Iterable[PastAction], invoices: Iterable[Invoice] = (), late_fees: LateFees | None = None
+    ) -> PastActions:
+        """Index the past actions of one customer, whose ``invoices`` say which of them have lapsed.
+
+        ``late_fees`` are the rules in force: a warning of another fee warns of none. None accepts every warning.
+        """
         index = cls()
         invoices_by_id = {invoice.id: invoice for invoice in invoices}
+        currencies = {each.currency for each in invoices_by_id.values()} if late_fees and late_fees.enabled else ()
+        terms = {each: late_fees.terms_in(each) for each in currencies} if late_fees else {}
         contacts: dict[str, date] = {}
         for action in actions:
             invoice = invoices_by_id.get(action.invoice_id)
@@ -60,7 +72,7 @@ class PastActions:
             elif invoice is not None and has_lapsed(action.step, action.on, invoice):
                 index._add_lapsed(action)
             else:
-                index._add(action)
+                index._add(action, _is_of_fee_in_force(action, invoice, terms))
             if action.step is Step.PROMISE_BROKEN and not action.is_contact and not action.refused:
                 index._add_call(action, invoice)
             if action.acknowledged:
@@ -91,7 +103,7 @@ class PastActions:
         is_level_or_task = step in DUNNING_LEVELS or step in TASK_STEPS
         return (starts_on(invoice) if is_level_or_task else invoice.due_changed_on or starts_on(invoice)).isoformat()
 
-    def _add(self, action: PastAction) -> None:
+    def _add(self, action: PastAction, is_of_fee_in_force: bool) -> None:  # noqa: FBT001 - of one action
         invoice_id, step, on = action.invoice_id, action.step, action.on
         steps = self.by_invoice.setdefault(invoice_id, {})
         steps[step] = max(on, steps.get(step, on))
@@ -102,7 +114,11 @@ class PastActions:
         elif step is Step.THANK_YOU:
             self.thanked_on = max(on, self.thanked_on or on)
         elif action.is_contact and not action.unconfirmed and step in DUNNING_LEVELS:
-            if action.announced_fee:
+            if action.suspension_on is not None:
+                self.suspension_on[invoice_id] = max(action.suspension_on, self.suspension_on.get(invoice_id, on))
+            if action.announced_fee and not is_of_fee_in_force:
+                self.outdated_warning_on[invoice_id] = max(on, self.outdated_warning_on.get(invoice_id, on))
+            elif action.announced_fee:
                 self.warned_on[invoice_id] = min(on, self.warned_on.get(invoice_id, on))
         elif not action.is_contact and step in EMAIL_STEPS:
             self.manual_on.setdefault(invoice_id, {})[step] = on
@@ -134,3 +150,8 @@ class PastActions:
         """Return the first date, from today on, on which the contact limits allow an email."""
         ahead = (today + timedelta(days=days) for days in range(_SEARCH_DAYS))
         return next((on for on in ahead if self.can_contact(on, limits)), today + timedelta(days=_SEARCH_DAYS))
+
+
+def _is_of_fee_in_force(action: PastAction, invoice: Invoice | None, terms: Mapping[str, str]) -> bool:
+    """Return whether the fee that an email announced, where that is known, is the one in force in its currency."""
+    return not action.fee_terms or invoice is None or terms.get(invoice.currency, action.fee_terms) == action.fee_terms

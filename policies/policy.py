@@ -69,6 +69,7 @@ class ReminderPolicy:
     frequency: sections.Frequency
     send_window: sections.SendWindow
     due_soon_days: int
+    gather_days: int
     chase_unsent: bool
     segments: sections.Segments
     sizes: sections.Sizes
@@ -166,6 +167,7 @@ def _build_policy(own: Table, problems: ProblemCollector, added_rates: AddedRate
         frequency=read.frequency,
         send_window=read.send_window,
         due_soon_days=read.statement.due_soon_days,
+        gather_days=read.statement.gather_days,
         chase_unsent=read.statement.chase_unsent,
         segments=read.segments,
         sizes=read.sizes,

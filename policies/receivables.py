@@ -376,7 +376,8 @@ class PastAction:
     ``fee_amount`` is what stands of a late fee, where it is known, ``fee_waived`` what was waived of it, ``fee_basis``
     what it was calculated from, ``fee_invoice_id`` its own invoice. ``acknowledged`` is the money that an email thanked
     for, in full or in part. ``announced_fee`` is false for an email that did not
-    warn of a late fee on the invoice.
+    warn of a late fee on the invoice, ``fee_terms`` stands for the fee that it warned of, where that is known
+    (``LateFees.terms_in``). ``suspension_on`` is the date that a final notice named.
     """
 
     step: Step
@@ -394,6 +395,8 @@ class PastAction:
     acknowledged: Decimal | None = None
     fee_invoice_id: str = ""
     announced_fee: bool = True
+    fee_terms: str = ""
+    suspension_on: date | None = None
     fee_waived: Decimal = Decimal(0)
     fee_basis: FeeBasis | None = None
 

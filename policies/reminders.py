@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import NamedTuple
 
+from policies import gathering
 from policies.calendar import SendSlot, find_time_zone
 from policies.decisions import HoldCode, SendReminder
 from policies.fee_outlook import find_expected_fee
@@ -16,8 +17,9 @@ from policies.past_actions import PastActions
 from policies.payable_dates import common_business_day
 from policies.receivables import InvoiceStatus, Step
 from policies.recipients import has_recipient
+from policies.returned_payments import TASK_SUFFIX
 from policies.schedule import DUNNING_LEVELS, suspension_date
-from policies.settlement import describe_payment
+from policies.settlement import describe_payment, is_worth_thanks
 
 
 class Postponement(NamedTuple):
@@ -48,15 +50,18 @@ def choose_reminder(
     due.sort(key=_urgency)
     lead = due[0]
     covered = [each for each in due if each.context is lead.context and _is_alike(each, lead)]
+    covered += gathering.gather(lead, assessments, past_actions, sends_on)
     until_on = today + timedelta(days=limits.min_days_between)
     text = (
         f"One email a day: today's is about {lead.invoice.currency}; the next can be sent on {format_date(until_on)}."
     )
     reminder = _build_reminder(lead, covered, assessments, send_slot, sends_on)
+    announced = tuple(each.invoice.id for each in covered if _announces_fee(each, past_actions))
     reminder = replace(
         reminder,
         recurrence_keys=_recurrence_keys(covered, past_actions),
-        announces_fee_on=tuple(each.invoice.id for each in covered if _announces_fee(each, past_actions)),
+        announces_fee_on=announced,
+        fee_terms=lead.context.policy.late_fees.terms_in(reminder.currency) if announced else "",
     )
     return reminder, Postponement(text, until_on)
 
@@ -144,7 +149,8 @@ def reminder_reason(assessment: InvoiceAssessment, step: Step, send_slot: SendSl
         text = f"{step_title(step)}: {describe_payment(assessment.invoice, assessment.context.today)}"
     else:
         text = f"{step_title(step)}: {assessment.describe_balance()}{_history_note(assessment)}"
-    return f"{text}.{_send_window_note(send_slot)}"
+    early = " It is in this email some days early, so that none like it follows." if assessment.is_gathered else ""
+    return f"{text}.{early}{_send_window_note(send_slot)}"
 
 
 def _send_window_note(send_slot: SendSlot) -> str:
@@ -180,13 +186,15 @@ def choose_thank_you(
     if assessments[0].context.statement.customer.mailbox_taken_by:
         return None
     thanked_on = past_actions.thanked_on
-    if thanked_on is not None and (today - thanked_on).days < policy.thank_you.min_days_between:
-        return None
     paid = [each for each in assessments if _is_due_thank_you(each)]
+    if thanked_on is not None and (today - thanked_on).days < policy.thank_you.min_days_between:
+        paid = [each for each in paid if _paid_again_on(each)]  # they were told since that it had come back
     if not paid:
         return None
     lead = min(paid, key=lambda each: (each.invoice.currency, each.invoice.id))
-    ids = tuple(sorted(each.invoice.id for each in paid if each.context is lead.context))
+    covered = [each for each in paid if each.context is lead.context]
+    ids = tuple(sorted(each.invoice.id for each in covered))
+    again = {each.invoice.id: on.isoformat() for each in covered if (on := _paid_again_on(each))}
     text = f"{step_title(Step.THANK_YOU)} for {lead.number}: {describe_payment(lead.invoice, today)}"
     return SendReminder(
         customer_id=lead.context.statement.customer.id,
@@ -196,17 +204,30 @@ def choose_thank_you(
         listed=ids,
         reason=f"{text}.{_send_window_note(send_slot)}",
         send_after=send_slot.at,
+        recurrence_keys=tuple(sorted(again.items())),
     )
+
+
+def _paid_again_on(assessment: InvoiceAssessment) -> date | None:
+    """Return when an invoice was paid after an email told the customer that their payment had come back."""
+    told = assessment.past_actions.returned_payments.get(assessment.invoice.id, {})
+    told_on = max((on for key, on in told.items() if not key.endswith(TASK_SUFFIX)), default=None)
+    thanked_on = assessment.completed.get(Step.THANK_YOU)
+    paid_on = assessment.invoice.closed_on
+    if told_on is None or paid_on is None or thanked_on is None or not thanked_on <= told_on <= paid_on:
+        return None
+    return paid_on
 
 
 def _is_due_thank_you(assessment: InvoiceAssessment) -> bool:
     invoice, context = assessment.invoice, assessment.context
     if invoice.status is not InvoiceStatus.PAID or invoice.closed_on is None or invoice.total <= 0 or invoice.fee_of:
         return False
-    if invoice.paid <= 0:
-        return False  # credited or written off: no money came
+    minimum = context.policy.minimum_balance.for_currency(invoice.currency)
+    if not is_worth_thanks(invoice.paid, invoice.total, minimum):
+        return False  # credited or written off: no money came, or some cents
     live_since_at = context.statement.live_since_at
-    if live_since_at is None or Step.THANK_YOU in assessment.completed:
+    if live_since_at is None or (Step.THANK_YOU in assessment.completed and not _paid_again_on(assessment)):
         return False
     live_on = live_since_at.astimezone(find_time_zone(context.statement.company.time_zone)).date()
     days_ago = (context.today - invoice.closed_on).days

@@ -139,16 +139,11 @@ def _next_level(schedule: Schedule, start_on: date, completed: CompletionDates) 
     """Return the next level with the day it is on by now: never too close to the level before it."""
     if not completed:  # hot: most invoices have no completed step
         return schedule.levels[0] if schedule.levels else None
-    reached = -1
-    for position, level in enumerate(schedule.levels):
-        if level.step in completed:
-            reached = position
-    if reached + 1 >= len(schedule.levels):
-        return None
-    level = schedule.levels[reached + 1]
-    if reached < 0:
+    reached = max((SEVERITY[step] for step in completed if step in DUNNING_LEVELS), default=0)  # by any schedule
+    level = next((each for each in schedule.levels if SEVERITY[each.step] > reached), None)
+    before = next((each for each in reversed(schedule.levels) if each.step in completed), None)
+    if level is None or before is None:
         return level
-    before = schedule.levels[reached]
     return DunningLevel(level.step, max(level.day, (completed[before.step] - start_on).days + level.day - before.day))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from functools import lru_cache
 
 from policies.payment_behaviour import CHRONICALLY_LATE_DAYS, ON_TIME_STREAK, STEADY_SPREAD_DAYS
-from policies.receivables import PaymentBehaviour, Step
-from policies.schedule import DunningLevel, Schedule, TaskDay, build_task_day
+from policies.receivables import Invoice, PaymentBehaviour, Step
+from policies.schedule import DunningLevel, Schedule, TaskDay, build_task_day, starts_on
 from policies.schedule_rules import MIN_GAP_DAYS
 
 _CALL_SOONER_DAYS = 2
@@ -27,6 +28,18 @@ def without_plan_offer(schedule: Schedule) -> Schedule:
     levels = tuple(level for level in schedule.levels if level.step is not Step.PLAN_OFFER)
     tasks = tuple(build_task_day(task.step, task.day, levels) for task in schedule.tasks)
     return schedule if len(levels) == len(schedule.levels) else replace(schedule, levels=levels, tasks=tasks)
+
+
+def after_named_date(schedule: Schedule, invoice: Invoice, suspension_on: date | None) -> Schedule:
+    """Return the schedule with no suspension proposed before the date that a final notice has named."""
+    if suspension_on is None:
+        return schedule
+    named = (suspension_on - starts_on(invoice)).days
+    tasks = tuple(
+        each._replace(day=max(each.day, named)) if each.step is Step.PROPOSE_SUSPENSION else each
+        for each in schedule.tasks
+    )
+    return replace(schedule, tasks=tasks)
 
 
 def _usual_pay_day(behaviour: PaymentBehaviour) -> int:

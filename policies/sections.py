@@ -188,6 +188,7 @@ class StatementSection(Section):
     """What a reminder lists besides the overdue invoices."""
 
     due_soon_days: Annotated[int, Reads(whole_number(0, 60))]
+    gather_days: Annotated[int, Reads(whole_number(0, 14))]
     chase_unsent: Annotated[bool, Reads(switch)]
 
 

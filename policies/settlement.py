@@ -47,3 +47,11 @@ def describe_payment(invoice: Invoice, today: date) -> str:
         return f"paid in full on {on}"
     amounts = [format_amount(amount, invoice.currency) for amount in (invoice.paid, invoice.total)]
     return f"{amounts[0]} of {amounts[1]} was paid, and the rest was settled without a payment by {on}"
+
+
+def is_worth_thanks(paid: Decimal, total: Decimal, minimum: Decimal) -> bool:
+    """Return whether money that came for an invoice is named as a payment: a few cents are no part payment.
+
+    ``minimum`` is the smallest balance that is chased; a hundredth of the ``total`` is always named.
+    """
+    return paid > 0 and (paid >= minimum or paid * 100 >= total)

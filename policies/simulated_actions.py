@@ -22,6 +22,8 @@ def as_past_actions(action: Action, at: datetime, on: date) -> Iterator[PastActi
                 email_key=f"{action.customer_id}:{at.isoformat()}",
                 recurrence_key=keys.get(invoice_id, ""),
                 announced_fee=invoice_id in action.announces_fee_on,
+                fee_terms=action.fee_terms,
+                suspension_on=action.suspension_on if step is Step.FINAL_NOTICE else None,
             )
     elif isinstance(action, NotifyOwner):
         for invoice_id, step in action.completed:

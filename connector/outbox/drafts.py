@@ -25,6 +25,7 @@ from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement, Step
 from policies.recipients import Recipients, recipients_of
 from policies.sections import Tone
+from policies.settlement import is_worth_thanks
 from policies.unapplied_credit import allocate_credit
 
 FEE_NUMBER_PREFIX = "LF-"
@@ -88,15 +89,16 @@ def build_drafts(
     customer = statements[0].customer
     refused = Counter((each.invoice_id, each.step) for each in statements[0].past_actions if each.refused)
     drafts: list[Draft] = []
+    words = policy or ReminderPolicy.default()
     for action in decision.actions:
         if isinstance(action, SendReminder):
             covered_invoices = [invoices[invoice_id] for invoice_id, _step in action.completed]
             recipients = recipients_of(customer, covered_invoices)
-            paid = {each.id: plain(each.paid_by(today)) for each in covered_invoices if each.paid_by(today) > 0}
+            paid = {each.id: plain(each.paid_by(today)) for each in covered_invoices if _is_named(each, today, words)}
             draft = _reminder_draft(ledger_key, action, recipients, due, paid, refused)
             draft = _with_possible_payments(draft, action, statements)
             account = accounts.get(draft.currency, "")
-            drafts.append(_worded(draft, policy or ReminderPolicy.default(), customer.language, account))
+            drafts.append(_worded(draft, words, customer.language, account))
         elif isinstance(action, ChargeLateFee) and not action.invoice_month:
             drafts.append(_late_fee_draft(ledger_key, action, invoices[action.invoice_id]))
     return drafts + _combined_fee_drafts(ledger_key, decision, invoices)
@@ -122,6 +124,11 @@ def _with_possible_payments(draft: Draft, action: SendReminder, statements: Sequ
         reason=f"{draft.reason}{possible_payment_note(found, names)}",
         payload=msgspec.structs.replace(draft.payload, possible_payments=ids),
     )
+
+
+def _is_named(invoice: Invoice, today: date, policy: ReminderPolicy) -> bool:
+    """Return whether an email names the money that came for an invoice."""
+    return is_worth_thanks(invoice.paid_by(today), invoice.total, policy.minimum_balance.for_currency(invoice.currency))
 
 
 def _worded(draft: Draft, policy: ReminderPolicy, language: str, account: str) -> Draft:
@@ -182,6 +189,7 @@ def _reminder_draft(
             completed=action.completed,
             listed=action.listed,
             announces_fee_on=action.announces_fee_on,
+            fee_terms=action.fee_terms,
             due={invoice_id: due[invoice_id] for invoice_id in action.listed if invoice_id in due},
             suspension_on=action.suspension_on,
             recurrence_keys=recurrence_keys,

@@ -190,6 +190,7 @@ def completed_steps(entry: OutboxEntry, *, at: datetime, on: date) -> Iterator[C
             completed_on=on,
             acknowledged_e4=to_e4(paid[invoice_id]) if invoice_id in paid else None,
             announced_fee=invoice_id in announced,
+            fee_terms=payload.fee_terms if isinstance(payload, EmailPayload) and invoice_id in announced else "",
         )
 
 

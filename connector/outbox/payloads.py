@@ -30,7 +30,8 @@ class EmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
 
     ``listed`` are the ids of the invoices in its table, ``due`` the amounts due on them, ``recurrence_keys`` tell
     apart the times a step recurs for an invoice (a broken promise: its date). ``paid`` is the money received for the
-    invoices it is about, which it thanks for. ``announces_fee_on`` are the ids of those it warns of a late fee on.
+    invoices it is about, which it thanks for. ``announces_fee_on`` are the ids of those it warns of a late fee on;
+    ``fee_terms`` stands for that fee.
     ``possible_payments`` is money in the bank that may be for its invoices: whoever approves it has to know of that.
     ``wording`` stands for what the policy and the customer's language put into its words: an approval is for these.
     """
@@ -44,6 +45,7 @@ class EmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
     recurrence_keys: dict[str, str] = {}
     paid: dict[str, Decimal] = {}
     announces_fee_on: tuple[str, ...] = ()
+    fee_terms: str = ""
     wording: str = ""
     possible_payments: tuple[str, ...] = ()
 

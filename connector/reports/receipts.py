@@ -20,6 +20,7 @@ from sqlalchemy import (
     Select,
     Subquery,
     and_,
+    case,
     false,
     func,
     literal,
@@ -243,13 +244,32 @@ def _money_on_invoices(scope: Scope) -> Select[Any]:
 
 def _money(scope: Scope) -> CompoundSelect[Any]:
     """Select all money: on invoices, the rest of each payment, and over- and prepayments."""
+    same_invoice = and_(
+        INVOICE.c.connection_id == _APPLICATION.c.connection_id, INVOICE.c.external_id == _APPLICATION.c.invoice_id
+    )
     applied = (
-        select(_APPLICATION.c.connection_id, _APPLICATION.c.source_id, func.sum(_MONEY).label("amount_e4"))
+        select(
+            *(_APPLICATION.c.connection_id, _APPLICATION.c.source_id, func.sum(_MONEY).label("amount_e4")),
+            func.min(INVOICE.c.currency).label("currency"),
+            func.max(INVOICE.c.currency).label("other_currency"),
+        )
+        .select_from(_APPLICATION.outerjoin(INVOICE, same_invoice))
         .where(in_companies(_APPLICATION, scope.ids), _APPLICATION.c.source_kind == CreditKind.PAYMENT)
         .group_by(_APPLICATION.c.connection_id, _APPLICATION.c.source_id)
         .subquery()
     )
-    rest = _PAYMENT.c.total_e4 - func.coalesce(applied.c.amount_e4, 0)
+    is_comparable = and_(
+        *(
+            func.coalesce(each, _PAYMENT.c.currency) == _PAYMENT.c.currency
+            for each in (applied.c.currency, applied.c.other_currency)
+        )
+    )
+    # What is applied to an invoice in another currency is not deducted from the payment's own amount
+    rest = case(
+        (applied.c.source_id.is_(None), _PAYMENT.c.total_e4),
+        (is_comparable, _PAYMENT.c.total_e4 - applied.c.amount_e4),
+        else_=_PAYMENT.c.unapplied_e4,
+    )
     is_its = and_(applied.c.connection_id == _PAYMENT.c.connection_id, applied.c.source_id == _PAYMENT.c.external_id)
     written_off = and_(
         _WRITE_OFF.c.connection_id == _PAYMENT.c.connection_id, _WRITE_OFF.c.payment_id == _PAYMENT.c.external_id

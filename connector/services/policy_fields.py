@@ -67,6 +67,11 @@ _SENDING = Group(
             hint="So that one email does for several invoices.",
         ),
         Field(
+            "statement.gather_days",
+            "One email for steps within (days)",
+            hint="So that two nearly equal emails do not follow each other; 0 sends each on its own day.",
+        ),
+        Field(
             "statement.chase_unsent",
             "Chase invoices that the accounting system calls not sent",
             "switch",

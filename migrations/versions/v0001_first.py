@@ -526,6 +526,7 @@ Table(
     Column("completed_on", Date, nullable=False),
     Column("acknowledged_e4", BigInteger),
     Column("announced_fee", Boolean, nullable=False),
+    Column("fee_terms", String, nullable=False),
     ForeignKeyConstraint(["connection_id", "outbox_id"], ["outbox.connection_id", "outbox.id"]),
     ForeignKeyConstraint(["connection_id", "task_id"], ["task.connection_id", "task.id"]),
     Index("ix_completed_step_customer", "connection_id", "customer_id"),

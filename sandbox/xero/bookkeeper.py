@@ -111,13 +111,17 @@ class Bookkeeper:
             return next((invoice for invoice in found if invoice is not None), None)
 
     def pay(
-        self, invoice: str, amount: Money = "", on: str = "", organisation: str = "", *, account: str = "090"
-    ) -> Payment:
-        """Enter a payment of the amount due, or of ``amount``, to an account: one of bad debts is a write-off."""
+        self, invoice: str, amount: Money = "", on: str = "", organisation: str = "", *, account: str = "090",
+        rate: Money = 1,
+    ) -> Payment:  # fmt: skip
+        """Enter a payment of the amount due, or of ``amount``, to an account: one of bad debts is a write-off.
+
+        ``rate`` is that of the day where the invoice is in another currency than the account.
+        """
         with self._core.lock:
             org, found = self.organisation(organisation), self.find(invoice, organisation)
             paid = Decimal(amount) if amount else found.amount_due
-            return org.pay(found, paid, _parse_date(on, org), account=account)
+            return org.pay(found, paid, _parse_date(on, org), account=account, rate=Decimal(rate))
 
     def delete_payment(self, payment: str, organisation: str = "") -> Payment:
         """Delete a payment by its id."""

@@ -90,6 +90,7 @@ class Payment(Document):
     status: str = "AUTHORISED"
     reference: str = ""
     account: str = "090"  # the code of where it was paid to
+    rate: Decimal = Decimal(1)  # how much of the invoice's currency one of the organisation's own was
 
 
 class Allocation(NamedTuple):

@@ -155,6 +155,7 @@ class Organisation:
         payment_id: str = "",
         reference: str = "",
         account: str = "090",
+        rate: Decimal = Decimal(1),
     ) -> Payment:
         """Enter a payment of an invoice to an account. Raises ``ValidationFailed`` if it exceeds the amount due."""
         self._check_amount_due(invoice, amount, "Payment")
@@ -166,6 +167,7 @@ class Organisation:
             on,
             reference=reference,
             account=account,
+            rate=rate,
         )
         self.payments.put(payment, self.now())
         invoice.payments.append(payment)

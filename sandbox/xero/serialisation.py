@@ -113,7 +113,7 @@ def _payment_on_invoice(payment: Payment) -> JsonObject:
         "Date": format_date(payment.on),
         "Amount": payment.amount,
         "Reference": payment.reference,
-        "CurrencyRate": Decimal("1.0000000000"),
+        "CurrencyRate": round(payment.rate, 10),
         "HasAccount": False,
         "HasValidationErrors": False,
     }
@@ -212,10 +212,10 @@ def payment_json(payment: Payment, *, lines: bool = True) -> bytes:  # noqa: ARG
         {
             "PaymentID": payment.id,
             "Date": format_date(payment.on),
-            "BankAmount": payment.amount,
+            "BankAmount": round(payment.amount / payment.rate, 2),
             "Amount": payment.amount,
             "Reference": payment.reference,
-            "CurrencyRate": Decimal("1.0000000000"),
+            "CurrencyRate": round(payment.rate, 10),
             "PaymentType": "ACCRECPAYMENT" if receivable else "ACCPAYPAYMENT",
             "Status": payment.status,
             "UpdatedDateUTC": format_instant(payment.updated_at),

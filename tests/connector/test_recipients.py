@@ -72,6 +72,16 @@ def reasons(scenario: Scenario) -> list[str]:
         return list(session.scalars(select(col(InvoiceDecisionRow.reason))))
 
 
+def test_who_receives_no_reminders_gets_no_copy_of_another_customers(quickbooks: Scenario) -> None:
+    quickbooks.company.customer("Dan & Co", "dan@harbor.example")
+    address_invoice(quickbooks, BillEmailCc="Dan@harbor.example, eve@harbor.example", BillEmailBcc="dan@harbor.example")
+    quickbooks.go_live()
+    update(quickbooks, "Dan & Co", no_reminders=True)
+    quickbooks.run()
+    [email] = sent(quickbooks)
+    assert (email.to, email.cc, email.bcc) == (("ap@harbor.example",), ("eve@harbor.example",), ())
+
+
 def test_an_invoices_own_addresses_go_before_the_customers(quickbooks: Scenario) -> None:
     address_invoice(
         quickbooks,

@@ -97,12 +97,73 @@ def test_a_credit_is_not_called_a_part_payment(late_customer: Scenario) -> None:
     assert "part payment" not in text
 
 
+def test_some_cents_are_no_part_payment(late_customer: Scenario) -> None:
+    late_customer.company.pay(late_customer.number, "0.03")
+    late_customer.run()
+    [text] = texts(late_customer)
+    assert "£1,199.97" in text
+    assert "part payment" not in text
+
+
+def test_nobody_is_thanked_for_the_cents_that_a_credit_note_left(customer: Scenario) -> None:
+    customer.company.credit_invoice(customer.number, "1199.97")
+    customer.company.pay(customer.number)
+    customer.run_for_days(2)
+    assert texts(customer) == []
+
+
+def test_who_was_told_that_the_payment_came_back_is_thanked_for_the_next_one(customer: Scenario) -> None:
+    """The limit of one thank-you in 30 days is for several payments, not for one that had to be made twice."""
+    customer.company.pay(customer.number)
+    customer.run()
+    customer.pass_days(1)
+    customer.company.delete_payment(customer.number)
+    customer.run_for_days(14, every=2)
+    assert sent_steps(customer)[:2] == ["thank_you", "payment_returned"]
+    customer.company.pay(customer.number)
+    customer.run_for_days(6, every=2)
+    assert sent_steps(customer).count("thank_you") == 2
+    assert "received your payment of £1,200.00" in texts(customer)[-1]
+    customer.run_for_days(6, every=2)
+    assert sent_steps(customer).count("thank_you") == 2, "once"
+
+
 def test_a_part_payment_after_a_credit_is_thanked_for(late_customer: Scenario) -> None:
     late_customer.company.credit_invoice(late_customer.number, "200.00")
     late_customer.company.pay(late_customer.number, "300.00")
     late_customer.run()
     [text] = texts(late_customer)
     assert "Thank you for your part payment; £700.00 is still outstanding" in text
+
+
+def pay_in_pounds(scenario: Scenario, amount: str = "") -> None:
+    """Pay an invoice in euros to an account in pounds, at another rate than that of the invoice."""
+    company = scenario.company
+    if company.provider == "xero":
+        company.simulator.pay(scenario.number, amount, rate="1.1372", **company.company_filter)
+    else:
+        company.simulator.pay(scenario.number, amount or None)
+
+
+def test_a_payment_at_another_rate_settles_what_it_says_in_the_currency_of_the_invoice(scenario: Scenario) -> None:
+    company, abroad = scenario.company, {"email": "ap@rive.example", "currency": "EUR"}
+    if company.provider == "xero":
+        company.simulator.add_contact("Rive SARL", **abroad, **company.company_filter)
+    else:
+        company.simulator.add_customer("Rive SARL", **abroad)
+    part, full = (company.invoice("Rive SARL", "1000.00", due_on=days(-8)) for _ in range(2))
+    scenario.go_live()
+    for scenario.number, amount in ((part, "400.00"), (full, "")):
+        pay_in_pounds(scenario, amount)
+    scenario.run()
+    [text] = texts(scenario)
+    assert "Thank you for your part payment; €600.00 is still outstanding" in text
+    scenario.number = part
+    pay_in_pounds(scenario)
+    scenario.pass_days(5)
+    scenario.run()
+    assert "received your payments of €2,000.00" in texts(scenario)[-1] or "€2,000.00" in texts(scenario)[-1]
+    assert not any("£" in each for each in texts(scenario))
 
 
 def test_a_payment_deleted_before_the_thank_you_is_not_thanked_for(customer: Scenario) -> None:

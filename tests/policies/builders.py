@@ -240,6 +240,10 @@ class Simulation:
                     is_contact=is_contact,
                     recurrence_key=recurrence_key,
                     announced_fee=isinstance(action, SendReminder) and invoice_id in action.announces_fee_on,
+                    fee_terms=action.fee_terms if isinstance(action, SendReminder) else "",
+                    suspension_on=action.suspension_on
+                    if isinstance(action, SendReminder) and step is Step.FINAL_NOTICE
+                    else None,
                 )
             )
 

@@ -210,6 +210,11 @@ CHANGES: dict[str, tuple[str, str, Case]] = {
             past_actions=(sent_email(Step.BEFORE_DUE, MONDAY - timedelta(days=4), "i2"),),
         ),
     ),
+    "statement.gather_days": (
+        "",
+        "[statement]\ngather_days = 1",
+        decided(overdue_invoice(8), overdue_invoice(4, id="i2")),
+    ),
     "statement.chase_unsent": (
         "",
         "[statement]\nchase_unsent = true",

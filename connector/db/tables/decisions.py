@@ -137,6 +137,7 @@ class CompletedStep(TableModel, table=True):
     completed_on: date
     acknowledged_e4: int | None = money_column(None)  # the money that the email thanked for
     announced_fee: bool = False  # the email warned of a late fee on the invoice
+    fee_terms: str = ""  # and of which: see LateFees.terms_in
     __table_args__ = (
         ForeignKeyConstraint(["connection_id", "outbox_id"], ["outbox.connection_id", "outbox.id"]),
         ForeignKeyConstraint(["connection_id", "task_id"], ["task.connection_id", "task.id"]),

@@ -16,14 +16,15 @@ _PHRASES = re.compile(
     r"^\s*(?:"
     r"(?:automatic|auto)[ -]?(?:reply|response)|out of (?:the )?office (?:auto-?)?reply"
     r"|automatische (?:antwort|abwesenheitsnotiz)"
-    r"|réponse automatique|respuesta automática"
-    r"|automatisch antwoord|risposta automatica|resposta automática|automatiskt svar|autosvar|automatyczna odpowiedź"
-    r"|automated reply|vacation reply|automatische reactie|messaggio automatico|mensagem automática"
+    r"|r[ée]ponse automatique|respuesta autom[áa]tica"
+    r"|automatisch antwoord|risposta automatica|resposta autom[áa]tica|automatiskt svar|autosvar|automatyczna odpowiedź"
+    r"|automated reply|vacation reply|automatische reactie|messaggio automatico|mensagem autom[áa]tica"
     r")\s*(?::.*)?$"
     # What people write too ("Out of office: pallets never arrived"): only alone, or before a subject that it answers.
     r"|^\s*(?:"
-    r"out of (?:the )?office|abwesenheitsnotiz|abwesenheitsmeldung|message d.absence|absen(?:t|ce) du bureau"
+    r"out of (?:the )?office|ooo|abwesenheitsnotiz|abwesenheitsmeldung|message d.absence|absen(?:t|ce) du bureau"
     r"|fuera de (?:la )?oficina|afwezigheids(?:bericht|melding)|afwezig"
+    r"|undeliverable|unzustellbar|non remis|no se puede entregar|onbestelbaar|non recapitabile|não é possível entregar"
     r"|fuori (?:ufficio|sede)|assen(?:te|za) dall.ufficio|fora do escritório|aus(?:ente|ência) do escritório"
     r")\s*(?::\s*(?:re|aw|antw|rép|rv|r|res)\s?:.*)?$"
     r"|^\s*(?:"
@@ -32,7 +33,14 @@ _PHRASES = re.compile(
     r")\s*$",
     re.IGNORECASE,
 )
-_MACHINE_HEADERS = ("x-autoreply", "x-autorespond")  # older than RFC 3834, and set by nothing else
+# Older than RFC 3834, and set by nothing else
+_MACHINE_HEADERS = ("x-autoreply", "x-autorespond", "x-autoresponder", "x-autoreply-from", "x-mail-autoreply")
+_AUTO_REPLY_PRECEDENCE = {
+    "auto_reply",
+    "auto-reply",
+    "autoreply",
+}  # of responders alone; bulk and list are people's too
+_GATEWAY_TAGS = re.compile(r"^\s*(?:\[[^\]\d]{1,20}\]\s*)+")  # "[External]": what receiving servers put before it
 _STATED = "its sender's program says so"
 _VARYING = re.compile(r"\S*\d\S*")  # ticket numbers, times, dates: what differs between two acknowledgements
 NEARLY_THE_SAME = 0.9
@@ -53,12 +61,12 @@ def automatic_reason(headers: Mapping[str, str], subject: str) -> str:
     if auto_submitted not in {"", "no"}:
         return _STATED
     stated = next((name for name in _MACHINE_HEADERS if headers.get(name, "no").strip().lower() not in {"", "no"}), "")
-    if stated:
+    if stated or headers.get("precedence", "").strip().lower() in _AUTO_REPLY_PRECEDENCE:
         return _STATED
     content_type = headers.get("content-type", "").lower()
     if content_type.strip().startswith("multipart/report"):
         return "it is a delivery report"
-    return "its subject says so" if _PHRASES.match(subject) else ""
+    return "its subject says so" if _PHRASES.match(_GATEWAY_TAGS.sub("", subject)) else ""
 
 
 def pattern_of(text: str) -> str:

@@ -18,6 +18,7 @@ from connector.emails.outbound.fee_warning import fee_warning
 from connector.settings import Settings
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, InvoiceStatus, Statement, Step
+from policies.settlement import is_worth_thanks
 from policies.unapplied_credit import allocate_credit, allocate_money
 
 
@@ -62,7 +63,9 @@ def build_facts(
 
     def line(invoice: Invoice, link: str = "") -> InvoiceLine:
         covered = coverage.get(invoice.id, Decimal(0))
-        return build_invoice_line(invoice, today, link, covered, money.get(invoice.id, Decimal(0)))
+        found = build_invoice_line(invoice, today, link, covered, money.get(invoice.id, Decimal(0)))
+        minimum = policy.minimum_balance.for_currency(invoice.currency)
+        return found if is_worth_thanks(found.paid, found.total, minimum) else replace(found, paid=Decimal(0))
 
     name, address = split_mailbox(owner)
     return EmailFacts(

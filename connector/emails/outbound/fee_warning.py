@@ -38,7 +38,7 @@ def fee_warning(
     if step not in _WARNING_STEPS or not policy.late_fees.enabled:
         return None
     context = _build_context(policy, statement, today)
-    past_actions = PastActions.from_actions(statement.past_actions, statement.invoices)
+    past_actions = PastActions.from_actions(statement.past_actions, statement.invoices, policy.late_fees)
     expected = {invoice.id: _find_expected(context, invoice, past_actions) for invoice in about}
     coming = [each for each in expected.values() if each is not None]
     if not coming:

@@ -225,11 +225,20 @@ def with_shared_numbers(invoices: Sequence[Invoice], repeated: Collection[str]) 
     ]
 
 
-def with_usable_addresses(invoice: Invoice, suppressed: Mapping[str, str], *, is_overridden: bool) -> Invoice:
+def with_usable_addresses(
+    invoice: Invoice, suppressed: Mapping[str, str], stopped: Collection[str], *, is_overridden: bool
+) -> Invoice:
     """Return an invoice without its suppressed addresses; without any where a user has set the customer's.
 
-    One whose own addresses are all suppressed goes to the customer's.
+    One whose own addresses are all suppressed goes to the customer's. ``stopped`` are addresses of customers who
+    receive no reminders: they get no copy of another customer's either.
     """
+    if not stopped.isdisjoint(map(str.lower, (*invoice.cc_emails, *invoice.bcc_emails))):
+        copies = (
+            [each for each in some if each.lower() not in stopped] for some in (invoice.cc_emails, invoice.bcc_emails)
+        )
+        cc_emails, bcc_emails = map(tuple, copies)
+        invoice = replace(invoice, cc_emails=cc_emails, bcc_emails=bcc_emails)
     own = (invoice.emails, invoice.cc_emails, invoice.bcc_emails)
     if is_overridden:
         return replace(invoice, emails=(), cc_emails=(), bcc_emails=(), invalid_emails=()) if any(own) else invoice

@@ -89,6 +89,16 @@ def load_stops(session: Session, connection_id: int, ids: Collection[str]) -> di
     return {row.external_id: PeerStop(row.name, bool(row.no_reminders), row.hold_until_on) for row in rows}
 
 
+def load_stopped_addresses(session: Session, connection_id: int) -> frozenset[str]:
+    """Return the addresses, in lower case, of the customers who receive no reminders."""
+    customer, setting = TABLES["customer"], TABLES["customer_setting"]
+    same = (setting.c.connection_id == customer.c.connection_id) & (setting.c.customer_id == customer.c.external_id)
+    query = select(setting.c.emails, customer.c.emails.label("known")).join_from(setting, customer, same)
+    query = query.where(setting.c.connection_id == connection_id, setting.c.no_reminders)
+    rows = session.execute(query)
+    return frozenset(each.lower() for row in rows for each in parse_addresses(row.emails or row.known).valid)
+
+
 def with_peers(customer: Customer, peers: Collection[PeerStop]) -> Customer:
     """Return a customer to whom the stops and pauses of those with the same address apply."""
     if not peers:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import or_, select
+from sqlalchemy import case, or_, select
 
 from connector.db.money import from_e4
 from connector.sync.mirror.charged_fees import NO_FEE, ChargedFee, ChargedFees
@@ -32,9 +33,10 @@ def load_past_actions(batch: CustomerBatch, fees: ChargedFees, zone: ZoneInfo) -
 def _load_completed_steps(batch: CustomerBatch, fees: ChargedFees) -> dict[str, list[PastAction]]:
     """Return the completed steps, except those whose email was rejected."""
     step, task = TABLES["completed_step"], TABLES["task"]
+    notice = case((step.c.step == Step.FINAL_NOTICE.value, _OUTBOX.c.payload))  # it names a date
     of_task = (task.c.code.label("task_code"), task.c.state.label("task_state"))
     query = (
-        select(step, _OUTBOX.c.key, _OUTBOX.c.kind, _OUTBOX.c.state, *of_task)
+        select(step, _OUTBOX.c.key, _OUTBOX.c.kind, _OUTBOX.c.state, *of_task, notice.label("notice"))
         .join_from(step, _OUTBOX, _OUTBOX.c.id == step.c.outbox_id, isouter=True)
         .join(task, task.c.id == step.c.task_id, isouter=True)
         .where(batch.of_customers(step), or_(_OUTBOX.c.state.is_(None), _OUTBOX.c.state != OutboxState.REJECTED))
@@ -65,6 +67,8 @@ def _build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastActio
         fee_invoice_id=fee.invoice_id if fee else "",
         acknowledged=None if row.acknowledged_e4 is None else from_e4(row.acknowledged_e4),
         announced_fee=row.announced_fee,
+        fee_terms=row.fee_terms,
+        suspension_on=date.fromisoformat(on) if row.notice and (on := row.notice.get("suspension_on")) else None,
     )
 
 

@@ -131,6 +131,7 @@ class _StatementReader:
         self._families = load_families(session, self._connection_id)
         self._former_addresses = merges.load_former_addresses(session, self._connection_id)
         self._suppressed = {row.address: row.reason for row in session.execute(select(suppressed))}
+        self._stopped = mailboxes.load_stopped_addresses(session, self._connection_id)
 
     def customers(
         self, customer_ids: Collection[str] | None, on_unreadable: Callable[[str, Exception], None] | None
@@ -330,7 +331,7 @@ class _StatementReader:
                 without_former_addresses(each, self._former_addresses[customer_id], current) for each in invoices
             ]
         return [
-            with_usable_addresses(each, self._suppressed, is_overridden=bool(setting and setting.emails))
+            with_usable_addresses(each, self._suppressed, self._stopped, is_overridden=bool(setting and setting.emails))
             for each in invoices
         ]
 

@@ -330,3 +330,18 @@ def test_what_is_behind_each_figure_adds_up_to_it(world: Engine) -> None:
         *(("promises", each) for each in ("kept", "broken")),
         *(("reminder-results", each) for each in ("completed", "paid", "received")),
     }
+
+
+def test_what_is_applied_in_another_currency_is_not_deducted_from_a_payment(world: Engine) -> None:
+    """1,000 euros that settle an invoice of 850 pounds leave nothing; of 500 euros more, 20 are unapplied."""
+    rows: list[Any] = [invoice("pounds", "850.00", "2026-12-01", "2026-12-31", closed_on=on("2026-12-30"))]
+    for name, total, applied, rest in (("e1", "1000.00", "850.00", 0), ("e2", "500.00", "400.00", 200_000)):
+        row, part = payment(name, total, "2026-12-30", {"pounds": applied}, currency="EUR")
+        row.unapplied_e4 = rest
+        rows += [row, part]
+    with writing(world) as session:
+        session.add_all(rows)
+    with reading(world) as session:
+        report = cash_collected(session, scope_of(session))
+    euros = [(row.on_invoices, row.unapplied) for row in report.rows if row.currency == "EUR" and row.collected]
+    assert euros == [(0, 20)]
