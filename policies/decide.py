@@ -26,7 +26,7 @@ from policies.payable_dates import with_payable_dates
 from policies.policy import ReminderPolicy
 from policies.receivables import Customer, Invoice, PastAction, Statement, Step
 from policies.returned_payments import ReturnedPayment
-from policies.schedule import early_step_due, next_level, notify_owner_due, payable_on, task_step_due
+from policies.schedule import Schedule, early_step_due, next_level, notify_owner_due, payable_on, task_step_due
 from policies.schedule_adjustments import adjust_schedule, after_named_date, without_plan_offer
 from policies.segments import segment_of, size_of
 from policies.statement_context import Hold, StatementContext
@@ -140,13 +140,20 @@ def _assess_statement(statement: Statement, day: _DayContext) -> Iterable[Invoic
         yield _assess_invoice(context, invoice, day)
 
 
-def _assess_invoice(context: StatementContext, invoice: Invoice, day: _DayContext) -> InvoiceAssessment:
+def _schedule_for(context: StatementContext, invoice: Invoice, day: _DayContext) -> Schedule:
+    """Return the schedule of an invoice: its cell, adjusted to the customer, the balance and what was announced."""
     schedule = context.policy.schedules[context.segment, size_of(invoice, context.policy.sizes)]
     if context.statement.customer.payment_behaviour is not None:
         schedule = adjust_schedule(schedule, context.statement.customer.payment_behaviour)
     if invoice.due < context.policy.plan_offer_minimum.for_currency(invoice.currency):
         schedule = without_plan_offer(schedule)
-    schedule = after_named_date(schedule, invoice, day.past_actions.suspension_on.get(invoice.id))
+    if notice := day.past_actions.final_notices.get(invoice.id):
+        schedule = after_named_date(schedule, invoice, context, notice)
+    return schedule
+
+
+def _assess_invoice(context: StatementContext, invoice: Invoice, day: _DayContext) -> InvoiceAssessment:
+    schedule = _schedule_for(context, invoice, day)
     completed = day.past_actions.completed_steps(invoice.id)
     assessment = InvoiceAssessment(context, invoice, schedule, completed, day.past_actions)
     assessment.returned = returned_payments.find_returned_payment(context, invoice, day.past_actions)

@@ -25,6 +25,13 @@ class Acknowledgement(NamedTuple):
     amount: Decimal
 
 
+class Notice(NamedTuple):
+    """A final notice: the day it was sent, and the date of the suspension that it named."""
+
+    on: date
+    suspension_on: date
+
+
 @dataclass(slots=True)
 class PastActions:
     """Past actions by invoice and step, and the dates on which the customer was contacted.
@@ -33,7 +40,7 @@ class PastActions:
     the date of the first email after the due date that announced a late fee, by invoice; ``manual_on`` holds the email
     steps that were handed over as a task. ``refused_on`` is the date of the last email that reached nobody, by invoice.
     ``outdated_warning_on`` is the date of the last one that announced another fee than the policy's.
-    ``suspension_on`` is the date that the final notice on an invoice named.
+    ``final_notices`` has the date that the final notice on an invoice named.
     ``acknowledged`` is the money last thanked for, by invoice; ``returned_payments`` holds what was done about payments
     that came back, by invoice and recurrence key.
     """
@@ -41,7 +48,7 @@ class PastActions:
     by_invoice: dict[str, dict[Step, date]] = field(default_factory=dict)
     warned_on: dict[str, date] = field(default_factory=dict)
     outdated_warning_on: dict[str, date] = field(default_factory=dict)
-    suspension_on: dict[str, date] = field(default_factory=dict)
+    final_notices: dict[str, Notice] = field(default_factory=dict)
     manual_on: dict[str, dict[Step, date]] = field(default_factory=dict)
     fees: dict[str, dict[str, PastAction]] = field(default_factory=dict)
     lapsed: set[tuple[str, Step]] = field(default_factory=set)
@@ -115,7 +122,7 @@ class PastActions:
             self.thanked_on = max(on, self.thanked_on or on)
         elif action.is_contact and not action.unconfirmed and step in DUNNING_LEVELS:
             if action.suspension_on is not None:
-                self.suspension_on[invoice_id] = max(action.suspension_on, self.suspension_on.get(invoice_id, on))
+                self.final_notices[invoice_id] = Notice(on, action.suspension_on)
             if action.announced_fee and not is_of_fee_in_force:
                 self.outdated_warning_on[invoice_id] = max(on, self.outdated_warning_on.get(invoice_id, on))
             elif action.announced_fee:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 from functools import lru_cache
 
+from policies.past_actions import Notice
+from policies.payable_dates import common_business_day
 from policies.payment_behaviour import CHRONICALLY_LATE_DAYS, ON_TIME_STREAK, STEADY_SPREAD_DAYS
 from policies.receivables import Invoice, PaymentBehaviour, Step
-from policies.schedule import DunningLevel, Schedule, TaskDay, build_task_day, starts_on
+from policies.schedule import DunningLevel, Schedule, TaskDay, build_task_day, starts_on, suspension_date
 from policies.schedule_rules import MIN_GAP_DAYS
+from policies.statement_context import StatementContext
 
 _CALL_SOONER_DAYS = 2
 _MIN_HISTORY = 3  # with fewer closed invoices than this there is no behaviour to speak of
@@ -30,11 +32,17 @@ def without_plan_offer(schedule: Schedule) -> Schedule:
     return schedule if len(levels) == len(schedule.levels) else replace(schedule, levels=levels, tasks=tasks)
 
 
-def after_named_date(schedule: Schedule, invoice: Invoice, suspension_on: date | None) -> Schedule:
-    """Return the schedule with no suspension proposed before the date that a final notice has named."""
-    if suspension_on is None:
+def after_named_date(schedule: Schedule, invoice: Invoice, context: StatementContext, notice: Notice) -> Schedule:
+    """Return the schedule with no suspension proposed before the date that the final notice has named.
+
+    A notice of the same day would name that date by this schedule unless the policy has changed since.
+    """
+    statement = context.statement
+    own_on = suspension_date(schedule, invoice, notice.on)
+    regions = {statement.holiday_region, statement.company.country}
+    if own_on is None or common_business_day(own_on, regions, context.calendar) >= notice.suspension_on:
         return schedule
-    named = (suspension_on - starts_on(invoice)).days
+    named = (notice.suspension_on - starts_on(invoice)).days
     tasks = tuple(
         each._replace(day=max(each.day, named)) if each.step is Step.PROPOSE_SUSPENSION else each
         for each in schedule.tasks

@@ -226,7 +226,7 @@ def with_shared_numbers(invoices: Sequence[Invoice], repeated: Collection[str]) 
 
 
 def with_usable_addresses(
-    invoice: Invoice, suppressed: Mapping[str, str], stopped: Collection[str], *, is_overridden: bool
+    invoice: Invoice, suppressed: Mapping[str, str], stopped: frozenset[str], *, is_overridden: bool
 ) -> Invoice:
     """Return an invoice without its suppressed addresses; without any where a user has set the customer's.
 
