@@ -67,19 +67,8 @@ class Journey:
         page.screenshot(path=str(Path(OUTPUT) / f"portal-{name}.png"), full_page=True)
 
 
-def test_customers_say_what_they_mean_with_the_keyboard_alone_in_two_tabs_and_take_it_back(
-    site: Site, portal_link: str, chromium: Any, tmp_path: Path
-) -> None:
-    journey = Journey(chromium)
-    proof = tmp_path / "proof.pdf"
-    proof.write_bytes(b"%PDF-1.7\nproof\n%%EOF\n")
-    journey.open(color_scheme="dark", viewport=DESK)
-    journey.check(journey.tab(portal_link), "desk-dark")
-    journey.open(java_script_enabled=True, color_scheme="light")
-    page = journey.tab(portal_link)
-    journey.check(page, "phone")
-
-    # A promise of a part, with the keyboard alone: form, summary, sent
+def _promise_a_part(journey: Journey, page: Any) -> None:
+    """With the keyboard alone: form, summary, sent; the back button shows that it was sent."""
     page.get_by_role("link", name="I will pay on …: invoice").first.focus()
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="I will pay on").wait_for()
@@ -98,8 +87,10 @@ def test_customers_say_what_they_mean_with_the_keyboard_alone_in_two_tabs_and_ta
     page.get_by_text("This was sent.").wait_for()
     assert page.get_by_role("button", name="Send").count() == 0
 
-    # Another tab disputes the other invoice; the first tab still shows the page of before, and undoes its own answer
-    other = journey.tab(portal_link)
+
+def _dispute_in_another_tab(journey: Journey, page: Any, link: str, proof: Path) -> None:
+    """The first tab still shows the page of before, and undoes its own answer."""
+    other = journey.tab(link)
     other.get_by_role("link", name="Something is wrong: invoice").last.click()
     other.get_by_role("button", name="Continue").click()
     assert other.get_by_text("You are about to tell").count() == 0  # the browser itself asks for the reason
@@ -115,7 +106,9 @@ def test_customers_say_what_they_mean_with_the_keyboard_alone_in_two_tabs_and_ta
     assert page.get_by_text("promised for 17 June").count() == 0
     journey.check(page, "undone")
 
-    # One payment for several invoices: none is ticked, and a problem stands beside its field
+
+def _report_one_payment_for_several(journey: Journey, page: Any) -> None:
+    """No invoice is ticked, and a problem stands beside its field."""
     page.get_by_role("link", name="I have paid several invoices together").click()
     assert page.get_by_role("checkbox", checked=True).count() == 0
     page.get_by_role("button", name="Continue").click()
@@ -130,6 +123,23 @@ def test_customers_say_what_they_mean_with_the_keyboard_alone_in_two_tabs_and_ta
     page.get_by_role("button", name="Continue").click()
     page.get_by_role("button", name="Send").click()
     page.get_by_text("We will look for your payment").wait_for()
+
+
+def test_customers_say_what_they_mean_with_the_keyboard_alone_in_two_tabs_and_take_it_back(
+    site: Site, portal_link: str, chromium: Any, tmp_path: Path
+) -> None:
+    journey = Journey(chromium)
+    proof = tmp_path / "proof.pdf"
+    proof.write_bytes(b"%PDF-1.7\nproof\n%%EOF\n")
+    journey.open(color_scheme="dark", viewport=DESK)
+    journey.check(journey.tab(portal_link), "desk-dark")
+    journey.open(java_script_enabled=True, color_scheme="light")
+    page = journey.tab(portal_link)
+    journey.check(page, "phone")
+
+    _promise_a_part(journey, page)
+    _dispute_in_another_tab(journey, page, portal_link, proof)
+    _report_one_payment_for_several(journey, page)
 
     page.get_by_role("link", name="Statement of account").click()
     page.get_by_text("Closing balance").wait_for()
