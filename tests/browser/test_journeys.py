@@ -143,6 +143,7 @@ def test_from_first_start_to_an_approved_email_in_the_log(
         "/tasks",
         "/exceptions",
         "/companies/1",
+        "/companies/1/bank-details",
         "/companies/1/mode?mode=live",
         "/fees",
         "/runs",
