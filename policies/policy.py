@@ -29,6 +29,7 @@ from policies.document_editor import edit_document
 from policies.fee_rules import FeePreset, LateFees
 from policies.rate_tables import AddedRates, apply_added_rates, load_preset
 from policies.receivables import Customer, Step
+from policies.recipients import CopyRules
 from policies.schedule import Schedule
 from policies.schedule_rules import SCHEDULED_STEPS, Cell, check_schedule
 from policies.segments import segment_of
@@ -85,6 +86,8 @@ class ReminderPolicy:
     bank_statements: sections.BankStatements
     replies: sections.Replies
     payment_plans: sections.PaymentPlans
+    copies: CopyRules
+    tracking: sections.Tracking
     payment_instructions: sections.PerCurrency[str]
     digest_language: sections.Language
     control_group_percent: int
@@ -183,6 +186,8 @@ def _build_policy(own: Table, problems: ProblemCollector, added_rates: AddedRate
         bank_statements=read.bank_statements,
         replies=read.replies,
         payment_plans=read.payment_plans,
+        tracking=read.tracking,
+        copies=CopyRules(read.copies.cc, read.copies.bcc, read.copies.second_contact_from),
         payment_instructions=read.payment_instructions,
         digest_language=read.digest.language,
         control_group_percent=read.control_group.percent,

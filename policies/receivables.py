@@ -107,6 +107,7 @@ class Company:
     lock_on: date | None = None
     ledger_reminders: bool = False
     holiday_region: str = ""
+    default_owner: str = ""  # the account owner of customers who have none of their own: "Ann Lee <ann@example.com>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,9 @@ class Customer:
     stopped_by: str = ""
     paused_by: str = ""
     mailbox_taken_by: str = ""
+    owner_email: str = ""  # of your own people: the account owner and the sales rep, who can get copies
+    sales_rep_email: str = ""
+    second_contact: str = ""  # the address of a second contact of theirs, for later steps
     debt_on_no_invoice: Decimal = Decimal(0)  # by how much the ledger's own balance is above the open invoices
     debt_currency: str = ""
     debt_holder: str = ""  # the head of the family, where that is somebody else

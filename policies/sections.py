@@ -13,7 +13,8 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import Field, create_model, model_validator
 
 from policies.receivables import Segment, Size, Step
-from policies.schedule import StepKind
+from policies.recipients import OWN_PEOPLE, RecipientRole
+from policies.schedule import DUNNING_LEVELS, StepKind
 from policies.schedule_rules import SCHEDULED_STEPS, Cell
 from policies.validation import (
     Reader,
@@ -79,6 +80,14 @@ class Language(StrEnum):
     DUTCH = "nl"
     ITALIAN = "it"
     PORTUGUESE = "pt"
+
+
+def _step_or_off(value: object) -> Step | None:
+    if value == "off":
+        return None
+    if value in list(DUNNING_LEVELS):
+        return Step(str(value))
+    raise invalid(f'"off" or a step out of {", ".join(DUNNING_LEVELS)}', value)
 
 
 def _read_day(step: Step, value: object) -> int | None:
@@ -329,6 +338,21 @@ class Digest(Section):
     language: Annotated[Language, Reads(one_of(Language))]
 
 
+class Copies(Section):
+    """Who gets copies of a customer's emails."""
+
+    cc: Annotated[frozenset[RecipientRole], Reads(list_out_of({each.value: each for each in OWN_PEOPLE}))]
+    bcc: Annotated[frozenset[RecipientRole], Reads(list_out_of({each.value: each for each in OWN_PEOPLE}))]
+    second_contact_from: Annotated[Step | None, Reads(_step_or_off)]
+
+
+class Tracking(Section):
+    """Whether opens and clicks are recorded, where the email service can; off unless somebody switches it on."""
+
+    opens: Annotated[bool, Reads(switch)]
+    clicks: Annotated[bool, Reads(switch)]
+
+
 class ControlGroup(Section):
     """How many customers keep the previous policy, in percent."""
 
@@ -357,6 +381,8 @@ class Sections(Section):
     payment_plans: PaymentPlans
     digest: Digest
     payment_instructions: Annotated[PerCurrency[str], Reads(_per_currency(lines_of_text(12, 800)))]
+    copies: Copies
+    tracking: Tracking
     control_group: ControlGroup
 
     @property

@@ -44,7 +44,8 @@ class Email:
     """An email ready to be sent. ``key`` is the outbox key, ``attempt`` counts its calls from 1.
 
     ``headers`` are the additional ones (Message-ID, References, Auto-Submitted, List-Unsubscribe). An address in
-    ``to`` is not in ``cc``, and one in either not in ``bcc``: SendGrid rejects a repeated address.
+    ``to`` is not in ``cc``, and one in either not in ``bcc``: SendGrid rejects a repeated address. Opens and clicks are
+    recorded only with ``track_opens`` and ``track_clicks``, and only by a service that can.
     """
 
     key: str
@@ -63,6 +64,8 @@ class Email:
     inline: tuple[InlineImage, ...] = ()
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
+    track_opens: bool = False
+    track_clicks: bool = False
 
     @property
     def recipients(self) -> tuple[str, ...]:

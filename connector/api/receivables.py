@@ -236,6 +236,6 @@ def _parse_changes(body: schemas.CustomerSettingsRequest) -> SettingChanges:
         named[name] = named[name] or ""
     if "withholding_percent" in named:
         named["withholding_percent"] = str(named["withholding_percent"] or "")
-    for name in {"owner", "sales_rep"} & named.keys():
+    for name in {"owner", "sales_rep", "second_contact"} & named.keys():
         named[name] = account_owners.normalise_mailbox(named[name]) if named[name] else ""
     return cast("SettingChanges", named)

@@ -219,6 +219,7 @@ class CustomerSettingsRequest(RequestModel):
     language: Annotated[str, Field(max_length=20)] | None = None
     owner: Annotated[str, Field(max_length=300)] | None = None
     sales_rep: Annotated[str, Field(max_length=300)] | None = None
+    second_contact: Annotated[str, Field(max_length=300)] | None = None
     tags: Annotated[list[str], Field(max_length=50)] | None = None
     withholding_percent: (
         Annotated[

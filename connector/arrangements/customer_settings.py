@@ -59,6 +59,7 @@ class SettingChanges(TypedDict, total=False):
     language: str
     owner: str  # "Ann Lee <ann@example.com>"
     sales_rep: str
+    second_contact: str
     tags: str  # comma-separated
     withholding_percent: str  # "10" or "7.5"
 
@@ -77,6 +78,7 @@ class CustomerSettings(Result):
     language: str = optional("")
     owner: str = optional("")
     sales_rep: str = optional("")
+    second_contact: str = optional("")
     tags: str = optional("")
     withholding_percent: str = optional("")
     suppression_reason: str = optional("")

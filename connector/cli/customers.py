@@ -142,6 +142,9 @@ def set_(
     language: _LanguageOption = None,
     owner: _OwnerOption = None,
     sales_rep: Annotated[str | None, typer.Option(metavar="'NAME <EMAIL>'", help="Their sales rep, or none.")] = None,
+    second_contact: Annotated[
+        str | None, typer.Option(metavar="'NAME <EMAIL>'", help="Who gets copies of later steps too, or none.")
+    ] = None,
     tags: _TagsOption = None,
     withholding: Annotated[
         str | None, typer.Option(metavar="PERCENT", help="The tax they withhold by law, in percent; 0: none.")
@@ -161,6 +164,7 @@ def set_(
             "tags": tags,
             "owner": owner,
             "sales_rep": sales_rep,
+            "second_contact": second_contact,
             "withholding_percent": withholding,
         }
     )
@@ -192,6 +196,7 @@ def _parse_changes(texts: Mapping[str, str | None]) -> SettingChanges:
         "tags": lambda text: _parse_unless_none(text, _parse_tags),
         "owner": lambda text: _parse_unless_none(text, parse_mailbox),
         "sales_rep": lambda text: _parse_unless_none(text, parse_mailbox),
+        "second_contact": lambda text: _parse_unless_none(text, parse_mailbox),
         "withholding_percent": lambda text: _parse_unless_none(text, _parse_withholding),
     }
     return cast("SettingChanges", {name: parsers[name](text) for name, text in texts.items() if text is not None})

@@ -23,12 +23,13 @@ from policies.decisions import ChargeLateFee, CreateTask, CustomerDecision, Send
 from policies.invoice_names import after_invoice, invoice_name
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement, Step
-from policies.recipients import Recipients, recipients_of
+from policies.recipients import RecipientRole, Recipients, recipients_of
 from policies.sections import Tone
 from policies.settlement import is_worth_thanks
 from policies.unapplied_credit import allocate_credit
 
 FEE_NUMBER_PREFIX = "LF-"
+_EVIDENT_ROLES = frozenset({RecipientRole.CUSTOMER, RecipientRole.INVOICE_COPY})  # as in most emails: not stored
 MAX_FEE_NUMBER_LENGTH = 21  # QuickBooks' DocNumber; Xero allows more
 
 
@@ -93,7 +94,7 @@ def build_drafts(
     for action in decision.actions:
         if isinstance(action, SendReminder):
             covered_invoices = [invoices[invoice_id] for invoice_id, _step in action.completed]
-            recipients = recipients_of(customer, covered_invoices)
+            recipients = recipients_of(customer, covered_invoices, action.step, words.copies)
             paid = {each.id: plain(each.paid_by(today)) for each in covered_invoices if _is_named(each, today, words)}
             draft = _reminder_draft(ledger_key, action, recipients, due, paid, refused)
             draft = _with_possible_payments(draft, action, statements)
@@ -134,7 +135,8 @@ def _is_named(invoice: Invoice, today: date, policy: ReminderPolicy) -> bool:
 def _worded(draft: Draft, policy: ReminderPolicy, language: str, account: str) -> Draft:
     """Return the draft with what its words depend on; "" for the shipped words in English."""
     instructions = policy.payment_instructions.for_currency(draft.currency)
-    words = [policy.tone, instructions, language_of(language).code, account]
+    tracked = [name for name, on in (("opens", policy.tracking.opens), ("clicks", policy.tracking.clicks)) if on]
+    words = [policy.tone, instructions, language_of(language).code, account, *tracked]
     if words == [Tone.STANDARD, "", ENGLISH.code, ""]:
         return draft
     wording = hashlib.sha256(json.dumps(words).encode()).hexdigest()[:12]
@@ -186,6 +188,7 @@ def _reminder_draft(
             to=recipients.to,
             cc=recipients.cc,
             bcc=recipients.bcc,
+            roles={address: role for address, role in recipients.roles if role not in _EVIDENT_ROLES},
             completed=action.completed,
             listed=action.listed,
             announces_fee_on=action.announces_fee_on,

@@ -15,6 +15,7 @@ import msgspec
 from connector.db.tables import OutboxEntry
 from connector.vocabulary import OutboxKind
 from policies.fee_basis import FeeBasis
+from policies.recipients import RecipientRole
 
 CompletedPair = tuple[str, str]  # invoice id and step
 
@@ -33,6 +34,7 @@ class EmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
     invoices it is about, which it thanks for. ``announces_fee_on`` are the ids of those it warns of a late fee on;
     ``fee_terms`` stands for that fee.
     ``possible_payments`` is money in the bank that may be for its invoices: whoever approves it has to know of that.
+    ``roles`` says why an address gets it, where that is neither the customer's address nor a copy the invoice names.
     ``wording`` stands for what the policy and the customer's language put into its words: an approval is for these.
     """
 
@@ -47,7 +49,12 @@ class EmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
     announces_fee_on: tuple[str, ...] = ()
     fee_terms: str = ""
     wording: str = ""
+    roles: dict[str, RecipientRole] = {}
     possible_payments: tuple[str, ...] = ()
+
+    def role_of(self, address: str) -> RecipientRole:
+        """Return why an address gets it."""
+        return self.roles.get(address, RecipientRole.CUSTOMER if address in self.to else RecipientRole.INVOICE_COPY)
 
     @property
     def recipients(self) -> tuple[str, ...]:

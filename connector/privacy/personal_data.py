@@ -16,6 +16,7 @@ from sqlmodel import Session, SQLModel, col
 
 from connector.db.tables import CustomerRow, CustomerSetting, InvoiceRow, OutboxEntry
 from connector.vocabulary import OutboxKind
+from policies.recipients import OWN_PEOPLE
 
 REDACTED = "(erased)"
 _IN_MAX = 500
@@ -47,7 +48,10 @@ RULES: dict[str, TableRule] = {
         dict.fromkeys(("name", "contact_name", "emails", "region", "language", "groups", "phones", "contacts"), ""),
     ),
     "customer_setting": TableRule(
-        "customer_id", dict.fromkeys(("emails", "contact_name", "phone", "language", "tags", "suppression_reason"), "")
+        "customer_id",
+        dict.fromkeys(
+            ("emails", "contact_name", "phone", "language", "tags", "second_contact", "suppression_reason"), ""
+        ),
     ),
     "erased_customer": TableRule("customer_id"),
     "invoice": TableRule("customer_id", {"lines": "[]"} | dict.fromkeys(("emails", "cc_emails", "bcc_emails"), "")),
@@ -149,6 +153,9 @@ def find_subject(session: Session, customer: CustomerRow) -> Subject:
     for each in ids:
         row, setting = session.get(CustomerRow, (here, each)), session.get(CustomerSetting, (here, each))
         contacts = {row.contact_name if row else "", setting.contact_name if setting else ""}
+        name, _angle, second = (setting.second_contact if setting else "").rpartition("<")
+        contacts.add(name.strip())
+        addresses.add(second.rstrip(">"))
         names |= {each for each in contacts if " " in each.strip()}  # a first name alone could be a colleague's
         names |= {row.name} if row else set()
         for person in row.contacts.splitlines() if row else ():
@@ -158,7 +165,9 @@ def find_subject(session: Session, customer: CustomerRow) -> Subject:
         addresses |= set(f"{row.emails if row else ''},{setting.emails if setting else ''}".split(","))
     mine = col(OutboxEntry.connection_id) == here, col(OutboxEntry.customer_id).in_(ids)
     for payload in session.scalars(select(col(OutboxEntry.payload)).where(*mine)):
-        addresses |= {each for name in ("to", "cc", "bcc") for each in payload.get(name, [])}
+        roles = payload.get("roles", {})
+        sent_to = {each for name in ("to", "cc", "bcc") for each in payload.get(name, [])}
+        addresses |= {each for each in sent_to if roles.get(each) not in OWN_PEOPLE}
     mine = col(InvoiceRow.connection_id) == here, col(InvoiceRow.customer_id).in_(ids)
     for emails in session.execute(
         select(col(InvoiceRow.emails), col(InvoiceRow.cc_emails), col(InvoiceRow.bcc_emails)).where(*mine).distinct()

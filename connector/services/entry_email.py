@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -17,10 +18,11 @@ from connector.emails.outbound import digest_slots, sent_emails
 from connector.emails.outbound.email_look import content_id
 from connector.emails.outbound.sent_emails import EmailContent, KeptEmail
 from connector.outbox.entries import EMAIL_KINDS, UNSENT_STATES
+from connector.outbox.payloads import EmailPayload, load_payload
 from connector.results import Result, optional
 from connector.services import email_preview
 from connector.vocabulary import OutboxState
-from connector.vocabulary.labels import label
+from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_datetime
 
 _EVENTS_MAX = 200
@@ -46,6 +48,14 @@ class EmailEventItem(Result):
     at: datetime
 
 
+class RecipientItem(Result):
+    """An address that gets an email: in which field, and why."""
+
+    address: str
+    field: str  # to, cc or bcc
+    reason: str
+
+
 class EntryEmail(Result):
     """An email as it was sent (``sent_at`` is when), or as it would be sent now; ``attempts`` are those that are kept.
 
@@ -68,6 +78,11 @@ class EntryEmail(Result):
     was_rejected: bool = False  # by the email service: this attempt reached nobody
     attempts: list[int] = optional([])
     events: list[EmailEventItem] = optional([])
+    recipients: list[RecipientItem] = optional([])  # of an email to a customer
+
+    def reason_for(self, address: str) -> str:
+        """Return why an address gets it, "" where that is not known."""
+        return next((each.reason for each in self.recipients if each.address == address), "")
 
 
 def load_email(app: AppContext, entry: OutboxEntry, *, attempt: int | None = None) -> EntryEmail:
@@ -85,7 +100,8 @@ def load_email(app: AppContext, entry: OutboxEntry, *, attempt: int | None = Non
         content, shown = sent_emails.content_of(email_preview.preview_email(app, entry)), None
     else:
         raise email_preview.PreviewError(_why_not_kept(entry))
-    email = _as_item(_with_pictures(app, entry, content), shown, [each.attempt for each in reversed(kept)], events)
+    item = _as_item(_with_pictures(app, entry, content), shown, [each.attempt for each in reversed(kept)], events)
+    email = _with_recipients(item, entry)
     was_rejected = entry.state == OutboxState.REJECTED and shown is kept[0]
     return email.model_copy(update={"was_rejected": was_rejected})
 
@@ -95,7 +111,8 @@ def load_editable_email(app: AppContext, entry: OutboxEntry) -> tuple[EntryEmail
     kept, events = _read(app, entry)
     email, lines = email_preview.preview_editable_email(app, entry)
     content = _with_pictures(app, entry, sent_emails.content_of(email))
-    return _as_item(content, None, [each.attempt for each in reversed(kept)], events), lines
+    item = _as_item(content, None, [each.attempt for each in reversed(kept)], events)
+    return _with_recipients(item, entry), lines
 
 
 def find_email(app: AppContext, entry: OutboxEntry, *, attempt: int | None = None) -> tuple[EntryEmail | None, str]:
@@ -116,9 +133,9 @@ def format_email(email: EntryEmail, time_zone: str = "UTC") -> list[str]:
     rows = [
         ("State", state),
         ("From", f"{email.sender_name} <{email.sender}>"),
-        ("To", ", ".join(email.to)),
-        ("Cc", ", ".join(email.cc)),
-        ("Bcc", ", ".join(email.bcc)),
+        ("To", _format_recipients(email, email.to)),
+        ("Cc", _format_recipients(email, email.cc)),
+        ("Bcc", _format_recipients(email, email.bcc)),
         ("Reply to", email.reply_to),
         ("Subject", email.subject),
         *(("Attached", f"{each.filename} ({format_size(each.size_bytes)})") for each in email.attachments),
@@ -128,6 +145,25 @@ def format_email(email: EntryEmail, time_zone: str = "UTC") -> list[str]:
         ),
     ]
     return [*(f"{name + ':':<10} {value}" for name, value in rows if value), "", email.text.rstrip()]
+
+
+def _format_recipients(email: EntryEmail, addresses: Sequence[str]) -> str:
+    reasons = {each: in_sentence(email.reason_for(each)) for each in addresses}
+    return ", ".join(f"{each} ({reasons[each]})" if reasons[each] else each for each in addresses)
+
+
+def _with_recipients(email: EntryEmail, entry: OutboxEntry) -> EntryEmail:
+    """Add why each address gets an email to a customer."""
+    payload = load_payload(entry)
+    if not isinstance(payload, EmailPayload):
+        return email
+    fields = {"to": email.to, "cc": email.cc, "bcc": email.bcc}
+    recipients = [
+        RecipientItem(address=each, field=field, reason=label(payload.role_of(each), "recipient_role"))
+        for field, addresses in fields.items()
+        for each in addresses
+    ]
+    return email.model_copy(update={"recipients": recipients})
 
 
 def format_size(size_bytes: int) -> str:

@@ -8,6 +8,8 @@ from policies.document import value_at
 from policies.fee_rules import FeeKind, FeePreset, UnpaidFee, WeekendDueDate
 from policies.policy import ReminderPolicy
 from policies.receivables import Step
+from policies.recipients import OWN_PEOPLE
+from policies.schedule import DUNNING_LEVELS
 from policies.schedule_rules import SCHEDULED_STEPS
 from policies.sections import CELLS, WEEKDAYS, PlanApproval
 
@@ -119,6 +121,22 @@ _HOLDS = Group(
         ),
     ),
 )
+_COPIES = Group(
+    "Copies and tracking",
+    (
+        Field("copies.cc", "Copies to", "list", OWN_PEOPLE, hint="Your own people; the customer sees it."),
+        Field("copies.bcc", "Hidden copies to", "list", OWN_PEOPLE, hint="Your own people; nobody sees it."),
+        Field(
+            "copies.second_contact_from",
+            "Second contact of the customer from",
+            "choice",
+            ("off", *DUNNING_LEVELS),
+            hint="Set per customer; else a further contact in Xero.",
+        ),
+        Field("tracking.opens", "Record who opens an email", "switch", hint="Each email says so. SendGrid only."),
+        Field("tracking.clicks", "Record who clicks a link", "switch", hint="Links lead through SendGrid then."),
+    ),
+)
 _FEES = Group(
     "Late fees",
     (
@@ -218,7 +236,7 @@ _COMPANY_WIDE = Group(
     ),
     company_wide=True,
 )
-GROUPS = (_SENDING, _HOLDS, _FEES, _OTHERS, _COMPANY_WIDE)
+GROUPS = (_SENDING, _HOLDS, _COPIES, _FEES, _OTHERS, _COMPANY_WIDE)
 TONE = Field("tone", "Tone of the emails", "choice", TONES, "Each tone has its own texts and days.")
 CELL_FIELDS = tuple(
     Field(f"{step.value}.{segment.value}.{size.value}", "", "number_or_off")

@@ -54,7 +54,8 @@ from policies.exception_checks import ExceptionCode
 from policies.fee_reviews import FeeTask
 from policies.fee_rules import FeeApproval, FeeInvoicing, FeeKind, FeePreset, UnpaidFee, WeekendDueDate
 from policies.receivables import CreditKind, FeeOutcome, InvoiceStatus, Segment, SettlementKind, Size, Step
-from policies.schedule import StepKind
+from policies.recipients import RecipientRole
+from policies.schedule import DUNNING_LEVELS, StepKind
 from policies.sections import Language, Origin, PlanApproval, Tone
 from providers.phones import PhoneKind
 
@@ -488,6 +489,7 @@ _CUSTOMER_SETTINGS = {
     "language": "Language",
     "owner": "Account owner",
     "sales_rep": "Sales rep",
+    "second_contact": "Second contact",
     "tags": "Tags",
     "withholding_percent": "Withholding tax in percent",
     "suppression_reason": "Undeliverable",
@@ -511,6 +513,14 @@ _CODE_KINDS: dict[str, str] = {
 _BANK_DETAILS_STATES: dict[str, str] = {
     BankDetailsState.IN_USE: "In use",
     BankDetailsState.WAITING: "Not in use yet",
+}
+_RECIPIENT_ROLES: dict[str, str] = {
+    RecipientRole.CUSTOMER: "Customer's address",
+    RecipientRole.INVOICE: "Address on the invoice",
+    RecipientRole.INVOICE_COPY: "Copy on the invoice",
+    RecipientRole.SECOND_CONTACT: "Second contact",
+    RecipientRole.OWNER: "Account owner",
+    RecipientRole.SALES_REP: "Sales rep",
 }
 _DIGEST_LANGUAGES: dict[str, str] = {
     Language.OF_COMPANY: "Language of the company",
@@ -536,6 +546,10 @@ _POLICY_CHOICES = {
     **_FEE_APPROVALS,
     **_FEE_INVOICINGS,
     **_UNPAID_FEES,
+    RecipientRole.OWNER: "Account owner",
+    RecipientRole.SALES_REP: "Sales rep",
+    "off": "Off",
+    **{step: _STEPS[step] for step in DUNNING_LEVELS},
     "mon": "Monday",
     "tue": "Tuesday",
     "wed": "Wednesday",
@@ -662,6 +676,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "policy_change": _POLICY_CHANGES,
     "policy_choice": _POLICY_CHOICES,
     "provider": _PROVIDERS,
+    "recipient_role": _RECIPIENT_ROLES,
     "reply_kind": _REPLY_KINDS,
     "response_kind": _RESPONSE_KINDS,
     "response_state": _RESPONSE_STATES,

@@ -155,6 +155,7 @@ def _parse_settings(request: PageRequest) -> SettingChanges:
         "language": request.form_value("language"),
         "owner": _parse_mailbox("owner", request.form_value("owner")),
         "sales_rep": _parse_mailbox("sales_rep", request.form_value("sales_rep")),
+        "second_contact": _parse_mailbox("second_contact", request.form_value("second_contact")),
         "withholding_percent": request.form_value("withholding_percent", 10),
         "tags": ",".join(filter(None, (tag.strip() for tag in request.form_value("tags").split(",")))),
     }

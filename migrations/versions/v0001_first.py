@@ -49,6 +49,7 @@ Table(
     Column("language", String, nullable=False),
     Column("owner", String, nullable=False),
     Column("sales_rep", String, nullable=False),
+    Column("second_contact", String, nullable=False),
     Column("tags", Text, nullable=False),
     Column("withholding_percent", String, nullable=False),
     Column("suppression_reason", Text, nullable=False),

@@ -16,7 +16,7 @@ from providers.sendgrid.custom_args import ATTEMPT_ARG, KEY_ARG
 
 
 def build_payload(email: Email) -> dict[str, Any]:
-    """Return the body of ``POST /v3/mail/send``: one personalization, text before HTML, no tracking or rewriting."""
+    """Return the body of ``POST /v3/mail/send``: one personalization, text before HTML, tracked only if wanted."""
     built = sdk.Mail()
     built.from_email = sdk.From(email.sender, email.sender_name or None)
     built.subject = sdk.Subject(email.subject)
@@ -30,7 +30,7 @@ def build_payload(email: Email) -> dict[str, Any]:
         built.add_attachment(_attachment(attachment))
     for image in email.inline:
         built.add_attachment(_attachment(image, sdk.Disposition("inline"), sdk.ContentId(image.content_id)))
-    built.tracking_settings = _no_tracking()
+    built.tracking_settings = _tracking(email)
     return cast("dict[str, Any]", built.get())
 
 
@@ -66,10 +66,14 @@ def _attachment(attachment: Attachment | InlineImage, disposition: Any = None, c
     )
 
 
-def _no_tracking() -> Any:
-    """Switch tracking off: rewritten payment links look like phishing, and SendGrid's unsubscribe stops invoices."""
+def _tracking(email: Email) -> Any:
+    """Return each kind of tracking, on or off: what is left out follows the account's own settings.
+
+    It is off unless a company wants it: rewritten payment links look like phishing. SendGrid's unsubscribe, which would
+    stop invoices, is never on, nor are links in plain text rewritten.
+    """
     settings = sdk.TrackingSettings()
-    settings.click_tracking = sdk.ClickTracking(enable=False, enable_text=False)
-    settings.open_tracking = sdk.OpenTracking(enable=False)
+    settings.click_tracking = sdk.ClickTracking(enable=email.track_clicks, enable_text=False)
+    settings.open_tracking = sdk.OpenTracking(enable=email.track_opens)
     settings.subscription_tracking = sdk.SubscriptionTracking(enable=False)
     return settings

@@ -95,6 +95,7 @@ class Email:
     headers: dict[str, str]
     attachments: tuple[Attachment, ...]
     messages: list[Message] = field(default_factory=list)
+    tracked: frozenset[str] = frozenset()  # the kinds of event of its readers that are recorded: open, click
 
     @property
     def status(self) -> str:
@@ -142,6 +143,12 @@ class MessageStore:
     def newest_first(self) -> Iterator[Message]:
         """Yield messages, the latest first."""
         return reversed(self.messages.values())
+
+    def read(self, address: str) -> None:
+        """Open the newest email to an address: an event where opens are tracked."""
+        message = next(each for each in self.newest_first() if each.email == address)
+        if "open" in self._email_of[message.sg_message_id].tracked:
+            self.record_event(message, "open", useragent="Mozilla/5.0", ip=IP, sg_machine_open=False)
 
     def suppress(self, name: str, email: str, reason: str = "", status: str = "") -> None:
         """Add an address to a list."""
@@ -224,12 +231,20 @@ class MessageStore:
             custom_args={**(body.get("custom_args") or {}), **(item.get("custom_args") or {})},
             headers={**(body.get("headers") or {}), **(item.get("headers") or {})},
             attachments=tuple(_attachment(content) for content in body.get("attachments") or ()),
+            tracked=frozenset(_tracked_kinds(body.get("tracking_settings") or {})),
         )  # fmt: skip
 
     def _new_id(self, kind: str, size: int) -> str:
         self._ids_created += 1
         raw = hashlib.blake2b(f"{self._core.seed}:{kind}:{self._ids_created}".encode(), digest_size=size).digest()
         return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _tracked_kinds(settings: JsonObject) -> Iterator[str]:
+    """Yield what is tracked: as in a new account, what an email does not switch off."""
+    for kind in ("open", "click"):
+        if (settings.get(f"{kind}_tracking") or {}).get("enable", True):
+            yield kind
 
 
 def _attachment(part: JsonObject) -> Attachment:

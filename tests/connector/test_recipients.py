@@ -14,15 +14,19 @@ from connector.arrangements.suppressions import suppress
 from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, ExceptionRow, InvoiceDecisionRow
+from connector.emails.inbound.events import receive_events
 from connector.evaluation import exceptions
 from connector.evaluation.exceptions import list_exceptions
 from connector.outbox.approvals import reject
+from connector.privacy.personal_data import find_subject
+from connector.services.entry_email import format_email, load_email
 from connector.services.explain import explain
 from connector.services.upcoming_actions import list_customer_upcoming, list_upcoming
 from connector.sync.mirror import mailboxes
 from connector.sync.mirror.pages import load_statements
 from connector.vocabulary import ConnectionMode, RunOutcome, UpcomingKind
 from policies.exception_checks import ExceptionCode
+from providers.sendgrid.webhook import parse_events
 from tests.connector.scenario import NOON, ResumeAfter, Scenario, ScenarioFactory, days
 
 TWINS = ("Harbor Group", "Harbor East")
@@ -293,3 +297,75 @@ def test_a_rejected_email_gives_its_mailbox_to_the_other_customer(one_mailbox: S
     one_mailbox.run()
     [second] = [each for each in one_mailbox.outbox("awaiting_approval") if each.kind == "email"]
     assert second.customer_id != first.customer_id
+
+
+COPIES = """
+[copies]
+cc = ["owner"]
+bcc = ["sales_rep"]
+second_contact_from = "past_due"
+"""
+
+
+def add_late_customer(scenario: Scenario) -> None:
+    scenario.company.customer("Harbor Group", "ap@harbor.example")
+    scenario.number = scenario.company.invoice("Harbor Group", "300.00", due_on=days(-6))
+    scenario.go_live()
+    own = {"owner": "Ann Lee <ann@works.example>", "sales_rep": "sam@works.example"}
+    update(scenario, "Harbor Group", **own, second_contact="Ben Hall <ben@harbor.example>")
+
+
+@pytest.fixture
+def with_contacts(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Scenario]:
+    """A live company with an overdue customer who has an account owner, a sales rep and a second contact."""
+    with resume_after(add_late_customer, scenario.company.provider) as resumed:
+        yield resumed
+
+
+def test_your_own_people_and_a_second_contact_get_copies(with_contacts: Scenario) -> None:
+    with_contacts.set_policy(COPIES)
+    with_contacts.run()
+    [email] = sent(with_contacts)
+    assert email.to == ("ap@harbor.example",)
+    assert (email.cc, email.bcc) == (("ben@harbor.example", "ann@works.example"), ("sam@works.example",))
+    [entry] = [each for each in with_contacts.outbox("done") if each.kind == "email"]
+    shown = load_email(with_contacts.app, entry)
+    to_reason = {"xero": "Customer's address", "quickbooks": "Address on the invoice"}[with_contacts.company.provider]
+    assert [(each.field, each.address, each.reason) for each in shown.recipients] == [
+        ("to", "ap@harbor.example", to_reason),
+        ("cc", "ben@harbor.example", "Second contact"),
+        ("cc", "ann@works.example", "Account owner"),
+        ("bcc", "sam@works.example", "Sales rep"),
+    ]
+    assert "Cc:        ben@harbor.example (second contact), ann@works.example (account owner)" in format_email(shown)
+    with reading(with_contacts.app.engine) as session:  # nobody of your own is erased with a customer
+        subject = find_subject(session, find_customer(session, "Harbor Group"))
+    assert subject.addresses == ("ap@harbor.example", "ben@harbor.example")
+
+
+def test_by_default_nobody_gets_a_copy_and_nothing_is_recorded(with_contacts: Scenario) -> None:
+    with_contacts.run()
+    [email] = sent(with_contacts)
+    assert (email.cc, email.bcc, email.tracked) == ((), (), frozenset())
+    assert "recorded" not in email.text
+
+
+def test_a_second_contact_who_unsubscribed_gets_nothing(with_contacts: Scenario) -> None:
+    with_contacts.set_policy(COPIES)
+    with writing(with_contacts.app.engine) as session:
+        suppress(session, "ben@harbor.example", "its owner unsubscribed", with_contacts.app.now())
+    with_contacts.run()
+    assert [(email.to, email.cc) for email in sent(with_contacts)] == [(("ap@harbor.example",), ("ann@works.example",))]
+
+
+def test_opens_and_clicks_are_recorded_where_wanted(with_contacts: Scenario) -> None:
+    with_contacts.set_policy("[tracking]\nopens = true\nclicks = true\n")
+    with_contacts.run()
+    [email] = sent(with_contacts)
+    assert email.tracked == {"open", "click"}
+    assert "Whether this email is opened and its links are clicked is recorded." in email.text
+    with_contacts.sandbox.sendgrid.store.read("ap@harbor.example")
+    body, _headers = with_contacts.sandbox.sendgrid.webhook.sign(with_contacts.sandbox.sendgrid.store.events, 0)
+    receive_events(with_contacts.app, parse_events(body, with_contacts.app.now()))
+    [entry] = [each for each in with_contacts.outbox("done") if each.kind == "email"]
+    assert [each.kind for each in load_email(with_contacts.app, entry).events][-1] == "open"

@@ -333,6 +333,12 @@ OUTSIDE_DECISIONS = {
     "digest.language": "tests/connector/emails/outbound/test_digests.py::test_it_is_in_the_language_of_the_company",
     "payment_instructions": "tests/connector/emails/outbound/test_compose.py"
     "::test_an_email_is_signed_by_the_account_owner_and_has_the_payment_instructions",
+    "copies.cc": "tests/connector/test_recipients.py::test_your_own_people_and_a_second_contact_get_copies",
+    "copies.bcc": "tests/connector/test_recipients.py::test_your_own_people_and_a_second_contact_get_copies",
+    "copies.second_contact_from": "tests/connector/test_recipients.py"
+    "::test_your_own_people_and_a_second_contact_get_copies",
+    "tracking.opens": "tests/connector/test_recipients.py::test_opens_and_clicks_are_recorded_where_wanted",
+    "tracking.clicks": "tests/connector/test_recipients.py::test_opens_and_clicks_are_recorded_where_wanted",
     "replies.pause_days": "tests/connector/emails/inbound/test_replies.py"
     "::test_the_policy_says_for_how_long_a_reply_pauses_reminders",
     **dict.fromkeys(

@@ -30,6 +30,7 @@ class CustomerSetting(TableModel, table=True):
     language: str = ""
     owner: str = ""  # the account owner: "Ann Lee <ann@example.com>"
     sales_rep: str = ""
+    second_contact: str = ""  # of the customer, for later steps: "Ben Hall <ben@customer.example>"
     tags: str = text_column()  # separated by commas; a policy can apply to a tag
     withholding_percent: str = ""  # how much tax they may withhold by law, as "10" or "7.5"; "" for none
     suppression_reason: str = text_column()

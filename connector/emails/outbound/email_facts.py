@@ -122,6 +122,7 @@ class EmailFacts:
         used as they are. ``payment_instructions`` are the company's payment instructions.
         ``earlier_of_step`` is how many emails of this step the customer had before: the next one is worded otherwise.
         ``since`` is what changed since the last email.
+        ``track_opens`` and ``track_clicks`` are what the email service records, which the footer says.
     Paying by bank:
         ``bank_details`` is the account for the currency; ``payer_country`` decides between two codes for it.
     Threading:
@@ -156,6 +157,8 @@ class EmailFacts:
     paid: Sequence[PaidLine] = ()
     earlier_of_step: int = 0
     since: SinceLast | None = None
+    track_opens: bool = False
+    track_clicks: bool = False
     payment_instructions: str = ""
     bank_details: BankDetails | None = None
     payer_country: str = ""

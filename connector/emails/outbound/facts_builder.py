@@ -84,6 +84,8 @@ def build_facts(
         contact_name=customer.contact_name,
         language=customer.language,
         tone=policy.tone,
+        track_opens=policy.tracking.opens,
+        track_clicks=policy.tracking.clicks,
         invoices=[] if is_thank_you else [line(each, pay_link(each.id)) for each in planned.listed],
         unlisted=[line(each) for each in list_open_invoices(statement) if each.id not in is_listed],
         about=[invoice.id for invoice in about],

@@ -62,13 +62,19 @@ class EmailTexts(Wording):
             sender=self.values["sender"],
             company=self.values["company"],
             colon=self.colon,
-            footer=[self.label("footer_internal" if internal else "footer")],
+            footer=[self.label("footer_internal")] if internal else self._footer(),
             portal_label=self.label("open_portal"),
             portal_link="" if internal else facts.portal_link,
             stop_label=self.label("stop_reminders"),
             stop_link="" if internal else facts.stop_link,
             look=look_of(facts, self.values["sender"]),
         )
+
+    def _footer(self) -> list[str]:
+        """Return why they get the email, and what is recorded of it."""
+        opens, clicks = ("yes" if on else "" for on in (self.facts.track_opens, self.facts.track_clicks))
+        tracked = [self.label("footer_tracking", opens=opens, clicks=clicks)] if opens or clicks else []
+        return [self.label("footer"), *tracked]
 
     def _summary(self) -> Summary | None:
         """Return what comes first: the amount and its due day; None where the email asks for no money."""

@@ -44,6 +44,7 @@ def build_company(connection: Connection) -> Company:
         lock_on=connection.lock_on,
         ledger_reminders=connection.ledger_reminders,
         holiday_region=connection.holiday_region,
+        default_owner=connection.owner,
     )
 
 
@@ -80,6 +81,10 @@ def build_customer(
         withholding_percent=Decimal(setting.withholding_percent or 0) if setting else Decimal(0),
         tags=_split_commas(setting.tags) if setting else (),
         groups=tuple(filter(None, row.groups.split("\n"))) if row else (),
+        owner_email=_address_of(setting and setting.owner, company.default_owner),
+        sales_rep_email=_address_of(setting and setting.sales_rep),
+        second_contact=_address_of(setting and setting.second_contact)
+        or _first_other(row.contacts if row else "", addresses.valid),
         first_invoiced_on=history.first_on if history else None,
         paid_invoices=history.paid if history else 0,
         revenue_ranks=revenue_ranks,
@@ -105,11 +110,26 @@ def email_addresses(row: SqlRow | None, setting: SqlRow | None) -> tuple[str, ..
     return parse_addresses(_first_non_empty(setting and setting.emails, row and row.emails)).valid
 
 
+def _address_of(*mailboxes: str | None) -> str:
+    """Return the address of the first mailbox that is set: of "Ann Lee <ann@example.com>" or an address alone."""
+    return next(iter(parse_addresses(_first_non_empty(*mailboxes)).valid), "")
+
+
+def _first_other(contacts: str, emails: Sequence[str]) -> str:
+    """Return the address of the first further contact in the ledger that gets no emails yet."""
+    known = {each.casefold() for each in emails}
+    found = (each for line in contacts.splitlines() for each in parse_addresses(line).valid)
+    return next((each for each in found if each.casefold() not in known), "")
+
+
 def without_suppressed_addresses(customer: Customer, suppressed: Mapping[str, str]) -> Customer:
     """Return a customer without the suppressed addresses (reasons by address in lower case).
 
-    A customer who has no other address keeps them, with the reason.
+    A customer who has no other address keeps them, with the reason. Copies go to none of them.
     """
+    copies = {"owner_email", "sales_rep_email", "second_contact"}
+    refused = {name: "" for name in copies if getattr(customer, name).lower() in suppressed}
+    customer = replace(customer, **refused) if refused else customer
     usable = tuple(address for address in customer.emails if address.lower() not in suppressed)
     if len(usable) == len(customer.emails):
         return customer

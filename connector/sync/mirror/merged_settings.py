@@ -28,7 +28,7 @@ _RESTORED = (
     "{name} is a customer of its own again in the accounting system. What was stopped while it was merged into {other}"
     " stays stopped:"
 )
-_KEPT_UNLESS_SET = ("language", "phone", "owner", "sales_rep", "suppression_reason")
+_KEPT_UNLESS_SET = ("language", "phone", "owner", "sales_rep", "second_contact", "suppression_reason")
 
 
 def combine(session: Session, connection_id: int, merged: str, survivor: str, at: datetime, *, is_known: bool) -> int:

@@ -66,6 +66,15 @@ def test_key_is_a_custom_argument_so_that_events_contain_it(email: Email) -> Non
     assert [one["email"] for one in personalization["to"]] == ["ada@example.com", "office@example.com"]
 
 
+@pytest.mark.parametrize(("opens", "clicks"), [(True, False), (False, True), (True, True)])
+def test_opens_and_clicks_are_tracked_only_where_the_email_says_so(email: Email, *, opens: bool, clicks: bool) -> None:
+    assert build_payload(dataclasses.replace(email, track_opens=opens, track_clicks=clicks))["tracking_settings"] == {
+        "click_tracking": {"enable": clicks, "enable_text": False},
+        "open_tracking": {"enable": opens},
+        "subscription_tracking": {"enable": False},
+    }
+
+
 def test_text_precedes_html_and_tracking_is_off(email: Email) -> None:
     body = build_payload(email)
     assert [one["type"] for one in body["content"]] == ["text/plain", "text/html"]
