@@ -8,7 +8,6 @@ from policies.document import value_at
 from policies.fee_rules import FeeKind, FeePreset, UnpaidFee, WeekendDueDate
 from policies.policy import ReminderPolicy
 from policies.receivables import Step
-from policies.recipients import OWN_PEOPLE
 from policies.schedule import DUNNING_LEVELS
 from policies.schedule_rules import SCHEDULED_STEPS
 from policies.sections import CELLS, WEEKDAYS, PlanApproval
@@ -79,6 +78,12 @@ _SENDING = Group(
             "switch",
             hint="If you send your invoices from elsewhere.",
         ),
+        Field(
+            "copies.second_contact_from",
+            "Second contact of the customer gets copies from",
+            "choice",
+            ("off", *DUNNING_LEVELS),
+        ),
     ),
 )
 _HOLDS = Group(
@@ -119,22 +124,6 @@ _HOLDS = Group(
             "Notify customers of a returned payment after (business days)",
             hint="Time to correct a mistake; you get a task at once.",
         ),
-    ),
-)
-_COPIES = Group(
-    "Copies and tracking",
-    (
-        Field("copies.cc", "Copies to", "list", OWN_PEOPLE, hint="Your own people; the customer sees it."),
-        Field("copies.bcc", "Hidden copies to", "list", OWN_PEOPLE, hint="Your own people; nobody sees it."),
-        Field(
-            "copies.second_contact_from",
-            "Second contact of the customer from",
-            "choice",
-            ("off", *DUNNING_LEVELS),
-            hint="Set per customer; else a further contact in Xero.",
-        ),
-        Field("tracking.opens", "Record who opens an email", "switch", hint="Each email says so. SendGrid only."),
-        Field("tracking.clicks", "Record who clicks a link", "switch", hint="Links lead through SendGrid then."),
     ),
 )
 _FEES = Group(
@@ -236,7 +225,7 @@ _COMPANY_WIDE = Group(
     ),
     company_wide=True,
 )
-GROUPS = (_SENDING, _HOLDS, _COPIES, _FEES, _OTHERS, _COMPANY_WIDE)
+GROUPS = (_SENDING, _HOLDS, _FEES, _OTHERS, _COMPANY_WIDE)
 TONE = Field("tone", "Tone of the emails", "choice", TONES, "Each tone has its own texts and days.")
 CELL_FIELDS = tuple(
     Field(f"{step.value}.{segment.value}.{size.value}", "", "number_or_off")

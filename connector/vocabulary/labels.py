@@ -537,7 +537,7 @@ _PLAN_APPROVALS: dict[str, str] = {
     PlanApproval.PERSON: "A user decides",
     PlanApproval.AUTOMATIC: "Automatic",
 }
-_POLICY_CHOICES = {
+_POLICY_CHOICES: dict[str, str] = {
     **_TONES,
     **_FEE_PRESETS,
     **_FEE_KINDS,

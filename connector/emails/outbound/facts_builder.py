@@ -96,14 +96,17 @@ def build_facts(
         thanked_on=_last_thanked_on(statement, about),
         promised_on=max((invoice.promised_on for invoice in about if invoice.promised_on), default=None),
         promised_amount=_promised_part(about),
-        paid=[
-            PaidLine(each.number, each.paid, each.last_paid_on or today, each.issued_on, each.shares_number)
-            for each in about
-            if each.paid > 0
-        ]
-        if is_thank_you
-        else (),
+        paid=_paid_lines(about, today) if is_thank_you else (),
     )
+
+
+def _paid_lines(about: Sequence[Invoice], today: date) -> list[PaidLine]:
+    """Return the invoices that an email thanks for."""
+    return [
+        PaidLine(each.number, each.paid, each.last_paid_on or today, each.issued_on, each.shares_number)
+        for each in about
+        if each.paid > 0
+    ]
 
 
 def with_brand(facts: EmailFacts, brand: Brand, owner: str) -> EmailFacts:

@@ -127,9 +127,10 @@ def without_suppressed_addresses(customer: Customer, suppressed: Mapping[str, st
 
     A customer who has no other address keeps them, with the reason. Copies go to none of them.
     """
-    copies = {"owner_email", "sales_rep_email", "second_contact"}
-    refused = {name: "" for name in copies if getattr(customer, name).lower() in suppressed}
-    customer = replace(customer, **refused) if refused else customer
+    own = (customer.owner_email, customer.sales_rep_email, customer.second_contact)
+    if any(address.lower() in suppressed for address in own):
+        owner, rep, second = ("" if address.lower() in suppressed else address for address in own)
+        customer = replace(customer, owner_email=owner, sales_rep_email=rep, second_contact=second)
     usable = tuple(address for address in customer.emails if address.lower() not in suppressed)
     if len(usable) == len(customer.emails):
         return customer

@@ -138,10 +138,9 @@ def _without_numbers(facts: EmailFacts) -> EmailFacts:
 def _about_two(facts: EmailFacts) -> EmailFacts:
     one = next(line for line in facts.invoices if line.key in facts.about)
     assert one.due_on is not None
+    earlier_on = one.due_on - timedelta(days=9)
     one = replace(one, id="2042")
-    other = replace(
-        one, number="INV-1039", id="2039", due_on=one.due_on - timedelta(days=9), days_late=one.days_late + 9
-    )
+    other = replace(one, number="INV-1039", id="2039", due_on=earlier_on, days_late=one.days_late + 9)
     return replace(facts, invoices=(other, one), about=(other.key, one.key))
 
 

@@ -20,7 +20,7 @@ from sqlmodel import col
 
 from connector.arrangements import agreements
 from connector.arrangements.agreements import Attribution
-from connector.arrangements.customer_settings import find_customer, update_settings
+from connector.arrangements.customer_settings import SettingChanges, find_customer, update_settings
 from connector.db.engine import reading, writing
 from connector.db.tables import InvoiceRow
 from connector.emails.inbound.replies import receive_answer
@@ -108,7 +108,7 @@ def begin(quarter: Quarter) -> None:
     language = "de" if scenario.company.provider == "quickbooks" else "en"
     with reading(scenario.app.engine) as session:
         ids = [find_customer(session, customer).external_id for customer in CUSTOMERS]
-    settings = {"language": language, "contact_name": "Jo Vale", "owner": "Anna Berg <anna@small.example>"}
+    settings = SettingChanges(language=language, contact_name="Jo Vale", owner="Anna Berg <anna@small.example>")
     for each in ids:
         update_settings(scenario.app, scenario.connection, each, settings, by="Ann")
 
