@@ -171,6 +171,7 @@ def _from_sendgrid(email: Any) -> EmailMessage:
     message.set_content(email.text)
     message.add_alternative(email.html, subtype="html")
     html = message.get_body(("html",))
+    assert html is not None
     for each in email.attachments:
         main, _, sub = each.content_type.partition("/")
         if each.inline:
