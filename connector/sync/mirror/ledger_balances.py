@@ -42,7 +42,7 @@ def find_unexplained_of_family(
     if root is None or root.family_balance_e4 is None or not root.balance_currency:
         return None
     currency = root.balance_currency
-    if any(each.currency != currency for each in (*invoices, *credits)):
+    if ({each.currency for each in invoices} | {each.currency for each in credits}) - {currency}:
         return None  # the balance of several currencies is in none of them
     known = sum((each.remaining for each in found if each.currency == currency), Decimal(0))
     missing = _net(invoices, credits, currency) - from_e4(root.family_balance_e4) - known
