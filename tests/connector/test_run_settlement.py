@@ -105,7 +105,7 @@ def test_some_cents_are_no_part_payment(late_customer: Scenario) -> None:
     assert "part payment" not in text
 
 
-def test_nobody_is_thanked_for_the_cents_that_a_credit_note_left(customer: Scenario) -> None:
+def test_nobody_is_thanked_for_the_cents_beside_a_credit_note(customer: Scenario) -> None:
     customer.company.credit_invoice(customer.number, "1199.97")
     customer.company.pay(customer.number)
     customer.run_for_days(2)

@@ -93,7 +93,7 @@ def test_an_email_marked_as_automatic_is_automatic(headers: dict[str, str], subj
         ({}, "[External] Re: Automatic reply: your question"),
         ({}, "[EXT] Out of office: pallets never arrived"),
         ({}, "Undeliverable: two pallets of invoice INV-1042"),
-        ({}, "Undeliverable: Invoice INV-1042 is overdue"),  # without a report, in doubt a person
+        ({}, "Undeliverable: Invoice INV-1042 is overdue"),  # without a report it may be a person
     ],
 )
 def test_headers_of_relays_and_help_desks_do_not_make_an_email_automatic(headers: dict[str, str], subject: str) -> None:
