@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PYTHON ?=# a Python to use instead of the first one found that is new enough
 DEMO_ARGS ?= --once
 PYTEST_ARGS ?=
+REV ?= a0d576d# the revision that bench-against compares this one with
 FAULTS_ARGS ?=# --write updates the table in docs/reliability.md, --seed N tries other cases
 MUTANTS_ARGS ?=# --sample N draws more of them, --minutes N stops in between, --only policies tries a part
 WORKERS ?= auto
@@ -17,7 +18,7 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations sandbox benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist test lint types unit faults faults-long mutants contract races ninety bench screenshots gallery audit sbom lock outdated format clean
+.PHONY: help demo dist test lint types unit faults faults-long mutants contract races ninety bench bench-against screenshots gallery audit sbom lock outdated format clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -73,6 +74,9 @@ races: $(READY) ## Every two decisions at once, interleaved at every statement, 
 ninety: $(READY) ## Ninety simulated days synced daily, hourly and every five minutes, on both ledgers: over an hour
 	HOURLY_DAYS=90 FIVE_MINUTES_DAYS=90 LIMIT_DAYS=90 $(BIN)/python -m pytest -n $(WORKERS) \
 		tests/connector/test_run_cadence.py tests/benchmarks/test_calls.py
+
+bench-against: $(READY) ## This revision beside another one: make bench-against REV=a0d576d
+	$(BIN)/python -m benchmarks.against $(REV)
 
 bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured in the same run
 	$(BIN)/python -m benchmarks.first_load
