@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.db.engine import reading
+from connector.db.engine import reading, writing
 from connector.db.money import from_e4
+from connector.db.tables import CreditRow
 from connector.emails.portal_links import PortalVisitor
 from connector.portal import documents
 from connector.portal.account_statement import Entry, EntryKind, build_statement, load_statements_of_account
 from connector.web.portal_guard import PortalGuard
+from policies.receivables import CreditKind
 from tests.connector.portal.conftest import TODAY, PortalScenario, find_miller, find_row, visible_text
 
 DAYS = st.dates(date(2026, 1, 1), date(2026, 6, 30))
@@ -40,6 +42,23 @@ def test_the_running_balance_adds_up(entries: list[Entry], from_on: date, days: 
     assert next_period.opening_e4 == statement.closing_e4
 
 
+def _pay_out_a_credit(scenario: PortalScenario, customer_id: str) -> None:
+    """Add a credit note that was paid out: nothing remains of it, and it is applied to no invoice."""
+    with writing(scenario.app.engine) as session:
+        session.add(
+            CreditRow(
+                connection_id=scenario.connection,
+                kind=CreditKind.CREDIT_NOTE,
+                external_id="paid-out",
+                customer_id=customer_id,
+                currency="GBP",
+                dated_on=TODAY,
+                total_e4=123_400,
+                remaining_e4=0,
+            )
+        )
+
+
 @pytest.mark.parametrize("scenario", ["xero", "quickbooks"], indirect=True)
 def test_the_closing_balance_is_the_ledgers_whatever_was_paid_credited_or_voided(scenario: PortalScenario) -> None:
     company = scenario.company
@@ -51,21 +70,33 @@ def test_the_closing_balance_is_the_ledgers_whatever_was_paid_credited_or_voided
     company.credit_invoice(credited, "40.00")
     company.credit("Miller & Sons", "25.25")
     company.void(voided)
+    if company.provider == "xero":
+        company.simulator.add_credit("Miller & Sons", "60.00", "Overpayment", **company.company_filter)
+    else:
+        company.simulator.pay_unapplied("Miller & Sons", "60.00")
+    scenario.pass_days(14)  # Xero's overpayments are read before an email is sent
     scenario.run()
     visitor = PortalVisitor(scenario.connection, find_miller(scenario).external_id, expired=False)
     with reading(scenario.app.engine) as session:
-        [statement] = load_statements_of_account(session, visitor, TODAY - timedelta(days=90), TODAY)
+        [statement] = load_statements_of_account(session, visitor, TODAY - timedelta(days=90), scenario.today)
     mine = (scenario.overdue, scenario.upcoming, paid, credited)
     due = sum((company.open_balances()[number] for number in mine), Decimal(0))
-    assert from_e4(statement.closing_e4) == due - Decimal("25.25")
+    owed = due - Decimal("25.25") - Decimal("60.00")
+    assert from_e4(statement.closing_e4) == owed
     kinds = [entry.kind for entry, _balance in statement.entries]
-    assert kinds.count(EntryKind.PAYMENT) == 2
+    assert kinds.count(EntryKind.PAYMENT) == 3
     assert kinds.count(EntryKind.CREDIT) == 2
     assert {EntryKind.ADJUSTMENT, EntryKind.REFUND} & set(kinds) == set()
     assert voided not in [entry.name for entry, _balance in statement.entries]
+    _pay_out_a_credit(scenario, visitor.customer_id)
+    with reading(scenario.app.engine) as session:
+        [statement] = load_statements_of_account(session, visitor, TODAY - timedelta(days=90), scenario.today)
+    assert from_e4(statement.closing_e4) == owed
+    [refund] = [entry for entry, _balance in statement.entries if entry.kind is EntryKind.REFUND]
+    assert from_e4(refund.amount_e4) == Decimal("12.34")
     page = scenario.client.get("/account")
     shown = visible_text(page)
-    assert f"Closing balance £{due - Decimal('25.25'):,.2f}" in shown
+    assert f"Closing balance £{owed:,.2f}" in shown
     assert "Potter" not in shown
     half = scenario.client.get(f"/account?from={TODAY - timedelta(days=5)}&until={TODAY - timedelta(days=1)}")
     assert "Opening balance £1,280.50" not in visible_text(half)
