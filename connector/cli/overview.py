@@ -261,7 +261,11 @@ def _explanation_lines(explanation: InvoiceExplanation) -> list[str]:
         f"Invoice {invoice.number or 'without a number'} to {customer.name} ({explanation.connection.name})",
         f"  {label(invoice.status)}; {invoice.due} of {invoice.total} {invoice.currency} is due",
         f"  Issued on {invoice.issued_on}, due on {invoice.due_on or 'no date'}",
-        f"  Email: {customer.emails or 'no address'}",
+        *(
+            f"  {each.field.capitalize()}: {each.address} ({in_sentence(each.reason)})"
+            for each in explanation.recipients
+        ),
+        *([] if explanation.recipients else [f"  Email: {customer.emails or 'no address'}"]),
     ]
     lines += [f"  {line}" for line in format_settings(customer.settings)]
     agreements = format_active_agreements(explanation.active_agreements)

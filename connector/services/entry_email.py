@@ -21,6 +21,7 @@ from connector.outbox.entries import EMAIL_KINDS, UNSENT_STATES
 from connector.outbox.payloads import EmailPayload, load_payload
 from connector.results import Result, optional
 from connector.services import email_preview
+from connector.services.invoice_recipients import RecipientItem
 from connector.vocabulary import OutboxState
 from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_datetime
@@ -46,14 +47,6 @@ class EmailEventItem(Result):
     kind: str
     address: str
     at: datetime
-
-
-class RecipientItem(Result):
-    """An address that gets an email: in which field, and why."""
-
-    address: str
-    field: str  # to, cc or bcc
-    reason: str
 
 
 class EntryEmail(Result):

@@ -29,7 +29,7 @@ from connector.db.tables import (
     SyncLogEntry,
 )
 from connector.evaluation import decision_records, exceptions
-from connector.geo import HolidayCalendar
+from connector.geo import HolidayCalendar, today_in
 from connector.services.invoice_explanation import (
     AppliedAmount,
     DecisionAudit,
@@ -42,6 +42,7 @@ from connector.services.invoice_explanation import (
     StepItem,
     UnappliedAmount,
 )
+from connector.services.invoice_recipients import list_recipients
 from connector.services.invoice_timeline import find_invoice_entries, invoice_timeline
 from connector.services.invoices import ActiveAgreements, active_agreements, find_invoice
 from connector.services.upcoming_actions import UpcomingAction, list_customer_upcoming
@@ -49,6 +50,7 @@ from connector.sync.mirror.facts import build_balance_changes
 from connector.sync.mirror.pages import load_statements
 from policies.currencies import plain_amount
 from policies.decide import decide
+from policies.policy import ReminderPolicy
 from policies.receivables import CreditKind, InvoiceStatus, SettlementKind, Statement, Step
 
 _LOG_ENTRIES_MAX = 30
@@ -72,6 +74,7 @@ def explain_invoice(app: AppContext, session: Session, invoice: InvoiceRow) -> I
     row, now = session.get_one(Connection, invoice.connection_id), app.now()
     key = (invoice.connection_id, invoice.external_id)
     found = list(load_statements(session, row, now=now, customer_ids=[invoice.customer_id]))
+    policy, version = policy_store.get_active_policy(session, invoice.connection_id).for_customer(invoice.customer_id)
     return InvoiceExplanation(
         id=invoice.external_id,
         invoice=_facts(invoice),
@@ -88,11 +91,14 @@ def explain_invoice(app: AppContext, session: Session, invoice: InvoiceRow) -> I
         ],
         agreements=agreement_list.list_agreements(session, invoice),
         decision=_last_decision(session, invoice),
-        current_decision=_current_decision(session, invoice, found, now),
+        current_decision=_current_decision(invoice, found, now, policy, version),
         completed_steps=_completed_steps(session, invoice),
         outbox=[InvoiceEntry.model_validate(entry) for entry in find_invoice_entries(session, invoice)],
         log=_log_entries(session, invoice),
         exceptions=exceptions.list_about(session, invoice, _recipients(found, invoice)),
+        recipients=list_recipients(
+            [each for some in found for each in some], invoice.external_id, policy, today_in(row.time_zone, now)
+        ),
     )
 
 
@@ -175,10 +181,13 @@ def _last_decision(session: Session, invoice: InvoiceRow) -> DecisionItem | None
 
 
 def _current_decision(
-    session: Session, invoice: InvoiceRow, found: Sequence[tuple[Statement, ...]], now: datetime
+    invoice: InvoiceRow,
+    found: Sequence[tuple[Statement, ...]],
+    now: datetime,
+    policy: ReminderPolicy,
+    version: int | None,
 ) -> DecisionItem | None:
     """Apply the policy to the facts the mirror has now; None where the invoice is in no statement."""
-    policy, version = policy_store.get_active_policy(session, invoice.connection_id).for_customer(invoice.customer_id)
     for statements in found:
         for each in decide(statements, policy, now, HolidayCalendar()).invoice_decisions:
             if each.invoice_id == invoice.external_id:

@@ -8,6 +8,7 @@ from connector.arrangements.agreement_list import AgreementItem
 from connector.arrangements.customer_settings import CustomerSettings
 from connector.connections.registry import ConnectionItem
 from connector.results import Amount, Result
+from connector.services.invoice_recipients import RecipientItem
 from connector.services.invoice_timeline import TimelineEvent
 from connector.services.invoices import ActiveAgreements
 from connector.services.upcoming_actions import UpcomingAction
@@ -140,3 +141,4 @@ class InvoiceExplanation(Result):
     outbox: list[InvoiceEntry]
     log: list[InvoiceLogEntry]
     exceptions: list[str]
+    recipients: list[RecipientItem]

@@ -338,6 +338,13 @@ def test_your_own_people_and_a_second_contact_get_copies(with_contacts: Scenario
         ("bcc", "sam@works.example", "Sales rep"),
     ]
     assert "Cc:        ben@harbor.example (second contact), ann@works.example (account owner)" in format_email(shown)
+    explained = explain(with_contacts.app, with_contacts.number, None).recipients
+    assert [each.reason for each in explained] == [
+        to_reason,
+        "Second contact, from the step first reminder on",
+        "Account owner",
+        "Sales rep",
+    ]
     with reading(with_contacts.app.engine) as session:  # nobody of your own is erased with a customer
         subject = find_subject(session, find_customer(session, "Harbor Group"))
     assert subject.addresses == ("ap@harbor.example", "ben@harbor.example")

@@ -7,8 +7,10 @@ as if they had never answered.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, func, select
 from sqlmodel import Session, col
@@ -42,15 +44,16 @@ def load_since_last(
     if step not in _BEFORE_DUE | _CHASING:
         return None
     ids = {invoice.id for invoice in about}
+    said = _load_said(session, connection.id or 0, statement.customer.id, ids)
     last = _find_last(session, connection.id or 0, statement, ids)
     if last is None or last.dispatched_at is None:
         return None
-    at, wrote_on = last.dispatched_at, today_in(connection.time_zone, last.dispatched_at)
+    wrote_on = today_in(connection.time_zone, last.dispatched_at)
     due_then = payload_as(EmailPayload, last).due
     since = SinceLast(wrote_on=wrote_on, paid=_money_since(statement, due_then, wrote_on, today))
     if step in _BEFORE_DUE:
         return since
-    return _with_answers(session, connection, statement, since, ids, at, _promised_on(step, about))
+    return _with_answers(since, said, last.dispatched_at, _promised_on(step, about), connection.time_zone)
 
 
 def _find_last(session: Session, connection_id: int, statement: Statement, ids: set[str]) -> OutboxEntry | None:
@@ -97,56 +100,58 @@ def _promised_on(step: Step, about: Sequence[Invoice]) -> date | None:
     return max((each.promised_on for each in about if each.promised_on), default=None)
 
 
-def _with_answers(
-    session: Session,
-    connection: Connection,
-    statement: Statement,
-    since: SinceLast,
-    ids: set[str],
-    at: datetime,
-    promised_on: date | None,
-) -> SinceLast:
-    """Add what the customer said since an instant. ``promised_on`` is the promise that the email is about."""
-    customer = (connection.id or 0, statement.customer.id)
+class _Said(NamedTuple):
+    """What a customer agreed, wrote and reported about some invoices, whenever that was."""
 
-    def day(instant: datetime | None) -> date | None:
-        return today_in(connection.time_zone, instant) if instant is not None else None
+    agreements: Sequence[Agreement]
+    replied_at: datetime | None
+    reported_at: datetime | None
 
+
+def _load_said(session: Session, connection_id: int, customer_id: str, ids: set[str]) -> _Said:
     agreements = session.scalars(
         select(Agreement)
-        .where(col(Agreement.connection_id) == customer[0], col(Agreement.customer_id) == customer[1])
+        .where(col(Agreement.connection_id) == connection_id, col(Agreement.customer_id) == customer_id)
         .where(col(Agreement.invoice_id).in_(ids))
         .order_by(col(Agreement.id))
     ).all()
-    broken = [each for each in agreements if each.kind == AgreementKind.PROMISE and each.state == AgreementState.BROKEN]
+    replied_at = session.scalar(
+        select(func.max(ReceivedReply.received_at))
+        .where(col(ReceivedReply.connection_id) == connection_id, col(ReceivedReply.customer_id) == customer_id)
+        .where(col(ReceivedReply.kind) == ReplyKind.REPLY)
+    )
+    reports = session.execute(
+        select(col(Task.created_at), col(Task.invoice_ids))
+        .where(col(Task.connection_id) == connection_id, col(Task.customer_id) == customer_id)
+        .where(col(Task.code) == TaskCode.PAYMENT_REPORTED)
+    ).all()
+    return _Said(agreements, replied_at, max((at for at, about in reports if ids & set(about)), default=None))
+
+
+def _with_answers(since: SinceLast, said: _Said, at: datetime, promised_on: date | None, time_zone: str) -> SinceLast:
+    """Add what the customer said since an instant. ``promised_on`` is the promise that the email is about."""
+
+    def day(instant: datetime | None) -> date | None:
+        return today_in(time_zone, instant) if instant is not None and instant > at else None
+
+    broken = [
+        each for each in said.agreements if each.kind == AgreementKind.PROMISE and each.state == AgreementState.BROKEN
+    ]
     earlier = [each.until_on for each in broken if promised_on and each.until_on and each.until_on < promised_on]
     later = [each.until_on for each in broken if not promised_on and each.until_on and each.recorded_at > at]
     closed = [
         each.since_on
-        for each in agreements
+        for each in said.agreements
         if each.kind == AgreementKind.DISPUTE
         and each.state == AgreementState.RESOLVED
         and each.ended_at is not None
         and each.ended_at > at
     ]
-    replied_at = session.scalar(
-        select(func.max(ReceivedReply.received_at))
-        .where(col(ReceivedReply.connection_id) == customer[0], col(ReceivedReply.customer_id) == customer[1])
-        .where(col(ReceivedReply.kind) == ReplyKind.REPLY, col(ReceivedReply.received_at) > at)
-    )
-    reported = session.execute(
-        select(col(Task.created_at), col(Task.invoice_ids))
-        .where(col(Task.connection_id) == customer[0], col(Task.customer_id) == customer[1])
-        .where(col(Task.code) == TaskCode.PAYMENT_REPORTED, col(Task.created_at) > at)
-        .order_by(col(Task.created_at))
-    ).all()
-    reported_at = max((row.created_at for row in reported if ids & set(row.invoice_ids)), default=None)
-    return SinceLast(
-        wrote_on=since.wrote_on,
-        paid=since.paid,
+    return replace(
+        since,
         promised_on=max(later, default=None),
         promised_before_on=max(earlier, default=None),
-        replied_on=day(replied_at),
-        reported_on=day(reported_at) if not since.paid else None,
+        replied_on=day(said.replied_at),
+        reported_on=day(said.reported_at) if not since.paid else None,
         disputed_on=max(closed, default=None),
     )
