@@ -67,21 +67,21 @@ def confirm_bank_match(call: WriteCall, connection: str, match: Id) -> Response:
 
 @router.post(f"{_MATCHES}/{{match}}/reject", response_model=DecidedMatch)
 def reject_bank_match(call: WriteCall, connection: str, match: Id) -> Response:
-    """Say that money is not for its invoice: nothing is held for it any more."""
+    """Record that money is not for its invoice: nothing is held for it any more."""
     _check_owner(call, connection, bank_statements.connection_of_match(call.app, match))
     return json_response(bank_statements.reject_match(call.app, match, by=call.actor))
 
 
 @router.post(f"{_RECEIPTS}/{{receipt}}/assign", response_model=DecidedMatch)
 def assign_bank_receipt(call: WriteCall, connection: str, receipt: Id, body: schemas.AssignReceiptRequest) -> Response:
-    """Say which invoice money is for, by its number."""
+    """Record which invoice money is for, by its number."""
     _check_owner(call, connection, bank_statements.connection_of_receipt(call.app, receipt))
     return json_response(bank_statements.assign_receipt(call.app, receipt, body.invoice, by=call.actor))
 
 
 @router.post(f"{_RECEIPTS}/{{receipt}}/set-aside", status_code=204, response_class=Response)
 def set_aside_bank_receipt(call: WriteCall, connection: str, receipt: Id) -> Response:
-    """Say that money is no customer's payment."""
+    """Record that money is no customer's payment."""
     _check_owner(call, connection, bank_statements.connection_of_receipt(call.app, receipt))
     bank_statements.set_aside(call.app, receipt, by=call.actor)
     return Response(status_code=204)

@@ -218,7 +218,7 @@ def confirm(match_id: MatchArgument, as_json: JsonOption = False) -> None:
 
 @bank.command("reject")
 def reject(match_id: MatchArgument, as_json: JsonOption = False) -> None:
-    """Say that money is not for its invoice; nothing is held for it any more."""
+    """Record that money is not for its invoice; nothing is held for it any more."""
     from connector.services.bank_statements import reject_match
 
     with open_command_app() as app:
@@ -235,7 +235,7 @@ def assign(
     invoice: Annotated[str, typer.Argument(metavar="INVOICE", help="The number of the invoice that it pays.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Say which invoice money is for, where none was found."""
+    """Record which invoice money is for, where none was found."""
     from connector.services.bank_statements import assign_receipt
 
     with open_command_app() as app:
@@ -248,7 +248,7 @@ def assign(
 
 @bank.command("set-aside")
 def set_aside(money_id: MoneyArgument, as_json: JsonOption = False) -> None:
-    """Say that money is no customer's payment: a loan, a refund, the owner's own."""
+    """Record that money is no customer's payment: a loan, a refund, the owner's own."""
     from connector.services.bank_statements import set_aside as put_aside
 
     with open_command_app() as app:

@@ -224,12 +224,12 @@ def confirm_match(app: AppContext, match_id: int, *, by: str) -> DecidedMatch:
 
 
 def reject_match(app: AppContext, match_id: int, *, by: str) -> DecidedMatch:
-    """Say that money is not for its invoice. Raises ``MatchDecisionError``."""
+    """Record that money is not for its invoice. Raises ``MatchDecisionError``."""
     return _decide(app, lambda session: deciding.reject(session, match_id, by=by, at=app.now()))
 
 
 def assign_receipt(app: AppContext, receipt_id: int, number: str, *, by: str) -> DecidedMatch:
-    """Say for which invoice money is, by its number. Raises ``MatchDecisionError``."""
+    """Record for which invoice money is, by its number. Raises ``MatchDecisionError``."""
 
     def decide(session: Session) -> BankMatch:
         receipt = _get_receipt(session, receipt_id)
@@ -248,7 +248,7 @@ def assign_receipt(app: AppContext, receipt_id: int, number: str, *, by: str) ->
 
 
 def set_aside(app: AppContext, receipt_id: int, *, by: str) -> None:
-    """Say that money is no customer's payment. Raises ``MatchDecisionError``."""
+    """Record that money is no customer's payment. Raises ``MatchDecisionError``."""
     with writing(app.engine) as session:
         receipt = _get_receipt(session, receipt_id)
         connection_id = receipt.connection_id
