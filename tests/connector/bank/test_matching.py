@@ -59,6 +59,7 @@ OTHERS = invoice("INV-0051", "777.00", "c2")
         (money("885.00", "Ashdown Ltd", "INV-0041", charges=Decimal(15)), SURE, {"i-INV-0041"}),
         (money("885.00", "Ashdown Ltd", "INV-0041"), SURE, {"i-INV-0041"}),
         (money("885.00", "Ashdown Ltd"), PROBABLE, {"i-INV-0041"}),
+        (money("1000.00", "Ashdown Ltd", "INV-0041"), PROBABLE, {"i-INV-0041"}),  # more than that: for what else?
         (money("500.00", "Ashdown Ltd"), PROBABLE, {"i-INV-0041", "i-INV-0042", "i-INV-0043"}),
         (money("250.50", "A person"), PROBABLE, {"i-INV-0042"}),
         (money("900.00", "A person"), None, set()),  # round: it says nothing
