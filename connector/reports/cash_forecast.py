@@ -80,8 +80,8 @@ def cash_forecast(session: Session, scope: Scope) -> Report[ForecastRow]:
         question="How much will customers pay in the coming weeks?",
         formula=(
             "Each open invoice counts in each week with the probability that it is paid in that week, based on its"
-            " customer's payment behaviour and given that it is still unpaid; one that money on a bank statement pays is"
-            " expected within days. In four of five weeks the total should be within the range. Totals are estimates"
+            " customer's payment behaviour and given that it is still unpaid; one that money on a bank statement pays"
+            " is expected within days. In four of five weeks the total should be within the range. Totals are estimates"
             " and do not include future invoices."
         ),
         columns=(

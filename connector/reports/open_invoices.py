@@ -81,7 +81,8 @@ def forecast_invoices(session: Session, company_scope: Scope, invoices: Sequence
     )
     known: dict[tuple[str, date], Forecast] = {}  # many invoices of a customer are due on the same date
     in_bank = _paid_at_bank(session, company_scope.ids[0])
-    soon = Forecast(*(company_scope.today + timedelta(days=days) for days in _BOOKED_IN_DAYS), late_share=0.0)
+    expected_on, earliest_on, latest_on = (company_scope.today + timedelta(days=days) for days in _BOOKED_IN_DAYS)
+    soon = Forecast(expected_on, earliest_on, latest_on, 0.0)
     found: list[Forecast | None] = []
     for each in invoices:
         if in_bank.get(each.invoice_id, 0) >= each.due_e4:

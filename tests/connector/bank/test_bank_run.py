@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
+from connector.bank.importing import ImportResult
 from connector.connections.registry import set_mode
 from connector.db.engine import reading
 from connector.db.tables import BankReceipt, InvoiceDecisionRow, InvoiceRow, OutboxEntry, SyncLogEntry, Task
@@ -27,7 +28,7 @@ def csv_of(*rows: tuple[date, str, str, str], currency: str = "GBP") -> bytes:
     return (HEADER + "\n".join(lines)).encode()
 
 
-def drop(scenario: Scenario, content: bytes, name: str = "june.csv") -> bank_statements.ImportResult:
+def drop(scenario: Scenario, content: bytes, name: str = "june.csv") -> ImportResult:
     """Import a statement."""
     return bank_statements.import_file(scenario.app, scenario.connection, content, name=name, by="ann")
 

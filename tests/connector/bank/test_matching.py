@@ -17,7 +17,11 @@ from connector.vocabulary import MatchCertainty
 
 ON = date(2026, 6, 9)
 SURE, PROBABLE = MatchCertainty.SURE, MatchCertainty.PROBABLE
-NAMES = {"c1": ("Ashdown Ltd",), "c2": ("Bramley Foods GmbH",), "c3": ("Müller & Söhne GmbH",)}
+NAMES: dict[str, tuple[str, ...]] = {
+    "c1": ("Ashdown Ltd",),
+    "c2": ("Bramley Foods GmbH",),
+    "c3": ("Müller & Söhne GmbH",),
+}
 
 
 def invoice(number: str, due: str, customer: str = "c1", **more: Any) -> OpenInvoice:

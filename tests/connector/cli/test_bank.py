@@ -10,6 +10,7 @@ from typing import Any
 from connector.app_context import AppContext
 from connector.db.engine import writing
 from connector.db.tables import Connection
+from connector.vocabulary import ConnectionHealth, ConnectionMode
 from tests.connector.web.test_bank import CSV, SURE, add_invoice
 
 
@@ -17,7 +18,7 @@ def add_company(app: AppContext) -> int:
     with writing(app.engine) as session:
         row = Connection(
             short_name="small", provider="xero", external_id="x", name="Small Works Ltd", created_at=app.now(),
-            health="ok", mode="approve", base_currency="EUR",
+            health=ConnectionHealth.OK, mode=ConnectionMode.APPROVE, base_currency="EUR",
         )  # fmt: skip
         session.add(row)
         session.flush()
