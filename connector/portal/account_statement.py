@@ -125,6 +125,7 @@ class _Book:
         payments = [each for each in self.payments if each.currency == currency]
         credits_ = [each for each in self.credits if each.currency == currency]
         paid: defaultdict[str, list[ApplicationRow]] = defaultdict(list)
+        used: defaultdict[tuple[CreditKind, str], list[ApplicationRow]] = defaultdict(list)
         credited = 0
         for invoice in invoices:
             is_fee = invoice.number.startswith(FEE_NUMBER_PREFIX)
@@ -138,11 +139,11 @@ class _Book:
                     credited += applied.credited_e4
                     yield Entry(applied.applied_on, EntryKind.ADJUSTMENT, invoice.number, -applied.adjusted_e4)
                 else:
-                    credited += applied.amount_e4
+                    used[CreditKind(applied.source_kind), applied.source_id].append(applied)
             rest = invoice.total_e4 - invoice.due_e4 - settled
             yield Entry(invoice.closed_on or invoice.issued_on, EntryKind.ADJUSTMENT, invoice.number, -rest)
         yield from self._payment_entries(payments, paid)
-        yield from self._credit_entries(credits_, credited)
+        yield from self._credit_entries(credits_, used, credited)
 
     def _payment_entries(
         self, payments: Sequence[PaymentRow], paid: dict[str, list[ApplicationRow]]
@@ -156,16 +157,30 @@ class _Book:
             on = payment.paid_on if payment is not None else parts[0].applied_on
             yield Entry(on, kind, "", -amount - (payment.unapplied_e4 if payment is not None else 0))
 
-    def _credit_entries(self, credits_: Sequence[CreditRow], used_e4: int) -> Iterator[Entry]:
-        """Yield each credit, and what of the credits was used on no invoice: paid out, most often."""
-        last_on: list[date] = []
+    def _credit_entries(
+        self,
+        credits_: Sequence[CreditRow],
+        used: dict[tuple[CreditKind, str], list[ApplicationRow]],
+        credited_e4: int,
+    ) -> Iterator[Entry]:
+        """Yield each credit, and what of the credits is on no invoice and not left: paid out, most often.
+
+        ``credited_e4`` was used through payments, which name no credit. A credit that is used up can be known by its
+        applications alone.
+        """
+        known, last_on, rest = set[tuple[CreditKind, str]](), list[date](), -credited_e4
         for credit in credits_:
-            kind = EntryKind.CREDIT if credit.kind == CreditKind.CREDIT_NOTE else EntryKind.PAYMENT
-            yield Entry(credit.dated_on, kind, credit.number, -credit.total_e4)
+            key = (CreditKind(credit.kind), credit.external_id)
+            known.add(key)
+            yield Entry(credit.dated_on, _credit_entry_kind(key[0]), credit.number, -credit.total_e4)
+            rest += credit.total_e4 - credit.remaining_e4 - sum(each.amount_e4 for each in used.get(key, ()))
             if credit.remaining_e4 < credit.total_e4:
                 changed = credit.updated_at.astimezone(self._zone).date() if credit.updated_at else credit.dated_on
                 last_on.append(max(changed, credit.dated_on))
-        rest = sum(each.total_e4 - each.remaining_e4 for each in credits_) - used_e4
+        for key, parts in used.items():
+            if key not in known:
+                for each in parts:
+                    yield Entry(each.applied_on, _credit_entry_kind(key[0]), "", -each.amount_e4)
         on = max(last_on, default=max((each.issued_on for each in self.invoices), default=None))
         if rest and on is not None:
             yield Entry(on, EntryKind.REFUND if rest > 0 else EntryKind.CREDIT, "", rest)
@@ -181,3 +196,8 @@ class _Book:
                 col(ApplicationRow.invoice_id).in_(invoice_ids[start : start + _IN_MAX]),
             )
             yield from self._session.scalars(query)
+
+
+def _credit_entry_kind(kind: CreditKind) -> EntryKind:
+    """Return what a credit is on the statement: over- and prepayments are money."""
+    return EntryKind.CREDIT if kind is CreditKind.CREDIT_NOTE else EntryKind.PAYMENT
