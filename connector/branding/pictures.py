@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageCms, ImageOps, UnidentifiedImageError
 
 UPLOAD_BYTES_MAX = 2 * 2**20
 SIDE_PIXELS_MAX = 8_000
@@ -19,6 +20,7 @@ PIXELS_MAX = 16_000_000  # 64 MB when decoded
 LOGO_BOX = (480, 160)  # twice what is shown, for sharp screens
 PORTRAIT_SIDE = 112
 PICTURE_BYTES_MAX = 60_000
+SEEN_DIFFERENCE_MIN = 24  # of 255: what differs less from the white it stands on is not seen
 _FORMATS = ("PNG", "JPEG")
 
 
@@ -55,6 +57,8 @@ def prepare_logo(content: bytes) -> Picture:
     """Return a logo drawn anew as PNG, at most ``LOGO_BOX`` large. Raises ``PictureError``."""
     image = _open(content, LOGO_BOX)
     image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if not _is_seen_on_white(image):
+        raise PictureError("This logo cannot be seen: it is white or empty, and emails show it on white.")
     image.thumbnail(LOGO_BOX, Image.Resampling.LANCZOS)
     encoded = _encode(image, "PNG")
     if len(encoded) > PICTURE_BYTES_MAX:
@@ -65,10 +69,7 @@ def prepare_logo(content: bytes) -> Picture:
 def prepare_portrait(content: bytes) -> Picture:
     """Return the square middle of a picture, drawn anew as JPEG. Raises ``PictureError``."""
     image = _open(content, (PORTRAIT_SIDE * 2, PORTRAIT_SIDE * 2))
-    image = image.convert("RGBA")
-    plain = Image.new("RGB", image.size, "white")
-    plain.paste(image, mask=image.getchannel("A"))
-    square = ImageOps.fit(plain, (PORTRAIT_SIDE, PORTRAIT_SIDE), Image.Resampling.LANCZOS)
+    square = ImageOps.fit(_on_white(image), (PORTRAIT_SIDE, PORTRAIT_SIDE), Image.Resampling.LANCZOS)
     return Picture(_encode(square, "JPEG"), "image/jpeg", PORTRAIT_SIDE, PORTRAIT_SIDE)
 
 
@@ -85,13 +86,41 @@ def _open(content: bytes, wanted: tuple[int, int]) -> Image.Image:
             raise PictureError(f"The picture has {width:,} × {height:,} pixels; at most 16 million are taken.")
         image.draft("RGB", wanted)
         image.load()
-        return ImageOps.exif_transpose(image)
+        return _with_plain_colours(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
         raise PictureError("This is not a PNG or JPEG picture.") from None
     except Image.DecompressionBombError:
         raise PictureError("The picture has far too many pixels; at most 16 million are taken.") from None
     except (OSError, SyntaxError, ValueError):  # what Pillow raises for broken files
         raise PictureError("This picture is damaged, or only part of it arrived.") from None
+
+
+def _with_plain_colours(image: Image.Image) -> Image.Image:
+    """Return a picture in 8 bits and the colours of screens, without the profile that says how else to read them."""
+    if image.mode.startswith("I"):  # grey of 16 bits, which Pillow would cut off at 255 instead of scaling it
+        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+        image.info.pop("transparency", None)
+    profile = image.info.get("icc_profile")
+    if profile and image.mode in {"RGB", "RGBA", "CMYK"}:
+        with suppress(ImageCms.PyCMSError, OSError):  # a broken profile changes nothing
+            read_as = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            mode = "RGB" if image.mode == "CMYK" else image.mode
+            image = ImageCms.profileToProfile(image, read_as, ImageCms.createProfile("sRGB"), outputMode=mode) or image
+    image.info.pop("icc_profile", None)
+    return image
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Return a picture as it looks where white is behind it."""
+    image = image.convert("RGBA")
+    plain = Image.new("RGB", image.size, "white")
+    plain.paste(image, mask=image.getchannel("A"))
+    return plain
+
+
+def _is_seen_on_white(image: Image.Image) -> bool:
+    difference = ImageChops.invert(_on_white(image)).getextrema()
+    return max(int(most) for _least, most in difference) >= SEEN_DIFFERENCE_MIN  # type: ignore[misc]
 
 
 def _encode(image: Image.Image, kind: str) -> bytes:

@@ -7,7 +7,7 @@ import struct
 import zlib
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from connector.branding import pictures
 from connector.branding.pictures import PictureError, prepare_logo, prepare_portrait
@@ -91,6 +91,41 @@ def test_a_photograph_becomes_small_and_stands_upright() -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "I;16", "CMYK", "RGBA"])
 def test_every_kind_of_pixels_is_taken(mode: str) -> None:
     kind = "JPEG" if mode == "CMYK" else "PNG"
-    content = encode(Image.new(mode, (40, 20)), kind)
+    image = Image.new(mode, (40, 20)) if mode == "I;16" else Image.new("RGB", (40, 20), "navy").convert(mode)
+    content = encode(image, kind)
     assert prepare_logo(content).content.startswith(b"\x89PNG")
     assert prepare_portrait(content).content.startswith(b"\xff\xd8")
+
+
+def test_grey_of_sixteen_bits_keeps_its_shades() -> None:
+    image = Image.new("I;16", (300, 100))
+    image.putdata([x * 65_535 // 299 for _y in range(100) for x in range(300)])
+    content = encode(image, "PNG")
+    drawn = Image.open(io.BytesIO(prepare_logo(content).content)).convert("L")
+    assert [round(int(drawn.getpixel((x, 50))) / 64) for x in (0, 75, 150, 225)] == [0, 1, 2, 3]  # type: ignore[arg-type]
+    assert prepare_portrait(content).content != prepare_portrait(encode(Image.new("L", (300, 100), 255), "PNG")).content
+
+
+def test_a_colour_profile_is_applied_and_does_not_travel() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))  # of another kind: it changes nothing
+    broken = encode(Image.new("RGB", (300, 100), "teal"), "PNG", icc_profile=profile.tobytes() + b"s" * 500_000)
+    for content in (broken, encode(Image.new("RGB", (300, 100), "teal"), "PNG", icc_profile=b"none")):
+        logo = Image.open(io.BytesIO(prepare_logo(content).content))
+        assert "icc_profile" not in logo.info
+        assert logo.convert("RGB").getpixel((5, 5)) == (0, 128, 128)
+    swapped = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    swapped[:] = swapped.replace(b"rXYZ", b"none").replace(b"gXYZ", b"rXYZ").replace(b"none", b"gXYZ")
+    content = encode(Image.new("RGB", (300, 100), (200, 30, 30)), "PNG", icc_profile=bytes(swapped))
+    red, green, _blue = Image.open(io.BytesIO(prepare_logo(content).content)).getpixel((5, 5))  # type: ignore[misc]
+    assert green > red
+
+
+@pytest.mark.parametrize("shown", ["white on nothing", "nothing", "white"])
+def test_a_logo_that_cannot_be_seen_on_white_is_refused(shown: str) -> None:
+    image = Image.new("RGBA", (300, 100), "white" if shown == "white" else (0, 0, 0, 0))
+    if shown == "white on nothing":
+        image.paste((255, 255, 255, 255), (50, 20, 200, 80))
+    with pytest.raises(PictureError, match="cannot be seen"):
+        prepare_logo(encode(image, "PNG"))
+    image.paste((120, 120, 120, 255), (60, 30, 70, 40))
+    assert prepare_logo(encode(image, "PNG")).width == 300
