@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from babel.core import Locale
 from stdnum import bic as bics
 from stdnum import iban as ibans
 from stdnum.exceptions import InvalidChecksum, ValidationError
@@ -16,6 +18,7 @@ from connector.vocabulary import AccountScheme
 from providers.geo import country_code
 
 PAYEE_MAX = 70  # characters, in an EPC code as in a Swiss one
+_PAYEE_BYTES_MAX = 3 * PAYEE_MAX  # any letters but the rarest; the EPC code has no room for more
 _SWISS = ("CH", "LI")
 _QR_IBAN_CLEARING = range(30_000, 32_000)  # the clearing numbers that only take payments with a 27-digit reference
 # Countries whose accounts take euro credit transfers; BICs may be left out where they are in the EEA.
@@ -99,10 +102,10 @@ def parse_bank_details(values: Mapping[str, str]) -> BankDetails:
     """Check what a person entered and return it in its stored form. Raises ``BankDetailsError``."""
     problems: dict[str, str] = {}
     currency = values.get("currency", "").strip().upper()
-    if not re.fullmatch("[A-Z]{3}", currency):
+    if not re.fullmatch("[A-Z]{3}", currency) or currency not in Locale("en").currencies:
         problems["currency"] = "Enter the currency's three letters, for example EUR."
     payee = one_line(values.get("payee", ""), 500)
-    if not 0 < len(payee) <= PAYEE_MAX:
+    if not 0 < len(payee) <= PAYEE_MAX or len(payee.encode()) > _PAYEE_BYTES_MAX:
         problems["payee"] = f"Enter the account's name as your bank has it, at most {PAYEE_MAX} characters."
     iban = _compact(values.get("iban", ""))
     account, bank_code = _compact(values.get("account_number", "")), _compact(values.get("bank_code", ""))
@@ -121,8 +124,8 @@ def parse_bank_details(values: Mapping[str, str]) -> BankDetails:
         problems["bic"] = f"This BIC is of a bank in {bic[4:6]}, the IBAN of one in {iban[:2]}."
     address, wrong = _parse_address(values)
     problems |= wrong
-    if not address["town"] and iban[:2] in _SWISS and currency in {"CHF", "EUR"} and "iban" not in problems:
-        problems.setdefault("town", "Enter your address: the Swiss payment code needs it in separate fields.")
+    if iban[:2] in _SWISS and currency in {"CHF", "EUR"} and "iban" not in problems:
+        problems = _swiss_problems({"payee": payee, **address}) | problems
     if problems:
         raise BankDetailsError(problems)
     return BankDetails(
@@ -137,9 +140,32 @@ def parse_bank_details(values: Mapping[str, str]) -> BankDetails:
     )
 
 
+def swiss_text(text: str) -> str:
+    """Return ``text`` in the characters of the Swiss code: Latin letters with their accents, as in the guidelines."""
+    kept = "".join(char if _is_swiss(char) else " " for char in unicodedata.normalize("NFC", text))
+    return " ".join(kept.split())[:PAYEE_MAX]
+
+
+def _is_swiss(char: str) -> bool:
+    return "\x20" <= char <= "\x7e" or "\xa0" <= char <= "\u017f" or char in "\u0218\u0219\u021a\u021b\u20ac"
+
+
+def _swiss_problems(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return what a Swiss code cannot be made of: no address, or a name that would lose its letters."""
+    problems = {
+        name: "Enter this in Latin letters: the Swiss payment code takes no others."
+        for name, text in fields.items()
+        if any(char.isalnum() and not _is_swiss(char) for char in unicodedata.normalize("NFC", text))
+    }
+    if not fields["town"]:
+        problems["town"] = "Enter your address: the Swiss payment code needs it in separate fields."
+    return problems
+
+
 def _compact(text: str) -> str:
-    """Return a number without what people put between its groups."""
-    return re.sub(r"[\s.\-\u2010-\u2014]", "", text).upper()
+    """Return a number without what people put between its groups, or what comes along from a PDF or a chat."""
+    plain = unicodedata.normalize("NFKC", one_line(text))
+    return re.sub(r"[\s.\-\u2010-\u2014]", "", plain).upper()
 
 
 def _iban_problems(iban: str) -> dict[str, str]:

@@ -10,13 +10,14 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 from stdnum import iso11649
 
-from connector.bank_details.accounts import PAYEE_MAX, BankDetails
+from connector.bank_details.accounts import BankDetails, swiss_text
 from connector.plain_text import one_line
 from connector.vocabulary import CodeKind
+from policies.currencies import round_amount
 
 TEXT_MAX = 140  # characters of remittance text, in both codes
 AMOUNT_MAX = Decimal("999999999.99")
@@ -49,7 +50,7 @@ def build_transfer(
 
     Euros to a Swiss account can be paid by both codes: the payer's country decides which one their bank reads.
     """
-    amount = amount.quantize(Decimal("0.01"), ROUND_HALF_UP)
+    amount = round_amount(amount, details.currency)
     if amount <= 0:
         return None
     reference = list_numbers(numbers, min(TEXT_MAX, _EPC_BYTES_MAX - _bytes_before_text(details)))
@@ -72,7 +73,7 @@ def list_numbers(numbers: Sequence[str], length_max: int = TEXT_MAX) -> str:
 
     Whoever books the payment looks for the numbers, so each stands whole or not at all.
     """
-    names = list(dict.fromkeys(filter(None, map(_bank_text, numbers))))
+    names = list(dict.fromkeys(filter(None, map(bank_text, numbers))))
     for count in range(len(names), 0, -1):
         rest = len(names) - count
         text = ", ".join(names[:count]) + (f" +{rest}" if rest else "")
@@ -85,7 +86,7 @@ def creditor_reference(numbers: Sequence[str]) -> str:
     """Return the ISO 11649 reference of a single invoice, "" where its number cannot be one, or there are several."""
     if len(numbers) != 1:
         return ""
-    number = re.sub("[^A-Z0-9]", "", _bank_text(numbers[0]).upper())
+    number = re.sub("[^A-Z0-9]", "", bank_text(numbers[0]).upper())
     if not 0 < len(number) <= _CREDITOR_REFERENCE_MAX:
         return ""
     # The check digits make number + "RF00" leave 98 - remainder, as in an IBAN
@@ -93,7 +94,7 @@ def creditor_reference(numbers: Sequence[str]) -> str:
     return iso11649.validate(f"RF{98 - int(digits) % 97:02d}{number}")
 
 
-def _bank_text(text: str) -> str:
+def bank_text(text: str) -> str:
     """Return ``text`` in the characters that every bank passes on."""
     plain = "".join(
         char for char in unicodedata.normalize("NFKD", one_line(text, 60)) if not unicodedata.combining(char)
@@ -140,7 +141,7 @@ def _swiss_payload(transfer: BankTransfer) -> str:
     is_structured = bool(transfer.creditor_reference)
     lines = [
         *("SPC", "0200", "1", details.account),
-        *("S", *map(_swiss_text, payee)),
+        *("S", *map(swiss_text, payee)),
         *[""] * 7,  # ultimate creditor: for future use
         *(f"{transfer.amount:.2f}", details.currency),
         *[""] * 7,  # debtor
@@ -150,13 +151,3 @@ def _swiss_payload(transfer: BankTransfer) -> str:
         "EPD",
     ]
     return "\n".join(lines)
-
-
-def _swiss_text(text: str) -> str:
-    """Return ``text`` in the characters of the Swiss code: Latin letters with their accents, as in the guidelines."""
-    kept = "".join(char if _is_swiss(char) else " " for char in unicodedata.normalize("NFC", text))
-    return " ".join(kept.split())[:PAYEE_MAX]
-
-
-def _is_swiss(char: str) -> bool:
-    return "\x20" <= char <= "\x7e" or "\xa0" <= char <= "\u017f" or char in "\u0218\u0219\u021a\u021b\u20ac"

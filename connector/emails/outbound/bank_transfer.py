@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from connector.bank_details.accounts import format_account, format_bank_code
-from connector.bank_details.payment_codes import BankTransfer, build_transfer
+from connector.bank_details.payment_codes import BankTransfer, bank_text, build_transfer
 from connector.emails.layout import TransferLine, TransferText, load_texts, render_line
 from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine
 from connector.emails.outbound.email_sums import EmailSums, sum_to_pay
@@ -46,8 +46,10 @@ def transfer_for(facts: EmailFacts, lines: Sequence[InvoiceLine], amount: Decima
 
 
 def names_of(lines: Sequence[InvoiceLine]) -> list[str]:
-    """Return what a payment names the invoices: their numbers, their dates where they have none."""
-    return [line.number.strip() or line.issued_on.isoformat() for line in lines]
+    """Return what a payment names the invoices: their numbers, their dates where they have none that banks pass on."""
+    return [
+        line.number if any(map(str.isalnum, bank_text(line.number))) else line.issued_on.isoformat() for line in lines
+    ]
 
 
 def word_transfer(transfer: BankTransfer, language: Language) -> TransferText:

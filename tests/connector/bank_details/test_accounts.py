@@ -58,7 +58,11 @@ def test_an_account_is_kept_without_spaces_and_shown_as_its_country_writes_it(
         ("german", {"bic": "BNPAFRPP"}, "bic"),  # of a bank in another country
         ("german", {"payee": ""}, "payee"),
         ("german", {"payee": "x" * 71}, "payee"),
+        ("german", {"payee": "𠀀" * 70}, "payee"),  # more bytes than an EPC code has room for
         ("german", {"currency": "Euro"}, "currency"),
+        ("german", {"currency": "ERU"}, "currency"),  # there is none
+        ("swiss", {"payee": "Ελλάς"}, "payee"),  # the Swiss code has Latin letters only
+        ("swiss", {"town": "東京"}, "town"),
         ("swiss", {"iban": "CH44 3199 9123 0008 8901 2"}, "iban"),  # a QR-IBAN
         ("swiss", {"town": "", "street": "", "building_number": "", "postcode": "", "country": ""}, "town"),
         ("swiss", {"postcode": ""}, "postcode"),
@@ -92,3 +96,10 @@ def test_an_account_number_is_read_in_the_country_of_its_currency() -> None:
     assert schemes["american"] is AccountScheme.US
     assert schemes["australian"] is AccountScheme.AUSTRALIA
     assert schemes["german"] is AccountScheme.IBAN
+
+
+@pytest.mark.parametrize(
+    "iban", ["DE\uff18\uff19 3704 0044 0532 0130 00", "\u202aDE89\u200b3704\xa00044\u20090532\u20110130\ufeff00\u202c"]
+)
+def test_what_comes_along_when_an_account_is_pasted_is_left_out(iban: str) -> None:
+    assert parse_bank_details(GOOD["german"] | {"iban": iban}).account == "DE89370400440532013000"

@@ -78,6 +78,12 @@ def test_amounts_are_rounded_half_up_and_have_two_decimals(amount: str, written:
     assert scan(transfer(details(), amount))[7] == written
 
 
+@pytest.mark.parametrize(("currency", "amount", "asked"), [("KWD", "12.345", "12.345"), ("JPY", "1200.00", "1200")])
+def test_an_amount_has_the_decimals_of_its_currency(currency: str, amount: str, asked: str) -> None:
+    made = transfer(details(currency), amount)
+    assert (str(made.amount), made.code) == (asked, "")
+
+
 @pytest.mark.parametrize("amount", ["0", "-5", "0.004"])
 def test_nothing_to_pay_has_no_transfer(amount: str) -> None:
     assert build_transfer(details(), Decimal(amount), ["INV-1"]) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -80,8 +81,9 @@ def test_what_was_paid_and_what_credit_covers_is_not_asked_for_again(facts_for: 
     assert found[7] == "EUR400.00"
 
 
-def test_an_invoice_without_a_number_is_named_by_its_date(facts_for: FactsFor) -> None:
-    line = replace(facts_for(Step.PAST_DUE).invoices[0], number=" ", id="a")
+@pytest.mark.parametrize("number", [" ", "-", "請求書", "🎉"])
+def test_an_invoice_without_a_number_that_banks_pass_on_is_named_by_its_date(number: str, facts_for: FactsFor) -> None:
+    line = replace(facts_for(Step.PAST_DUE).invoices[0], number=number, id="a")
     found = scan(compose_email(facts_for(Step.PAST_DUE, bank_details=EUROS, invoices=(line,), about=("a",))))
     assert found[10] == line.issued_on.isoformat() == date(2026, 10, 3).isoformat()
 
@@ -113,6 +115,13 @@ def test_other_accounts_are_lines_without_a_code(
     assert email.inline == ()
     for line in (*shown, "Payee: Harbour Lights", "Reference: INV-1042"):
         assert f"{line}\n" in email.text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_the_transfer_and_the_total_of_dinars_agree_to_the_fils(facts_for: FactsFor) -> None:
+    account = parse_bank_details({"currency": "KWD", "payee": "Harbour", "iban": "KW81CBKU0000000000001234560101"})
+    line = replace(facts_for(Step.PAST_DUE).invoices[0], total=Decimal("12.345"), due=Decimal("12.345"))
+    email = compose_email(facts_for(Step.PAST_DUE, bank_details=account, currency="KWD", invoices=(line,)))
+    assert set(re.findall(r"KWD.([\d.]+\d)", email.text)) == {"12.345"}
 
 
 def test_a_customer_gets_a_code_for_what_is_left_of_their_invoice(scenario: Scenario) -> None:

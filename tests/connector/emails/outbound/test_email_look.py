@@ -54,7 +54,10 @@ def test_colour_signature_footer_and_links_are_in_every_part(brand: Brand, facts
     assert "#0b5fa5" not in email.html
     assert "Anna Berg\nAccounts receivable\n+44 20 7946 0000\nHarbour Lights Ltd\n" in email.text
     foot = email.text.partition("\n-- \n")[2]
-    assert "registered in England 0123456\nTerms & conditions: https://harbour.example/terms\nStop these" in foot
+    assert (
+        "registered in England 0123456\nTerms & conditions: https://harbour.example/terms\nStop payment reminders"
+        in foot
+    )
     assert "Terms &amp; conditions</a>" in email.html
 
 
