@@ -165,7 +165,7 @@ def _sign_in_doors(port: int) -> list[Door]:
 def _customer_doors(port: int) -> list[Door]:
     portal = "/c/{token} /c/{token}/statement/{currency}.pdf /c/{token}/invoice/{invoice}.pdf /c/{token}/pay/{invoice}"
     languages = "Accept-Language: " + ",".join(f"xx;q=0.{n % 10}" for n in range(4000))
-    small_form = _post(port, f"/c/{TOKEN}", _FIELDS[: 32 * 1024], _FORM, languages)
+    small_form = _post(port, f"/c/{TOKEN}/tell/paid", _FIELDS[: 32 * 1024], _FORM, languages)
     long_link = _post(port, f"/stop-mail/{_LONG[:9000]}", b"", languages)
     return [
         Door("/stop/{token}", "a made-up link, 4,000 languages", 404, _post(port, f"/stop/{TOKEN}", b"", languages)),
