@@ -123,7 +123,7 @@ def test_who_was_told_that_the_payment_came_back_is_thanked_for_the_next_one(cus
     customer.company.pay(customer.number)
     customer.run_for_days(6, every=2)
     assert sent_steps(customer).count("thank_you") == 2
-    assert "received your payment of £1,200.00" in texts(customer)[-1]
+    assert "payment of £1,200.00" in texts(customer)[-1]
     customer.run_for_days(6, every=2)
     assert sent_steps(customer).count("thank_you") == 2, "once"
 
