@@ -136,8 +136,8 @@ def _service_doors(port: int) -> list[Door]:
         Door("/readyz", "a query of the database", 200, _get(port, "/readyz")),
         Door("/metrics", "counts of every table", 200, _get(port, "/metrics")),
         Door(
-            "/static/style.css /static/passkeys.js /static/lists.js /static/live.js /static/policy.js /static/review.js"
-            " /static/icon.svg",
+            "/static/style.css /static/passkeys.js /static/lists.js /static/live.js /static/policy.js"
+            " /static/review.js /static/brand.js /static/icon.svg",
             "a long head",
             200,
             _get(port, "/static/style.css", _COOKIES),
@@ -163,7 +163,13 @@ def _sign_in_doors(port: int) -> list[Door]:
 
 
 def _customer_doors(port: int) -> list[Door]:
-    portal = "/c/{token} /c/{token}/statement/{currency}.pdf /c/{token}/invoice/{invoice}.pdf /c/{token}/pay/{invoice}"
+    portal = (
+        "/c/{token} /c/{token}/account /c/{token}/account/{currency}.pdf /c/{token}/brand.css "
+        "/c/{token}/check/{key} /c/{token}/invoice/{invoice}.pdf /c/{token}/invoices.zip "
+        "/c/{token}/language /c/{token}/logo.png /c/{token}/pay /c/{token}/pay/{invoice} "
+        "/c/{token}/statement/{currency}.pdf /c/{token}/tell/{kind} "
+        "/c/{token}/transfer/{currency}.png /c/{token}/undo/{key}"
+    )
     languages = "Accept-Language: " + ",".join(f"xx;q=0.{n % 10}" for n in range(4000))
     small_form = _post(port, f"/c/{TOKEN}/tell/paid", _FIELDS[: 32 * 1024], _FORM, languages)
     long_link = _post(port, f"/stop-mail/{_LONG[:9000]}", b"", languages)
