@@ -1,6 +1,6 @@
 """Two revisions side by side: ``python -m benchmarks.against REV`` runs another one and this one in turn.
 
-The other revision is cloned into ``build/against`` and gets an environment from its own lock file, once. Both are
+The other revision is cloned into the cache folder and gets an environment from its own lock file, once. Both are
 connected, by their own commands, to the same simulated services, and take turns. Seconds are processor seconds, which
 other programs of the machine disturb least: of syncs the median, of everything else the best of several.
 """
@@ -14,8 +14,10 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from benchmarks.revisions.figures import Figure, measure_all
-from benchmarks.revisions.revision import ROOT, check_out, current_revision
+from benchmarks.revisions.revision import check_out, current_revision
 
 GROUPS = ("syncs", "commands", "serve", "decisions", "load")
 
@@ -28,7 +30,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5, help="how often everything is measured")
     parser.add_argument("--only", choices=GROUPS, nargs="+", default=GROUPS)
     asked = parser.parse_args()
-    revisions = [check_out(asked.revision, ROOT / "build/against", asked.python), current_revision()]
+    revisions = [check_out(asked.revision, user_cache_path("duewell") / "against", asked.python), current_revision()]
     _print(f"{datetime.now(UTC):%d %b %Y}, Python {platform.python_version()}, {platform.machine()}\n")
     _print(f"| figure | at {asked.revision} | now | ratio | wanted |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

@@ -44,7 +44,7 @@ class Probe:
     """A process of a revision that syncs when it is asked to."""
 
     def __init__(self, installed: Installation) -> None:
-        """Start it."""
+        """Start the process."""
         revision = installed.revision
         self._process = subprocess.Popen(
             [str(revision.python), "-P", str(HERE / "probe.py")], cwd=revision.folder,
@@ -64,7 +64,7 @@ class Probe:
         return SyncCost(answer["seconds"], answer["statements"])
 
     def close(self) -> None:
-        """Let it end."""
+        """Wait until it has ended."""
         self._process.communicate()
 
 
