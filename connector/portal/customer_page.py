@@ -227,7 +227,8 @@ def _statement_facts(
     planned = PlannedEmail("", Step.SECOND_NOTICE, statement.customer.emails, about, invoices)
     owner = load_team(session, connection).owner_of(statement.customer.id)
     facts = build_facts(app.settings, connection, statement, policy, planned, today, lambda _id: "", owner)
-    facts = with_bank_details(facts, session, connection, statement, app.now())
+    if about:  # else nothing is asked for at once
+        facts = with_bank_details(facts, session, connection, statement, app.now())
     return with_brand(facts, load_brand(session, connection.id or 0), owner)
 
 

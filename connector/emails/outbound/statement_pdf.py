@@ -29,6 +29,7 @@ _CODE_MM = {CodeKind.EPC: 38, CodeKind.SWISS: 54}
 _RIGHT_ALIGNED = ("days_overdue", "total", "amount_due")
 _TEXT_COLOUR, _MUTED_GREY = (31, 41, 51), 90
 _MM_PER_PIXEL = 25.4 / 96
+_SYMBOLS_AND_MARKS = {"So", "Sk", "Mn", "Cf"}  # of which emoji consist
 _STROKED_LETTERS = str.maketrans("łŁđĐħĦıŧŦ", "lLdDhHitT")  # whose stroke is no combining mark
 
 
@@ -140,12 +141,16 @@ class _StatementPdf:
         for line in text.lines:
             self.pdf.set_font("helvetica", "", 10)
             self.pdf.cell(40, 6, encodable_text(line.label))
-            self.pdf.multi_cell(self.pdf.epw - 40 - side, 6, encodable_text(line.value), new_x="LMARGIN", new_y="NEXT")
+            self._draw_beside(self.pdf.epw - 40 - side, line.value)
         if code:
-            self.pdf.multi_cell(self.pdf.epw - side, 6, encodable_text(text.scan), new_x="LMARGIN", new_y="NEXT")
+            self._draw_beside(self.pdf.epw - side, text.scan)
             left = self.pdf.w - self.pdf.r_margin - side
             self.pdf.image(io.BytesIO(code), left, top, side, side, alt_text=text.alt)
         self.pdf.set_y(max(self.pdf.get_y(), top + side) + 4)
+
+    def _draw_beside(self, width: float, text: str) -> None:
+        """Draw lines of a width, with their words as far apart as always."""
+        self.pdf.multi_cell(width, 6, encodable_text(text), align="L", new_x="LMARGIN", new_y="NEXT")
 
     def _cells(self, line: InvoiceLine) -> Iterator[str]:
         day = self.language.format_date
@@ -187,14 +192,16 @@ class _StatementPdf:
 
 
 def encodable_text(text: str) -> str:
-    """Return what the fonts can draw: letters they lack lose their accents, other characters become "?"."""
+    """Return what the fonts can draw: letters they lack lose their accents or become "?", emoji are left out."""
     return "".join(char if _is_encodable(char) else _strip_marks(char) for char in replace_nbsp(text))
 
 
 def _strip_marks(char: str) -> str:
     parts = unicodedata.normalize("NFKD", char.translate(_STROKED_LETTERS))
     kept = "".join(part for part in parts if not unicodedata.combining(part))
-    return kept if kept and all(map(_is_encodable, kept)) else "?"
+    if kept and all(map(_is_encodable, kept)):
+        return kept
+    return "" if unicodedata.category(char) in _SYMBOLS_AND_MARKS else "?"
 
 
 def _is_encodable(char: str) -> bool:

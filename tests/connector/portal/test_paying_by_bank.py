@@ -26,7 +26,7 @@ def scan(scenario: PortalScenario, page: requests.Response) -> list[str]:
 
 
 def test_the_codes_of_the_portal_pay_what_its_pages_ask_for(scenario: PortalScenario) -> None:
-    for number, amount, days in (("E-1", "99.95", 20), ("E-2", "0.05", 10), ("E-3", "500.00", -10)):
+    for number, amount, days in (("E-1", "40.00", 20), ("E-2", "60.00", 10), ("E-3", "500.00", -10)):
         due_on, filter_ = scenario.days_ago(days).isoformat(), scenario.company.company_filter
         fields = {"currency": "EUR", "number": number, "sent": True, **filter_}
         scenario.company.simulator.add_invoice("Miller & Sons", amount, on="2026-04-01", due_on=due_on, **fields)
@@ -36,10 +36,16 @@ def test_the_codes_of_the_portal_pay_what_its_pages_ask_for(scenario: PortalScen
     assert scan(scenario, page) == ["DE89370400440532013000", "EUR100.00", "", "", "E-1, E-2"]  # not what is due later
     for part in ("Pay by bank transfer", "Small Works GmbH", "DE89 3704 0044 0532 0130 00", "E-1, E-2"):
         assert part in visible_text(page)
-    ids = {number: find_row(scenario, number).external_id for number in ("E-1", "E-3", scenario.foreign)}
+    ids = {number: find_row(scenario, number).external_id for number in ("E-1", "E-2", "E-3", scenario.foreign)}
     chosen = scenario.client.get(f"/pay?invoice={ids['E-1']}&invoice={ids['E-3']}")
-    assert scan(scenario, chosen) == ["DE89370400440532013000", "EUR599.95", "", "", "E-1, E-3"]
+    assert scan(scenario, chosen) == ["DE89370400440532013000", "EUR540.00", "", "", "E-1, E-3"]
     assert scenario.client.get("/transfer/GBP.png").status_code == 404
     assert scenario.client.get(f"/transfer/EUR.png?invoice={ids[scenario.foreign]}").status_code == 404
     scenario.client.submit("dispute", invoice=[ids["E-1"]], text="Damaged")
-    assert scan(scenario, scenario.client.get())[1:] == ["EUR0.05", "", "", "E-2"]
+    assert scan(scenario, scenario.client.get())[1:] == ["EUR60.00", "", "", "E-2"]
+    assert b"/Subtype /Image" in scenario.client.get("/statement/EUR.pdf").content
+    scenario.set_policy('[payment_plans]\napproval = "automatic"')
+    scenario.client.submit("plan", invoice=ids["E-2"], on="2026-06-20", instalments="3", interval="two-weeks")
+    scenario.client.submit("dispute", invoice=[ids["E-3"]], text="Damaged as well")
+    assert "DE89" not in visible_text(scenario.client.get())
+    assert b"/Subtype /Image" not in scenario.client.get("/statement/EUR.pdf").content  # nor does its statement ask

@@ -69,6 +69,22 @@ def test_letters_that_its_fonts_lack_lose_their_accents(facts_for: FactsFor) -> 
     assert "(Evil) \\ Tj" in text
 
 
+def test_emoji_are_left_out_of_names(facts_for: FactsFor) -> None:
+    family = "\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}"
+    facts = facts_for(Step.SECOND_NOTICE, customer_name=f"{family}Söhne\N{BLACK HEART SUIT}\ufe0f™ №\u202f1")
+    assert "For Söhne™ No 1" in extract_text(draw_statement(facts, TODAY).content)
+
+
+def test_the_words_beside_the_code_stand_as_close_as_elsewhere(facts_for: FactsFor) -> None:
+    facts = facts_for(Step.SECOND_NOTICE, bank_details=EUROS)
+    many = [replace(facts.invoices[0], number=f"INV-{number}") for number in range(1000, 1013)]
+    content = draw_statement(replace(facts, invoices=many, about=()), TODAY).content
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL)
+    drawn = b"\n".join(zlib.decompress(stream) for stream in streams if stream[:1] == b"x")
+    assert b"INV-1000, INV-1001" in drawn
+    assert b" Tw" not in drawn, "space between words is the mark of justified lines"
+
+
 def test_the_same_facts_on_the_same_day_are_the_same_file(facts_for: FactsFor) -> None:
     one, two = (draw_statement(facts_for(Step.SECOND_NOTICE), TODAY) for _ in range(2))
     assert one == two
