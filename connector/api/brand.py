@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -11,9 +10,8 @@ from starlette.responses import Response
 from connector.api import schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall
 from connector.api.call import json_response
-from connector.branding.brand import BrandChange
+from connector.branding.brand import BrandChange, BrandError
 from connector.db.engine import reading
-from connector.errors import NotPossible
 from connector.services import branding
 from connector.services.branding import BrandItem
 
@@ -38,17 +36,16 @@ def set_brand(call: AdminCall, connection: str, body: schemas.BrandRequest) -> R
         texts["links"] = "\n".join(body.links)
     change = BrandChange(
         texts,
-        logo=_decode(body.logo),
-        portrait=_decode(body.portrait),
+        logo=_decode("logo", body.logo),
+        portrait=_decode("portrait", body.portrait),
         remove_logo=body.logo == "",
         remove_portrait=body.portrait == "",
     )
     return json_response(branding.set_brand(call.app, connection_id, change, by=call.actor))
 
 
-def _decode(text: str | None) -> bytes:
+def _decode(field: str, text: str | None) -> bytes:
     try:
         return base64.b64decode(text or "", validate=True)
-    except binascii.Error:
-        message = "A picture has to be base64."
-        raise NotPossible(message) from None
+    except ValueError:  # also for letters that no base64 has
+        raise BrandError(field, f"{field}: a picture has to be base64.") from None

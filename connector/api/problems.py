@@ -24,7 +24,7 @@ from connector.bank_details.accounts import BankDetailsError
 from connector.branding.brand import BrandError
 from connector.connections.account_owners import InvalidMailboxError
 from connector.connections.registry import DisconnectedError, PauseInPastError, UnknownConnectionError
-from connector.errors import Busy, NotFound
+from connector.errors import Busy, InvalidField, NotFound, NotPossible
 from connector.outbox.approvals import EntryChanged, OutboxError
 from connector.policy_store import PolicyChanged
 from connector.services.email_preview import PreviewError
@@ -91,6 +91,8 @@ _BY_EXCEPTION: Mapping[type[Exception], ProblemType] = {
     BrandError: INVALID,
     StatementError: INVALID,
     MatchDecisionError: CONFLICT,
+    InvalidField: INVALID,
+    NotPossible: CONFLICT,
 }
 _BY_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 413: TOO_LARGE}  # else the request is invalid
 

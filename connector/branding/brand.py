@@ -14,10 +14,10 @@ from connector.branding import colours
 from connector.branding.pictures import PORTRAIT_SIDE, Picture, PictureError, prepare_logo, prepare_portrait
 from connector.db.tables import Brand as BrandRow
 from connector.db.tables import Connection
-from connector.plain_text import clean_lines, one_line, safe_link
+from connector.plain_text import one_line, safe_link
 from connector.vocabulary import LogKind
 
-NAME_MAX, LINES_MAX, FOOTER_LINES_MAX, LINKS_MAX = 80, 4, 6, 5
+NAME_MAX, LINE_LENGTH_MAX, LINES_MAX, FOOTER_LINES_MAX, LINKS_MAX = 80, 200, 4, 6, 5
 NAMES: Final = ("accent_colour", "signer_name", "signature", "legal_footer", "links")  # the texts of a brand
 
 
@@ -94,7 +94,7 @@ def apply_change(brand: Brand, change: BrandChange) -> Brand:
     texts = {**brand.texts(), **{name: text for name, text in change.texts.items() if name in NAMES}}
     return Brand(
         accent_colour=_check_accent(texts["accent_colour"]),
-        signer_name=one_line(texts["signer_name"], NAME_MAX),
+        signer_name=_check_line("signer_name", texts["signer_name"], NAME_MAX),
         signature=_check_lines("signature", texts["signature"], LINES_MAX),
         legal_footer=_check_lines("legal_footer", texts["legal_footer"], FOOTER_LINES_MAX),
         links=_check_links(texts["links"]),
@@ -104,9 +104,12 @@ def apply_change(brand: Brand, change: BrandChange) -> Brand:
 
 
 def save_brand(session: Session, connection: Connection, change: BrandChange, *, by: str, at: datetime) -> Brand:
-    """Save a change of a company's brand, and log it. Raises ``BrandError``."""
+    """Save a change of a company's brand, and log it; what changes nothing is not logged. Raises ``BrandError``."""
     connection_id = connection.id or 0
-    brand = apply_change(load_brand(session, connection_id), change)
+    before = load_brand(session, connection_id)
+    brand = apply_change(before, change)
+    if brand == before:
+        return brand
     logo, portrait = brand.logo, brand.portrait
     session.merge(
         BrandRow(
@@ -159,10 +162,18 @@ def _check_accent(text: str) -> str:
 
 
 def _check_lines(field: str, text: str, lines_max: int) -> str:
-    lines = [one_line(line) for line in text.strip().splitlines()]
+    lines = [_check_line(field, line, LINE_LENGTH_MAX) for line in text.strip().splitlines()]
     if len(lines) > lines_max:
         raise BrandError(field, f"At most {lines_max} lines.")
-    return clean_lines("\n".join(lines), lines_max)
+    return "\n".join(lines)
+
+
+def _check_line(field: str, text: str, length_max: int) -> str:
+    """Return a line as it is shown; a long one is refused, not cut: what a law demands has to be there."""
+    line = one_line(text, len(text))
+    if len(line) > length_max:
+        raise BrandError(field, f"“{line[:30]}…” has {len(line)} characters; a line has at most {length_max}.")
+    return line
 
 
 def _check_links(text: str) -> tuple[BrandLink, ...]:
@@ -173,7 +184,7 @@ def _check_links(text: str) -> tuple[BrandLink, ...]:
             raise BrandError(
                 "links", f"“{line}” is not a text and an https address, such as: Terms https://example.com"
             )
-        found.append(BrandLink(name[:NAME_MAX], address))
+        found.append(BrandLink(_check_line("links", name, NAME_MAX), address))
     if len(found) > LINKS_MAX:
         raise BrandError("links", f"At most {LINKS_MAX} links.")
     return tuple(found)

@@ -92,6 +92,9 @@ def set_brand(  # noqa: PLR0917 - typer's parameters
         remove_logo=remove_logo,
         remove_portrait=remove_picture,
     )
+    if not (change.texts or change.logo or change.portrait or remove_logo or remove_picture):
+        message = "Nothing was given to change. See: duewell brand set --help"
+        raise CommandError(message)
     with open_command_app() as app:
         try:
             item = branding.set_brand(app, get_connection_id(app, connection), change, by=os_user())
@@ -111,7 +114,11 @@ def _read(path: Path | None) -> bytes:
         return b""
     try:
         with path.open("rb") as file:
-            return file.read(UPLOAD_BYTES_MAX + 1)
+            content = file.read(UPLOAD_BYTES_MAX + 1)
     except OSError as problem:
         message = f"{path} cannot be read: {problem.strerror}."
         raise CommandError(message) from None
+    if not content:
+        message = f"{path} is empty."
+        raise CommandError(message)
+    return content

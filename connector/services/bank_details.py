@@ -190,7 +190,7 @@ def _get_waiting(
 ) -> tuple[Connection, BankDetailsRow]:
     row = session.get(BankDetailsRow, row_id)
     if row is None or row.connection_id != connection_id:
-        raise NotFound
+        raise NotFound("There is no such account. List them: duewell bank-details")
     if waiting_row(list_rows(session, connection_id, row.currency), app.now()) is not row:
         raise NotFound("This account does not wait any more.")
     return session.get_one(Connection, connection_id), row

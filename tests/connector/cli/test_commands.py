@@ -442,6 +442,8 @@ def test_a_brand_is_set_shown_and_refused_where_it_cannot_be_read(
     logo, wrong = tmp_path / "logo.png", tmp_path / "logo.svg"
     Image.new("RGB", (600, 200), "navy").save(logo)
     wrong.write_text("<svg/>")
+    empty = tmp_path / "empty.png"
+    empty.touch()
     given = ("--colour", "#7a285a", "--logo", str(logo), "--link", "Terms https://a.example/t", "--json")
     changed = json.loads(duewell("brand", "set", str(company.id), *given).out)
     assert (changed["accent_colour"], changed["logo"], changed["links"]) == (
@@ -453,10 +455,20 @@ def test_a_brand_is_set_shown_and_refused_where_it_cannot_be_read(
         (("--colour", "#ffcc00"), "nearest colour"),
         (("--logo", str(wrong)), "not a PNG"),
         (("--picture", str(tmp_path / "none.png")), "cannot be read"),
+        (("--logo", str(empty)), "is empty"),
+        (("--signer", "x" * 81), "81 characters"),
+        ((), "Nothing was given to change"),
     ):
         refused = duewell("brand", "set", str(company.id), *options_)
         assert refused.exit_code in {1, 2}
         assert problem in refused.err
+
+
+def test_confirming_an_account_that_is_not_there_says_so(duewell: Command, company: Connection) -> None:
+    refused = duewell("bank-details", "confirm", str(company.id), "99")
+    assert (refused.exit_code, refused.err.strip()) == (
+        1, "Error: There is no such account. List them: duewell bank-details",
+    )  # fmt: skip
 
 
 def test_a_customer_is_shown_with_their_account_owner(duewell: Command, company: Connection) -> None:

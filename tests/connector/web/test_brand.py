@@ -76,6 +76,7 @@ def test_a_brand_is_tried_out_saved_and_taken_back(site: Any) -> None:
     [
         ({"accent_colour": "#ffcc00"}, b"", "The nearest colour that can be read is #907300"),
         ({"links": "Terms ftp://x"}, b"", "is not a text and an https address"),
+        ({"legal_footer": "Registered in England\n" + "x" * 201}, b"", "has 201 characters; a line has at most 200"),
         ({}, b"<svg onload='alert(1)'/>", "This is not a PNG or JPEG picture"),
         ({}, b"x" * (2 * 2**20 + 1), "larger than 2 MB"),
     ],
