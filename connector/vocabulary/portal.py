@@ -24,7 +24,7 @@ class ResponseState(StrEnum):
 
     DRAFT = "draft"  # shown to the customer as a summary, and not sent
     SENT = "sent"
-    UNDONE = "undone"  # by the customer, within the hour
+    UNDONE = "undone"  # by the customer, within an hour
 
 
 class PaymentMethod(StrEnum):

@@ -129,7 +129,7 @@ class Fleet:
     open_numbers: dict[int, list[str]] = field(default_factory=dict)
 
     def trade(self) -> None:
-        """Let an hour of business happen: late invoices are entered, and some are paid."""
+        """Simulate an hour of business: late invoices are entered, and some are paid."""
         for place, company in enumerate(self.companies):
             numbers = self.open_numbers.setdefault(place, [])
             if self.random.random() < 0.3:

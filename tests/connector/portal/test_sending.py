@@ -1,4 +1,4 @@
-"""From the form to what was sent: the summary, the second tap, two tabs, the back button, and the hour to undo it."""
+"""From the form to what was sent: the summary, the second tap, two tabs, the back button, and undoing it within an hour."""
 
 from __future__ import annotations
 

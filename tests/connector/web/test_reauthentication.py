@@ -19,6 +19,7 @@ NOT_SENSITIVE = re.compile(
     r"|/account/preferences|/setup(/test-email)?"  # one's own hours; the guide, and an email to oneself
     r"|.*/email\.html|/policy"  # shows what an email would look like, or what a change would do; nothing is saved
     r"|/companies/\{company:int\}/(pause|resume|run|customers|invoices)(/(?!.*(export|erase)).*)?"
+    r"|/companies/\{company:int\}/(brand|bank(/decide)?)"  # how emails look; statements only hold reminders
 )
 
 

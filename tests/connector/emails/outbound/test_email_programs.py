@@ -84,7 +84,7 @@ def test_pictures_have_a_size_and_a_text_and_come_with_the_email(emails: list[Em
         assert each["alt"]
 
 
-def test_the_text_part_reads_by_itself(emails: list[Email]) -> None:
+def test_the_text_part_reads_on_its_own(emails: list[Email]) -> None:
     for email in emails:
         assert not re.search(r"<[a-z/]|&[a-z]+;|\{\{|\{%|cid:", email.text), email.subject
         assert "\n\n\n" not in email.text
