@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from connector.branding import colours
-from connector.branding.brand import Brand
 from connector.branding.pictures import Picture
 from connector.emails.layout import InlinePicture, LinkedLine, Look
 from connector.emails.outbound.email_facts import EmailFacts
@@ -26,18 +25,18 @@ def look_of(facts: EmailFacts, signer: str) -> Look:
         dark_link=dark_link,
         dark_button=dark_button,
         logo=_shown(brand.logo, one_line(facts.company_name)),
-        portrait=_shown(_portrait(brand, signer), signer),
-        signature=brand.signature.splitlines() if _signs(brand, signer) else (),
+        portrait=_shown(_portrait(facts), signer),
+        signature=brand.signature.splitlines() if _signs(facts) else (),
         legal_footer=brand.legal_footer.splitlines(),
         links=[LinkedLine(each.text, each.address) for each in brand.links],
     )
 
 
-def brand_images(facts: EmailFacts, signer: str) -> tuple[InlineImage, ...]:
+def brand_images(facts: EmailFacts) -> tuple[InlineImage, ...]:
     """Return the pictures that the email shows."""
     if facts.step is Step.NOTIFY_OWNER:
         return ()
-    pictures = (("logo", facts.brand.logo), ("signer", _portrait(facts.brand, signer)))
+    pictures = (("logo", facts.brand.logo), ("signer", _portrait(facts)))
     return tuple(
         InlineImage(content_id(picture), f"{name}.{picture.suffix}", picture.content_type, picture.content)
         for name, picture in pictures
@@ -50,13 +49,16 @@ def content_id(picture: Picture) -> str:
     return f"{picture.digest}@{_DOMAIN}"
 
 
-def _portrait(brand: Brand, signer: str) -> Picture | None:
-    return brand.portrait if _signs(brand, signer) else None
+def _portrait(facts: EmailFacts) -> Picture | None:
+    return facts.brand.portrait if _signs(facts) else None
 
 
-def _signs(brand: Brand, signer: str) -> bool:
-    """Return whether the picture and the lines of the signature are those of whoever signs: not an account owner's."""
-    return not brand.signer_name or brand.signer_name == signer
+def _signs(facts: EmailFacts) -> bool:
+    """Return whether the picture and the lines of the signature are those of whoever signs: not an account owner's.
+
+    Where the name only shortens the company's, the company stands there instead, which is nobody else.
+    """
+    return facts.brand.signer_name in {"", facts.sender_name}
 
 
 def _shown(picture: Picture | None, text: str) -> InlinePicture | None:

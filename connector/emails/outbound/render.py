@@ -77,7 +77,7 @@ def compose_email(facts: EmailFacts) -> Email:
         attachments=(*facts.attachments, *filter(None, [facts.statement])),
         track_opens=facts.track_opens and facts.step not in INTERNAL_STEPS,
         track_clicks=facts.track_clicks and facts.step not in INTERNAL_STEPS,
-        inline=(*brand_images(facts, texts.values["sender"]), *facts.inline, *_code_image(texts)),
+        inline=(*brand_images(facts), *facts.inline, *_code_image(texts)),
     )
 
 

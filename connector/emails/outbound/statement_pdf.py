@@ -180,10 +180,15 @@ class _StatementPdf:
             return text
         return self.language.format_money(amount, self.facts.currency, with_code=True)
 
+    def _customer(self) -> str:
+        """Return the customer's name, or their address where the fonts have no letter of the name."""
+        name, address = one_line(self.facts.customer_name), next(iter(self.facts.to), "")
+        return name if any(map(str.isalnum, encodable_text(name))) or not address else address
+
     def _label(self, name: str) -> str:
         facts = self.facts
         values = {
-            "customer": one_line(facts.customer_name),
+            "customer": self._customer(),
             "today": self.language.format_date(self.today),
             "currency": facts.currency,
             "reply_to": facts.reply_to or facts.sender,

@@ -67,6 +67,13 @@ def test_another_persons_picture_and_telephone_never_stand_beside_a_name(brand: 
     assert "7946" not in email.text + email.html
 
 
+def test_a_signer_who_shortens_the_companys_name_keeps_picture_and_telephone(brand: Brand, facts_for: FactsFor) -> None:
+    short = replace(brand, signer_name="Harbour Lights")
+    email = compose_email(facts_for(Step.PAST_DUE, brand=short, sender_name="Harbour Lights"))
+    assert len(email.inline) == 2
+    assert "Kind regards\nHarbour Lights Ltd\nAccounts receivable\n+44 20 7946 0000\n" in email.text
+
+
 def test_an_account_owner_alert_and_an_email_without_brand_carry_nothing(brand: Brand, facts_for: FactsFor) -> None:
     assert compose_email(facts_for(Step.NOTIFY_OWNER, brand=brand)).inline == ()
     plain = compose_email(facts_for(Step.PAST_DUE))

@@ -75,6 +75,12 @@ def test_emoji_are_left_out_of_names(facts_for: FactsFor) -> None:
     assert "For Söhne™ No 1" in extract_text(draw_statement(facts, TODAY).content)
 
 
+def test_a_name_without_a_letter_that_its_fonts_have_becomes_the_address(facts_for: FactsFor) -> None:
+    facts = facts_for(Step.SECOND_NOTICE, customer_name="شركة النور")
+    assert "For maria@blue.example" in extract_text(draw_statement(facts, TODAY).content)
+    assert "For ????" in extract_text(draw_statement(replace(facts, to=()), TODAY).content)
+
+
 def test_the_words_beside_the_code_stand_as_close_as_elsewhere(facts_for: FactsFor) -> None:
     facts = facts_for(Step.SECOND_NOTICE, bank_details=EUROS)
     many = [replace(facts.invoices[0], number=f"INV-{number}") for number in range(1000, 1013)]
