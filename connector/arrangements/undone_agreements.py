@@ -70,6 +70,14 @@ def undo_agreement(session: Session, invoice: InvoiceRow, agreement_id: int, att
     )
 
 
+def undo_replaced(session: Session, agreement: Agreement, attribution: Attribution) -> None:
+    """Undo an agreement that another one has replaced since: undoing that one does not bring this one back."""
+    if (before := _find_replaced(session, agreement)) is not None:
+        before.ended_at = agreement.ended_at  # the other one takes its place now
+    agreement.state, _change = UNDOABLE[AgreementKind(agreement.kind)]
+    agreement.ended_at, agreement.ended_by, agreement.outcome = attribution.at, attribution.by, _OUTCOME
+
+
 def _find_replaced(session: Session, agreement: Agreement) -> Agreement | None:
     """Return the agreement that ended when this one took its place."""
     query = select(Agreement).where(

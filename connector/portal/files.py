@@ -139,6 +139,12 @@ def open_file(session: Session, keyring: Keyring, file_id: int) -> bytes | None:
         return None
 
 
+def open_response_file(session: Session, keyring: Keyring, response_key: str) -> bytes:
+    """Return the content of a response's file; b"" where it has none that can be decrypted."""
+    file_id = session.scalar(select(col(PortalFile.id)).where(col(PortalFile.response_key) == response_key))
+    return b"" if file_id is None else open_file(session, keyring, file_id) or b""
+
+
 def encryption_context(row: PortalFile) -> str:
     """Return what a file's encryption is bound to."""
     return f"portal_file:{row.connection_id}:{row.customer_id}:{row.response_key}"

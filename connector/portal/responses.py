@@ -22,6 +22,7 @@ from connector.db.tables import (
     InvoiceSetting,
     OutboxEntry,
     PortalResponse,
+    Task,
 )
 from connector.emails.portal_links import PortalVisitor
 from connector.outbox.drafts import note_key
@@ -34,7 +35,15 @@ from connector.portal.response_context import (
     note_recurrence,
     own_customer_ids,
 )
-from connector.vocabulary import AgreementKind, AgreementState, OutboxKind, ResponseKind, ResponseState, TaskCode
+from connector.vocabulary import (
+    AgreementKind,
+    AgreementState,
+    OutboxKind,
+    ResponseKind,
+    ResponseState,
+    TaskCode,
+    TaskState,
+)
 
 REPEATED = "done_already"
 NOT_UNDOABLE = frozenset({ResponseKind.WITHDRAW, ResponseKind.LANGUAGE})
@@ -59,11 +68,20 @@ def record_response(app: AppContext, visitor: PortalVisitor, response: CustomerR
     return send_draft(app, visitor, save_draft(app, visitor, response)).result
 
 
-def save_draft(app: AppContext, visitor: PortalVisitor, response: CustomerResponse, file: bytes = b"") -> str:
-    """Check a response and keep it, for the summary; return its key. Raises ``ResponseRejected``."""
+def save_draft(
+    app: AppContext, visitor: PortalVisitor, response: CustomerResponse, file: bytes = b"", changed_key: str = ""
+) -> str:
+    """Check a response and keep it, for the summary; return its key. Raises ``ResponseRejected``.
+
+    Without a ``file`` it gets that of the draft which the customer changes.
+    """
     key = secrets.token_urlsafe(_KEY_BYTES)
     with writing(app.engine) as session:
         context = build_context(app, session, visitor, response, key)
+        if not file and changed_key:
+            changed = _find(session, visitor, changed_key, lock=False)
+            is_draft = changed is not None and changed.state == ResponseState.DRAFT
+            file = files.open_response_file(session, app.keyring, changed_key) if is_draft else b""
         context.files = int(bool(file))
         handlers.check(context)
         content = _with_balances(context)
@@ -152,11 +170,15 @@ def _undo(
         col(Agreement.invoice_id).in_(content.invoices),
         col(Agreement.recorded_by) == row.recorded_by,
         col(Agreement.recorded_at) == row.responded_at,
-        col(Agreement.state) == AgreementState.OPEN,
+        col(Agreement.state).in_([AgreementState.OPEN, AgreementState.REPLACED]),
     )
-    for agreement in session.scalars(query).all():
+    found = {(each.invoice_id, each.kind): each for each in session.scalars(query.order_by(col(Agreement.id)))}
+    for agreement in found.values():
         invoice = session.get_one(InvoiceRow, (agreement.connection_id, agreement.invoice_id))
-        if agreement.kind == AgreementKind.PAYMENT_PLAN:
+        if agreement.state == AgreementState.REPLACED:
+            if agreement.kind in undone_agreements.UNDOABLE:
+                undone_agreements.undo_replaced(session, agreement, attribution)
+        elif agreement.kind == AgreementKind.PAYMENT_PLAN:
             _end_plan(session, invoice, agreement, attribution)
         else:
             try:
@@ -201,7 +223,10 @@ def _undo_settings(context: ResponseContext) -> None:
         email = context.response.email.strip().lower()
         kept = [each for each in setting.emails.split(",") if each.strip().lower() != email]
         if len(kept) < len(setting.emails.split(",")):
-            context.apply_settings({"emails": ",".join(kept)})
+            is_ledgers = [each.strip() for each in kept] == [
+                each.strip() for each in context.customer.emails.split(",")
+            ]
+            context.apply_settings({"emails": "" if is_ledgers else ",".join(kept)})
 
 
 def _undo_notes(context: ResponseContext) -> None:
@@ -263,9 +288,34 @@ def _said_before(context: ResponseContext, visitor: PortalVisitor) -> bool:
     mine = _without_balances(context.response)
     if context.files or mine.kind not in ABOUT_INVOICES:
         return False
-    earlier = [_without_balances(from_json(row.response)) for row in context.session.scalars(query)]
-    about = [each for each in earlier if set(each.invoices) & set(mine.invoices)]
-    return bool(about) and about[0] == mine
+    for row in context.session.scalars(query):
+        earlier = _without_balances(from_json(row.response))
+        if set(earlier.invoices) & set(mine.invoices):
+            return earlier == mine and _still_applies(context, row)
+    return False
+
+
+def _still_applies(context: ResponseContext, earlier: PortalResponse) -> bool:
+    """Return whether a user has not ended what the customer said before: else saying it again is news."""
+    if earlier.kind == ResponseKind.DISPUTE:
+        settings = [context.setting_of(each) for each in context.invoices]
+        return all(each is not None and each.disputed_on is not None for each in settings)
+    promises = select(Agreement).where(
+        col(Agreement.connection_id) == earlier.connection_id,
+        col(Agreement.kind) == AgreementKind.PROMISE,
+        col(Agreement.recorded_by) == earlier.recorded_by,
+        col(Agreement.recorded_at) == earlier.responded_at,
+    )
+    found = {each.invoice_id: each for each in context.session.scalars(promises.order_by(col(Agreement.id)))}
+    if any(each.state != AgreementState.OPEN for each in found.values()):
+        return False
+    open_task = select(Task).where(
+        col(Task.connection_id) == earlier.connection_id,
+        col(Task.code) == earlier.task_code,
+        col(Task.key).endswith(f":{earlier.key}", autoescape=True),
+        col(Task.state) == TaskState.OPEN,
+    )
+    return context.session.scalars(open_task).first() is not None
 
 
 def _without_balances(content: CustomerResponse) -> CustomerResponse:

@@ -54,7 +54,7 @@ _FIELD_OF = {
     "error_file_type": "file",
     "error_file_count": "file",
 }
-_EMPTY = dict.fromkeys(("on", "text", "email", "amount", "method", "reference", "instalments", "interval"), "")
+_EMPTY = dict.fromkeys(("on", "text", "email", "amount", "method", "reference", "instalments", "interval", "draft"), "")
 
 
 def _get_form(guard: PortalGuard, visitor: PortalVisitor, request: Request, _form: PortalForm) -> Response:
@@ -64,7 +64,10 @@ def _get_form(guard: PortalGuard, visitor: PortalVisitor, request: Request, _for
     draft = responses.find_response(guard.app, visitor, request.query_params.get("draft", ""))
     said = draft.content if draft is not None and draft.content.kind is kind else None
     invoices = said.invoices if said else tuple(request.query_params.getlist("invoice"))[:_INVOICES_MAX]
-    return _render_form(request, page, kind, invoices, _values_of(said) if said else {})
+    values = _values_of(said) if said else {}
+    if said and draft is not None and kind in WITH_FILE and _count_files(guard, draft.key):
+        values["draft"] = draft.key
+    return _render_form(request, page, kind, invoices, values)
 
 
 def _post_form(guard: PortalGuard, visitor: PortalVisitor, request: Request, form: PortalForm) -> Response:
@@ -79,11 +82,18 @@ def _post_form(guard: PortalGuard, visitor: PortalVisitor, request: Request, for
         return _render_form(request, page, kind, invoices, values, "error_too_many_requests", 429)
     try:
         said = _parse(page, kind, invoices, form)
-        file = form.file if kind in WITH_FILE else b""
-        key = responses.save_draft(guard.app, visitor, said, file)
+        key = _save_draft(guard, visitor, said, form)
     except ResponseRejected as rejected:
         return _render_form(request, page, kind, invoices, values, str(rejected), 422)
     return redirect(request, f"/check/{key}")
+
+
+def _save_draft(guard: PortalGuard, visitor: PortalVisitor, said: CustomerResponse, form: PortalForm) -> str:
+    if said.kind not in WITH_FILE:
+        return responses.save_draft(guard.app, visitor, said)
+    if form.has_empty_file:
+        raise ResponseRejected("error_file_type")
+    return responses.save_draft(guard.app, visitor, said, form.file, form.value("draft"))
 
 
 def _get_check(guard: PortalGuard, visitor: PortalVisitor, request: Request, _form: PortalForm) -> Response:
@@ -230,6 +240,11 @@ def _date_limits(page: CustomerPage, kind: ResponseKind, named: Sequence[OpenInv
     return today, last, min(today + timedelta(days=7), last)
 
 
+def _count_files(guard: PortalGuard, key: str) -> int:
+    with reading(guard.app.engine) as session:
+        return files.count_files(session, key)
+
+
 def _render_check(
     guard: PortalGuard, visitor: PortalVisitor, request: Request, problem: str = "", code: int = 200
 ) -> Response:
@@ -238,8 +253,6 @@ def _render_check(
     draft: StoredResponse | None = responses.find_response(guard.app, visitor, key)
     if draft is None:
         return error_page(request, 404, "draft_gone", "error_draft_gone")
-    with reading(guard.app.engine) as session:
-        count = files.count_files(session, key)
     texts = PortalTexts(page)
     html = render(
         "portal_check.html",
@@ -248,7 +261,7 @@ def _render_check(
         draft=draft,
         is_draft=draft.state is ResponseState.DRAFT,
         is_undone=draft.state is ResponseState.UNDONE,
-        lines=texts.summary(draft.content, count),
+        lines=texts.summary(draft.content, _count_files(guard, key)),
         problem=problem,
         base=f"/c/{request.path_params['token']}",
     )

@@ -37,11 +37,12 @@ _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class PortalForm:
-    """A form that was posted; ``file`` is b"" where none was chosen."""
+    """A form that was posted; ``file`` is b"" where none was chosen, or an empty one."""
 
     values: dict[str, list[str]] = field(default_factory=dict)
     file: bytes = b""
     too_large: bool = False
+    has_empty_file: bool = False
 
     def value(self, name: str) -> str:
         """Return the first value of a field, stripped; "" where it is missing."""
@@ -132,14 +133,15 @@ async def _read_form(request: Request, body_bytes_max: int) -> PortalForm:
     else:
         parsed = await FormParser(headers, stream()).parse()
     values: dict[str, list[str]] = {}
-    content = b""
+    content, has_empty_file = b"", False
     for name, value in parsed.multi_items()[:_FIELDS_MAX]:
         if isinstance(value, UploadFile):
             content = await value.read()
+            has_empty_file = bool(value.filename) and not content
         else:
             values.setdefault(name, []).append(value[:_PART_BYTES_MAX])
     await parsed.close()
-    return PortalForm(values, content)
+    return PortalForm(values, content, has_empty_file=has_empty_file)
 
 
 def error_page(request: Request, code: int, title: str, line: str) -> Response:

@@ -79,6 +79,22 @@ def test_a_proof_of_payment_is_kept_encrypted_survives_new_keys_and_is_erased(sc
     assert scenario.client.get(f"/check/{draft}").status_code == 410
 
 
+def test_an_empty_file_is_refused_and_a_change_of_the_answer_keeps_the_file(scenario: PortalScenario) -> None:
+    invoice = find_row(scenario, scenario.overdue).external_id
+    paid = {"invoice": invoice, "on": "2026-06-09"}
+    empty = scenario.client.post("/tell/paid", data=paid, files={"file": ("proof.pdf", b"")})
+    assert (empty.status_code, "not a complete PDF" in visible_text(empty)) == (422, True)
+    not_chosen = scenario.client.post("/tell/paid", data=paid, files={"file": ("", b"")})
+    assert not_chosen.status_code == 303
+    key = draft_key(scenario.client.draft("paid", PDF, **paid))
+    assert "is kept" in visible_text(scenario.client.get(f"/tell/paid?draft={key}"))
+    scenario.client.submit("paid", draft=key, **{**paid, "amount": "600"})
+    with reading(scenario.app.engine) as session:
+        [kept] = files.list_files(session, scenario.connection, [find_miller(scenario).external_id])
+        assert files.open_file(session, scenario.app.keyring, kept.id) == PDF
+    assert "A proof of payment" in list_tasks(scenario, TaskCode.PAYMENT_REPORTED)[0].reason
+
+
 def test_a_customer_cannot_fill_the_disk(scenario: PortalScenario, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "FILES_MAX", 1)
     scenario.client.submit("file", PDF)

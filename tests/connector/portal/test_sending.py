@@ -6,16 +6,19 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import select
 from typer.testing import CliRunner
 
+from connector.arrangements import agreements
 from connector.arrangements.customer_settings import find_customer
 from connector.cli.main import cli
 from connector.db.engine import reading, writing
 from connector.db.tables import Agreement, CustomerRow, PortalResponse
 from connector.emails import portal_links
+from connector.services.invoices import record_agreement
 from connector.vocabulary import AgreementKind, AgreementState, OutboxKind, ResponseState, TaskCode, TaskState
 from tests.connector.portal.conftest import (
     TODAY,
@@ -111,7 +114,7 @@ def test_each_answer_can_be_undone_for_an_hour_and_leaves_nothing_behind(scenari
         assert [task.state for task in list_tasks(scenario, code)] == [TaskState.CANCELLED], code
     setting = customer_setting(scenario)
     assert setting is not None
-    assert (setting.no_reminders, setting.emails) == (False, "accounts@miller.example")
+    assert (setting.no_reminders, setting.emails) == (False, "")  # the addresses of the ledger apply
     assert [entry for entry in scenario.outbox("planned") if entry.kind == OutboxKind.NOTE] == []
     scenario.run()
     assert decision_of(scenario, scenario.overdue)[0] not in {"paused", "promised", "disputed", "payment_plan"}
@@ -119,6 +122,39 @@ def test_each_answer_can_be_undone_for_an_hour_and_leaves_nothing_behind(scenari
     scenario.client.submit("paid", invoice=invoice, on="2026-06-08")
     scenario.run()
     assert decision_of(scenario, scenario.overdue)[0] == "paused"  # what was undone does not count as said before
+
+
+def test_an_answer_that_was_undone_after_another_took_its_place_does_not_come_back(scenario: PortalScenario) -> None:
+    invoice = find_row(scenario, scenario.overdue).external_id
+
+    def tell(kind: str, **fields: str) -> str:
+        scenario.sandbox.clock.advance(timedelta(minutes=1))
+        return draft_key(scenario.client.submit(kind, invoice=invoice, **fields))
+
+    promises = [tell("promise", on="2026-06-17", amount=amount) for amount in ("500", "800")]
+    disputes = [tell("dispute", text=text) for text in ("wrong price", "too few", "too many")]
+    for key in (*promises, disputes[1]):
+        scenario.client.undo(key)
+    shown = visible_text(scenario.client.undo(disputes[2]))
+    assert "In dispute since" in shown  # the first one, which nobody undid
+    assert "promised for" not in visible_text(scenario.client.undo(disputes[0]))
+    assert [state for _kind, state in states(scenario) if state == AgreementState.OPEN] == []
+
+
+def test_what_a_user_ended_meanwhile_can_be_told_again(scenario: PortalScenario) -> None:
+    invoice = find_row(scenario, scenario.overdue)
+    answers = (
+        ("dispute", {"text": "wrong price"}, "In dispute since", agreements.resolve_dispute),
+        ("promise", {"on": "2026-06-20"}, "promised for 20 June", partial(agreements.set_promise, on=None)),
+    )
+    for kind, fields, status, end in answers:
+        for _time in ("first", "second"):
+            shown = visible_text(scenario.client.submit(kind, invoice=invoice.external_id, **fields))
+            assert ("already told us" in shown, status in shown) == (False, True), kind
+            assert "already told us" in visible_text(
+                scenario.client.submit(kind, invoice=invoice.external_id, **fields)
+            )
+            record_agreement(scenario.app, invoice, "ann", end)
 
 
 def test_what_was_noted_in_the_ledger_is_taken_back_there_and_after_an_hour_only_a_new_answer_helps(
