@@ -16,6 +16,7 @@ from connector.db.tables import Agreement, InvoiceRow
 from connector.portal.customer_response import CustomerResponse, ResponseRejected
 from connector.portal.response_context import ResponseContext
 from connector.vocabulary import AgreementKind, AgreementState
+from policies.currencies import split_evenly
 from policies.policy import ReminderPolicy
 from policies.receivables import Instalment
 from policies.sections import PlanApproval
@@ -61,6 +62,15 @@ def propose(
     if instalments[-1].due_on > limits.last_until_on or min(each.amount for each in instalments) <= 0:
         raise ResponseRejected("error_plan")
     return instalments
+
+
+def list_instalments(said: CustomerResponse) -> Sequence[Instalment]:
+    """Return the instalments that a customer asks for, of the balance they saw; none where they ask for no plan."""
+    interval, balance_e4 = INSTALMENT_INTERVALS.get(said.interval), sum(said.balances.values())
+    if said.on is None or said.instalments < 1 or interval is None or not balance_e4:
+        return ()
+    amounts = split_evenly(from_e4(balance_e4), said.instalments, said.currency)
+    return [Instalment(said.on + index * interval, amount) for index, amount in enumerate(amounts)]
 
 
 def needs_person(context: ResponseContext, policy: ReminderPolicy, invoice: InvoiceRow) -> str:

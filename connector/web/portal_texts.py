@@ -14,7 +14,7 @@ from connector.bank_details.payment_codes import BankTransfer
 from connector.emails.layout import TransferText, load_texts, render_line
 from connector.emails.outbound.bank_transfer import word_transfer
 from connector.languages import replace_nbsp
-from connector.portal import handlers
+from connector.portal import handlers, payment_plans
 from connector.portal.customer_page import CustomerPage, OpenInvoice
 from connector.portal.customer_response import CustomerResponse
 from connector.vocabulary import PaymentMethod, ResponseKind
@@ -109,12 +109,13 @@ class PortalTexts:
         names = [known.get(each) or self._numbers.get(each, "") for each in said.invoices]
         yield self("invoice"), ", ".join(filter(None, names))
         date_label = {ResponseKind.PROMISE: "promise_on", ResponseKind.PLAN: "first_on"}.get(said.kind, "paid_on")
-        yield self(date_label), self.long_date(said.on) if said.on else ""
+        instalments = payment_plans.list_instalments(said)
+        yield self(date_label), self.long_date(said.on) if said.on and not instalments else ""
         if said.amount is not None:
             yield self("amount"), self.money(said.amount, said.currency)
-        if said.instalments:
-            yield self("instalments"), str(said.instalments)
-            yield self("interval"), self(f"interval_{said.interval.replace('-', '_')}")
+        for number, each in enumerate(instalments, start=1):
+            value = f"{self.long_date(each.due_on)}: {self.money(each.amount, said.currency)}"
+            yield f"{self('entry_payment')} {number}", value
         if said.method is not PaymentMethod.NONE:
             yield self("method"), self(f"method_{said.method}")
         yield self("reference"), said.reference

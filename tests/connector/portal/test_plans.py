@@ -22,6 +22,10 @@ def test_a_plan_within_the_policy_is_accepted_at_once_or_becomes_a_task(scenario
     scenario.set_policy("[payment_plans]\ndays_max = 60")
     assert "takes too long" in visible_text(scenario.client.draft("plan", **asked))
     scenario.set_policy("")
+    summary = visible_text(scenario.client.draft("plan", **asked))
+    assert (
+        "Payment 1 20 June 2026: £400.00 Payment 2 20 July 2026: £400.00 Payment 3 20 August 2026: £400.00" in summary
+    )
     assert "We will look at your request" in visible_text(scenario.client.submit("plan", **asked))
     scenario.run()
     assert decision_of(scenario, scenario.overdue)[0] == "paused"
