@@ -182,9 +182,19 @@ def update_settings(
 
 
 def apply_settings(
-    session: Session, connection_id: int, customer_id: str, changes: SettingChanges, *, by: str, at: datetime
+    session: Session,
+    connection_id: int,
+    customer_id: str,
+    changes: SettingChanges,
+    *,
+    by: str,
+    at: datetime,
+    working_emails: Sequence[str] | None = None,
 ) -> CustomerSetting:
-    """Change the settings of a customer in the caller's transaction, without checking them."""
+    """Change the settings of a customer in the caller's transaction, without checking them.
+
+    ``working_emails`` are those that are to be used even if they are suppressed: None for all that are set.
+    """
     customer = session.get_one(CustomerRow, (connection_id, customer_id))
     row = session.get(CustomerSetting, (connection_id, customer_id))
     if row is None:
@@ -194,7 +204,8 @@ def apply_settings(
         setattr(row, name, value)
     if emails := changes.get("emails"):
         row.suppression_reason = ""  # it was about the former address
-        suppressions.unsuppress(session, emails.split(","))  # even the same address: a user says that it works
+        working = emails.split(",") if working_emails is None else working_emails
+        suppressions.unsuppress(session, working)  # even the same address: a user says that it works
     row.set_at = at
     session.get_one(Connection, connection_id).decision_fingerprint = ""
     sync_log.write(

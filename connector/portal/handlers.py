@@ -281,7 +281,7 @@ def _record_contact(context: ResponseContext) -> str:
         return "done_already"
     request = f"{context.customer_name} asks to send emails to {contact} as well."
     if _is_customer_domain(context, email, known):
-        context.apply_settings({"emails": ", ".join([*known, email])})
+        context.apply_settings({"emails": ", ".join([*known, email])}, [email])
         reason = f"{request} Emails are sent there from now on."
     else:
         command = f"duewell customers set {context.customer.external_id} --contact '{contact}'"

@@ -68,10 +68,16 @@ class ResponseContext:
         """Whether the response names invoices."""
         return self.response.kind in ABOUT_INVOICES
 
-    def apply_settings(self, changes: SettingChanges) -> None:
-        """Change settings of the customer."""
-        attribution = self.attribution
-        apply_settings(self.session, *self.customer_key, changes, by=attribution.by, at=attribution.at)
+    def apply_settings(self, changes: SettingChanges, working_emails: Sequence[str] = ()) -> None:
+        """Change settings of the customer; only ``working_emails`` are emailed even if they are suppressed."""
+        apply_settings(
+            self.session,
+            *self.customer_key,
+            changes,
+            by=self.attribution.by,
+            at=self.attribution.at,
+            working_emails=working_emails,
+        )
 
     def create_task(self, code: TaskCode, reason: str) -> None:
         """Create the task about the response."""

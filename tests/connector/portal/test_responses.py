@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from connector.arrangements import agreements
-from connector.db.engine import reading
-from connector.db.tables import Agreement
+from connector.db.engine import reading, writing
+from connector.db.tables import Agreement, SuppressedAddress
 from connector.services.invoices import record_agreement
 from connector.vocabulary import AgreementState, RunOutcome, TaskCode, TaskState
 from tests.connector.portal.conftest import (
@@ -93,7 +93,12 @@ def test_a_new_address_is_used_at_once_only_at_the_customers_own_domain(scenario
     assert customer_setting(scenario) is None
     [task] = list_tasks(scenario, TaskCode.CONTACT_CHANGE)
     assert "Make sure that the address is theirs, then run: duewell customers set" in task.reason
+    suppressed = SuppressedAddress(address=MILLER, reason="spam report", since_at=scenario.app.now())
+    with writing(scenario.app.engine) as session:
+        session.add(suppressed)
     scenario.client.submit("contact", text="Ann Lee", email="ann@miller.example")
+    with writing(scenario.app.engine) as session:  # what they complained about is not undone by a colleague's address
+        session.delete(session.get_one(SuppressedAddress, MILLER))
     setting = customer_setting(scenario)
     assert setting is not None
     assert setting.emails == f"{MILLER}, ann@miller.example"
