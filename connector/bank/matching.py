@@ -16,14 +16,14 @@ from typing import NamedTuple
 
 from connector.bank.facts import Match, MatchFacts, MatchResult, OpenInvoice, Receipt, Share
 from connector.bank.ledger_payments import LedgerPayments
-from connector.bank.names import NameIndex, normalise_name
+from connector.bank.names import ONE_WORD, NameIndex, normalise_name
 from connector.bank.number_index import NAMED, NumberHit, NumberIndex
 from connector.vocabulary import MatchCertainty
 
 SURE, PROBABLE = 75, 40  # the least scores
 LEAD = 12  # what is sure is so far ahead of the next customer
 _EXACT, _DISCOUNT, _CHARGES, _CENTS, _PART, _OVER = 30, 27, 24, 26, 8, 6
-_LEARNED, _SAME_NAME, _LIKE_NAME = 35, 28, 25
+_LEARNED, _SAME_NAME, _LIKE_NAME, _ONE_WORD = 35, 28, 25, 20
 _ONLY_ONE, _IN_TIME = 17, 5
 _OTHER_PAYER, _OTHER_NUMBER, _BEFORE_ISSUE, _PENDING = -30, -20, -30, -40
 _CHARGE_MAX, _CHARGE_SHARE = Decimal(45), Decimal("0.05")
@@ -139,6 +139,8 @@ class _Matcher:
         return [
             _Payer(each.customer, _SAME_NAME, "same name as the payer")
             if each.likeness >= 1
+            else _Payer(each.customer, _ONE_WORD, "one word of the payer's name")
+            if each.likeness <= ONE_WORD
             else _Payer(each.customer, _LIKE_NAME, "name like the payer's")
             for each in likes
         ]
@@ -213,6 +215,7 @@ class _Matcher:
                     payers,
                     min(hit.points for _one, hit in some),
                     some[0][1].text,
+                    hits,
                 )
 
     def _selections(
@@ -237,10 +240,13 @@ class _Matcher:
             owed = self._open(payer.family, receipt.currency, receipt)
             fitting = list(self._fitting(receipt, owed))
             for invoices in fitting:
-                yield self._hypothesis(receipt, invoices, payers, 0, "", hits, is_only=len(fitting) == 1)
+                found = self._hypothesis(receipt, invoices, payers, 0, "", hits, is_only=len(fitting) == 1)
+                is_late = all(self._is_after_issue(receipt, each) for each in invoices)
+                is_theirs = payer.points >= _SAME_NAME and is_late and not receipt.is_pending
+                yield found._replace(score=max(found.score, PROBABLE)) if is_theirs else found
             if not fitting and owed:
                 on_account = self._hypothesis(receipt, tuple(owed), payers, 0, "", hits)
-                is_theirs = payer.points >= _SAME_NAME or len(payers) == 1  # their money, whatever it is for
+                is_theirs = payer.points >= _LIKE_NAME or len(payers) == 1  # their money, whatever it is for
                 yield on_account._replace(score=max(on_account.score, PROBABLE)) if is_theirs else on_account
 
     def _fitting(self, receipt: Receipt, owed: Sequence[OpenInvoice]) -> Iterable[tuple[OpenInvoice, ...]]:
@@ -315,7 +321,9 @@ class _Matcher:
             parts.append(("not booked by the bank yet", _PENDING // 2))
         same_family = sum(each.points == payers[0].points for each in payers) == 1 if payers else True
         is_exact = amount.points >= _CENTS  # without a number only an exact amount says which invoice
-        is_unique = (bool(number_points) and amount.points != _OVER) or (is_only and same_family and is_exact)
+        is_like = payer is not None and payer.points < _SAME_NAME and not receipt.amount % 10
+        is_named = bool(number_points) and amount.points != _OVER and not (others and not amount.settles)
+        is_unique = is_named or (is_only and same_family and is_exact and not is_like)
         return _Hypothesis(sum(points for _text, points in parts), invoices, amount, tuple(parts), is_unique)
 
     def _is_after_issue(self, receipt: Receipt, invoice: OpenInvoice) -> bool:

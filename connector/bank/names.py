@@ -78,6 +78,8 @@ _LEGAL_FORMS = frozenset(
 _SPELLINGS = str.maketrans({"ß": "ss", "Æ": "AE", "æ": "ae", "Ø": "O", "ø": "o", "Ł": "L", "ł": "l"})
 _UMLAUTS = str.maketrans({"Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ä": "ae", "ö": "oe", "ü": "ue"})
 _SIMILAR, _PREFIX = 0.86, 3
+ONE_WORD = 0.86  # the likeness where only one word of several is the same: Hans Müller and Müller GmbH
+_CUT_LENGTHS = frozenset({27, 32, 35, 54, 70})  # at which banks cut names
 _COMMON_SHARE = 40  # a word in more names than this says nothing
 
 
@@ -92,6 +94,7 @@ def plain_upper(text: str) -> str:
     """Return a text in capitals, without accents; umlauts as two letters."""
     if text.isascii():
         return text.upper()
+    text = unicodedata.normalize("NFC", text)  # files from a Mac have the dots of an umlaut as a letter of their own
     text = unicodedata.normalize("NFKD", text.translate(_UMLAUTS).translate(_SPELLINGS))
     return "".join(each for each in text if not unicodedata.combining(each)).upper()
 
@@ -142,7 +145,8 @@ class NameIndex:
             return []
         joined = "".join(words)
         if exact := self._exact.get(joined):
-            return [NameMatch(each, 1.0) for each in sorted(exact)]
+            longer = self._cut_off(joined) if len(name.strip()) in _CUT_LENGTHS else set()
+            return [NameMatch(each, 1.0) for each in sorted(exact | longer)]
         candidates: set[str] = set()
         for word in words:
             known = self._by_word.get(word, set())
@@ -153,13 +157,18 @@ class NameIndex:
         kept = [each for each in found if each.likeness >= _SIMILAR]
         return sorted(kept, key=lambda each: (-each.likeness, each.customer))[:5]
 
+    def _cut_off(self, joined: str) -> set[str]:
+        """Return the customers whose longer name a bank would have cut to this one."""
+        started = self._by_start.get(joined[:_PREFIX], set())
+        return {each for each in started if any("".join(own).startswith(joined) for own in self._words[each])}
+
 
 def _likeness(words: tuple[str, ...], own: tuple[str, ...]) -> float:
     """Return how alike two names are: letters in order, or all words of the shorter in the longer."""
     first, second = "".join(words), "".join(own)
     shorter, longer = sorted((set(words), set(own)), key=len)
     if shorter <= longer and sum(map(len, shorter)) >= 5 and len(shorter) * 2 >= len(longer):
-        return 0.9
+        return 0.9 if len(shorter) > 1 or len(longer) == 1 else ONE_WORD
     if min(len(first), len(second)) >= 12 and (first.startswith(second) or second.startswith(first)):
         return 0.9  # cut off by the bank
     if abs(len(first) - len(second)) > max(len(first), len(second)) * 0.3:

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from connector.bank.names import plain_upper
 
-FULL, NAMED, DIGITS = 50, 45, 25  # how strong it is: letters and digits; digits after a word for invoice; digits alone
+# How strong it is: letters and digits; digits after a word for invoice; after one that also numbers other things
+# ("customer no 1042"), or read in one of two ways; digits alone.
+FULL, NAMED, VAGUE, DIGITS = 50, 45, 30, 25
 _REFERENCE = 60
 _TOKENS = re.compile(r"[A-Z0-9]+")
 _GROUPS = re.compile(r"[A-Z]+|\d+")
@@ -53,6 +55,18 @@ _WORDS = frozenset(
         "N",
     ]
 )
+_VAGUE_WORDS = frozenset(
+    ["RE", "FA", "FT", "FRA", "NR", "NO", "NUM", "NUMBER", "NUMMER", "N", "REF", "BILL", "BELEG", "BELEGNR", "KVK"]
+)
+_DATES = re.compile(  # "of 12.05.2026" names neither invoice 12 nor invoice 2026
+    r"(?<![\d./-])(?:(?:0?[1-9]|[12]\d|3[01])([./-])(?:0?[1-9]|1[0-2])\1(?:20)?\d\d"
+    r"|(?:0?[1-9]|1[0-2])/(?:0?[1-9]|[12]\d|3[01])/(?:20)?\d\d"
+    r"|20\d\d([./-])(?:0[1-9]|1[0-2])\2(?:0[1-9]|[12]\d|3[01]))(?![\d./-]*\d)"
+)
+_DATE_DIGITS = re.compile(
+    r"20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:20)?\d\d"
+    r"|\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+)
 _JOINERS = frozenset({"AND", "UND", "ET", "Y", "E", "EN"})
 _TOKENS_MAX, _JOINED_MAX = 60, 4
 _STRONG_DIGITS, _SOME_DIGITS = 6, 4
@@ -76,10 +90,12 @@ class NumberIndex:
         self._joined: defaultdict[str, set[str]] = defaultdict(set)
         self._grouped: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
         self._digits: defaultdict[str, set[str]] = defaultdict(set)
+        self._separated: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)  # 2026-0107
         self._numbers: dict[str, str] = {}
         self._lengths: set[int] = set()
         for invoice_id, number in numbers:
-            joined = "".join(_TOKENS.findall(plain_upper(number)))
+            tokens = _TOKENS.findall(plain_upper(number))
+            joined = "".join(tokens)
             groups = _GROUPS.findall(joined)
             if not any(each.isdecimal() for each in groups):
                 continue
@@ -88,6 +104,8 @@ class NumberIndex:
                 self._joined[joined].add(invoice_id)
                 self._grouped[tuple(map(_bare, groups))].add(invoice_id)
                 self._lengths.add(len(groups))
+            elif len(tokens) > 1 and len(joined) >= _STRONG_DIGITS:
+                self._separated[tuple(tokens)].add(invoice_id)
             digits = next(each for each in reversed(groups) if each.isdecimal()) if not joined.isdecimal() else joined
             self._digits[_bare(digits)].add(invoice_id)
 
@@ -103,45 +121,59 @@ class NumberIndex:
         return [hit for hit in best.values() if hit.points >= NAMED or strongest < NAMED]
 
     def _in_text(self, text: str) -> Iterator[NumberHit]:
-        tokens = _TOKENS.findall(plain_upper(text))[:_TOKENS_MAX] if text else []
-        yield from self._whole_numbers(tokens)
-        is_named = False
-        for token in tokens:
-            yield from self._by_digits(token, is_named=is_named)
+        if not text:
+            return
+        plain = plain_upper(text)
+        tokens = _TOKENS.findall(plain)[:_TOKENS_MAX]
+        whole = list(self._whole_numbers(tokens))
+        yield from whole
+        unclear = {hit.invoice_id for hit in whole if hit.points == VAGUE}
+        points = 0  # of digits, by the word before them
+        for token in _TOKENS.findall(_DATES.sub(" ON ", plain))[:_TOKENS_MAX]:
+            yield from (hit for hit in self._by_digits(token, points) if hit.invoice_id not in unclear)
             is_number = token.isdecimal() or token in _JOINERS  # "inv 41, 42 and 43"
-            is_named = token in _WORDS or (is_named and is_number)
+            if token in _WORDS:
+                points = max(points, VAGUE) if token in _VAGUE_WORDS else NAMED
+            elif not is_number:
+                points = 0
 
     def _whole_numbers(self, tokens: Sequence[str]) -> Iterator[NumberHit]:
-        """Yield the numbers with letters: in neighbouring words, and whatever zeros and spaces are in them."""
+        """Yield the numbers with letters or marks: in neighbouring words, and whatever zeros and spaces are in them."""
+        found: list[str] = []
+        unclear: set[str] = set()  # INV-1 12: INV-1 and twelve of something, or INV-112 that a bank has cut
         for place in range(len(tokens)):
-            joined = ""
-            for token in tokens[place : place + _JOINED_MAX]:
+            joined, here = "", list[str]()
+            for count, token in enumerate(tokens[place : place + _JOINED_MAX], 1):
                 joined += token
-                for each in self._joined.get(joined, ()):
-                    yield NumberHit(each, FULL, self._numbers[each])
+                here += self._joined.get(joined, ())
+                found += self._separated.get(tuple(tokens[place : place + count]), ()) if count > 1 else ()
+            found += here
+            unclear.update(here if len({len(self._numbers[each]) for each in here}) > 1 else ())
         bare = [_bare(group) for token in tokens for group in _GROUPS.findall(token)]
         for length in self._lengths:
             for place in range(len(bare) - length + 1):
-                for each in self._grouped.get(tuple(bare[place : place + length]), ()):
-                    yield NumberHit(each, FULL, self._numbers[each])
+                found += self._grouped.get(tuple(bare[place : place + length]), ())
+        for each in dict.fromkeys(found):
+            yield NumberHit(each, VAGUE if each in unclear else FULL, self._numbers[each])
 
-    def _by_digits(self, token: str, *, is_named: bool) -> Iterator[NumberHit]:
+    def _by_digits(self, token: str, points: int) -> Iterator[NumberHit]:
         """Yield the numbers of which only digits are written, behind a word for invoice or alone."""
         digits = token
         if not token.isdecimal():  # RE42: a word and digits as one
             parts = _GROUPS.findall(token)
             if len(parts) != _TWO_PARTS or parts[0] not in _WORDS:
                 return
-            digits, is_named = parts[1], True
+            digits, points = parts[1], VAGUE if parts[0] in _VAGUE_WORDS else NAMED
         if not digits.isdecimal():
             return
+        is_long = len(_bare(digits)) >= _STRONG_DIGITS and not _DATE_DIGITS.fullmatch(digits)
         for each in self._digits.get(_bare(digits), ()):
-            if is_named:
-                yield NumberHit(each, NAMED, self._numbers[each])
-            elif len(_bare(digits)) >= _STRONG_DIGITS:
+            if points >= NAMED:
+                yield NumberHit(each, points, self._numbers[each])
+            elif is_long:
                 yield NumberHit(each, FULL if self._numbers[each].isdecimal() else NAMED, self._numbers[each])
-            elif len(digits) >= _SOME_DIGITS:
-                yield NumberHit(each, DIGITS, self._numbers[each])
+            elif points or len(digits) >= _SOME_DIGITS:
+                yield NumberHit(each, points or DIGITS, self._numbers[each])
 
     def _in_reference(self, reference: str) -> Iterator[NumberHit]:
         """Find the number in a creditor reference: behind its check digits, or before the last one of a Swiss QR."""
@@ -159,9 +191,10 @@ class NumberIndex:
             return
         is_swiss = len(core) == _SWISS_LENGTH
         for digits in {_bare(core), _bare(core[:-1] if is_swiss else core)}:
-            is_strong = is_iso or is_swiss or len(digits) >= _SOME_DIGITS
+            is_strong = is_iso or is_swiss or (len(digits) >= _STRONG_DIGITS and not _DATE_DIGITS.fullmatch(digits))
+            weak = VAGUE if len(digits) >= _SOME_DIGITS else DIGITS  # a column of references has payers' own, too
             for each in self._digits.get(digits, ()):
-                yield NumberHit(each, _REFERENCE if is_strong else DIGITS, self._numbers[each])
+                yield NumberHit(each, _REFERENCE if is_strong else weak, self._numbers[each])
 
 
 def _bare(group: str) -> str:
