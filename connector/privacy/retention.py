@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import CursorResult, Delete, Update, delete, select, update
+from sqlalchemy import CursorResult, Delete, Update, delete, or_, select, update
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
 from connector.audit import sync_log
 from connector.db.engine import reading, writing
 from connector.db.tables import (
+    BankMatch,
     BankReceipt,
     DecisionRecord,
     EmailEvent,
@@ -29,7 +30,7 @@ from connector.db.tables import (
     Task,
     WebSession,
 )
-from connector.vocabulary import LogKind, OutboxState, ReceiptState, ResponseState, TaskState
+from connector.vocabulary import LogKind, MatchState, OutboxState, ReceiptState, ResponseState, TaskState
 from connector.vocabulary.labels import in_sentence, label
 
 REMOVED = "(deleted after its retention period)"
@@ -39,6 +40,7 @@ _BOUNDS_ERROR = f"{{}}: enter 1 to {DAYS_MAX} days, or off to keep it forever."
 _SETTING, _PRUNED = "retention", "pruned"
 _INTERVAL = timedelta(hours=20)
 _BATCH_SIZE = 20_000
+_STANDING = (MatchState.OPEN, MatchState.CONFIRMED)
 _STRANGERS = (ReceiptState.UNMATCHED, ReceiptState.SET_ASIDE)
 _DRAFT_KEPT_FOR = timedelta(days=1)
 
@@ -162,8 +164,13 @@ def _prune_bank(session: Session, before: datetime, _now: datetime) -> int:
     """Delete money that matches no customer, and what is said about money that is settled; its amount and day stay."""
     old = col(BankReceipt.seen_at) < before
     strangers = delete(BankReceipt).where(old, col(BankReceipt.state).in_(_STRANGERS), col(BankReceipt.amount_e4) > 0)
-    settled = col(BankReceipt.state).in_([ReceiptState.IN_LEDGER, ReceiptState.REVERSED]), col(BankReceipt.text) != ""
+    settled = (
+        col(BankReceipt.state).in_([ReceiptState.IN_LEDGER, ReceiptState.REVERSED]),
+        or_(*(each != "" for each in (col(BankReceipt.text), col(BankReceipt.payer), col(BankReceipt.reference)))),
+    )
     texts = update(BankReceipt).where(old, *settled).values(text="", reference="", payer="")
+    over = col(BankMatch.changed_at) < before, col(BankMatch.state).not_in(_STANDING), col(BankMatch.payer) != ""
+    _execute(session, update(BankMatch).where(*over).values(payer=""))
     return _execute(session, strangers) + _execute(session, texts)
 
 

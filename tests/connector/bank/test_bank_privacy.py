@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import col
 
-from connector.db.engine import reading
+from connector.db.engine import reading, writing
 from connector.db.tables import BankMatch, BankPayer, BankReceipt
 from connector.privacy import retention
 from connector.privacy.erase import erase
 from connector.services import bank_statements
+from connector.vocabulary import MatchState, ReceiptState
 from tests.connector.bank.test_known_lines import CSV, company, line, load, stored  # noqa: F401
 
 Site = Any
@@ -27,6 +28,21 @@ def test_money_that_matches_no_customer_is_deleted_after_its_retention_period(si
     site.clock.advance(days=2)
     assert retention.prune(site.app)["bank-lines"] == 1
     assert [row.payer for row in stored(site)] == ["Ashdown"]
+
+
+def test_what_is_settled_keeps_no_payer_after_its_retention_period(site: Site, company: int) -> None:  # noqa: F811
+    load(site, company, CSV + line(9, "Ashdown Ltd", "", "900.00") + line(9, "Ashdown Ltd", "INV-0042 b", "12.00"))
+    bank_statements.set_aside(site.app, 2, by="ann")
+    with writing(site.app.engine) as session:
+        for row in session.scalars(select(BankReceipt).where(col(BankReceipt.id) == 1)):
+            row.state = ReceiptState.IN_LEDGER
+        for each in session.scalars(select(BankMatch)):
+            each.state = MatchState.IN_LEDGER
+    site.clock.advance(days=31)
+    retention.prune(site.app)
+    assert [(row.id, row.payer) for row in stored(site)] == [(1, "")]
+    with reading(site.app.engine) as session:
+        assert set(session.scalars(select(col(BankMatch.payer)))) == {""}
 
 
 def test_an_erasure_covers_what_bank_statements_say_of_a_customer(site: Site, company: int) -> None:  # noqa: F811
