@@ -15,6 +15,7 @@ from connector.bank.importing import import_statement
 
 _FILES_MAX = 200  # in one sync
 _QUIET_S = 10  # so long nobody has written to it
+_UNFINISHED = frozenset({".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download"})
 _ACTOR = "the watched folder"
 log = logging.getLogger("duewell.bank")
 
@@ -26,28 +27,39 @@ def import_files(app: AppContext, connection_id: int, short_name: str) -> list[s
     if folder is None or not folder.is_dir():
         return []
     problems: list[str] = []
-    for path in sorted(each for each in folder.iterdir() if each.is_file() and not each.name.startswith("."))[
-        :_FILES_MAX
-    ]:
+    for path in sorted(each for each in folder.iterdir() if _is_finished(each))[:_FILES_MAX]:
         try:
-            if app.now().timestamp() - path.stat().st_mtime < _QUIET_S:
+            before = path.stat()
+            if app.now().timestamp() - before.st_mtime < _QUIET_S:
                 continue
-            _import_file(app, connection_id, path)
-            _move(path, "imported")
-        except StatementError as error:
-            _move(path, "failed")
-            problems.append(
-                f"The bank statement {path.name} could not be imported: {error} It is in the folder failed."
-            )
+            problem = _import_file(app, connection_id, path)
+            after = path.stat()
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                continue  # somebody writes on: the next sync reads all of it, and what is known counts once
+            _move(path, "failed" if problem else "imported")
+            if problem:
+                problems.append(
+                    f"The bank statement {path.name} could not be imported: {problem} It is in the folder failed."
+                )
         except OSError as error:
             problems.append(f"The bank statement {path.name} could not be read from its folder ({error.strerror}).")
     return problems
 
 
-def _import_file(app: AppContext, connection_id: int, path: Path) -> None:
+def _is_finished(path: Path) -> bool:
+    """Return whether a file has a name of its own; programs write under another one until it is whole."""
+    return path.is_file() and not path.name.startswith((".", "~")) and path.suffix.lower() not in _UNFINISHED
+
+
+def _import_file(app: AppContext, connection_id: int, path: Path) -> str:
+    """Import a file, and return why it cannot be read; "" where it was."""
     if path.stat().st_size > BYTES_MAX:
-        raise StatementError(f"The file is larger than {BYTES_MAX // 2**20} MB: split it.")
-    import_statement(app, connection_id, path.read_bytes(), name=path.name, by=_ACTOR)
+        return f"The file is larger than {BYTES_MAX // 2**20} MB: split it."
+    try:
+        import_statement(app, connection_id, path.read_bytes(), name=path.name, by=_ACTOR)
+    except StatementError as error:
+        return str(error)
+    return ""
 
 
 def _move(path: Path, name: str) -> None:

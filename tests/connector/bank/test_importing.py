@@ -64,6 +64,58 @@ def test_files_in_the_watched_folder_are_imported_once_and_broken_ones_put_aside
     assert len(stored(site)) == 1
 
 
+def test_a_file_that_is_still_written_stays_in_the_watched_folder(
+    site: Site,
+    company: int,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "bank" / "first-ltd"
+    folder.mkdir(parents=True)
+    long_ago = site.clock.at.timestamp() - 60
+    for name in ("june.csv", "july.csv.part", "~august.csv"):
+        (folder / name).write_text(GOOD)
+        os.utime(folder / name, (long_ago, long_ago))
+    read = importing.read_statement
+
+    def write_on(*arguments: Any, **more: Any) -> Any:
+        with (folder / "june.csv").open("a") as file:
+            file.write(line(10, "Ashdown Ltd", "thanks", "12.00"))
+        return read(*arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importing, "read_statement", write_on)
+        assert watched_folder.import_files(site.app, company, "first-ltd") == []
+    assert {each.name for each in folder.iterdir()} == {"june.csv", "july.csv.part", "~august.csv"}
+    os.utime(folder / "june.csv", (long_ago, long_ago))
+    assert watched_folder.import_files(site.app, company, "first-ltd") == []
+    assert [str(row.amount_e4) for row in stored(site)] == ["9000000", "120000"]
+    assert (folder / "imported" / "june.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "The file is empty"),
+        (b" \r\n\x00", None),
+        (b"PK\x03\x04rest", "ZIP archive"),
+        (b"%PDF-1.7", "PDF"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20, None),
+        (b"<html><body>Sign in to your bank</body></html>", None),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 600, None),
+    ],
+)
+def test_what_is_no_statement_is_refused_with_a_reason(
+    site: Site,
+    company: int,  # noqa: F811
+    content: bytes,
+    reason: str | None,
+) -> None:
+    with pytest.raises(StatementError, match=reason):
+        load(site, company, content)  # type: ignore[arg-type]
+    assert stored(site) == []
+
+
 def test_a_date_that_no_booking_has_is_refused(site: Site, company: int) -> None:  # noqa: F811
     with pytest.raises(StatementError, match="Line 2: 2126-06-09 cannot be the date of a booking"):
         load(site, company, GOOD.replace("2026", "2126"))
