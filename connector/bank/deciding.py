@@ -14,7 +14,7 @@ from connector.audit import sync_log
 from connector.bank import matches
 from connector.bank.names import normalise_name
 from connector.db.invoice_names import title_of
-from connector.db.tables import BankMatch, BankPayer, BankReceipt, Connection, InvoiceRow
+from connector.db.tables import BankMatch, BankPayer, BankReceipt, Connection, CustomerRow, InvoiceRow
 from connector.errors import NotPossible
 from connector.vocabulary import LogKind, MatchCertainty, MatchState, ReceiptState
 
@@ -106,6 +106,8 @@ def _get_active(session: Session, match_id: int) -> tuple[BankMatch, BankReceipt
 
 
 def _learn(session: Session, receipt: BankReceipt, customer_id: str, *, pays: bool, by: str, at: datetime) -> None:
+    if not pays and _is_own_name(session, receipt, customer_id):
+        return  # "not for this invoice" does not make them somebody else: their next payment is theirs again
     for key in filter(None, (receipt.payer_account, normalise_name(receipt.payer))):
         session.merge(
             BankPayer(
@@ -117,6 +119,11 @@ def _learn(session: Session, receipt: BankReceipt, customer_id: str, *, pays: bo
                 set_at=at,
             )
         )
+
+
+def _is_own_name(session: Session, receipt: BankReceipt, customer_id: str) -> bool:
+    customer = session.get(CustomerRow, (receipt.connection_id, customer_id))
+    return customer is not None and normalise_name(receipt.payer) == normalise_name(customer.name) != ""
 
 
 def _log(session: Session, row: BankMatch, receipt: BankReceipt, by: str, at: datetime, what: str) -> None:

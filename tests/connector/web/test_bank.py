@@ -85,6 +85,17 @@ def test_a_no_frees_the_invoice_and_money_can_be_set_aside_or_given_an_invoice(s
         assert session.get_one(BankReceipt, 2).state == ReceiptState.SET_ASIDE
 
 
+def test_a_no_about_one_invoice_does_not_make_a_customer_a_stranger(site: Site, company: int) -> None:
+    browser, path = site.sign_in("bookkeeper"), f"/companies/{company}/bank"
+    upload(browser, company, SURE)
+    browser.submit(f"{path}/decide", {"do": "reject:1"})
+    upload(browser, company, f"{CSV}2026-06-10;Ashdown Ltd;thanks;900.00;EUR\n", "two.csv")
+    with reading(site.app.engine) as session:
+        assert session.scalars(select(BankPayer)).all() == []
+        states = session.scalars(select(col(BankMatch.state)).order_by(col(BankMatch.id)))
+        assert list(states) == [MatchState.REJECTED, MatchState.OPEN]
+
+
 def test_a_file_that_cannot_be_read_says_where_and_changes_nothing(site: Site, company: int) -> None:
     browser = site.sign_in("bookkeeper")
     upload(browser, company, f"{SURE}2026-06-10;Ashdown Ltd;second;9x0.00;EUR\n")
