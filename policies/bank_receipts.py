@@ -75,7 +75,7 @@ def _build_task(group: Sequence[InvoiceAssessment], parts: Sequence[Credit], cod
     arrived = _describe_all(parts)
     if code is MoneyTask.BOOK_PAYMENT:
         text = f"{arrived} and is not booked: apply it to {numbers} in the accounting system."
-        is_held = all(each.hold_code == HoldCode.PAID_AT_BANK for each in group)
+        is_held = all(paid_at_bank(each.context, each.invoice) is not None for each in group)  # also while it is paused
         text += " No reminder is sent about it until then." if is_held else " Reminders ask for the rest only."
     else:
         days = context.policy.bank_statements.book_within_business_days

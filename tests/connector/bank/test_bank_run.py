@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from connector.bank.importing import ImportResult
 from connector.connections.registry import set_mode
-from connector.db.engine import reading
+from connector.db.engine import reading, writing
 from connector.db.tables import BankReceipt, InvoiceDecisionRow, InvoiceRow, OutboxEntry, SyncLogEntry, Task
 from connector.services import bank_statements
 from connector.services.bank_statements import MatchItem
@@ -131,6 +131,34 @@ def test_money_that_the_ledger_shows_already_holds_nothing(late: Scenario) -> No
     with reading(late.app.engine) as session:
         assert session.scalars(select(col(BankReceipt.state))).all() == [ReceiptState.IN_LEDGER]
     assert sent == 1
+
+
+def test_a_reported_payment_that_is_in_the_bank_needs_no_search(late: Scenario) -> None:
+    late.run()
+    with writing(late.app.engine) as session:
+        invoice = session.scalars(select(InvoiceRow).where(col(InvoiceRow.number) == late.number)).one()
+        session.add(
+            Task(
+                connection_id=late.connection,
+                key="reported",
+                code=TaskCode.PAYMENT_REPORTED,
+                customer_id=invoice.customer_id,
+                invoice_ids=[invoice.external_id],
+                due_on=late.days_ago(0),
+                reason="Ashdown reports a payment.",
+                created_at=late.app.now(),
+            )
+        )
+    drop(late, csv_of((late.days_ago(1), "Ashdown Ltd", f"part of {late.number}", "700.00")))
+    late.run()
+    assert [task.state for task in tasks(late, TaskCode.PAYMENT_REPORTED)] == [TaskState.OPEN]
+    drop(late, csv_of((late.days_ago(0), "Ashdown Ltd", late.number, "500.00")), "rest.csv")
+    late.run()
+    assert [task.state for task in tasks(late, TaskCode.PAYMENT_REPORTED)] == [TaskState.CANCELLED]
+    assert all("No reminder is sent about it until then" in task.reason for task in tasks(late, TaskCode.BOOK_PAYMENT))
+    bank_statements.reject_match(late.app, matches(late)[0].id, by="ann")
+    late.run()
+    assert [task.state for task in tasks(late, TaskCode.PAYMENT_REPORTED)] == [TaskState.OPEN]
 
 
 def test_the_payment_of_a_deleted_payment_holds_again(late: Scenario) -> None:

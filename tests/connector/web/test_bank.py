@@ -10,10 +10,10 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from connector.db.engine import reading, writing
-from connector.db.tables import BankMatch, BankPayer, BankReceipt, Connection, CustomerRow, InvoiceRow
+from connector.db.tables import BankMatch, BankPayer, BankReceipt, Connection, CustomerRow, InvoiceRow, Task
 from connector.reports.cash_forecast import expected_cash
 from connector.reports.scope import Scope
-from connector.vocabulary import MatchState, ReceiptState
+from connector.vocabulary import MatchState, ReceiptState, TaskCode
 from policies.receivables import InvoiceStatus
 
 Site = Any
@@ -131,6 +131,27 @@ def test_bank_lines_are_for_bookkeepers_of_the_company_only(site: Site, company:
     assert browser.submit(path, {"do": "confirm:1"}).status_code == 404
     with reading(site.app.engine) as session:
         assert {row.connection_id for row in session.scalars(select(BankMatch))} == {company}
+
+
+def test_the_task_to_book_money_leads_to_the_bank_page(site: Site, company: int) -> None:
+    with writing(site.app.engine) as session:
+        session.add(
+            Task(
+                connection_id=company,
+                key="book",
+                code=TaskCode.BOOK_PAYMENT,
+                customer_id="c1",
+                invoice_ids=["i-INV-0042"],
+                due_on=date(2026, 6, 10),
+                reason="EUR 900.00 arrived.",
+                created_at=site.clock.at,
+            )
+        )
+    link = f'href="/companies/{company}/bank"'
+    for role, is_shown in (("bookkeeper", True), ("viewer", False)):
+        browser = site.sign_in(role, email=f"{role}@example.com")
+        browser.get("/tasks/1")
+        assert (link in browser.page.text) == is_shown
 
 
 def test_money_in_the_bank_is_expected_within_the_week(site: Site, company: int) -> None:
