@@ -21,7 +21,7 @@ from connector.emails.portal_links import PortalVisitor
 from connector.geo import today_in
 from connector.outbox import entries
 from connector.plain_text import one_line
-from connector.portal.customer_response import ABOUT_INVOICES, CustomerResponse, ResponseRejected
+from connector.portal.customer_response import ABOUT_INVOICES, ABOUT_ONE, CustomerResponse, ResponseRejected
 from connector.sync.mirror.families import load_families
 from connector.sync.mirror.pages import load_statements
 from connector.vocabulary import AgreementKind, AgreementState, ResponseKind, TaskCode
@@ -158,6 +158,8 @@ def build_context(
         invoices = [each for each in invoices if each.external_id in response.invoices]
         if not invoices or len(invoices) < len(set(response.invoices)):
             raise ResponseRejected("error_select" if not response.invoices else "error_not_open")
+        if response.kind in ABOUT_ONE and len(invoices) > 1:
+            raise ResponseRejected("error_select")
     return ResponseContext(app, session, customer, invoices, response, today, now, key)
 
 

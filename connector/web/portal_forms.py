@@ -32,6 +32,7 @@ from connector.vocabulary import PaymentMethod, ResponseKind, ResponseState
 from connector.web.portal_guard import PageHandler, PortalForm, PortalGuard, error_page, redirect
 from connector.web.portal_texts import PortalTexts
 from connector.web.rendering import render
+from policies.currencies import plain_amount
 
 FORM_PATH = "/c/{token}/tell/{kind}"
 WITH_FILE = frozenset({ResponseKind.PAID, ResponseKind.DISPUTE, ResponseKind.FILE})
@@ -183,7 +184,7 @@ def _values_of(said: CustomerResponse) -> dict[str, str]:
         "on": said.on.isoformat() if said.on else "",
         "text": said.text,
         "email": said.email,
-        "amount": f"{said.amount:f}" if said.amount is not None else "",
+        "amount": plain_amount(said.amount, said.currency) if said.amount is not None else "",
         "method": said.method,
         "reference": said.reference,
         "instalments": str(said.instalments or ""),
@@ -203,15 +204,18 @@ def _render_form(
     """Show a form about the invoices in its address; without any, all of them are offered, and none is ticked."""
     asked = request.query_params.getlist("invoice")
     named = [each for each in page.invoices if each.id in (asked or (selected if kind in ABOUT_ONE else ()))]
-    offered = page.invoices if kind in ABOUT_INVOICES and not named else []
-    if kind in ABOUT_INVOICES and (not page.invoices or (kind in ABOUT_ONE and not named)):
+    offered = page.invoices if kind in ABOUT_INVOICES - ABOUT_ONE and not named else []
+    if kind in ABOUT_INVOICES and not named and not offered:
         problem, code = problem or "error_not_open", code if code != 200 else 404
+    elif kind in ABOUT_INVOICES and len(named) < len(set(asked)):
+        problem = problem or "error_not_open"
     html = render(
         "portal_form.html",
         page=page,
         t=PortalTexts(page),
         kind=kind,
         kinds=ResponseKind,
+        is_about_invoices=kind in ABOUT_INVOICES,
         named=named,
         offered=offered[:_INVOICES_MAX],
         selected=set(selected),

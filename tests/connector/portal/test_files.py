@@ -81,14 +81,15 @@ def test_a_proof_of_payment_is_kept_encrypted_survives_new_keys_and_is_erased(sc
 
 def test_an_empty_file_is_refused_and_a_change_of_the_answer_keeps_the_file(scenario: PortalScenario) -> None:
     invoice = find_row(scenario, scenario.overdue).external_id
-    paid = {"invoice": invoice, "on": "2026-06-09"}
+    paid = {"invoice": invoice, "on": "2026-06-09", "amount": "600"}
     empty = scenario.client.post("/tell/paid", data=paid, files={"file": ("proof.pdf", b"")})
     assert (empty.status_code, "not a complete PDF" in visible_text(empty)) == (422, True)
     not_chosen = scenario.client.post("/tell/paid", data=paid, files={"file": ("", b"")})
     assert not_chosen.status_code == 303
     key = draft_key(scenario.client.draft("paid", PDF, **paid))
-    assert "is kept" in visible_text(scenario.client.get(f"/tell/paid?draft={key}"))
-    scenario.client.submit("paid", draft=key, **{**paid, "amount": "600"})
+    changed = scenario.client.get(f"/tell/paid?draft={key}")
+    assert ("is kept" in visible_text(changed), 'value="600.00"' in changed.text) == (True, True)
+    scenario.client.submit("paid", draft=key, **paid)
     with reading(scenario.app.engine) as session:
         [kept] = files.list_files(session, scenario.connection, [find_miller(scenario).external_id])
         assert files.open_file(session, scenario.app.keyring, kept.id) == PDF

@@ -149,6 +149,12 @@ def test_an_invalid_response_is_rejected_with_a_reason_and_changes_nothing(scena
         assert reason in visible_text(page)
     assert scenario.client.draft("nonsense").status_code == 404
     assert scenario.client.draft("paid", on="2026-06-09").status_code == 422
+    both = [find_row(scenario, number).external_id for number in (scenario.overdue, scenario.upcoming)]
+    for kind, fields in (
+        ("plan", {"on": "2026-06-12", "instalments": "2"}),
+        ("dispute", {"text": "wrong price"}),
+    ):
+        assert scenario.client.draft(kind, invoice=both, **fields).status_code == 422, kind
     foreign = {"invoice": find_row(scenario, scenario.foreign).external_id, "on": "2026-06-09"}
     assert scenario.client.draft("paid", **foreign).status_code == 422
     assert stored_state(scenario) == before

@@ -1,4 +1,4 @@
-"""From the form to what was sent: the summary, the second tap, two tabs, the back button, and undoing it within an hour."""
+"""From the form to what was sent: the summary, the second tap, two tabs, the back button, and undo within an hour."""
 
 from __future__ import annotations
 
@@ -83,6 +83,10 @@ def test_two_tabs_do_not_disturb_each_other(scenario: PortalScenario) -> None:
     scenario.run()
     refused = scenario.client.post(f"/check/{draft_key(gone)}")
     assert (refused.status_code, "no longer open" in visible_text(refused)) == (409, True)
+    for kind, code, offered in (("paid", 200, 1), ("dispute", 404, 0)):  # a tab that was opened before it was paid
+        stale = scenario.client.get(f"/tell/{kind}?invoice={invoice}")
+        assert (stale.status_code, "no longer open" in visible_text(stale)) == (code, True)
+        assert stale.text.count('type="checkbox"') == offered
 
 
 @pytest.mark.parametrize("scenario", ["xero", "quickbooks"], indirect=True)
