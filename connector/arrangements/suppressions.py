@@ -36,10 +36,12 @@ def suppress(session: Session, address: str, reason: str, at: datetime) -> bool:
         return False
     known = session.get(SuppressedAddress, address)
     if known is not None:
-        known.reason = reason if known.reason == GROUP_UNSUBSCRIBE else known.reason
+        if known.reason == GROUP_UNSUBSCRIBE != reason:
+            known.reason = reason
+            _decide_anew(session)
         return False
     session.add(SuppressedAddress(address=address, reason=reason, since_at=at))
-    session.execute(update(Connection).values(decision_fingerprint=""))  # its customers are evaluated again
+    _decide_anew(session)
     return True
 
 
@@ -52,6 +54,7 @@ def unsuppress(session: Session, addresses: Iterable[str]) -> None:
         stored = session.get(KeyValue, (0, _cache_key(address)))
         if stored is not None:
             session.delete(stored)
+    _decide_anew(session)
 
 
 def release(session: Session, address: str) -> bool:
@@ -60,8 +63,12 @@ def release(session: Session, address: str) -> bool:
     if row is None or row.reason != GROUP_UNSUBSCRIBE:
         return False
     unsuppress(session, [address])
-    session.execute(update(Connection).values(decision_fingerprint=""))
     return True
+
+
+def _decide_anew(session: Session) -> None:
+    """Have the customers of all companies decided about again: any of them may have the address."""
+    session.execute(update(Connection).values(decision_fingerprint=""))
 
 
 def check_addresses(ctx: RunContext, mailer: Mailer, addresses: Iterable[str]) -> dict[str, Suppression]:

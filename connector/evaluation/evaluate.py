@@ -39,7 +39,7 @@ def decide_all(ctx: RunContext) -> None:
     with ctx.reading() as session:
         connection = ctx.connection(session)
         _policy, version = policy_store.get_policy(session, ctx.connection_id)
-        if not ctx.dry_run and standing.still_stand(session, connection, version, ctx.now()):
+        if not ctx.dry_run and standing.still_stand(session, connection, version, ctx.app.settings, ctx.now()):
             ctx.tally["unchanged"] = 1
             return
     ctx.on_progress("deciding")
@@ -47,6 +47,7 @@ def decide_all(ctx: RunContext) -> None:
         with ctx.writing() as session:
             connection = ctx.connection(session)
             policy, _version = policy_store.get_policy(session, ctx.connection_id)
+            standing.begin(connection)
             agreement_outcomes.finalise_agreements(ctx, session, connection, policy, ctx.today(connection))
     times = standing.DecisionTimes(ctx.now())
     with ctx.reading() as session:  # a large company takes seconds, and others may write meanwhile
@@ -56,6 +57,7 @@ def decide_all(ctx: RunContext) -> None:
         batch = _decide(ctx, session, connection, policies, None, times)
         times.add(find_time_zone(connection.time_zone), digests.digest_window(session, connection))
         times.add_readers(session, policies.policy.send_window)
+        times.add_accounts(session, connection)
     with ctx.writing() as session:
         connection = ctx.connection(session)
         apply_decisions(ctx, session, connection, batch, policies.version, None)
@@ -63,7 +65,7 @@ def decide_all(ctx: RunContext) -> None:
         if batch.failures:
             connection.decision_fingerprint = ""
         elif not ctx.dry_run:
-            standing.record(session, connection, policies.version, times, log_head)
+            standing.record(session, connection, policies.version, ctx.app.settings, times, log_head)
 
 
 def decide_again(ctx: RunContext, session: Session, customer_ids: Collection[str]) -> None:

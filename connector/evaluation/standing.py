@@ -1,8 +1,9 @@
 """How long decisions stand: while nothing they depend on has changed, and no day or send window has begun or ended.
 
 What can change is the mirror (its version), what people, customers and the email service do (each writes an entry of
-the sync log in the same transaction), the policy, and the time: a decision depends on the date and on whether an email
-may be sent now, nothing else. So a quiet sync decides about nobody, a few times a day excepted.
+the sync log in the same transaction), the policy, the settings, the program itself, and the time: a decision depends on
+the date, on whether an email may be sent now, and on which bank account is in use. So a quiet sync decides about
+nobody, a few times a day excepted.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +20,8 @@ from sqlalchemy import DateTime, bindparam, func, literal, null, select, type_co
 from sqlmodel import Session, SQLModel
 
 from connector.audit import sync_log
-from connector.db.tables import Connection, User
+from connector.db.tables import BankDetailsRow, Connection, User
+from connector.settings import Settings
 from connector.vocabulary import LogKind
 from policies.calendar import find_time_zone, next_window_change
 from policies.receivables import Statement
@@ -25,6 +29,11 @@ from policies.sections import SendWindow
 
 # A sync has read the ledger just before it decides. After a sync that has not, the age of the data counts as well.
 _READ_AT_MOST = timedelta(minutes=15)
+_DECIDING = "deciding"  # a fingerprint that nothing has
+_OF_COMPANY = (
+    "mirror_version", "mode", "name", "owner", "base_currency", "country", "holiday_region", "time_zone", "lock_on",
+    "ledger_reminders", "pause_reason", "paused_until_on", "first_pull_done_at", "live_since_at",
+)  # fmt: skip
 # Of every sync, and about nothing that counts; or what was decided, on which no decision depends
 _ROUTINE = (
     LogKind.RUN_STARTED, LogKind.PULLED, LogKind.RECONCILED, LogKind.DECIDED, LogKind.PLANNED, LogKind.RUN_ENDED
@@ -84,8 +93,24 @@ class DecisionTimes:
             if name:
                 self.add(find_time_zone(name), window)
 
+    def add_accounts(self, session: Session, connection: Connection) -> None:
+        """Count when a bank account that waits comes into use: emails name it, and an approval is for one account."""
+        column = _TABLES[BankDetailsRow.__tablename__].c
+        is_waiting = (column.connection_id == connection.id) & (column.applies_at > self.now)
+        query = select(func.min(column.applies_at)).where(is_waiting, column.cancelled_at.is_(None))
+        applies_at = session.scalar(query)
+        if applies_at is not None:
+            self.next_change_at = min(self.next_change_at or applies_at, applies_at)
 
-def still_stand(session: Session, connection: Connection, version: int | None, now: datetime) -> bool:
+
+def begin(connection: Connection) -> None:
+    """Record that decisions are about to be made: whatever is changed meanwhile clears it, and they do not stand."""
+    connection.decision_fingerprint = _DECIDING
+
+
+def still_stand(
+    session: Session, connection: Connection, policy_version: int | None, settings: Settings, now: datetime
+) -> bool:
     """Return whether the decisions of the last sync that made some are what would be decided now."""
     decided_at, until_at, synced_at = connection.decided_at, connection.decided_until_at, connection.synced_at
     return (
@@ -95,21 +120,47 @@ def still_stand(session: Session, connection: Connection, version: int | None, n
         and decided_at <= now < until_at  # a clock that was wrong, too, brings new decisions
         and now - synced_at <= _READ_AT_MOST
         and not sync_log.logged_after(session, connection.decided_log_id, connection.id or 0, ignored=_ROUTINE)
-        and _fingerprint(session, connection, version) == connection.decision_fingerprint
+        and _fingerprint(session, connection, policy_version, settings) == connection.decision_fingerprint
     )
 
 
-def record(session: Session, connection: Connection, version: int | None, times: DecisionTimes, log_head: int) -> None:
-    """Record what the decisions just made depend on; ``log_head`` is the newest log entry that they knew."""
+def record(
+    session: Session,
+    connection: Connection,
+    policy_version: int | None,
+    settings: Settings,
+    times: DecisionTimes,
+    log_head: int,
+) -> None:
+    """Record what the decisions just made depend on; ``log_head`` is the newest log entry that they knew.
+
+    Decisions from accounting data that had not just been read stand for no other sync.
+    """
+    synced_at = connection.synced_at
+    is_undisturbed = connection.decision_fingerprint == _DECIDING
+    is_fresh = synced_at is not None and times.now - synced_at <= _READ_AT_MOST
     connection.decided_at, connection.decided_until_at = times.now, times.next_change_at
     connection.decided_log_id = log_head
-    connection.decision_fingerprint = _fingerprint(session, connection, version)
+    connection.decision_fingerprint = (
+        _fingerprint(session, connection, policy_version, settings) if is_undisturbed and is_fresh else ""
+    )
 
 
-def _fingerprint(session: Session, connection: Connection, version: int | None) -> str:
-    """Hash what decisions depend on besides the time: mirror, mode, policy, settings, and what has been done."""
+def _fingerprint(session: Session, connection: Connection, policy_version: int | None, settings: Settings) -> str:
+    """Hash what decisions depend on besides the time: mirror, company, policy, settings, and what has been done."""
     session.flush()
     rows = session.connection().execute(_FACTS, {"connection_id": connection.id})
     counts = sorted((name, count, str(newest)) for name, count, newest in rows)
-    facts = (connection.mirror_version, str(connection.mode), version, counts)
+    company = [str(getattr(connection, each)) for each in _OF_COMPANY]
+    program = (repr(settings), _program_version())  # secrets are no part of the settings' representation
+    facts = (company, policy_version, counts, program)
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
+
+
+@cache
+def _program_version() -> str:
+    """Return the version of this program: a newer one may decide otherwise."""
+    try:
+        return version("duewell")
+    except PackageNotFoundError:  # run from a folder that was never installed
+        return ""

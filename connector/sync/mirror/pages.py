@@ -119,14 +119,14 @@ def store_page(session: Session, connection_id: int, page: ChangePage, *, at: da
     invoices = writer.records("invoice", _with_entry_times(session, connection_id, page.invoices))
     payments = writer.records("payment", page.payments)
     credit_notes = writer.records("credit", page.credits)
-    write_offs.store(database, connection_id, page.write_offs, page.no_write_offs)
+    written_off = write_offs.store(database, connection_id, page.write_offs, page.no_write_offs)
     deleted = sum(map(writer.delete, [*page.deleted, *sweep.mark_seen(database, connection_id, page)]))
     counts = PageCounts(
         customers=customers + merges.apply_merges(session, connection_id, page, new_merges, stored_at),
         invoices=invoices,
         payments=payments,
         credits=credit_notes,
-        applications=writer.applications(),
+        applications=writer.applications() + written_off,
         deleted=deleted,
         malformed=writer.malformed(stored_at),
     )

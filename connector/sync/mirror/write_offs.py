@@ -16,8 +16,8 @@ _APPLICATION = SQLModel.metadata.tables["application"]
 _KIND, _SOURCE, _AMOUNT, _ADJUSTED = 1, 2, 5, 7  # positions in a row of the table of applications
 
 
-def store(database: Database, connection_id: int, payment_ids: Collection[str], other_ids: Collection[str]) -> None:
-    """Store that payments brought no money, and correct what was applied of them.
+def store(database: Database, connection_id: int, payment_ids: Collection[str], other_ids: Collection[str]) -> int:
+    """Store that payments brought no money, and correct what was applied of them; return for how many that is news.
 
     The payments ``other_ids`` did: the account of one may have been corrected.
     """
@@ -28,7 +28,7 @@ def store(database: Database, connection_id: int, payment_ids: Collection[str], 
         database.execute(delete(_TABLE).where(*of_payments))
     new = set(payment_ids) - known
     if not new:
-        return
+        return len(corrected)
     database.execute(insert(_TABLE), [{"connection_id": connection_id, "payment_id": each} for each in sorted(new)])
     database.execute(
         update(_APPLICATION)
@@ -39,6 +39,7 @@ def store(database: Database, connection_id: int, payment_ids: Collection[str], 
         )
         .values(adjusted_e4=_APPLICATION.c.amount_e4, credited_e4=0)
     )
+    return len(new) + len(corrected)
 
 
 def mark(
