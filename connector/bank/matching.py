@@ -8,7 +8,7 @@ only way to read a payment.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 from itertools import combinations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from connector.bank.facts import Match, MatchFacts, MatchResult, OpenInvoice, Receipt, Share
 from connector.bank.ledger_payments import LedgerPayments
 from connector.bank.names import ONE_WORD, NameIndex, normalise_name
-from connector.bank.number_index import NAMED, NumberHit, NumberIndex
+from connector.bank.number_index import NAMED, VAGUE, NumberHit, NumberIndex
 from connector.vocabulary import MatchCertainty
 
 SURE, PROBABLE = 75, 40  # the least scores
@@ -310,7 +310,7 @@ class _Matcher:
         elif payers and payers[0].points >= _SAME_NAME:
             fits = amount.points >= _CHARGES
             parts.append(("the payer is another customer", _OTHER_PAYER // 2 if fits else _OTHER_PAYER))
-        others = {hit.invoice_id for hit in hits if hit.points >= NAMED} - {each.id for each in invoices}
+        others = {hit.invoice_id for hit in hits if self._is_named(hit, families)} - {each.id for each in invoices}
         if others and not number_points:
             parts.append(("names another invoice", _OTHER_NUMBER))
         if is_only and amount.points >= _CHARGES:
@@ -325,6 +325,10 @@ class _Matcher:
         is_named = bool(number_points) and amount.points != _OVER and not (others and not amount.settles)
         is_unique = is_named or (is_only and same_family and is_exact and not is_like)
         return _Hypothesis(sum(points for _text, points in parts), invoices, amount, tuple(parts), is_unique)
+
+    def _is_named(self, hit: NumberHit, families: Collection[str]) -> bool:
+        """Return whether a payer of these families may well have meant an invoice."""
+        return hit.points >= NAMED or (hit.points >= VAGUE and self._family_of[hit.invoice_id] in families)
 
     def _is_after_issue(self, receipt: Receipt, invoice: OpenInvoice) -> bool:
         return (invoice.issued_on - receipt.booked_on).days <= 3

@@ -99,6 +99,12 @@ def plain_upper(text: str) -> str:
     return "".join(each for each in text if not unicodedata.combining(each)).upper()
 
 
+def _without_accents(name: str) -> str:
+    """Return a name as banks write it that drop the dots of an umlaut: Muller."""
+    parts = unicodedata.normalize("NFKD", name.translate(_SPELLINGS))
+    return "".join(each for each in parts if not unicodedata.combining(each))
+
+
 def name_words(name: str) -> tuple[str, ...]:
     """Return the words of a name that tell companies apart; all of them where none does."""
     words = _WORDS.findall(plain_upper(name).replace(".", "").replace("'", ""))
@@ -121,8 +127,7 @@ class NameIndex:
         self._by_start: defaultdict[str, set[str]] = defaultdict(set)
         self._found: dict[str, list[NameMatch]] = {}
         for customer, several in names.items():
-            for name in several:
-                words = name_words(name)
+            for words in {name_words(each) for name in several for each in (name, _without_accents(name))}:
                 if not words:
                     continue
                 self._words.setdefault(customer, []).append(words)

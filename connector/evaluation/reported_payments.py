@@ -46,7 +46,7 @@ def _load_due(session: Session, connection_id: int, invoice_ids: Iterable[str]) 
         col(InvoiceRow.external_id).in_(wanted),
         col(InvoiceRow.is_open),
     )
-    due = dict(session.execute(invoices).tuples().all())
+    due = {row[0]: row[1] for row in session.execute(invoices)}
     matches = select(col(BankMatch.invoice_id), col(BankMatch.amount_e4), col(BankMatch.settles)).where(
         col(BankMatch.connection_id) == connection_id,
         col(BankMatch.invoice_id).in_(list(due)),
