@@ -15,6 +15,7 @@ from sqlmodel import col
 from connector import policy_store
 from connector.arrangements import agreements, customer_settings, suppressions, undone_agreements
 from connector.arrangements.agreements import Attribution
+from connector.arrangements.customer_settings import SettingChanges
 from connector.auth import preferences, users
 from connector.connections import account_owners, registry
 from connector.db.engine import reading, writing
@@ -68,7 +69,7 @@ def undo_newest(scenario: Scenario) -> None:
         undone_agreements.undo_agreement(session, invoice, newest.id or 0, attribution)
 
 
-def customer(**changes: Any) -> Callable[[Scenario], object]:
+def customer(changes: SettingChanges) -> Callable[[Scenario], object]:
     def change(scenario: Scenario) -> None:
         customer_id = invoice_row(scenario).customer_id
         customer_settings.update_settings(scenario.app, scenario.connection, customer_id, changes, by="Ann")
@@ -113,10 +114,10 @@ CHANGES: dict[str, Callable[[Scenario], object]] = {
     )(scenario),
     "a promise": agree(agreements.set_promise, on=DAY),
     "an undone promise": undo_newest,
-    "a second contact": customer(second_contact="boss@late.example"),
-    "a customer's address": customer(emails="new@late.example"),
-    "a customer's owner": customer(owner="Bo <bo@small.example>"),
-    "a stop": customer(no_reminders=True),
+    "a second contact": customer({"second_contact": "boss@late.example"}),
+    "a customer's address": customer({"emails": "new@late.example"}),
+    "a customer's owner": customer({"owner": "Bo <bo@small.example>"}),
+    "a stop": customer({"no_reminders": True}),
     "a default owner": lambda scenario: account_owners.set_default_owner(
         scenario.app, scenario.connection, "ann@small.example", by="Ann"
     ),
