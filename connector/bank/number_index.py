@@ -91,6 +91,7 @@ class NumberIndex:
         self._grouped: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
         self._digits: defaultdict[str, set[str]] = defaultdict(set)
         self._separated: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)  # 2026-0107
+        self._tails: defaultdict[str, set[str]] = defaultdict(set)  # 12 of RE-2026-0012
         self._numbers: dict[str, str] = {}
         self._lengths: set[int] = set()
         for invoice_id, number in numbers:
@@ -106,6 +107,8 @@ class NumberIndex:
                 self._lengths.add(len(groups))
             elif len(tokens) > 1 and len(joined) >= _STRONG_DIGITS:
                 self._separated[tuple(tokens)].add(invoice_id)
+            if tokens[-1].isdecimal() and any(each[-1].isdecimal() for each in tokens[:-1]):
+                self._tails[_bare(tokens[-1])].add(invoice_id)
             digits = next(each for each in reversed(groups) if each.isdecimal()) if not joined.isdecimal() else joined
             self._digits[_bare(digits)].add(invoice_id)
 
@@ -166,6 +169,8 @@ class NumberIndex:
             digits, points = parts[1], VAGUE if parts[0] in _VAGUE_WORDS else NAMED
         if not digits.isdecimal():
             return
+        for each in self._tails.get(_bare(digits), ()) if points else ():
+            yield NumberHit(each, VAGUE, self._numbers[each])  # "invoice 12" of this year or of another
         is_long = len(_bare(digits)) >= _STRONG_DIGITS and not _DATE_DIGITS.fullmatch(digits)
         for each in self._digits.get(_bare(digits), ()):
             if points >= NAMED:

@@ -96,6 +96,7 @@ def test_money_is_matched_as_surely_as_it_can_be_read(
         ("1042", money("500.00", "Ashdown Ltd", reference="1042")),  # a number of the payer's own
         ("INV-0002", money("500.00", "Ashdown Ltd", "re 2 machines")),
         ("INV-112", money("900.00", "Ashdown Ltd", "no 99")),  # the amount of one, the number of another
+        ("RE-2026-0112", money("900.00", "Ashdown Ltd", "RE 13")),
         ("INV-1", money("100.00", "Ashdown Ltd", "INV-1 12")),  # a dozen, or INV-112 cut by a bank
         ("INV-0041", money("500.00", "Ashdown Ltd", "INV-0040 INV-0041")),  # the first is paid: was it paid twice?
         ("INV-0041", money("500.00", "Factoring Bank AG", "INV-0041")),
@@ -105,7 +106,7 @@ def test_money_is_matched_as_surely_as_it_can_be_read(
 def test_what_only_looks_like_an_invoice_or_a_customer_is_not_sure(number: str, receipt: Receipt) -> None:
     names = {"c1": ("Ashdown Ltd",), "c3": ("Müller GmbH",)}
     owed = invoice(number, "900.00", "c3" if "Müller" in receipt.payer else "c1")
-    others = [invoice("INV-0099", "770.00")] if number == "INV-112" else [invoice("INV-112", "770.00")]
+    others = [invoice(other, "770.00") for other in ("INV-0099", "INV-112", "RE-2025-0013") if other != number]
     found = match(receipt, owed, *others, names=names, closed=(("i-40", "INV-0040", "c1"),))
     assert found is None or found.certainty == PROBABLE
 
