@@ -344,4 +344,4 @@ def test_what_is_applied_in_another_currency_is_not_deducted_from_a_payment(worl
     with reading(world) as session:
         report = cash_collected(session, scope_of(session))
     euros = [(row.on_invoices, row.unapplied) for row in report.rows if row.currency == "EUR" and row.collected]
-    assert euros == [(0, 20)]
+    assert euros == [(Decimal(0), Decimal(20))]
