@@ -31,7 +31,7 @@ PORT = 8712  # next to a duewell on the usual port
 PHONE = ViewportSize(width=390, height=780)
 DESK = ViewportSize(width=1100, height=720)
 YOU = "you@demo.example"
-EMAIL = re.compile(r'href="(/emails/\d+)"><strong>[^<]*(?:overdue|still unpaid|past due|still open)[^<]*<')
+EMAIL = re.compile(r'href="(/emails/\d+)"><strong>(?:Second reminder: |Invoices? )[^<]* overdue<')  # not a digest
 
 
 class _RunningScheduler:
@@ -109,7 +109,7 @@ def _email(browser: Browser, services: str, scheme: str) -> None:
     page.goto(f"{services}/emails")
     found = EMAIL.search(page.content())
     if found is None:
-        message = "no email about an overdue invoice is on the first page of the demo's emails"
+        message = "no email to a customer about an overdue invoice is on the first page of the demo's emails"
         raise SystemExit(message)
     page.goto(services + found[1])
     html = page.locator("iframe").first.get_attribute("srcdoc")
