@@ -16,15 +16,21 @@ from typing import Any
 import pytest
 import typer.main
 from rich.cells import cell_len
+from sqlalchemy import select
+from sqlmodel import col
 from typer.testing import CliRunner, Result
 
+from connector.app_context import AppContext
 from connector.auth.api_tokens import create
 from connector.auth.users import add_user
 from connector.cli import demo, tables, terminal
 from connector.cli.main import cli
 from connector.connections.registry import set_mode
-from connector.db.engine import writing
+from connector.db.engine import reading, writing
+from connector.db.money import from_e4
+from connector.db.tables import InvoiceRow
 from connector.run import run_connection
+from connector.services import bank_details, bank_statements
 from connector.settings import setting_names
 from sandbox.server import Sandbox
 
@@ -41,6 +47,7 @@ TABLES = [
         "reports ageing-by-customer",
     ),
     *("reports dso", "reports days-to-pay", "reports cash-forecast"),
+    *("bank matches", "bank unmatched", "bank files", "bank-details"),
 ]
 
 
@@ -61,7 +68,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with writing(app.engine) as session:
             add_user(session, "ann@example.com", "owner", name="Ann", by="test", at=app.now())
             create(session, "Export", "read", companies=None, days=30, by="test", at=app.now())
+        _fill_bank(app)
     return folder
+
+
+def _fill_bank(app: AppContext) -> None:
+    """Import a statement with the payment of an open invoice and one of nobody, and enter the account it came to."""
+    with reading(app.engine) as session:
+        row = session.scalars(select(InvoiceRow).where(col(InvoiceRow.is_open)).limit(1)).one()
+        amount, today = from_e4(row.due_e4), app.now().date()
+    lines = [f"{today};{row.number};Invoice {row.number};{amount};{row.currency}", f"{today};A stranger;;7.00;GBP"]
+    content = "\n".join(["Date;Name;Description;Amount;Currency", *lines])
+    bank_statements.import_file(app, row.connection_id, content.encode(), name="june.csv", by="test")
+    account = {"currency": "EUR", "payee": "Harbour & Finch", "iban": "DE89370400440532013000"}
+    bank_details.set_bank_details(app, row.connection_id, account, by="ann@example.com")
 
 
 class Terminal:

@@ -68,7 +68,7 @@ def test_bodies_are_limited_before_sign_in(site: Site) -> None:
     assert stranger.post("/companies/1/mode", {"to": much}).status_code in {401, 413}
     assert requests.post(f"{site.base}/api/v1/outbox/approve", data="x" * 2_000_000, timeout=20).status_code == 401
     assert requests.post(f"{site.base}/webhooks/xero", data="x" * 3_000_000, timeout=20).status_code in {404, 413}
-    assert requests.post(f"{site.base}/c/x", data=much, timeout=20).status_code in {404, 413}
+    assert requests.post(f"{site.base}/c/x/tell/paid", data=much, timeout=20).status_code in {404, 413}
 
 
 def test_a_forged_forwarded_address_is_not_trusted(site: Site) -> None:
