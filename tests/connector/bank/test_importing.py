@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from connector.bank import importing, watched_folder
 from connector.bank.formats.bank_line import StatementError
+from connector.bank.formats.readers import read_statement
 from connector.db.engine import reading
 from connector.db.tables import BankFile
 from tests.connector.bank.test_known_lines import CSV, company, line, load, stored  # noqa: F401
@@ -76,12 +77,11 @@ def test_a_file_that_is_still_written_stays_in_the_watched_folder(
     for name in ("june.csv", "july.csv.part", "~august.csv"):
         (folder / name).write_text(GOOD)
         os.utime(folder / name, (long_ago, long_ago))
-    read = importing.read_statement
 
     def write_on(*arguments: Any, **more: Any) -> Any:
         with (folder / "june.csv").open("a") as file:
             file.write(line(10, "Ashdown Ltd", "thanks", "12.00"))
-        return read(*arguments, **more)
+        return read_statement(*arguments, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(importing, "read_statement", write_on)
@@ -112,7 +112,7 @@ def test_what_is_no_statement_is_refused_with_a_reason(
     reason: str | None,
 ) -> None:
     with pytest.raises(StatementError, match=reason):
-        load(site, company, content)  # type: ignore[arg-type]
+        load(site, company, content)
     assert stored(site) == []
 
 
