@@ -59,6 +59,7 @@ class Journey:
         return page
 
     def check(self, page: Any, name: str) -> None:
+        page.wait_for_load_state()  # the text is there before the style
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name
         assert len(page.content()) <= PAGE_BYTES_MAX, name
         result = self._axe.run(page, options={"resultTypes": ["violations"]})
