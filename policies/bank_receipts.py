@@ -29,7 +29,8 @@ def paid_at_bank(context: StatementContext, invoice: Invoice) -> Hold | None:
     rest = invoice.due - covered
     if rest > 0 and rest >= context.policy.minimum_balance.for_currency(invoice.currency):
         return None
-    return Hold(f"{_describe_all(receipts)} and is not booked yet{_late_note(context, receipts)}.")
+    verb = "is" if len({each.id for each in receipts}) == 1 else "are"
+    return Hold(f"{_describe_all(receipts)} and {verb} not booked yet{_late_note(context, receipts)}.")
 
 
 def booking_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:
@@ -73,16 +74,17 @@ def _build_task(group: Sequence[InvoiceAssessment], parts: Sequence[Credit], cod
     statement, window = context.statement, context.policy.send_window
     numbers = _join([each.number for each in group])
     arrived = _describe_all(parts)
+    is_held = all(paid_at_bank(each.context, each.invoice) is not None for each in group)  # also while it is paused
     if code is MoneyTask.BOOK_PAYMENT:
         text = f"{arrived} and is not booked: apply it to {numbers} in the accounting system."
-        is_held = all(paid_at_bank(each.context, each.invoice) is not None for each in group)  # also while it is paused
         text += " No reminder is sent about it until then." if is_held else " Reminders ask for the rest only."
     else:
         days = context.policy.bank_statements.book_within_business_days
         text = (
             f"{arrived} and is still not booked after {days} business days. Book it to {numbers}, or say under Bank"
-            " statements that it is for something else: until then nothing is sent."
+            " statements that it is for something else: until then"
         )
+        text += " no reminder is sent about it." if is_held else " reminders ask for the rest only."
     return CreateTask(
         customer_id=statement.customer.id,
         step=None,

@@ -79,6 +79,14 @@ def test_after_three_business_days_somebody_is_told_and_nothing_is_sent() -> Non
         assert reminder_in(decision) is None
 
 
+def test_the_second_task_about_a_part_says_that_the_rest_is_asked_for() -> None:
+    money = bank_receipt("400", MONDAY - timedelta(days=7))
+    decision = decide_at(statement(overdue_invoice(30, total="1000"), credits=(money,)))
+    tasks = {each.code: each.reason for each in decision.actions if isinstance(each, CreateTask)}
+    assert reminder_in(decision) is not None
+    assert tasks["payment_not_booked"].endswith("until then reminders ask for the rest only.")
+
+
 def test_money_that_may_be_for_an_invoice_is_named_with_its_payer_and_day() -> None:
     payment = PossiblePayment("bank 1", "i1", Decimal(900), "EUR", YESTERDAY, "ASHDOWN")
     assert possible_payment_note([payment], {"i1": "INV-1"}) == (
