@@ -6,6 +6,7 @@ A response never undoes what a user has set. The result of a handler is the name
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
@@ -284,7 +285,8 @@ def _record_contact(context: ResponseContext) -> str:
         context.apply_settings({"emails": ", ".join([*known, email])}, [email])
         reason = f"{request} Emails are sent there from now on."
     else:
-        command = f"duewell customers set {context.customer.external_id} --contact '{contact}'"
+        # quoted: the customer's own text must not run anything in the shell of whoever copies the command
+        command = shlex.join(["duewell", "customers", "set", context.customer.external_id, "--contact", contact])
         reason = f"{request} Make sure that the address is theirs, then run: {command}"
     context.create_task(TaskCode.CONTACT_CHANGE, reason)
     context.plan_notes("asks to send emails to another contact")

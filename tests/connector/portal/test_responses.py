@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import timedelta
 
 import pytest
@@ -89,10 +90,12 @@ def test_a_dispute_stops_reminders_and_keeps_a_dispute_that_a_user_recorded(scen
 
 
 def test_a_new_address_is_used_at_once_only_at_the_customers_own_domain(scenario: PortalScenario) -> None:
-    scenario.client.submit("contact", text="Eve", email="eve@elsewhere.example")
+    scenario.client.submit("contact", text="Eve'; rm x #", email="eve@elsewhere.example")
     assert customer_setting(scenario) is None
     [task] = list_tasks(scenario, TaskCode.CONTACT_CHANGE)
     assert "Make sure that the address is theirs, then run: duewell customers set" in task.reason
+    command = shlex.split(task.reason.partition("then run: ")[2])  # their name is one word of it, whatever it says
+    assert command[-2:] == ["--contact", "Eve'; rm x # <eve@elsewhere.example>"]
     suppressed = SuppressedAddress(address=MILLER, reason="spam report", since_at=scenario.app.now())
     with writing(scenario.app.engine) as session:
         session.add(suppressed)
