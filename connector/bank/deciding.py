@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from connector.audit import sync_log
 from connector.bank import matches
@@ -17,6 +16,8 @@ from connector.db.invoice_names import title_of
 from connector.db.tables import BankMatch, BankPayer, BankReceipt, Connection, CustomerRow, InvoiceRow
 from connector.errors import NotPossible
 from connector.vocabulary import LogKind, MatchCertainty, MatchState, ReceiptState
+
+_SETTLED = (ReceiptState.REVERSED, ReceiptState.IN_LEDGER)
 
 
 class MatchDecisionError(NotPossible):
@@ -29,6 +30,7 @@ def confirm(session: Session, match_id: int, *, by: str, at: datetime) -> BankMa
     row.state, row.changed_at, row.decided_by = MatchState.CONFIRMED, at, by
     receipt.state, receipt.customer_id = ReceiptState.MATCHED, row.customer_id
     _learn(session, receipt, row.customer_id, pays=True, by=by, at=at)
+    _end_other_readings(session, receipt, at)
     session.get_one(Connection, row.connection_id).mirror_version += 1
     _log(session, row, receipt, by, at, "confirmed that {money} is for {invoice}")
     return row
@@ -38,31 +40,29 @@ def reject(session: Session, match_id: int, *, by: str, at: datetime) -> BankMat
     """Record that money is not for an invoice: nothing is held for it, and it is matched with others."""
     row, receipt = _get_active(session, match_id)
     row.state, row.changed_at, row.decided_by = MatchState.REJECTED, at, by
-    others = session.scalars(
-        select(BankMatch).where(col(BankMatch.receipt_id) == row.receipt_id, col(BankMatch.state).in_(matches.ACTIVE))
-    ).all()
+    others = [each for each in matches.list_of_receipt(session, receipt) if each.state in matches.ACTIVE]
     if not any(each.customer_id == row.customer_id for each in others):
         _learn(session, receipt, row.customer_id, pays=False, by=by, at=at)
     if not others:
         receipt.state, receipt.customer_id = ReceiptState.UNMATCHED, ""
     _log(session, row, receipt, by, at, "said that {money} is not for {invoice}")
-    matches.refresh(session, session.get_one(Connection, row.connection_id), at=at)
+    connection = session.get_one(Connection, row.connection_id)
+    connection.mirror_version += 1
+    matches.refresh(session, connection, at=at)
     return row
 
 
 def assign(session: Session, receipt: BankReceipt, invoice: InvoiceRow, *, by: str, at: datetime) -> BankMatch:
     """Record that money is for an invoice that nobody had found."""
-    if receipt.connection_id != invoice.connection_id or receipt.state == ReceiptState.REVERSED:
+    if receipt.connection_id != invoice.connection_id or receipt.state in _SETTLED:
         raise MatchDecisionError("This money cannot be for this invoice.")
     if receipt.currency != invoice.currency:
         raise MatchDecisionError(f"The money is in {receipt.currency}, the invoice in {invoice.currency}.")
-    query = select(BankMatch).where(
-        col(BankMatch.receipt_id) == receipt.id, col(BankMatch.invoice_id) == invoice.external_id
-    )
-    for each in session.scalars(select(BankMatch).where(col(BankMatch.receipt_id) == receipt.id)):
+    known = matches.list_of_receipt(session, receipt)
+    for each in known:
         if each.state == MatchState.OPEN and each.invoice_id != invoice.external_id:
             each.state, each.changed_at = MatchState.ENDED, at
-    row = session.scalar(query) or BankMatch(
+    row = next((each for each in known if each.invoice_id == invoice.external_id), None) or BankMatch(
         connection_id=receipt.connection_id,
         receipt_id=receipt.id or 0,
         invoice_id=invoice.external_id,
@@ -85,10 +85,11 @@ def assign(session: Session, receipt: BankReceipt, invoice: InvoiceRow, *, by: s
 
 def set_aside(session: Session, receipt: BankReceipt, *, by: str, at: datetime) -> None:
     """Record that money is no customer's payment: a loan, a refund, the owner's own."""
-    if receipt.state in {ReceiptState.REVERSED, ReceiptState.IN_LEDGER}:
+    if receipt.state in _SETTLED:
         raise MatchDecisionError("This money is settled already.")
     receipt.state, receipt.customer_id, receipt.decided_by = ReceiptState.SET_ASIDE, "", by
-    for row in session.scalars(select(BankMatch).where(col(BankMatch.receipt_id) == receipt.id)):
+    session.get_one(Connection, receipt.connection_id).mirror_version += 1
+    for row in matches.list_of_receipt(session, receipt):
         if row.state in matches.ACTIVE:
             row.state, row.changed_at, row.decided_by = MatchState.REJECTED, at, by
             _learn(session, receipt, row.customer_id, pays=False, by=by, at=at)
@@ -103,6 +104,15 @@ def _get_active(session: Session, match_id: int) -> tuple[BankMatch, BankReceipt
     if row.state not in matches.ACTIVE or receipt is None:
         raise MatchDecisionError(f"Match {match_id} is settled already.")
     return row, receipt
+
+
+def _end_other_readings(session: Session, receipt: BankReceipt, at: datetime) -> None:
+    """End what else money may have been for, once all of it is for confirmed invoices."""
+    known = matches.list_of_receipt(session, receipt)
+    confirmed_e4 = sum(each.amount_e4 for each in known if each.state == MatchState.CONFIRMED)
+    for each in known if confirmed_e4 >= receipt.amount_e4 else ():
+        if each.state == MatchState.OPEN:
+            each.state, each.changed_at = MatchState.ENDED, at
 
 
 def _learn(session: Session, receipt: BankReceipt, customer_id: str, *, pays: bool, by: str, at: datetime) -> None:

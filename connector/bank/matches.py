@@ -22,7 +22,6 @@ from policies.formatting import format_amount, format_date
 
 ACTIVE = (MatchState.OPEN, MatchState.CONFIRMED)
 _UNDECIDED = (ReceiptState.UNMATCHED, ReceiptState.MATCHED)
-_IN_MAX = 500
 
 
 class FileCounts(NamedTuple):
@@ -81,12 +80,20 @@ def reverse(session: Session, receipt: BankReceipt, *, on: date, at: datetime) -
     """Record that the bank took money back: nothing is held for it any more."""
     receipt.state = ReceiptState.REVERSED
     writer = _Writer(session, receipt.connection_id, at, None)
-    rows = session.scalars(select(BankMatch).where(col(BankMatch.receipt_id) == receipt.id))
-    for row in rows:
+    session.get_one(Connection, receipt.connection_id).mirror_version += 1
+    for row in list_of_receipt(session, receipt):
         if row.state in ACTIVE:
             row.state, row.changed_at = MatchState.ENDED, at
             text = f"{describe(receipt)} was taken back by the bank on {format_date(on)}: nothing is held for it."
             writer.log(row, text)
+
+
+def list_of_receipt(session: Session, receipt: BankReceipt) -> list[BankMatch]:
+    """Return all matches of money, whatever became of them."""
+    query = select(BankMatch).where(
+        col(BankMatch.connection_id) == receipt.connection_id, col(BankMatch.receipt_id) == receipt.id
+    )
+    return list(session.scalars(query.order_by(col(BankMatch.id))))
 
 
 def describe(receipt: BankReceipt) -> str:
@@ -103,14 +110,22 @@ def count_of_file(session: Session, row: BankFile) -> FileCounts:
     )
     query = (
         select(col(BankMatch.certainty), func.count(func.distinct(col(BankMatch.receipt_id))))
-        .where(col(BankMatch.receipt_id).in_(of_file), col(BankMatch.state).in_(ACTIVE))
+        .where(
+            col(BankMatch.connection_id) == row.connection_id,
+            col(BankMatch.receipt_id).in_(of_file),
+            col(BankMatch.state).in_(ACTIVE),
+        )
         .group_by(col(BankMatch.certainty))
     )
     counts = {str(certainty): count for certainty, count in session.execute(query)}
     unmatched = session.scalar(
         select(func.count())
         .select_from(BankReceipt)
-        .where(col(BankReceipt.file_id) == row.id, col(BankReceipt.state) == ReceiptState.UNMATCHED)
+        .where(
+            col(BankReceipt.connection_id) == row.connection_id,
+            col(BankReceipt.file_id) == row.id,
+            col(BankReceipt.state) == ReceiptState.UNMATCHED,
+        )
     )
     return FileCounts(counts.get(MatchCertainty.SURE, 0), counts.get(MatchCertainty.PROBABLE, 0), unmatched or 0)
 

@@ -85,6 +85,22 @@ def test_a_no_frees_the_invoice_and_money_can_be_set_aside_or_given_an_invoice(s
         assert session.get_one(BankReceipt, 2).state == ReceiptState.SET_ASIDE
 
 
+def test_a_yes_about_all_of_the_money_ends_what_else_it_may_have_been_for(site: Site, company: int) -> None:
+    add_invoice(site, company, number="INV-0043")
+    browser = site.sign_in("bookkeeper")
+    upload(browser, company, f"{CSV}2026-06-09;Ashdown Ltd;thanks;900.00;EUR\n")
+    with reading(site.app.engine) as session:
+        version = session.get_one(Connection, company).mirror_version
+        assert [each.state for each in session.scalars(select(BankMatch))] == [MatchState.OPEN, MatchState.OPEN]
+    browser.submit(f"/companies/{company}/bank/decide", {"do": "confirm:1"})
+    assert "Nothing to decide." in browser.text
+    browser.submit(f"/companies/{company}/bank/decide", {"do": "reject:1"})
+    with reading(site.app.engine) as session:
+        states = session.scalars(select(col(BankMatch.state)).order_by(col(BankMatch.id)))
+        assert list(states) == [MatchState.REJECTED, MatchState.OPEN]
+        assert session.get_one(Connection, company).mirror_version >= version + 2
+
+
 def test_a_no_about_one_invoice_does_not_make_a_customer_a_stranger(site: Site, company: int) -> None:
     browser, path = site.sign_in("bookkeeper"), f"/companies/{company}/bank"
     upload(browser, company, SURE)
