@@ -6,7 +6,6 @@ All need the scope `write`, also the lists: bank lines are not for everybody who
 from __future__ import annotations
 
 import base64
-import binascii
 
 from fastapi import APIRouter
 from sqlmodel import Session
@@ -34,7 +33,7 @@ def import_bank_statement(call: WriteCall, connection: str, body: schemas.BankSt
     connection_id = _connection_id(call, connection)
     try:
         content = base64.b64decode(body.content, validate=True)
-    except binascii.Error:
+    except ValueError:  # also for letters that no base64 has
         raise StatementError("The content is not base64.") from None
     answers = CsvAnswers(body.date_order, body.decimal_mark, body.currency, body.columns)
     mapping = apply_answers(call.app, connection_id, content, answers) if answers.says_something else None

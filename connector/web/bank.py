@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 
 from sqlmodel import Session
@@ -163,7 +162,7 @@ def _uploaded(request: PageRequest) -> tuple[str, bytes]:
     if kept:
         try:
             return request.form_value("name", 200) or "statement", base64.b64decode(kept, validate=True)
-        except binascii.Error:
+        except ValueError:  # also for letters that no base64 has
             raise NotPossible("The file did not come back whole. Choose it again.") from None
     raise StatementError("Choose a file first.")
 
