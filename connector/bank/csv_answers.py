@@ -82,5 +82,5 @@ def _columns(
         place = places.get(normalise(column))
         if place is None:
             raise StatementError(f"The file has no column {column!r}; it has {', '.join(header)}.")
-        found[name] = (*found.get(name, ()), place) if name in _SEVERAL and name in said else (place,)
+        found[name] = tuple(dict.fromkeys((*found.get(name, ()), place))) if name in _SEVERAL else (place,)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from sqlalchemy import delete, select
 from sqlmodel import Session, col
@@ -98,10 +99,11 @@ def _check(file: StatementFile, today: date) -> None:
     for line in file.lines:
         if not is_plausible(line.booked_on, today):
             raise StatementError(f"{line.booked_on} cannot be the date of a booking.", line.line)
-        try:
-            to_e4(line.amount)
-        except MoneyError:
-            raise StatementError(f"{line.amount} is not an amount of money.", line.line) from None
+        for amount in (line.amount, line.charges, line.batch_amount):
+            try:
+                to_e4(amount or Decimal(0))
+            except MoneyError:
+                raise StatementError(f"{amount} is not an amount of money.", line.line) from None
 
 
 def _store_file(

@@ -27,7 +27,11 @@ def import_files(app: AppContext, connection_id: int, short_name: str) -> list[s
     if folder is None or not folder.is_dir():
         return []
     problems: list[str] = []
-    for path in sorted(each for each in folder.iterdir() if _is_finished(each))[:_FILES_MAX]:
+    try:
+        paths = sorted(each for each in folder.iterdir() if _is_finished(each))[:_FILES_MAX]
+    except OSError as error:
+        return [f"The folder of bank statements {short_name} could not be read ({error.strerror})."]
+    for path in paths:
         try:
             before = path.stat()
             if app.now().timestamp() - before.st_mtime < _QUIET_S:

@@ -11,6 +11,7 @@ from connector.bank.formats.bank_line import LINES_MAX, BankLine, StatementError
 from connector.bank.formats.values import clean, decode, yymmdd
 from connector.vocabulary import LineStatus, StatementFormat
 
+_CODE_LENGTH = 3
 _CREDITS, _DEBITS = range(100, 400), range(400, 700)
 _RETURNED = frozenset({"555", "557", "559", "564", "568"})  # deposited items and ACH credits that came back
 _DECIMALS = {"JPY": 0, "KRW": 0, "CLP": 0, "KWD": 3, "BHD": 3, "TND": 3}
@@ -109,8 +110,9 @@ def _line(record: _Record, account: str, currency: str, on: date) -> tuple[BankL
     """Return an entry and its unsigned amount, which counts in totals; codes outside both ranges are no payments."""
     code = _field(record, 1)
     unsigned = _scaled(_field(record, 2) or "0", currency, record.line)
-    if not code.isdecimal() or int(code) not in {*_CREDITS, *_DEBITS}:
-        if code.isdecimal() and int(code) >= 900:
+    number = int(code) if code.isdecimal() and len(code) == _CODE_LENGTH else 0
+    if number not in _CREDITS and number not in _DEBITS:
+        if number >= 900:
             return None, unsigned
         raise StatementError(f"{clean(code, 10)!r} is not a code of a credit or debit.", record.line)
     funds = _field(record, 3).upper()
@@ -121,7 +123,7 @@ def _line(record: _Record, account: str, currency: str, on: date) -> tuple[BankL
     value_on = yymmdd(_field(record, 4), record.line) if funds == "V" and _field(record, 4) else None
     bank_reference, own_reference = _field(record, place), _field(record, place + 1)
     text = clean(",".join(record.fields[place + 2 :]))
-    sign = 1 if int(code) in _CREDITS else -1
+    sign = 1 if number in _CREDITS else -1
     return BankLine(
         line=record.line,
         account=account,
