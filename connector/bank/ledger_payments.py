@@ -27,8 +27,8 @@ class LedgerPayments:
     def take(self, receipt: Receipt, families: Collection[str]) -> str:
         """Return the payments (with commas) that a receipt is, and take them; "" where the ledger shows none.
 
-        Without a family that may have paid, an amount that only one payment has is enough: better no hold than one for
-        money that is booked.
+        Without a family that may have paid, the same amount about that day is enough: better no hold than one for money
+        that is booked.
         """
         found = [
             each

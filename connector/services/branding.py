@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,7 +9,7 @@ from sqlmodel import Session
 
 from connector.app_context import AppContext
 from connector.branding import brand as brands
-from connector.branding.brand import NAMES, Brand, BrandChange
+from connector.branding.brand import Brand, BrandChange
 from connector.db.engine import writing
 from connector.db.tables import Brand as BrandRow
 from connector.db.tables import Connection
@@ -62,18 +61,13 @@ def set_brand(
     with writing(app.engine) as session:
         connection = session.get_one(Connection, connection_id)
         if version is not None and version != brands.brand_version(session, connection_id):
-            row = session.get_one(BrandRow, connection_id)
-            text = f"{row.set_by} changed the brand after you opened this page. Look at it, and enter yours again."
+            row = session.get(BrandRow, connection_id)
+            by_whom = row.set_by if row is not None else "Somebody"
+            text = f"{by_whom} changed the brand after you opened this page. Look at it, and enter yours again."
             raise NotPossible(text)
         brands.save_brand(session, connection, change, by=by, at=app.now())
         session.flush()
         return load_item(session, connection)
-
-
-def change_of(texts: Mapping[str, str | None], **pictures: bytes) -> BrandChange:
-    """Return a change of the texts that are given, and the files."""
-    named = {name: text for name, text in texts.items() if name in NAMES and text is not None}
-    return BrandChange(named, logo=pictures.get("logo", b""), portrait=pictures.get("portrait", b""))
 
 
 def example_email(app: AppContext, session: Session, connection: Connection, brand: Brand) -> Email:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from decimal import Decimal
 from itertools import pairwise
 
@@ -149,16 +148,3 @@ def _cell(row: Sequence[str], mapping: CsvMapping, field: CsvField) -> str:
 
 def _cells(row: Sequence[str], mapping: CsvMapping, field: CsvField) -> str:
     return clean(" ".join(row[each] for each in mapping.columns.get(field, ()) if each < len(row)))
-
-
-def describe(mapping: CsvMapping, header: Sequence[str], today: date | None = None) -> list[str]:
-    """Return how a file was read, as sentences for people."""
-    del today
-    names = {
-        field: ", ".join(header[each] for each in columns if each < len(header))
-        for field, columns in mapping.columns.items()
-    }
-    order = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}[mapping.date_order]
-    mark = "comma" if mapping.decimal_mark == "," else "full stop"
-    said = [f"{field.replace('_', ' ')}: {name}" for field, name in names.items()]
-    return [f"Dates with the {order}; the decimal mark is the {mark}.", f"Columns: {'; '.join(said)}."]
