@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -97,19 +97,22 @@ def build_drafts(
             recipients = recipients_of(customer, covered_invoices, action.step, words.copies)
             paid = {each.id: plain(each.paid_by(today)) for each in covered_invoices if _is_named(each, today, words)}
             draft = _reminder_draft(ledger_key, action, recipients, due, paid, refused)
-            draft = _with_possible_payments(draft, action, statements)
+            if action.step is not Step.THANK_YOU:
+                about = {*action.listed, *(invoice_id for invoice_id, _step in action.completed)}
+                draft = _with_possible_payments(draft, about, statements)
             account = accounts.get(draft.currency, "")
             drafts.append(_worded(draft, words, customer.language, account))
         elif isinstance(action, ChargeLateFee) and not action.invoice_month:
-            drafts.append(_late_fee_draft(ledger_key, action, invoices[action.invoice_id]))
-    return drafts + _combined_fee_drafts(ledger_key, decision, invoices)
+            draft = _late_fee_draft(ledger_key, action, invoices[action.invoice_id])
+            drafts.append(_with_possible_payments(draft, {action.invoice_id}, statements))
+    for draft in _combined_fee_drafts(ledger_key, decision, invoices):
+        about = {invoice_id for invoice_id, _step in draft.payload.completed}
+        drafts.append(_with_possible_payments(draft, about, statements))
+    return drafts
 
 
-def _with_possible_payments(draft: Draft, action: SendReminder, statements: Sequence[Statement]) -> Draft:
-    """Return the draft, to be approved by a person where money in the bank may be for what it asks for."""
-    if action.step is Step.THANK_YOU:
-        return draft
-    about = {*action.listed, *(invoice_id for invoice_id, _step in action.completed)}
+def _with_possible_payments(draft: Draft, about: Collection[str], statements: Sequence[Statement]) -> Draft:
+    """Return the draft, to be approved by a person where money in the bank may be for the invoices it is about."""
     found = [each for statement in statements for each in statement.possible_payments if each.invoice_id in about]
     if not found:
         return draft
@@ -118,13 +121,12 @@ def _with_possible_payments(draft: Draft, action: SendReminder, statements: Sequ
         for statement in statements
         for each in statement.invoices
     }
-    ids = tuple(dict.fromkeys(each.id for each in found))
-    return replace(
-        draft,
-        needs_approval=True,
-        reason=f"{draft.reason}{possible_payment_note(found, names)}",
-        payload=msgspec.structs.replace(draft.payload, possible_payments=ids),
-    )
+    payload = draft.payload
+    if isinstance(payload, EmailPayload):
+        ids = tuple(dict.fromkeys(each.id for each in found))
+        payload = msgspec.structs.replace(payload, possible_payments=ids)
+    reason = f"{draft.reason}{possible_payment_note(found, names)}"
+    return replace(draft, needs_approval=True, reason=reason, payload=payload)
 
 
 def _is_named(invoice: Invoice, today: date, policy: ReminderPolicy) -> bool:
