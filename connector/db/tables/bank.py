@@ -9,13 +9,13 @@ from datetime import date, datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import JSON, Column, Index, UniqueConstraint
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from connector.db.tables.columns import enum_column, instant_column, money_column, text_column
+from connector.db.tables.columns import TableModel, enum_column, instant_column, money_column, text_column
 from connector.vocabulary import LineStatus, MatchCertainty, MatchState, ReceiptState, StatementFormat
 
 
-class BankFile(SQLModel, table=True):
+class BankFile(TableModel, table=True):
     """A statement file that was imported; its content is not kept."""
 
     __tablename__: ClassVar[Any] = "bank_file"
@@ -35,7 +35,7 @@ class BankFile(SQLModel, table=True):
     __table_args__ = (UniqueConstraint("connection_id", "sha256"),)
 
 
-class BankReceipt(SQLModel, table=True):
+class BankReceipt(TableModel, table=True):
     """Money that came in, as a statement has it, or an entry that took some back (``amount_e4`` is negative then).
 
     ``customer_id`` is set once it is matched; ``ledger_payment`` is the payment in the accounting system that it is.
@@ -72,7 +72,7 @@ class BankReceipt(SQLModel, table=True):
     )
 
 
-class BankMatch(SQLModel, table=True):
+class BankMatch(TableModel, table=True):
     """That money may be for an invoice: how sure, why, and what became of it.
 
     ``settles`` is set where the rest of the invoice is a discount or a bank's charge. ``parts`` are the parts of the
@@ -103,7 +103,7 @@ class BankMatch(SQLModel, table=True):
     )
 
 
-class BankPayer(SQLModel, table=True):
+class BankPayer(TableModel, table=True):
     """What a person said about a payer: that they pay for a customer, or that they do not."""
 
     __tablename__: ClassVar[Any] = "bank_payer"
@@ -115,7 +115,7 @@ class BankPayer(SQLModel, table=True):
     set_at: datetime = instant_column(nullable=False)
 
 
-class BankCsvMapping(SQLModel, table=True):
+class BankCsvMapping(TableModel, table=True):
     """How the CSV files of a bank are read: one for each header."""
 
     __tablename__: ClassVar[Any] = "bank_csv_mapping"

@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import JSON, Column, Index, LargeBinary
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from connector.db.tables.columns import enum_column, instant_column
+from connector.db.tables.columns import TableModel, enum_column, instant_column
 from connector.vocabulary import ResponseKind, ResponseState, TaskCode
 
 
-class PortalResponse(SQLModel, table=True):
+class PortalResponse(TableModel, table=True):
     """What a customer reported. It begins as a draft, which they see as a summary, and can be sent once.
 
     ``key`` is in the address of that summary, so a second tap, the back button and a second tab all find what the first
@@ -36,7 +36,7 @@ class PortalResponse(SQLModel, table=True):
     __table_args__ = (Index("ix_portal_response_customer", "connection_id", "customer_id", "state"),)
 
 
-class PortalFile(SQLModel, table=True):
+class PortalFile(TableModel, table=True):
     """A proof of payment or remittance advice that a customer sent; ``content`` is encrypted."""
 
     __tablename__: ClassVar[Any] = "portal_file"
