@@ -154,8 +154,10 @@ def _store_lines(session: Session, row: BankFile, file: StatementFile, at: datet
         known.add(_known_line(receipt, span))
     counts.new = len(fresh)
     if replaced:
-        session.execute(delete(BankMatch).where(col(BankMatch.receipt_id).in_(replaced)))
+        of_replaced = col(BankMatch.connection_id) == row.connection_id, col(BankMatch.receipt_id).in_(replaced)
+        session.execute(delete(BankMatch).where(*of_replaced))
         session.execute(delete(BankReceipt).where(col(BankReceipt.id).in_(replaced)))
+        known.forget(replaced)
     for line in file.lines:
         if line.amount < 0 and line.status is LineStatus.REVERSAL:
             _store_reversal(session, row, line, file.format, known, span, at)

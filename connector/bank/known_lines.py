@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -120,6 +120,11 @@ class KnownLines:
     def add(self, line: KnownLine) -> None:
         """Add a line that was just stored, for the reversals of the same file."""
         self._by_amount[line.currency, line.amount].append(line)
+
+    def forget(self, ids: Collection[int]) -> None:
+        """Leave out lines that are stored no more."""
+        for lines in self._by_amount.values():
+            lines[:] = [each for each in lines if each.id not in ids]
 
     def _is_same(self, known: KnownLine, line: BankLine, file_format: StatementFormat, span: Span) -> bool:
         if (known.status is LineStatus.REVERSAL) != (line.status is LineStatus.REVERSAL):
