@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from connector.bank.facts import LedgerPayment, Receipt
 
-_BEFORE, _AFTER = timedelta(days=7), timedelta(days=30)  # how a payment's date may differ from the bank's
+BEFORE, AFTER = timedelta(days=7), timedelta(days=30)  # how a payment's date may differ from the bank's
 
 
 class LedgerPayments:
@@ -51,4 +51,4 @@ class LedgerPayments:
 
 
 def _is_near(paid_on: date, receipt: Receipt) -> bool:
-    return receipt.booked_on - _BEFORE <= paid_on <= receipt.booked_on + _AFTER
+    return receipt.booked_on - BEFORE <= paid_on <= receipt.booked_on + AFTER

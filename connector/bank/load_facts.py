@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 
 from sqlalchemy import ColumnElement, exists, or_, select
 from sqlmodel import Session, col
 
 from connector.bank.facts import LedgerPayment, MatchFacts, OpenInvoice, Receipt, Share
+from connector.bank.ledger_payments import AFTER
 from connector.db.money import from_e4
 from connector.db.tables import (
     ApplicationRow,
@@ -120,7 +121,7 @@ def _closed(
     return tuple((invoice_id, number, families.root(owner)) for invoice_id, number, owner in session.execute(query))
 
 
-def _payments(session: Session, connection_id: int, families: Families, since_on: object) -> tuple[LedgerPayment, ...]:
+def _payments(session: Session, connection_id: int, families: Families, since_on: date) -> tuple[LedgerPayment, ...]:
     """Return the money that the ledger shows, without the payments that entries of statements have taken."""
     write_offs = select(col(WriteOff.payment_id)).where(col(WriteOff.connection_id) == connection_id)
     query = select(PaymentRow).where(
@@ -152,7 +153,7 @@ def _payments(session: Session, connection_id: int, families: Families, since_on
     taken = select(col(BankReceipt.ledger_payment)).where(
         col(BankReceipt.connection_id) == connection_id,
         col(BankReceipt.state) == ReceiptState.IN_LEDGER,
-        col(BankReceipt.booked_on) >= since_on,
+        col(BankReceipt.booked_on) >= since_on - AFTER,  # earlier ones can have taken none of these payments
     )
     used = {each for text in session.scalars(taken) for each in text.split(",")}
     return tuple(each for each in found if each.id not in used)

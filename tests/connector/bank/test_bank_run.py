@@ -133,6 +133,16 @@ def test_money_that_the_ledger_shows_already_holds_nothing(late: Scenario) -> No
     assert sent == 1
 
 
+def test_a_payment_that_was_entered_weeks_late_is_not_taken_twice(late: Scenario) -> None:
+    number = late.company.invoice("Ashdown Ltd", "1200.00", due_on=late.days_ago(40))
+    late.company.pay(number, on=late.days_ago(5))
+    drop(late, csv_of((late.days_ago(25), "Ashdown Ltd", number, "1200.00")), "may.csv")
+    late.run()
+    drop(late, csv_of((late.days_ago(1), "Ashdown Ltd", late.number, "1200.00")))
+    late.run()
+    assert [each.state for each in matches(late)] == [MatchState.OPEN]
+
+
 def test_a_reported_payment_that_is_in_the_bank_needs_no_search(late: Scenario) -> None:
     late.run()
     with writing(late.app.engine) as session:
