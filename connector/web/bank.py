@@ -131,6 +131,7 @@ def _render(
         problem=problem,
         question=question,
         asked_columns=_ASKED_COLUMNS,
+        said_columns=_said_columns(request) if question and question.setting != "columns" else {},
         kept_name=name,
         kept_content=base64.b64encode(content).decode() if 0 < len(content) <= _KEPT_BYTES_MAX else "",
         sure=sure[:_SHOWN_MAX],
@@ -168,13 +169,18 @@ def _uploaded(request: PageRequest) -> tuple[str, bytes]:
 
 
 def _answers(request: PageRequest) -> CsvAnswers:
-    columns = {each.value: request.form_value(f"column-{each.value}", 200) for each in _ASKED_COLUMNS}
     return CsvAnswers(
         date_order=request.form_value("date_order", 10),
         decimal_mark=request.form_value("decimal_mark", 10),
         currency=request.form_value("currency", 10).upper(),
-        columns={field: column for field, column in columns.items() if column},
+        columns=_said_columns(request),
     )
+
+
+def _said_columns(request: PageRequest) -> dict[str, str]:
+    """Return the columns that were chosen, which the form of the next question repeats."""
+    columns = {each.value: request.form_value(f"column-{each.value}", 200) for each in _ASKED_COLUMNS}
+    return {field: column for field, column in columns.items() if column}
 
 
 def _get_company(request: PageRequest, session: Session) -> Connection:

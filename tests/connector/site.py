@@ -97,7 +97,7 @@ def hidden_fields(page: str, action: str) -> dict[str, list[str]]:
         opening = unescape(form.partition(">")[0] + ">")
         if f'action="{action}"' in opening and 'method="post"' in opening:
             fields: dict[str, list[str]] = {}
-            for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form):
+            for name, value in re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"', form):
                 fields.setdefault(name, []).append(unescape(value))
             return fields
     message = f"no form to {action} on the page"

@@ -134,6 +134,23 @@ def test_what_a_file_does_not_say_is_asked_once_and_kept(site: Site, company: in
         assert list(days) == [date(2026, 4, 5), date(2026, 6, 7)]
 
 
+def test_each_question_about_a_file_is_asked_once(site: Site, company: int) -> None:
+    browser, path = site.sign_in("bookkeeper"), f"/companies/{company}/bank"
+    with writing(site.app.engine) as session:
+        session.get_one(Connection, company).base_currency = "EUR"
+    upload(browser, company, "03/04/2026;1.234;9.876;Ashdown Ltd\n")
+    assert "Which columns hold the date and the amount?" in browser.text
+    chosen = {"booked_on": "Column 1", "amount": "Column 2", "payer": "Column 4"}
+    browser.submit_file(path, None, "", b"", {f"column-{field}": column for field, column in chosen.items()})
+    assert "with the day first or with the month first?" in browser.text
+    browser.submit_file(path, None, "", b"", {"date_order": "dmy"})
+    assert "the decimal mark of the amounts?" in browser.text
+    browser.submit_file(path, None, "", b"", {"decimal_mark": ","})
+    with reading(site.app.engine) as session:
+        row = session.scalars(select(BankReceipt)).one()
+        assert (row.booked_on, row.amount_e4, row.payer) == (date(2026, 4, 3), 12_340_000, "Ashdown Ltd")
+
+
 def test_bank_lines_are_for_bookkeepers_of_the_company_only(site: Site, company: int) -> None:
     upload(site.sign_in("bookkeeper"), company, SURE)
     viewer = site.sign_in("viewer")
