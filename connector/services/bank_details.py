@@ -1,4 +1,4 @@
-"""A company's bank details: entered, removed, confirmed and cancelled, with an email to every owner.
+"""A company's bank details: entered and removed with an email to every owner, confirmed and cancelled.
 
 Whoever can change them can send the money of every customer elsewhere: that is what invoice redirection fraud is. So a
 new account waits for a day, in which every owner knows of it and can cancel it, unless another owner confirms it.
