@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any, cast
 
-from sqlalchemy import select, update
+from sqlalchemy import CursorResult, select, update
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext, UncountedCalls
@@ -13,7 +14,7 @@ from connector.connections.consent import ConsentError, begin_consent, consent_o
 from connector.connections.pacing import VISITOR_PATIENCE, PacedCalls, Pacer
 from connector.connections.tokens import fresh_token, list_grant_connections, reconnect_hint, token_source
 from connector.db.engine import reading, writing
-from connector.db.tables import Connection, Grant, OutboxEntry
+from connector.db.tables import BankDetailsRow, Connection, Grant, OutboxEntry
 from connector.geo import is_reached
 from connector.results import Result
 from connector.vocabulary import ConnectionHealth, ConnectionMode, LogKind, OutboxState
@@ -148,6 +149,8 @@ def set_mode(app: AppContext, connection_id: int, mode: str, *, by: str = "") ->
         if mode != ConnectionMode.OBSERVE:
             _refuse_if_disconnected(row)
         before, row.mode = row.mode, ConnectionMode(mode)
+        if mode == ConnectionMode.OBSERVE:
+            _cancel_waiting_account(app, session, row)
         row.decision_fingerprint = ""  # what waits for approval depends on the mode: plan again at the next run
         if mode != ConnectionMode.OBSERVE and row.live_since_at is None:  # in mode approve, too, something can be sent
             row.live_since_at = app.now()
@@ -158,6 +161,19 @@ def set_mode(app: AppContext, connection_id: int, mode: str, *, by: str = "") ->
         text = f"{change}: {MODES[row.mode]}."
         _log(app, session, row, LogKind.MODE, text)
         return row
+
+
+def _cancel_waiting_account(app: AppContext, session: Session, row: Connection) -> None:
+    """Cancel changed bank details that wait: the email that tells every owner of them may not be sent any more."""
+    waiting = (
+        col(BankDetailsRow.connection_id) == row.id,
+        col(BankDetailsRow.applies_at) > app.now(),
+        col(BankDetailsRow.cancelled_at).is_(None),
+    )
+    cancelled = session.execute(update(BankDetailsRow).where(*waiting).values(cancelled_at=app.now()))
+    if cast("CursorResult[Any]", cancelled).rowcount:
+        text = f"The account for payments to {row.name} that was waiting to be used was cancelled: nothing is sent now."
+        _log(app, session, row, LogKind.BANK_DETAILS, text)
 
 
 def _queue_for_approval(session: Session, row: Connection) -> None:
@@ -184,6 +200,7 @@ def pause(
             )
             raise PauseInPastError(message)
         row.pause_reason, row.paused_until_on = reason or f"paused{_by_actor(by)}", until_on
+        _cancel_waiting_account(app, session, row)
         ends = f" until {format_date(until_on)}" if until_on else ""
         _log(app, session, row, LogKind.PAUSED, f"{row.name} was paused{ends}{_by_actor(by)}: {row.pause_reason}.")
         return row

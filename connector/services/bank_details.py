@@ -18,12 +18,13 @@ from connector.app_context import AppContext
 from connector.audit import sync_log
 from connector.bank_details.accounts import BankDetails, format_account, format_bank_code, parse_bank_details
 from connector.bank_details.store import as_details, list_rows, row_in_use, waiting_row
+from connector.connections.registry import is_paused
 from connector.db.engine import writing
-from connector.db.tables import BankDetailsRow, Connection, InvoiceRow
+from connector.db.tables import BankDetailsRow, Connection, InvoiceRow, User
 from connector.emails.outbound import bank_details_alert
 from connector.errors import NotFound, NotPossible
 from connector.results import Result
-from connector.vocabulary import AccountScheme, BankDetailsState, CodeKind, LogKind
+from connector.vocabulary import AccountScheme, BankDetailsState, CodeKind, ConnectionMode, LogKind
 
 WAIT = timedelta(hours=24)
 
@@ -99,7 +100,7 @@ def set_bank_details(app: AppContext, connection_id: int, values: Mapping[str, s
 
     Raises:
         BankDetailsError: fields are wrong.
-        NotPossible: the account is in use already, or another one is waiting.
+        NotPossible: the account is in use already, another one is waiting, or no owner would be emailed of a change.
 
     """
     details = parse_bank_details(values)
@@ -111,6 +112,9 @@ def set_bank_details(app: AppContext, connection_id: int, values: Mapping[str, s
         if before is not None and as_details(before) == details:
             raise NotPossible("This account is in use already.")
         _refuse_waiting(own, now)
+        if entered and (connection.mode == ConnectionMode.OBSERVE or is_paused(connection, now)):
+            message = f"Nothing is sent for {connection.name} now, so no owner would be emailed of another account."
+            raise NotPossible(f"{message} Resume it, or leave observe mode, first.")
         row = BankDetailsRow(
             connection_id=connection_id,
             set_by=by,
@@ -145,13 +149,17 @@ def confirm_bank_details(app: AppContext, connection_id: int, row_id: int, *, by
 
     Raises:
         NotFound: it does not wait.
-        NotPossible: the same person entered it.
+        NotPossible: the same person entered it, or nobody who signs in here did: a person can be behind several tokens.
 
     """
     with writing(app.engine) as session:
         connection, row = _get_waiting(app, session, connection_id, row_id)
         if row.set_by == by:
             raise NotPossible("Whoever entered an account cannot confirm it: another owner has to.")
+        if session.scalars(select(col(User.id)).where(col(User.email) == row.set_by)).first() is None:
+            raise NotPossible(
+                f"This account was entered by {row.set_by or 'someone'}, not by a signed-in user: it waits."
+            )
         row.applies_at, row.decided_by = app.now(), by
         text = f"{by} confirmed the account {as_details(row).masked_account} for payments in {row.currency} to"
         _log(app, session, connection, row, f"{text} {connection.name}; it is used from now on.")
