@@ -20,6 +20,7 @@ from connector.guides import guide
 from connector.services.doctor_checks import ERROR, OK, WARNING, Finding, get
 from connector.setting_types import is_publicly_reachable
 from connector.vocabulary import OutboxKind, OutboxState
+from connector.vocabulary.labels import vocabularies
 from policies.formatting import format_date
 from providers.errors import ProviderError
 
@@ -56,9 +57,8 @@ def sender(app: AppContext) -> Iterator[Finding]:
         fix = "Set SENDGRID_API_KEY, SMTP_URL or the client id of a mailbox (or EML_FOLDER to only write files)."
         yield Finding("email.provider", WARNING, "No email service is set up: reminders stay planned.", fix)
     else:
-        yield Finding(
-            "email.provider", OK, f"Emails are sent by {app.mailboxes[name].title if name in app.mailboxes else name}."
-        )
+        title = vocabularies()["provider"].get(name, name)
+        yield Finding("email.provider", OK, f"Emails are sent by {title}.")
     domain = settings.mail_from.rpartition("@")[2].lower()
     if not settings.mail_from:
         yield Finding(
