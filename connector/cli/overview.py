@@ -259,7 +259,8 @@ def _explanation_lines(explanation: InvoiceExplanation) -> list[str]:
     invoice, customer = explanation.invoice, explanation.customer
     lines = [
         f"Invoice {invoice.number or 'without a number'} to {customer.name} ({explanation.connection.name})",
-        f"  {label(invoice.status)}; {invoice.due} of {invoice.total} {invoice.currency} is due",
+        f"  {label(invoice.status)}; {money(invoice.due, invoice.currency)} of {money(invoice.total, invoice.currency)}"
+        " is due",
         f"  Issued on {invoice.issued_on}, due on {invoice.due_on or 'no date'}",
         *(
             f"  {each.field.capitalize()}: {each.address} ({in_sentence(each.reason)})"
@@ -270,9 +271,12 @@ def _explanation_lines(explanation: InvoiceExplanation) -> list[str]:
     lines += [f"  {line}" for line in format_settings(customer.settings)]
     agreements = format_active_agreements(explanation.active_agreements)
     lines += [f"  Agreements: {agreements}"] if agreements else []
-    lines += [f"  {label(item.kind)} of {item.amount} applied on {item.on}" for item in explanation.applied]
     lines += [
-        f"  {label(item.kind)} of the customer: {item.remaining} {invoice.currency} not applied yet"
+        f"  {label(item.kind)} of {money(item.amount, invoice.currency)} applied on {item.on}"
+        for item in explanation.applied
+    ]
+    lines += [
+        f"  {label(item.kind)} of the customer: {money(item.remaining, invoice.currency)} not applied yet"
         for item in explanation.unapplied
     ]
     lines += ["What happened:", *(f"  {each.on} {each.text}" for each in explanation.timeline)]

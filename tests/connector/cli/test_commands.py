@@ -603,7 +603,7 @@ def test_an_invoice_is_explained(duewell: Command, company: Connection) -> None:
     assert told["current_decision"]["code"] == "disputed"
     assert told["active_agreements"]["dispute_reason"] == "wrong sum"
     text = duewell("explain", "INV-1").out
-    assert "120.50 of 120.50 GBP is due" in text
+    assert "GBP 120.50 of GBP 120.50 is due" in text
     assert "wrong sum" in text
     missing = duewell("explain", "INV-99")
     assert missing.exit_code == 1
