@@ -257,10 +257,10 @@ def _explanation_lines(explanation: InvoiceExplanation) -> list[str]:
     from connector.vocabulary.labels import in_sentence, label
 
     invoice, customer = explanation.invoice, explanation.customer
+    due, total = (money(each, invoice.currency) for each in (invoice.due, invoice.total))
     lines = [
         f"Invoice {invoice.number or 'without a number'} to {customer.name} ({explanation.connection.name})",
-        f"  {label(invoice.status)}; {money(invoice.due, invoice.currency)} of {money(invoice.total, invoice.currency)}"
-        " is due",
+        f"  {label(invoice.status)}; {due} of {total} is due",
         f"  Issued on {invoice.issued_on}, due on {invoice.due_on or 'no date'}",
         *(
             f"  {each.field.capitalize()}: {each.address} ({in_sentence(each.reason)})"
