@@ -285,6 +285,7 @@ def screenshots(request: pytest.FixtureRequest, page: Any) -> Any:
     first, second = ("dark", "light") if page.viewport_size == PHONE else ("light", "")
 
     def shot(name: str) -> None:
+        page.wait_for_load_state()  # a click returns before the next page has its text and style
         if "SCREENSHOTS" in os.environ:  # for people to look at
             page.screenshot(path=folder / f"{name}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name

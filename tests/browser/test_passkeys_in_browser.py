@@ -23,6 +23,7 @@ def check_page(page: Any, folder: Any, name: str) -> None:
     """Take screenshots in desktop and phone size, in light and dark, and check accessibility and width."""
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
 
+    page.wait_for_load_state()  # a click returns before the next page has its text and style
     for width, scheme in ((1280, "light"), (390, "dark")):
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme)

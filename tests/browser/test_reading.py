@@ -75,6 +75,7 @@ def check_sizes(site: Site, page: Any, request: pytest.FixtureRequest, name: str
 
     folder = request.config.rootpath / "test-output" / "reading"
     folder.mkdir(parents=True, exist_ok=True)
+    page.wait_for_load_state()  # a click returns before the next page has its text and style
     for width, height, scheme in SIZES:
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme=scheme)
