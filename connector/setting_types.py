@@ -49,11 +49,14 @@ def _web_address(value: str) -> str:
     if parts.username or parts.password or parts.fragment or parts.port == 0:
         message = "must not hold a user, a password or a fragment"
         raise ValueError(message)
+    return value
+
+
+def _without_slash(value: str) -> str:
     return value.rstrip("/")
 
 
-def _vendor_address(value: str) -> str:
-    value = _web_address(value)
+def _secure_address(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme == "http" and not is_loopback_host(parts.hostname or ""):
         message = "must begin with https:// (http only for a server on this machine): tokens travel to it"
@@ -153,9 +156,10 @@ def _smtp_url(value: str) -> str:
     return value
 
 
-WebAddress = Annotated[str, AfterValidator(_web_address)]
-VendorAddress = Annotated[str, AfterValidator(_vendor_address)]
-VendorHost = Annotated[str, AfterValidator(_vendor_address), AfterValidator(_no_path)]
+WebAddress = Annotated[str, AfterValidator(_web_address), AfterValidator(_without_slash)]
+VendorDocument = Annotated[str, AfterValidator(_web_address), AfterValidator(_secure_address)]  # read exactly as given
+VendorAddress = Annotated[VendorDocument, AfterValidator(_without_slash)]
+VendorHost = Annotated[VendorAddress, AfterValidator(_no_path)]
 EmailAddress = Annotated[str, AfterValidator(_email_address)]
 SingleLine = Annotated[str, AfterValidator(_one_line)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]

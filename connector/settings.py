@@ -27,6 +27,7 @@ from connector.setting_types import (
     SingleLine,
     SmtpUrl,
     VendorAddress,
+    VendorDocument,
     VendorHost,
     WebAddress,
     is_loopback_host,
@@ -81,7 +82,7 @@ class Settings(BaseSettings):
     quickbooks_client_id: SingleLine = ""
     quickbooks_client_secret: SingleLine = Field(default="", repr=False)
     quickbooks_environment: Literal["production", "sandbox"] = "production"
-    quickbooks_discovery_url: VendorAddress = ""
+    quickbooks_discovery_url: VendorDocument = ""
     quickbooks_api_url: VendorHost = ""
     quickbooks_reads_a_month: int = Field(default=500_000, ge=1)  # of Intuit's free tier
     quickbooks_webhook_token: SingleLine = Field(default="", repr=False)

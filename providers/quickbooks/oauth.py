@@ -158,7 +158,10 @@ def _download(settings: QuickBooksSettings, calls: CallObserver) -> Endpoints:
     try:
         endpoints = msgspec.json.decode(require_json(response, service, CallKind.TOKEN), type=Endpoints)
     except msgspec.MsgspecError:
-        raise TransientError(f"Intuit's discovery document cannot be read (status {response.status_code})") from None
+        raise TransientError(
+            f"Intuit's discovery document cannot be read (status {response.status_code} from {url});"
+            " if you set QUICKBOOKS_DISCOVERY_URL, check it"
+        ) from None
     for endpoint in (endpoints.issuer, endpoints.authorization_endpoint, endpoints.token_endpoint):
         _check_same_domain(endpoint, url)
     _check_same_domain(endpoints.revocation_endpoint, url)

@@ -67,6 +67,12 @@ def test_the_quickbooks_environment_chooses_its_hosts(monkeypatch: pytest.Monkey
     assert load_settings(quickbooks_api_url="http://127.0.0.1:9/").quickbooks_api_url == "http://127.0.0.1:9"
 
 
+def test_the_address_of_a_document_is_kept_exactly_as_given() -> None:
+    """Intuit's own ends with a slash, and a server may answer 404 without it."""
+    address = "https://discovery.example/openid_configuration/"
+    assert load_settings(quickbooks_discovery_url=address).quickbooks_discovery_url == address
+
+
 def test_the_database_path_can_be_relative_to_the_home() -> None:
     settings = load_settings(duewell_home="/x/y", duewell_database_url="sqlite:///$DUEWELL_HOME/other.db")
     assert settings.duewell_database_url == "sqlite:////x/y/other.db"
