@@ -8,6 +8,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from providers.geo import country_code
+from providers.import_lock import IMPORT_LOCK
 
 # Where a customer's region is unknown: the region in which most of the country's people live, as the package names it.
 _MOST_POPULOUS = {
@@ -71,7 +72,8 @@ def _regional_holidays(code: str, year: int) -> Mapping[date, str]:
 
 def _list_regions(code: str) -> tuple[str, ...] | None:
     """List the regions of a country, as the package names them; ``None`` for a country it does not know."""
-    from holidays import country_holidays  # noqa: PLC0415 - half a second that only decisions need
+    with IMPORT_LOCK:
+        from holidays import country_holidays  # noqa: PLC0415 - half a second that only decisions need
 
     try:
         return tuple(country_holidays(code).subdivisions)
@@ -80,6 +82,7 @@ def _list_regions(code: str) -> tuple[str, ...] | None:
 
 
 def _load_holidays(code: str, region: str | None, year: int) -> dict[date, str]:
-    from holidays import country_holidays  # noqa: PLC0415 - as above
+    with IMPORT_LOCK:
+        from holidays import country_holidays  # noqa: PLC0415 - as above
 
     return dict(country_holidays(code, subdiv=region, years=year, language="en_US").items())

@@ -14,7 +14,10 @@ import sys
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
+
+from providers.import_lock import IMPORT_LOCK
 
 if TYPE_CHECKING:
     from providers.calls import CallObserver
@@ -34,7 +37,7 @@ def list_ledger_names() -> list[str]:
 def load_mailbox_providers() -> dict[str, MailboxProvider[Any]]:
     """Return the providers of mailboxes by name, sorted."""
     names = _names_with("MAILBOX")
-    return {name: cast("MailboxProvider[Any]", import_module(f"{__name__}.{name}").MAILBOX) for name in names}
+    return {name: cast("MailboxProvider[Any]", _import_folder(name).MAILBOX) for name in names}
 
 
 def list_mailer_names() -> list[str]:
@@ -46,10 +49,15 @@ def _builtin_names() -> tuple[str, ...]:
     return _names_with("PROVIDER")
 
 
+def _import_folder(name: str) -> ModuleType:
+    with IMPORT_LOCK:
+        return import_module(f"{__name__}.{name}")
+
+
 @cache
 def _names_with(export: str) -> tuple[str, ...]:
     folders = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
-    return tuple(name for name in sorted(folders) if hasattr(import_module(f"{__name__}.{name}"), export))
+    return tuple(name for name in sorted(folders) if hasattr(_import_folder(name), export))
 
 
 def _external_entry_points() -> dict[str, EntryPoint]:
@@ -65,18 +73,19 @@ def _entry_points_on(_path: tuple[str, ...]) -> dict[str, EntryPoint]:
 def get_ledger_provider(name: str) -> LedgerProvider[Any]:
     """Return the ledger provider of this name. Raises ``LookupError`` if there is none."""
     if name in _builtin_names():  # ours first: no package can replace one of them
-        return cast("LedgerProvider[Any]", import_module(f"{__name__}.{name}").PROVIDER)
+        return cast("LedgerProvider[Any]", _import_folder(name).PROVIDER)
     entry_point = _external_entry_points().get(name)
     if entry_point is None:
         message = f"there is no ledger {name!r}; choose one of {', '.join(list_ledger_names())}"
         raise LookupError(message)
-    return cast("LedgerProvider[Any]", entry_point.load())
+    with IMPORT_LOCK:
+        return cast("LedgerProvider[Any]", entry_point.load())
 
 
 def build_mailer(name: str, settings: object, calls: CallObserver) -> Mailer:
     """Build the mailer of this name. Raises ``LookupError`` if there is none."""
     folders = {module.name for module in pkgutil.iter_modules(__path__) if module.ispkg}
-    build = getattr(import_module(f"{__name__}.{name}"), "MAILER", None) if name in folders else None
+    build = getattr(_import_folder(name), "MAILER", None) if name in folders else None
     if build is None:
         message = f"there is no mailer {name!r}"
         raise LookupError(message)

@@ -12,6 +12,8 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
+from providers.import_lock import IMPORT_LOCK
+
 
 @lru_cache(maxsize=4096)
 def country_code(country: str) -> str:
@@ -36,7 +38,8 @@ def time_zone(country: str, region: str, company_country: str = "", company_zone
 @lru_cache(maxsize=4096)
 def holiday_region(country: str, region: str) -> str:
     """Return the region whose public holidays count: ``AU-VIC``, or the country's code where the region is unknown."""
-    from holidays.utils import country_holidays  # noqa: PLC0415 - it takes a while, and few processes decide anything
+    with IMPORT_LOCK:
+        from holidays.utils import country_holidays  # noqa: PLC0415 - it takes a while, and few processes decide anything
 
     code = country_code(country)
     if not code or not region:
@@ -83,7 +86,8 @@ def _main_zones() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _codes_by_name() -> dict[str, str]:
-    from holidays.registry import COUNTRIES  # noqa: PLC0415 - most runs know all their countries already
+    with IMPORT_LOCK:
+        from holidays.registry import COUNTRIES  # noqa: PLC0415 - most runs know all their countries already
 
     codes = dict(line.split("\t")[:2] for line in _tzdata_lines("iso3166.tab"))
     by_name = {_normalise(name): code for code, name in codes.items()}
@@ -107,7 +111,8 @@ def _normalise(text: str) -> str:
 
 def currency_of(country: str) -> str:
     """Return the currency of a country (ISO 3166), "" where it has none, or more than one."""
-    from babel.numbers import get_territory_currencies  # noqa: PLC0415 - only a new company needs it
+    with IMPORT_LOCK:
+        from babel.numbers import get_territory_currencies  # noqa: PLC0415 - only a new company needs it
 
     currencies = get_territory_currencies(country) if country else []
     return currencies[0] if len(currencies) == 1 else ""

@@ -32,6 +32,7 @@ from connector.quiet_log import QuietLog
 from connector.secrets.keyring import KeyringError
 from connector.settings import Settings
 from connector.vocabulary import LogKind
+from providers.import_lock import IMPORT_LOCK
 
 _failures = QuietLog(logging.getLogger("duewell.auth.passkeys"))
 CHALLENGE_LIFETIME = timedelta(minutes=5)
@@ -103,8 +104,9 @@ def register(app: AppContext, current_user: CurrentUser, token: str, challenge: 
         UserError: the session ended meanwhile.
 
     """
-    from webauthn import verify_registration_response  # noqa: PLC0415 - slow to import, rarely needed
-    from webauthn.helpers.exceptions import WebAuthnException  # noqa: PLC0415
+    with IMPORT_LOCK:
+        from webauthn import verify_registration_response  # noqa: PLC0415 - slow to import, rarely needed
+        from webauthn.helpers.exceptions import WebAuthnException  # noqa: PLC0415
 
     opened = _unseal(app, challenge, _REGISTER, current_user)
     now = app.now()
@@ -220,8 +222,9 @@ _REJECTED = "This passkey is not accepted here."
 
 def _verify(app: AppContext, challenge: bytes, credential: str) -> tuple[Passkey, int]:
     """Verify a device's response; return the passkey and its new use count."""
-    from webauthn import verify_authentication_response  # noqa: PLC0415 - slow to import, rarely needed
-    from webauthn.helpers.exceptions import WebAuthnException  # noqa: PLC0415
+    with IMPORT_LOCK:
+        from webauthn import verify_authentication_response  # noqa: PLC0415 - slow to import, rarely needed
+        from webauthn.helpers.exceptions import WebAuthnException  # noqa: PLC0415
 
     try:
         parsed = json.loads(credential[:_JSON_MAX])

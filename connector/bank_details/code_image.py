@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from connector.bank_details.payment_codes import BankTransfer
 from connector.vocabulary import CodeKind
+from providers.import_lock import IMPORT_LOCK
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,8 +35,9 @@ def draw_code(transfer: BankTransfer) -> bytes:
     """Return the transfer's code as PNG, "" as bytes where it has none. The same transfer gives the same bytes."""
     if not transfer.code or transfer.code_kind is None:
         return b""
-    import segno  # noqa: PLC0415 - only those who ask for a code need it
-    from PIL import Image  # noqa: PLC0415
+    with IMPORT_LOCK:
+        import segno  # noqa: PLC0415 - only those who ask for a code need it
+        from PIL import Image  # noqa: PLC0415
 
     code = segno.make_qr(transfer.code.encode(), error="m", mode="byte", boost_error=False)
     if int(code.version) > _VERSION_MAX[transfer.code_kind]:  # the fields are bounded so that this cannot happen
@@ -58,7 +60,8 @@ def _draw_cross(picture: Image.Image, code_pixels: int) -> None:
     """Draw the Swiss cross in the middle; the code's error correction makes up for what it hides."""
     side = round(code_pixels * _CROSS_SHARE)
     corner = (picture.width - side) / 2
-    from PIL import ImageDraw  # noqa: PLC0415
+    with IMPORT_LOCK:
+        from PIL import ImageDraw  # noqa: PLC0415
 
     draw = ImageDraw.Draw(picture)
     draw.rectangle((corner, corner, corner + side, corner + side), fill=1)

@@ -17,6 +17,7 @@ from sqlmodel import Session
 
 import migrations
 from connector.secrets.private_files import private_file, private_folder
+from providers.import_lock import IMPORT_LOCK
 
 _BUSY_TIMEOUT_MS = 30_000
 _WRITING, _DURABLE, _QUEUE = "duewell_writing", "duewell_durable", "duewell_write_queue"
@@ -117,7 +118,8 @@ def schema_revision(engine: Engine) -> str | None:
 
 def is_known_revision(revision: str) -> bool:
     """Return whether this version of duewell can upgrade a database at this revision."""
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    with IMPORT_LOCK:
+        from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
     return revision in {script.revision for script in scripts.walk_revisions()}
@@ -134,9 +136,10 @@ def upgrade(engine: Engine, revision: str = migrations.HEAD) -> None:
 
 
 def _run_alembic(connection: Connection, revision: str) -> None:
-    from alembic import command  # noqa: PLC0415  # 0.2 s that a start without an upgrade need not spend
-    from alembic.config import Config  # noqa: PLC0415
-    from alembic.util import CommandError  # noqa: PLC0415
+    with IMPORT_LOCK:
+        from alembic import command  # noqa: PLC0415  # 0.2 s that a start without an upgrade need not spend
+        from alembic.config import Config  # noqa: PLC0415
+        from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from connector.branding import colours
 from connector.languages import elide_articles
+from providers.import_lock import IMPORT_LOCK
 
 if TYPE_CHECKING:
     import minijinja
@@ -228,7 +229,8 @@ class LayoutValues:
 
 def render_line(template: str, values: Lines) -> str:
     """Fill one text and return plain text. Raises ``RenderError`` where it cannot be filled."""
-    import minijinja  # noqa: PLC0415 - loaded with the first text
+    with IMPORT_LOCK:
+        import minijinja  # noqa: PLC0415 - loaded with the first text
 
     _check_syntax(template)
     try:
@@ -268,8 +270,9 @@ def load_texts(language: str) -> Texts:
 
 @cache
 def _environment() -> minijinja.Environment:
-    import minijinja  # noqa: PLC0415
-    from mjml import mjml2html  # noqa: PLC0415 - 20 MiB that only emails need
+    with IMPORT_LOCK:
+        import minijinja  # noqa: PLC0415
+        from mjml import mjml2html  # noqa: PLC0415 - 20 MiB that only emails need
 
     html = mjml2html((TEMPLATES / "layout.mjml").read_text(encoding="utf-8"), fonts={})  # no web fonts
     text = (TEMPLATES / "layout.txt").read_text(encoding="utf-8")

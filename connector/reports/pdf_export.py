@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time
 
 from connector.emails.outbound.statement_pdf import ENCODING, encodable_text
 from connector.reports.report import Plot, PlotKind, Report, ReportRow, Severity, format_cell
+from providers.import_lock import IMPORT_LOCK
 
 ROWS_MAX = 500  # of one report: they take two seconds to draw, and more is no document for people; the CSV has all
 _MARGIN = 15
@@ -35,7 +36,8 @@ class _Document:
     """A PDF being drawn."""
 
     def __init__(self, on: date) -> None:
-        from fpdf import FPDF  # noqa: PLC0415 - 40 MiB that only a PDF needs
+        with IMPORT_LOCK:
+            from fpdf import FPDF  # noqa: PLC0415 - 40 MiB that only a PDF needs
 
         self.pdf = FPDF(orientation="landscape", format="A4")
         self.pdf.core_fonts_encoding = ENCODING
@@ -69,7 +71,8 @@ class _Document:
         self.pdf.multi_cell(0, size * 0.5, encodable_text(text), align="L", new_x="LMARGIN", new_y="NEXT")
 
     def _table(self, report: Report[ReportRow]) -> None:
-        from fpdf.fonts import FontFace  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from fpdf.fonts import FontFace  # noqa: PLC0415
 
         self.pdf.set_text_color(*_TEXT)
         self.pdf.set_font("helvetica", size=8)

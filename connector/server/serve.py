@@ -26,6 +26,7 @@ from connector.server.scheduler import RegularJobs, RunFunction, Scheduler
 from connector.setting_types import is_loopback_host
 from connector.web.app import make_app
 from connector.webhooks import delivery
+from providers.import_lock import IMPORT_LOCK
 
 if TYPE_CHECKING:
     from connector.server.job_queue import QueueWorker
@@ -155,7 +156,8 @@ def run_worker(app: AppContext, *, threads: int = THREADS) -> None:
 def _make_worker(app: AppContext, run: RunFunction, *, threads: int = THREADS) -> Scheduler | QueueWorker:
     if app.engine.dialect.name == "sqlite":
         return Scheduler(app, run, threads=threads, jobs=BACKGROUND_JOBS)
-    from connector.server.job_queue import QueueWorker  # noqa: PLC0415 - only an installation with a queue loads it
+    with IMPORT_LOCK:
+        from connector.server.job_queue import QueueWorker  # noqa: PLC0415 - only an installation with a queue loads it
 
     return QueueWorker(app, run, threads=threads, jobs=BACKGROUND_JOBS)
 

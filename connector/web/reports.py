@@ -21,6 +21,7 @@ from connector.web.charts import draw
 from connector.web.page_request import ALL_COMPANIES, CompanyFilter, PageRequest, build_url, entity_url
 from connector.web.rendering import format_datetime
 from connector.web.routes import Route
+from providers.import_lock import IMPORT_LOCK
 
 _ROWS_PER_PAGE = 50
 Build = Callable[[PageRequest, Session, Scope], Report[ReportRow]]
@@ -118,7 +119,8 @@ def _of_figure(handler: Callable[[PageRequest], Response]) -> Callable[[PageRequ
 def _pdf(
     request: PageRequest, company_filter: CompanyFilter, scope: Scope, reports: Sequence[Report[ReportRow]], name: str
 ) -> Response:
-    from connector.reports.pdf_export import draw_reports  # noqa: PLC0415 - the library takes a while to load
+    with IMPORT_LOCK:
+        from connector.reports.pdf_export import draw_reports  # noqa: PLC0415 - the library takes a while to load
 
     zone = scope.companies[0].time_zone if len(scope.companies) == 1 else "UTC"
     text = str(getattr(format_datetime(request.now, zone), "striptags", lambda: "")())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from providers.import_lock import IMPORT_LOCK
+
 if TYPE_CHECKING:
     from providers.calls import CallObserver
     from providers.mailbox import Mailbox, MailboxConsent
@@ -36,7 +38,8 @@ class GmailProvider:
 
     def begin_consent(self, settings: GmailSettings, redirect_uri: str) -> ConsentRequest:
         """Build the consent URL with its state and PKCE."""
-        from providers.gmail import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.gmail import oauth  # noqa: PLC0415
 
         return oauth.begin_consent(settings, redirect_uri)
 
@@ -49,19 +52,22 @@ class GmailProvider:
         calls: CallObserver,
     ) -> MailboxConsent:
         """Exchange the code of the redirect for a token, and read the mailbox's address."""
-        from providers.gmail import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.gmail import oauth  # noqa: PLC0415
 
         return oauth.finish_consent(settings, redirect_uri, redirected_url, consent_request, calls)
 
     def refresh(self, settings: GmailSettings, token: JsonObject, calls: CallObserver) -> JsonObject:
         """Return a new token with its refresh token. Raises ``AuthorizationExpired`` when the grant is dead."""
-        from providers.gmail import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.gmail import oauth  # noqa: PLC0415
 
         return oauth.refresh(settings, token, calls)
 
     def revoke(self, settings: GmailSettings, token: JsonObject, calls: CallObserver) -> str:
         """End the access at Google."""
-        from providers.gmail import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.gmail import oauth  # noqa: PLC0415
 
         oauth.revoke(settings, token, calls)
         return ""
@@ -70,7 +76,8 @@ class GmailProvider:
         self, settings: GmailSettings, token: JsonObject, consent: MailboxConsent, calls: CallObserver
     ) -> bool:
         """Ask whose token it is: Google's subject here is the address, which may have been renamed."""
-        from providers.gmail import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.gmail import oauth  # noqa: PLC0415
 
         return oauth.read_address(settings, token, calls).lower() == consent.subject
 
@@ -78,8 +85,9 @@ class GmailProvider:
         self, settings: GmailSettings, address: str, access_token: AccessToken, calls: CallObserver
     ) -> Mailbox:
         """Build the client of one mailbox; nothing is called yet."""
-        from providers.gmail.client import Client  # noqa: PLC0415
-        from providers.gmail.mailbox import GmailMailbox  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.gmail.client import Client  # noqa: PLC0415
+            from providers.gmail.mailbox import GmailMailbox  # noqa: PLC0415
 
         return GmailMailbox(Client(settings.gmail_api_url, access_token, calls), address)
 

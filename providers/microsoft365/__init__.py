@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from providers.import_lock import IMPORT_LOCK
+
 if TYPE_CHECKING:
     from providers.calls import CallObserver
     from providers.mailbox import Mailbox, MailboxConsent, MailboxProvider
@@ -26,7 +28,8 @@ class Microsoft365:
 
     def begin_consent(self, settings: Microsoft365Settings, redirect_uri: str) -> ConsentRequest:
         """Build the consent URL with state and PKCE."""
-        from providers.microsoft365 import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.microsoft365 import oauth  # noqa: PLC0415
 
         return oauth.begin_consent(settings, redirect_uri)
 
@@ -39,13 +42,15 @@ class Microsoft365:
         calls: CallObserver,
     ) -> MailboxConsent:
         """Exchange the code, and read the mailbox's address."""
-        from providers.microsoft365 import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.microsoft365 import oauth  # noqa: PLC0415
 
         return oauth.finish_consent(settings, redirect_uri, redirected_url, consent_request, calls)
 
     def refresh(self, settings: Microsoft365Settings, token: JsonObject, calls: CallObserver) -> JsonObject:
         """Return a new pair of tokens."""
-        from providers.microsoft365 import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.microsoft365 import oauth  # noqa: PLC0415
 
         return oauth.refresh(settings, token, calls)
 
@@ -66,7 +71,8 @@ class Microsoft365:
     ) -> Mailbox:
         """Build the client of one mailbox."""
         del address  # the token's own
-        from providers.microsoft365.mailbox import Microsoft365Mailbox  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.microsoft365.mailbox import Microsoft365Mailbox  # noqa: PLC0415
 
         domain = settings.mail_from.rpartition("@")[2]
         return Microsoft365Mailbox(settings.microsoft365_api_url, domain, access_token, calls)

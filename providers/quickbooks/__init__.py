@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from providers.calls import CallObserver
 from providers.capabilities import CallLimit, ChangeNotification
+from providers.import_lock import IMPORT_LOCK
 from providers.ledger import CompanyRef, Consent, Ledger, LedgerProvider
 from providers.sign_in import AccessToken, ConsentRequest, JsonObject
 
@@ -44,13 +45,15 @@ class _QuickBooks:
 
     def parse_webhook(self, key: str, headers: Mapping[str, str], body: bytes) -> list[ChangeNotification]:
         """Return the records that a webhook reports as changed."""
-        from providers.quickbooks import webhook  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.quickbooks import webhook  # noqa: PLC0415
 
         return webhook.parse_notifications(key, headers, body)
 
     def begin_consent(self, settings: QuickBooksSettings, redirect_uri: str) -> ConsentRequest:
         """Build the consent URL."""
-        from providers.quickbooks import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.quickbooks import oauth  # noqa: PLC0415
 
         return oauth.begin_consent(settings, redirect_uri)
 
@@ -63,7 +66,8 @@ class _QuickBooks:
         calls: CallObserver,
     ) -> Consent:
         """Exchange the code for the token of the company that the user chose."""
-        from providers.quickbooks import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.quickbooks import oauth  # noqa: PLC0415
 
         token, realm_id = oauth.finish_consent(settings, redirect_uri, redirected_url, consent_request, calls)
 
@@ -74,7 +78,8 @@ class _QuickBooks:
 
     def refresh(self, settings: QuickBooksSettings, token: JsonObject, calls: CallObserver) -> JsonObject:
         """Return a new token."""
-        from providers.quickbooks import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.quickbooks import oauth  # noqa: PLC0415
 
         return oauth.refresh(settings, token, calls)
 
@@ -88,7 +93,8 @@ class _QuickBooks:
         calls: CallObserver,
     ) -> None:
         """End the grant: Intuit's covers one company only, so ``whole_grant`` makes no difference."""
-        from providers.quickbooks import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.quickbooks import oauth  # noqa: PLC0415
 
         oauth.revoke(settings, token, calls)
 
@@ -96,8 +102,9 @@ class _QuickBooks:
         self, settings: QuickBooksSettings, company: CompanyRef, access_token: AccessToken, calls: CallObserver
     ) -> Ledger:
         """Build the client of one company."""
-        from providers.quickbooks.client import Client  # noqa: PLC0415
-        from providers.quickbooks.ledger import QuickBooksLedger  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.quickbooks.client import Client  # noqa: PLC0415
+            from providers.quickbooks.ledger import QuickBooksLedger  # noqa: PLC0415
 
         return QuickBooksLedger(Client(settings.quickbooks_api_url, company.external_id, access_token, calls))
 

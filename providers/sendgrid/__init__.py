@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from providers.calls import CallObserver
+from providers.import_lock import IMPORT_LOCK
 from providers.mailer import Mailer
 
 
@@ -17,7 +18,8 @@ class SendGridSettings(Protocol):
 
 def build_mailer(settings: SendGridSettings, calls: CallObserver) -> Mailer:
     """Build the mailer from these settings."""
-    from providers.sendgrid.mailer import SendGridMailer  # noqa: PLC0415 - its libraries load when an email is sent
+    with IMPORT_LOCK:
+        from providers.sendgrid.mailer import SendGridMailer  # noqa: PLC0415 - its libraries load when an email is sent
 
     return SendGridMailer(settings.sendgrid_api_url, settings.sendgrid_api_key, calls)
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 from providers.calls import CallKind, CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, ProviderError
 from providers.http import Service, TransportLimits, ambiguous_reply_error, hosts_of, install_transport, require_json
+from providers.import_lock import IMPORT_LOCK
 from providers.mailer import Email, SendReceipt, Suppression
 from providers.sendgrid.custom_args import KEY_ARG
 
@@ -110,7 +111,8 @@ class SendGridMailer:
 
     def send(self, email: Email) -> SendReceipt:
         """Send the email once."""
-        from providers.sendgrid.client import build_payload  # noqa: PLC0415 - the SDK; a quiet sync sends nothing
+        with IMPORT_LOCK:
+            from providers.sendgrid.client import build_payload  # noqa: PLC0415 - the SDK; a quiet sync sends nothing
 
         response = self._session.post(f"{self._api}/mail/send", json=build_payload(email))
         reference = response.headers.get("X-Message-Id", "")

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from providers.capabilities import CallLimit
+from providers.import_lock import IMPORT_LOCK
 
 if TYPE_CHECKING:
     from providers.calls import CallObserver
@@ -41,13 +42,15 @@ class Xero:
 
     def parse_webhook(self, key: str, headers: Mapping[str, str], body: bytes) -> list[ChangeNotification]:
         """Return the documents that a webhook reports as changed."""
-        from providers.xero import webhook  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.xero import webhook  # noqa: PLC0415
 
         return webhook.parse_notifications(key, headers, body)
 
     def begin_consent(self, settings: XeroSettings, redirect_uri: str) -> ConsentRequest:
         """Build the consent URL with state and PKCE."""
-        from providers.xero import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.xero import oauth  # noqa: PLC0415
 
         return oauth.begin_consent(settings, redirect_uri)
 
@@ -60,13 +63,15 @@ class Xero:
         calls: CallObserver,
     ) -> Consent:
         """Exchange the code and list the organisations that this consent covers."""
-        from providers.xero import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.xero import oauth  # noqa: PLC0415
 
         return oauth.finish_consent(settings, redirect_uri, redirected_url, consent_request, calls)
 
     def refresh(self, settings: XeroSettings, token: JsonObject, calls: CallObserver) -> JsonObject:
         """Return a new pair of tokens."""
-        from providers.xero import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.xero import oauth  # noqa: PLC0415
 
         return oauth.refresh(settings, token, calls)
 
@@ -74,7 +79,8 @@ class Xero:
         self, settings: XeroSettings, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
     ) -> None:
         """Disconnect one organisation, or every organisation of the grant."""
-        from providers.xero import oauth  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.xero import oauth  # noqa: PLC0415
 
         oauth.revoke(settings, token, company, calls, whole_grant=whole_grant)
 
@@ -82,8 +88,9 @@ class Xero:
         self, settings: XeroSettings, company: CompanyRef, access_token: AccessToken, calls: CallObserver
     ) -> Ledger:
         """Build the client of one organisation."""
-        from providers.xero.client import Client  # noqa: PLC0415
-        from providers.xero.ledger import XeroLedger  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from providers.xero.client import Client  # noqa: PLC0415
+            from providers.xero.ledger import XeroLedger  # noqa: PLC0415
 
         return XeroLedger(Client(settings.xero_api_url, company.external_id, access_token, calls))
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from providers.import_lock import IMPORT_LOCK
+
 _EXTRA_WINDOWS_ZONES = {"KAMCHATKASTANDARDTIME": "Asia/Kamchatka", "MIDATLANTICSTANDARDTIME": "Atlantic/South_Georgia"}
 
 
@@ -18,6 +20,7 @@ def time_zone(name: str) -> str | None:
 
 @lru_cache(maxsize=1)
 def _zones_by_windows_name() -> dict[str, str]:
-    from tzlocal.windows_tz import win_tz  # noqa: PLC0415 - a long table that is needed once a day
+    with IMPORT_LOCK:
+        from tzlocal.windows_tz import win_tz  # noqa: PLC0415 - a long table that is needed once a day
 
     return {re.sub(r"[ .\-]", "", name).upper(): zone for name, zone in win_tz.items()} | _EXTRA_WINDOWS_ZONES

@@ -66,3 +66,27 @@ def test_no_function_is_longer_than_sixty_lines() -> None:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and (node.end_lineno or 0) - node.lineno + 1 > 60
     ]
     assert long == []
+
+
+def late_imports(path: Path) -> Iterator[int]:
+    """Yield the lines of imports inside functions that do not hold the lock of late imports."""
+
+    def walk(node: ast.AST, *, inside: bool, held: bool) -> Iterator[int]:
+        if isinstance(node, ast.Import | ast.ImportFrom) and inside and not held:
+            yield node.lineno
+        if isinstance(node, ast.With):
+            held |= any(
+                isinstance(item.context_expr, ast.Name) and item.context_expr.id == "IMPORT_LOCK" for item in node.items
+            )
+        inside |= isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, inside=inside, held=held)
+
+    return walk(ast.parse(path.read_text()), inside=False, held=False)
+
+
+def test_an_import_inside_a_function_holds_the_lock_because_syncs_run_in_threads() -> None:
+    commands = ROOT / "connector" / "cli"  # these load what they need before they start any thread
+    files = [path for path in sources(*PACKAGES) if commands not in path.parents]
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in files for line in late_imports(path)]
+    assert found == []

@@ -20,6 +20,7 @@ from connector.emails.outbound.email_sums import sum_covered, sum_overdue, sum_t
 from connector.languages import Language, language_of, replace_nbsp
 from connector.plain_text import clean_lines, one_line
 from connector.vocabulary import CodeKind
+from providers.import_lock import IMPORT_LOCK
 from providers.mailer import Attachment
 
 ENCODING = "windows-1252"
@@ -56,7 +57,8 @@ class _StatementPdf:
         self.language: Language = language_of(facts.language)
         texts = load_texts(self.language.code)
         self.labels, self.colon = texts.statement, texts.labels["colon"]
-        from fpdf import FPDF  # noqa: PLC0415 - 40 MiB that only a PDF needs
+        with IMPORT_LOCK:
+            from fpdf import FPDF  # noqa: PLC0415 - 40 MiB that only a PDF needs
 
         self.pdf = FPDF(format="A4")
         self.pdf.core_fonts_encoding = ENCODING
@@ -83,7 +85,8 @@ class _StatementPdf:
 
     def draw_invoices(self) -> None:
         """Draw the invoices, the one due longest first, with the totals below."""
-        from fpdf.fonts import FontFace  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from fpdf.fonts import FontFace  # noqa: PLC0415
 
         listed = sorted(self.lines, key=lambda line: (line.due_on or line.issued_on, line.number, line.issued_on))
         self.pdf.set_font("helvetica", size=10)

@@ -22,6 +22,7 @@ import connector.db.tables  # noqa: F401  # fills the metadata
 from connector.db.money import to_e4_column
 from connector.plain_text import one_line
 from policies.receivables import InvoiceStatus
+from providers.import_lock import IMPORT_LOCK
 from providers.ledger import (
     ApplicationRecord,
     CreditRecord,
@@ -105,11 +106,13 @@ def upsert_text(table_name: str, dialect_name: str) -> str:
 def _load_dialect(name: str) -> tuple[Dialect, Callable[[Table], Any]]:
     """Return a dialect and its insert; the module of the database that is not used is not loaded."""
     if name == "sqlite":
-        from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+        with IMPORT_LOCK:
+            from sqlalchemy.dialects import sqlite  # noqa: PLC0415
 
         return sqlite.dialect(), sqlite.insert
-    from sqlalchemy.dialects import postgresql  # noqa: PLC0415
-    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg  # noqa: PLC0415
+    with IMPORT_LOCK:
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+        from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg  # noqa: PLC0415
 
     return PGDialect_psycopg(paramstyle="format"), postgresql.insert  # type: ignore[no-untyped-call]
 
