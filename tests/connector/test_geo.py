@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
 from connector.geo import HolidayCalendar
 from providers.geo import holiday_region
 
-# The weekdays on which offices are closed, by the countries' own rules: for a country the days of the region in which
-# most people live. Singapore announces a year at a time: Eid, Vesak and Deepavali of 2028 and 2029 are forecasts.
-# What they rest on, as of November 2026:
-# GB, IE, US, AU, NZ, DE, FR, CH, AT, BE, ZA: computation. Two libraries agree on all three years, holidays and, for the
-#   same regions, date-holidays 3.37.0; the countries' own lists of dates were not read.
-# Official texts were found for two, which have the rules and not the dates:
-# NL: article 3 of the Algemene termijnenwet names these days, Good Friday as equal to them; 5 May is also one, but a
-#   day off in 2030 again only.
-# CA: part X of Ontario's Employment Standards Act (ontario.ca) has these nine days, and no Easter Monday; which day is
-#   taken instead of one at a weekend is agreed, usually the Monday.
-# ES, SG: one computation; the official lists of 2027 (BOE, mom.gov.sg) could not be read. Unproven are San José in
-#   Madrid, which each autumn's decree keeps or moves, and the lunar days in Singapore: timeanddate.com has Deepavali a
-#   day later.
+# The weekdays on which offices are closed; for a country the days of the region in which most people live. What each
+# country's days were compared with, and what differed, is in docs/holidays.md.
 CLOSED = {
     ("GB", 2027): "01-01 03-26 03-29 05-03 05-31 08-30 12-27 12-28",
     ("GB", 2028): "01-03 04-14 04-17 05-01 05-29 08-28 12-25 12-26",
@@ -33,8 +23,8 @@ CLOSED = {
     ("US", 2028): "01-17 02-21 05-29 06-19 07-04 09-04 10-09 11-10 11-23 12-25",
     ("US", 2029): "01-01 01-15 02-19 05-28 06-19 07-04 09-03 10-08 11-12 11-22 12-25",
     ("CA", 2027): "01-01 02-15 03-26 05-24 07-01 09-06 10-11 12-27 12-28",
-    ("CA", 2028): "01-03 02-21 04-14 05-22 09-04 10-09 12-25 12-26",
-    ("CA", 2029): "01-01 02-19 03-30 05-21 09-03 10-08 12-25 12-26",
+    ("CA", 2028): "01-03 02-21 04-14 05-22 07-03 09-04 10-09 12-25 12-26",
+    ("CA", 2029): "01-01 02-19 03-30 05-21 07-02 09-03 10-08 12-25 12-26",
     ("AU", 2027): "01-01 01-26 03-26 03-29 04-26 06-14 10-04 12-27 12-28",
     ("AU", 2028): "01-03 01-26 04-14 04-17 04-25 06-12 10-02 12-25 12-26",
     ("AU", 2029): "01-01 01-26 03-30 04-02 04-25 06-11 10-01 12-25 12-26",
@@ -47,7 +37,7 @@ CLOSED = {
     ("FR", 2027): "01-01 03-29 05-06 05-17 07-14 11-01 11-11",
     ("FR", 2028): "04-17 05-01 05-08 05-25 06-05 07-14 08-15 11-01 12-25",
     ("FR", 2029): "01-01 04-02 05-01 05-08 05-10 05-21 08-15 11-01 12-25",
-    ("ES", 2027): "01-01 01-06 03-19 03-25 03-26 05-03 10-12 11-01 12-06 12-08",
+    ("ES", 2027): "01-01 01-06 03-19 03-25 03-26 08-16 10-12 11-01 12-06 12-08",
     ("ES", 2028): "01-06 04-13 04-14 05-01 05-02 08-15 10-12 11-01 12-06 12-08 12-25",
     ("ES", 2029): "01-01 03-29 03-30 05-01 05-02 08-15 10-12 11-01 12-06 12-25",
     ("CH", 2027): "01-01 03-26 03-29 05-06 05-17",
@@ -66,7 +56,7 @@ CLOSED = {
     ("ZA", 2028): "03-21 04-14 04-17 04-27 05-01 06-16 08-09 09-25 12-25 12-26",
     ("ZA", 2029): "01-01 03-21 03-30 04-02 04-27 05-01 08-09 09-24 12-17 12-25 12-26",
     ("SG", 2027): "01-01 02-08 03-10 03-26 05-17 05-20 08-09 10-28",
-    ("SG", 2028): "01-26 01-27 02-28 04-14 05-01 05-05 05-09 08-09 11-15 12-25",
+    ("SG", 2028): "01-26 01-27 02-28 04-14 05-01 05-05 05-09 08-09 10-17 12-25",
     ("SG", 2029): "01-01 02-13 02-14 02-15 03-30 04-25 05-01 05-28 08-09 11-05 12-25",
 }
 
@@ -76,14 +66,20 @@ def test_offices_are_closed_on_the_public_holidays_of_each_year(country: str, ye
     assert _closed_weekdays(country, year) == CLOSED[country, year]
 
 
+def test_the_documentation_says_of_each_country_what_its_days_were_compared_with() -> None:
+    rows = (Path(__file__).parents[2] / "docs" / "holidays.md").read_text().splitlines()
+    told = {row.split("|")[1].strip() for row in rows if row.startswith("| ")} - {"country", "---"}
+    assert told == {country for country, _ in CLOSED}
+
+
 def _closed_weekdays(place: str, year: int) -> str:
     calendar, first = HolidayCalendar(), date(year, 1, 1)
     days = [first + timedelta(days=n) for n in range((date(year + 1, 1, 1) - first).days)]
     return " ".join(f"{on:%m-%d}" for on in days if on.isoweekday() <= 5 and calendar.holiday_name(place, on))
 
 
-# What differs within a country, on the business days of 2027: worked out from each region's rules, and not copied from
-# a published list. In Victoria the Friday before the football final is announced late.
+# What differs within a country, on the business days of 2027: Spain's by the regions' decrees, the others worked out
+# from each region's rules. In Victoria the Friday before the football final is announced late.
 REGIONS = {
     "GB-SCT": "01-01 01-04 03-26 05-03 05-31 08-02 11-30 12-27 12-28",
     "GB-NIR": "01-01 03-17 03-26 03-29 05-03 05-31 07-12 08-30 12-27 12-28",
@@ -95,6 +91,12 @@ REGIONS = {
     "CH-GE": "01-01 03-26 03-29 05-06 05-17 09-09 12-31",
     "CH-ZH": "01-01 03-26 03-29 05-06 05-17",
     "ES-CT": "01-01 01-06 03-26 03-29 06-24 10-12 11-01 12-06 12-08",
+    "ES-CN": "01-01 01-06 03-25 03-26 08-16 10-12 11-01 12-06 12-08",
+    "ES-EX": "01-01 01-06 03-25 03-26 09-08 10-11 10-12 11-01 12-06 12-08",
+    "ES-GA": "01-01 01-06 03-19 03-25 03-26 05-17 10-12 11-01 12-06 12-08",
+    "ES-NC": "01-01 01-06 03-19 03-25 03-26 03-29 10-12 11-01 12-03 12-06 12-08",
+    "ES-PV": "01-01 01-06 03-25 03-26 03-29 10-07 10-12 11-01 12-06 12-08",
+    "ES-VC": "01-01 01-06 03-19 03-26 03-29 10-12 11-01 12-06 12-08",
     "AU-VIC": "01-01 01-26 03-08 03-26 03-29 06-14 09-24 11-02 12-27 12-28",
     "AU-NSW": "01-01 01-26 03-26 03-29 04-26 06-14 10-04 12-27 12-28",
     "US-NY": "01-01 01-18 02-12 02-15 05-31 06-18 07-05 09-06 10-11 11-02 11-11 11-25 12-24 12-31",
@@ -116,6 +118,8 @@ def test_offices_are_closed_on_the_public_holidays_of_each_region(place: str) ->
         ("AU-VIC", date(2026, 11, 3), "Melbourne Cup Day"),
         ("AU-NSW", date(2026, 11, 3), ""),
         ("FR-57", date(2027, 3, 26), "Good Friday"),
+        ("ES-MD", date(2027, 8, 16), "Assumption Day (observed)"),  # decided in October 2026
+        ("CA-MB", date(2029, 7, 2), "Canada Day (observed)"),  # the Sunday's holiday by the Holidays Act
         ("BA", date(2027, 5, 3), "Orthodox Easter Monday"),  # in every region's list, and missing in the national one
         ("DE", date(2026, 11, 26), ""),
         ("", date(2026, 12, 25), ""),

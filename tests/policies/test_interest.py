@@ -235,7 +235,7 @@ def test_a_waived_fee_does_not_count_towards_the_cap() -> None:
         ("eu", date(2025, 12, 20), ""),
         ("eu", date(2026, 12, 20), "the rate after 31 Dec 2026, which is not in the table yet"),
         ("germany", date(2026, 8, 3), ""),
-        ("belgium", date(2026, 8, 3), "the rate of 10.5 % from 1 Jul 2026, the fixed compensation"),
+        ("belgium", date(2026, 8, 3), "the rate of 10.5 % from 1 Jul 2026"),
         ("australia", date(2026, 8, 3), "the rate of 10 %"),
     ],
 )
@@ -254,6 +254,14 @@ def test_a_fee_based_on_unverified_figures_always_needs_approval(name: str, due_
             name, 'approval = "automatic"', own, "rate = 10", "compensation = { EUR = { 0 = 40 } }"
         )
         assert not charged_fee(verified, debt, due_on + timedelta(days=32)).needs_approval
+
+
+def test_a_fixed_compensation_that_is_not_verified_needs_approval_too() -> None:
+    rules = preset_policy("eu", 'unverified = ["compensation"]', 'approval = "automatic"')
+    due_on = date(2026, 8, 3)
+    fee = charged_fee(rules, overdue_balance("1000", due_on, "EUR"), due_on + timedelta(days=32))
+    assert fee.needs_approval
+    assert "compare with the source before you approve: the fixed compensation." in fee.reason
 
 
 def test_setting_a_complete_policy_again_verifies_nothing() -> None:
