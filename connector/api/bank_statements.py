@@ -14,6 +14,7 @@ from starlette.responses import Response
 from connector.api import schemas
 from connector.api.api_route import ApiRoute, WriteCall
 from connector.api.call import Call, json_response
+from connector.api.costly_calls import one_at_a_time
 from connector.api.schemas import Id
 from connector.bank.csv_answers import CsvAnswers, apply_answers
 from connector.bank.formats.bank_line import StatementError
@@ -36,10 +37,11 @@ def import_bank_statement(call: WriteCall, connection: str, body: schemas.BankSt
     except ValueError:  # also for letters that no base64 has
         raise StatementError("The content is not base64.") from None
     answers = CsvAnswers(body.date_order, body.decimal_mark, body.currency, body.columns)
-    mapping = apply_answers(call.app, connection_id, content, answers) if answers.says_something else None
-    result = bank_statements.import_file(
-        call.app, connection_id, content, name=body.name, by=call.actor, mapping=mapping
-    )
+    with one_at_a_time(call.client):
+        mapping = apply_answers(call.app, connection_id, content, answers) if answers.says_something else None
+        result = bank_statements.import_file(
+            call.app, connection_id, content, name=body.name, by=call.actor, mapping=mapping
+        )
     return json_response(result)
 
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from connector.api import schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall
 from connector.api.call import json_response
+from connector.api.costly_calls import one_at_a_time
 from connector.branding.brand import BrandChange, BrandError
 from connector.db.engine import reading
 from connector.services import branding
@@ -41,7 +42,8 @@ def set_brand(call: AdminCall, connection: str, body: schemas.BrandRequest) -> R
         remove_logo=body.logo == "",
         remove_portrait=body.portrait == "",
     )
-    return json_response(branding.set_brand(call.app, connection_id, change, by=call.actor))
+    with one_at_a_time(call.client):  # pictures are drawn anew
+        return json_response(branding.set_brand(call.app, connection_id, change, by=call.actor))
 
 
 def _decode(field: str, text: str | None) -> bytes:

@@ -79,14 +79,14 @@ def _open(content: bytes, wanted: tuple[int, int]) -> Image.Image:
         raise PictureError(f"The file is larger than {UPLOAD_BYTES_MAX // 2**20} MB.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures: they are refused below
+            warnings.simplefilter("ignore")  # of large pictures, refused below, and of odd notes on a camera
             image = Image.open(io.BytesIO(content), formats=_FORMATS)  # reads the header only
-        width, height = image.size
-        if width * height > PIXELS_MAX or max(width, height) > SIDE_PIXELS_MAX:
-            raise PictureError(f"The picture has {width:,} × {height:,} pixels; at most 16 million are taken.")
-        image.draft("RGB", wanted)
-        image.load()
-        return _with_plain_colours(ImageOps.exif_transpose(image))
+            width, height = image.size
+            if width * height > PIXELS_MAX or max(width, height) > SIDE_PIXELS_MAX:
+                raise PictureError(f"The picture has {width:,} × {height:,} pixels; at most 16 million are taken.")
+            image.draft("RGB", wanted)
+            image.load()
+            return _with_plain_colours(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
         raise PictureError("This is not a PNG or JPEG picture.") from None
     except Image.DecompressionBombError:

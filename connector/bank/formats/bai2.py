@@ -82,7 +82,8 @@ class _Reader:
 
 def _records(text: str) -> Iterator[_Record]:
     """Yield the records, each with its continuations; a text may contain commas, and no slash ends it."""
-    code, body, start = "", "", 0
+    code, start = "", 0
+    body: list[str] = []  # in pieces: a text that grows by each line would be copied for each line
     for number, row in enumerate(text.replace("\r", "").split("\n"), 1):
         bare = row.rstrip()
         if not bare:
@@ -91,19 +92,25 @@ def _records(text: str) -> Iterator[_Record]:
         if kind == "88":
             if not code:
                 raise StatementError("A continuation (88) has nothing before it.", number)
-            joint = "" if body.endswith(("/", ",")) else " "
-            body = f"{body[:-1]}," if body.endswith("/") and code in {"02", "03"} else f"{body.rstrip('/')}{joint}"
-            if code == "16" and joint == "" and not body.endswith((",", " ")):
-                body += " "
-            body += rest
+            body[-1] = _open_end(code, body[-1])
+            body += [rest] if rest else []
             continue
         if code:
-            yield _Record(code, body.rstrip("/").split(","), start)
+            yield _Record(code, "".join(body).rstrip("/").split(","), start)
         if kind not in {"01", "02", "03", "16", "49", "98", "99"}:
             raise StatementError(f"{clean(kind, 10)!r} is not a record of BAI2.", number)
-        code, body, start = kind, bare, number
+        code, body, start = kind, [bare], number
     if code:
-        yield _Record(code, body.rstrip("/").split(","), start)
+        yield _Record(code, "".join(body).rstrip("/").split(","), start)
+
+
+def _open_end(code: str, body: str) -> str:
+    """Return the end of a record as it stands before its continuation: a new field, or the same text after a space."""
+    if body.endswith("/") and code in {"02", "03"}:
+        return f"{body[:-1]},"
+    is_whole = not body.endswith(("/", ","))
+    bare = body.rstrip("/")
+    return f"{bare} " if is_whole or (code == "16" and not bare.endswith((",", " "))) else bare
 
 
 def _line(record: _Record, account: str, currency: str, on: date) -> tuple[BankLine | None, Decimal]:

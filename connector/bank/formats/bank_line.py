@@ -11,6 +11,8 @@ from connector.vocabulary import LineStatus, StatementFormat
 BYTES_MAX = 64 * 2**20
 LINES_MAX = 250_000
 TEXT_LENGTH_MAX = 1000  # of a payment's purpose; a bank's own limit is 140 to 420 characters
+RAW_LENGTH_MAX = 4000  # of what is taken apart to find it
+_REASON_LENGTH_MAX = 300  # it may quote the file
 
 
 class StatementError(Exception):
@@ -18,8 +20,9 @@ class StatementError(Exception):
 
     def __init__(self, reason: str, line: int = 0) -> None:
         """Build from the reason, and the line of the file."""
-        super().__init__(f"Line {line}: {reason}" if line else reason)
-        self.reason = reason
+        short = reason if len(reason) <= _REASON_LENGTH_MAX else f"{reason[:_REASON_LENGTH_MAX]}…"
+        super().__init__(f"Line {line}: {short}" if line else short)
+        self.reason = short
         self.line = line
 
 

@@ -20,6 +20,7 @@ from connector.bank.formats.values import clean, iso_date, plain_amount
 from connector.vocabulary import LineStatus, StatementFormat
 
 _NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:camt.05"
+_STATEMENTS = ("{*}Stmt", "{*}Rpt", "{*}Ntfctn")
 _PENDING = frozenset({"PDNG", "INFO", "FUTR"})
 _UNKNOWN = frozenset({"", "NOTPROVIDED", "NONREF", "NOT PROVIDED"})
 _ZERO = Decimal(0)
@@ -50,10 +51,10 @@ def read(content: bytes) -> StatementFile:
 
 def _statements(content: bytes) -> Iterator[tuple[str, Element]]:
     options = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
-    for _event, element in etree.iterparse(BytesIO(content), events=("end",), **options):
-        name = etree.QName(element)
-        if name.localname in {"Stmt", "Rpt", "Ntfctn"} and (name.namespace or "").startswith(_NAMESPACE):
-            yield f"{{{name.namespace}}}", element
+    for _event, element in etree.iterparse(BytesIO(content), events=("end",), tag=_STATEMENTS, **options):
+        namespace = etree.QName(element).namespace or ""
+        if namespace.startswith(_NAMESPACE):
+            yield f"{{{namespace}}}", element
 
 
 class _Statement:
@@ -112,7 +113,7 @@ class _Statement:
         details = [each for group in entry.findall(self._path("NtryDtls")) for each in self._payments(group)]
         if not details:
             count = self._text(entry, "NtryDtls/Btch/NbOfTxs")
-            return [replace(whole, batch=count.isdecimal() and int(count) > 1)]
+            return [replace(whole, batch=count.isdecimal() and count.lstrip("0") not in {"", "1"})]
         if len(details) == 1:
             return [self._payment(whole, details[0], None)]
         parts = [self._payment(whole, each, self._own_amount(each, whole, sign)) for each in details]

@@ -21,6 +21,8 @@ from connector.bank.formats.csv_values import date_parts, decide_date_order, dec
 
 _OTHER = {",": ".", ".": ",", "": "."}
 _HEADER_ROWS = 40  # a bank's preamble is shorter
+_COLUMNS_MAX = 200
+_NAME_LENGTH_MAX = 200  # of a column
 _DELIMITERS = ";,\t|"
 
 
@@ -192,7 +194,7 @@ class CsvTable:
 
 def normalise(name: str) -> str:
     """Return the name of a column in lower case, without accents, brackets and units."""
-    plain = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
+    plain = unicodedata.normalize("NFKD", name[:_NAME_LENGTH_MAX].replace("ß", "ss"))
     plain = "".join(each for each in plain if not unicodedata.combining(each)).lower()
     plain = re.sub(r"[(\[].*?[)\]]", " ", plain).replace("_", " ").replace("'", " ").replace("’", " ")
     return re.sub(r"\s+", " ", plain).strip(' "*:.\ufeff')
@@ -219,6 +221,8 @@ def _rows(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
     try:
         start = 1
         for row in reader:
+            if len(row) > _COLUMNS_MAX:
+                return []  # whatever this is, it is no table with this delimiter
             if any(cell.strip() for cell in row):
                 found.append((start, row))
             start = reader.line_num + 1

@@ -12,7 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from connector.bank.formats.bank_line import LINES_MAX, BankLine, StatementError, StatementFile
+from connector.bank.formats.bank_line import LINES_MAX, RAW_LENGTH_MAX, BankLine, StatementError, StatementFile
 from connector.bank.formats.csv_values import read_amount
 from connector.bank.formats.values import clean, decode
 from connector.vocabulary import LineStatus, StatementFormat
@@ -101,7 +101,7 @@ def _tags(text: str) -> Iterator[_Tag]:
     for found in _TAG.finditer(text):
         line += text.count("\n", last, found.start())
         last = found.start()
-        yield _Tag(found[1] == "/", found[2].upper(), clean(html.unescape(found[4])), line)
+        yield _Tag(found[1] == "/", found[2].upper(), clean(html.unescape(found[4][:RAW_LENGTH_MAX])), line)
 
 
 def _line(values: dict[str, str], account: str, currency: str, line: int) -> BankLine:

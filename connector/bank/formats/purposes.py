@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from connector.bank.formats.bank_line import RAW_LENGTH_MAX
 from connector.bank.formats.values import clean
 
 _SUBFIELDS = re.compile(r"^(?P<code>\d{3})(?P<mark>[^\w\s/])(?=\d{2})")
@@ -34,6 +35,7 @@ class Purpose:
 
 def read_purpose(raw: str) -> Purpose:
     """Read field 86, whose lines the bank has cut wherever they were full."""
+    raw = raw[:RAW_LENGTH_MAX]
     joined = "".join(raw.split("\n"))
     if (found := _SUBFIELDS.match(joined)) is not None:
         return _from_subfields(joined, found["code"], found["mark"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import date
 
 from connector.bank.formats import bai2, camt, csv_file, csv_mapping, mt940, ofx
@@ -10,6 +13,8 @@ from connector.bank.formats.bank_line import BYTES_MAX, StatementError, Statemen
 from connector.bank.formats.csv_mapping import CsvMapping, CsvTable
 from connector.bank.formats.values import decode
 
+WARNINGS_MAX = 20
+log = logging.getLogger("duewell.bank")
 _READERS = (
     (camt.looks_like, camt.read),
     (ofx.looks_like, ofx.read),
@@ -32,7 +37,8 @@ def find_table(content: bytes) -> CsvTable | None:
     _check(content)
     if any(looks_like(content) for looks_like, _read in _READERS):
         return None
-    return csv_mapping.split_table(decode(content))
+    with _odd_files_refused():
+        return csv_mapping.split_table(decode(content))
 
 
 def read_statement(
@@ -52,12 +58,31 @@ def read_statement(
 
     """
     _check(content)
-    for looks_like, read in _READERS:
-        if looks_like(content):
-            return ReadStatement(read(content))
-    table = csv_mapping.split_table(decode(content))
-    found = csv_mapping.guess_mapping(table, currency, mapping, today)
-    return ReadStatement(csv_file.read(table, found), table, found)
+    with _odd_files_refused():
+        for looks_like, read in _READERS:
+            if looks_like(content):
+                return ReadStatement(_with_few_warnings(read(content)))
+        table = csv_mapping.split_table(decode(content))
+        found = csv_mapping.guess_mapping(table, currency, mapping, today)
+        return ReadStatement(_with_few_warnings(csv_file.read(table, found)), table, found)
+
+
+@contextmanager
+def _odd_files_refused() -> Iterator[None]:
+    """Refuse a file that holds what no reader thought of: it must stop nothing but its own import."""
+    try:
+        yield
+    except (ValueError, ArithmeticError, LookupError) as error:
+        log.warning("a bank statement could not be read: %s", type(error).__name__)
+        raise StatementError("The file holds something that no bank's statement has.") from error
+
+
+def _with_few_warnings(file: StatementFile) -> StatementFile:
+    """Return a statement with its first warnings only: each is a line of the log, and a file may hold thousands."""
+    left_out = len(file.warnings) - WARNINGS_MAX
+    if left_out <= 0:
+        return file
+    return replace(file, warnings=(*file.warnings[:WARNINGS_MAX], f"{left_out:,} more warnings are left out."))
 
 
 def _check(content: bytes) -> None:

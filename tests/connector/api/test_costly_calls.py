@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -15,6 +16,12 @@ from tests.connector.api_clients import Client
 Scenario = Any
 PATHS = ("/policy/check", "/policy/diff")
 DOCUMENT = {"document": "[thank_you]\nenabled = false\n"}
+STATEMENT = base64.b64encode(b"Date;Amount;Text\n13.05.2026;1,00;x\n").decode()
+COSTLY = (
+    *(("POST", path, DOCUMENT) for path in PATHS),
+    ("POST", "/connections/{company}/bank-statements", {"name": "may.csv", "content": STATEMENT}),
+    ("PATCH", "/connections/{company}/brand", {"signature": "Ann"}),
+)
 
 
 def client_of(program: Client) -> ApiClient:
@@ -23,15 +30,18 @@ def client_of(program: Client) -> ApiClient:
     return found
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_token_has_one_costly_operation_at_a_time(scenario: Scenario, path: str) -> None:
-    program, other = scenario.client("read"), scenario.client("read")
+@pytest.mark.parametrize(("method", "path", "body"), COSTLY)
+def test_a_token_has_one_costly_operation_at_a_time(
+    scenario: Scenario, method: str, path: str, body: dict[str, str]
+) -> None:
+    program, other = scenario.client("admin"), scenario.client("admin")
+    path = path.format(company=program.request("GET", "/connections").json()["items"][0]["id"])
     with one_at_a_time(client_of(program)):
-        waiting = program.request("POST", path, DOCUMENT)
+        waiting = program.request(method, path, body)
         assert (waiting.status_code, waiting.headers["Retry-After"]) == (429, "5")
-        assert other.request("POST", path, DOCUMENT).status_code == 200
+        assert other.request(method, path, body).status_code == 200
         assert program.request("GET", "/policy").status_code == 200
-    assert program.request("POST", path, DOCUMENT).status_code == 200
+    assert program.request(method, path, body).status_code == 200
 
 
 @pytest.mark.parametrize("path", PATHS)
