@@ -232,6 +232,9 @@ def _parse_changes(body: schemas.CustomerSettingsRequest) -> SettingChanges:
         named["contact_name"], named["emails"] = (contact["name"], contact["email"]) if contact else ("", "")
     if "tags" in named:
         named["tags"] = ",".join(filter(None, (each.replace(",", " ").strip() for each in named["tags"] or [])))
+    if "stopped_emails" in named:
+        stopped = [account_owners.normalise_mailbox(each) for each in named["stopped_emails"] or []]
+        named["stopped_emails"] = ",".join(stopped)
     for name in {"language", "phone"} & named.keys():
         named[name] = named[name] or ""
     if "withholding_percent" in named:

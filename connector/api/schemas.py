@@ -220,6 +220,7 @@ class CustomerSettingsRequest(RequestModel):
     owner: Annotated[str, Field(max_length=300)] | None = None
     sales_rep: Annotated[str, Field(max_length=300)] | None = None
     second_contact: Annotated[str, Field(max_length=300)] | None = None
+    stopped_emails: Annotated[list[Annotated[str, Field(max_length=254)]], Field(max_length=50)] | None = None
     tags: Annotated[list[str], Field(max_length=50)] | None = None
     withholding_percent: (
         Annotated[

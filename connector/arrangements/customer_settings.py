@@ -54,6 +54,7 @@ class SettingChanges(TypedDict, total=False):
     no_fees: bool
     fees_agreed_on: date | None
     emails: str  # comma-separated
+    stopped_emails: str  # comma-separated
     contact_name: str
     phone: str
     language: str
@@ -73,6 +74,7 @@ class CustomerSettings(Result):
     no_fees: bool = optional(default=False)
     fees_agreed_on: date | None = optional()
     emails: str = optional("")
+    stopped_emails: str = optional("")
     contact_name: str = optional("")
     phone: str = optional("")
     language: str = optional("")

@@ -133,6 +133,9 @@ def set_(
     no_reminders: Annotated[
         bool | None, typer.Option("--no-reminders/--reminders", help="No email reminders: call tasks instead.")
     ] = None,
+    stopped_emails: Annotated[
+        str | None, typer.Option(metavar="EMAIL,…", help="Addresses that get no reminders, or none.")
+    ] = None,
     no_fees: Annotated[bool | None, typer.Option("--no-fees/--fees", help="Never charge late fees.")] = None,
     fees_agreed_on: Annotated[
         str | None, typer.Option(metavar="DATE", help="The date late fees were agreed on, or none.")
@@ -161,6 +164,7 @@ def set_(
         {
             **texts,
             "phone": phone,
+            "stopped_emails": stopped_emails,
             "tags": tags,
             "owner": owner,
             "sales_rep": sales_rep,
@@ -193,6 +197,7 @@ def _parse_changes(texts: Mapping[str, str | None]) -> SettingChanges:
         "fees_agreed_on": parse_date,
         "language": lambda text: _parse_unless_none(text, _parse_language),
         "phone": lambda text: _parse_unless_none(text, _parse_phone),
+        "stopped_emails": lambda text: _parse_unless_none(text, _parse_addresses),
         "tags": lambda text: _parse_unless_none(text, _parse_tags),
         "owner": lambda text: _parse_unless_none(text, parse_mailbox),
         "sales_rep": lambda text: _parse_unless_none(text, parse_mailbox),
@@ -204,6 +209,10 @@ def _parse_changes(texts: Mapping[str, str | None]) -> SettingChanges:
 
 def _parse_unless_none(text: str, parse: Callable[[str], str]) -> str:
     return "" if text.strip().lower() == "none" else parse(text)
+
+
+def _parse_addresses(text: str) -> str:
+    return ",".join(parse_mailbox(each) for each in text.split(",") if each.strip())
 
 
 def _parse_phone(text: str) -> str:

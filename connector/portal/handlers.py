@@ -17,7 +17,7 @@ from sqlmodel import col
 from connector.arrangements import agreements
 from connector.db.money import from_e4, to_e4
 from connector.db.tables import Agreement, Connection, CustomerRow, CustomerSetting, InvoiceRow
-from connector.emails.inbound import reminder_stops
+from connector.emails.inbound import reminder_stops, stopped_addresses
 from connector.languages import LANGUAGES
 from connector.plain_text import one_line
 from connector.portal import payment_plans
@@ -31,6 +31,7 @@ PROMISE_DAYS_MAX = 30  # ahead: a later date is for a user to agree to
 PAID_DAYS_MAX = 90  # back
 PROMISES_MAX = 2  # promises per invoice that pause reminders automatically; a user judges the next one
 PAID_PAUSE_INTERVAL = timedelta(days=30)
+_IN_PORTAL = "in the customer portal"
 _AMOUNT_MAX = Decimal(10) ** 11
 _FREE_EMAIL_DOMAIN = re.compile(
     r"(gmail|googlemail|yahoo|outlook|hotmail|live|icloud|aol|gmx|web|proton|protonmail|orange|free|mail|t-online)\.[a-z.]+"
@@ -278,8 +279,11 @@ def _record_contact(context: ResponseContext) -> str:
     used = (setting and setting.emails) or context.customer.emails
     known = [each.strip() for each in used.split(",") if each.strip()]
     contact = f"{name} <{email}>" if name else email
+    stopped = stopped_addresses.split_stopped(setting)
+    if email.lower() in stopped:
+        context.apply_settings({"stopped_emails": ",".join(each for each in stopped if each != email.lower())})
     if email.lower() in {each.lower() for each in known}:
-        return "done_already"
+        return "done_contact" if email.lower() in stopped else "done_already"
     request = f"{context.customer_name} asks to send emails to {contact} as well."
     if _is_customer_domain(context, email, known):
         context.apply_settings({"emails": ", ".join([*known, email])}, [email])
@@ -316,11 +320,27 @@ def _record_language(context: ResponseContext) -> str:
     return "done_language"
 
 
-def _record_stop(context: ResponseContext) -> str:
+def _check_stop(context: ResponseContext) -> None:
+    address = context.response.email.strip().lower()
     setting = context.session.get(CustomerSetting, context.customer_key)
-    if setting is not None and setting.no_reminders:
+    if address and address not in stopped_addresses.split_stopped(setting):
+        readers = stopped_addresses.find_readers(context.app, context.session, context.customer)
+        if address not in readers.all:
+            raise ResponseRejected("error_stop_address")
+
+
+def _record_stop(context: ResponseContext) -> str:
+    """Stop all reminders, or those to the one address that was named."""
+    setting = context.session.get(CustomerSetting, context.customer_key)
+    address = context.response.email.strip().lower()
+    if (setting is not None and setting.no_reminders) or address in stopped_addresses.split_stopped(setting):
         return "done_already"
-    reminder_stops.stop_for_customer(context.app, context.session, context.customer, how="in the customer portal")
+    where = (context.app, context.session, context.customer)
+    if address and not reminder_stops.stop_for_address(*where, address, how=_IN_PORTAL):
+        context.plan_notes(f"asks for no more reminders to {address}")
+        return "done_stop"
+    if not address:
+        reminder_stops.stop_for_customer(*where, how=_IN_PORTAL)
     context.plan_notes("asks for no more reminders by email")
     return "done_stop"
 
@@ -334,6 +354,7 @@ _CHECKS: dict[ResponseKind, Callable[[ResponseContext], None]] = {
     ResponseKind.FILE: _check_file,
     ResponseKind.CONTACT: _check_contact,
     ResponseKind.LANGUAGE: _check_language,
+    ResponseKind.STOP: _check_stop,
 }
 _HANDLERS: dict[ResponseKind, Callable[[ResponseContext], str]] = {
     ResponseKind.PAID: _record_paid,

@@ -24,6 +24,7 @@ from connector.db.tables import (
     PortalResponse,
     Task,
 )
+from connector.emails.inbound import stopped_addresses
 from connector.emails.portal_links import PortalVisitor
 from connector.outbox.drafts import note_key
 from connector.outbox.entries import UNSENT_STATES
@@ -214,8 +215,13 @@ def _end_plan(session: Session, invoice: InvoiceRow, plan: Agreement, attributio
 
 def _undo_settings(context: ResponseContext) -> None:
     setting = context.session.get(CustomerSetting, context.customer_key)
+    address = context.response.email.strip().lower()
+    stopped = stopped_addresses.split_stopped(setting)
     if context.response.kind is ResponseKind.STOP:
-        context.apply_settings({"no_reminders": False})
+        if address in stopped:
+            context.apply_settings({"stopped_emails": ",".join(each for each in stopped if each != address)})
+        else:
+            context.apply_settings({"no_reminders": False})
         review_tasks.cancel_review_tasks(
             context.app, context.session, context.customer, TaskCode.REMINDERS_STOPPED, "", _UNDONE
         )

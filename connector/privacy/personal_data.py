@@ -49,9 +49,8 @@ RULES: dict[str, TableRule] = {
     ),
     "customer_setting": TableRule(
         "customer_id",
-        dict.fromkeys(
-            ("emails", "contact_name", "phone", "language", "tags", "second_contact", "suppression_reason"), ""
-        ),
+        dict.fromkeys(("emails", "stopped_emails", "contact_name", "phone", "language", "tags"), "")
+        | dict.fromkeys(("second_contact", "suppression_reason"), ""),
     ),
     "erased_customer": TableRule("customer_id"),
     "invoice": TableRule("customer_id", {"lines": "[]"} | dict.fromkeys(("emails", "cc_emails", "bcc_emails"), "")),

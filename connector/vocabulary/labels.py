@@ -484,6 +484,7 @@ _CUSTOMER_SETTINGS = {
     "no_fees": "No late fees",
     "fees_agreed_on": "Late fees agreed on",
     "emails": "Email addresses",
+    "stopped_emails": "No reminders to",
     "contact_name": "Contact",
     "phone": "Telephone",
     "language": "Language",

@@ -138,18 +138,14 @@ def _parse_settings(request: PageRequest) -> SettingChanges:
     segment = request.form_value("segment")
     if segment not in {"", *Segment}:
         raise NotFound
-    emails = [
-        _parse_mailbox("emails", each, address_only=True)
-        for each in request.form_value("emails").replace(";", ",").split(",")
-        if each.strip()
-    ]
     return {
         "segment": Segment(segment) if segment else None,
         "hold_until_on": agreement_forms.form_date(request, "hold_until_on"),
         "no_reminders": request.form_value("no_reminders") == "yes",
         "no_fees": request.form_value("no_fees") == "yes",
         "fees_agreed_on": agreement_forms.form_date(request, "fees_agreed_on"),
-        "emails": ",".join(emails),
+        "emails": _parse_addresses(request, "emails"),
+        "stopped_emails": _parse_addresses(request, "stopped_emails"),
         "contact_name": request.form_value("contact_name", 200),
         "phone": request.form_value("phone", 100),
         "language": request.form_value("language"),
@@ -159,6 +155,11 @@ def _parse_settings(request: PageRequest) -> SettingChanges:
         "withholding_percent": request.form_value("withholding_percent", 10),
         "tags": ",".join(filter(None, (tag.strip() for tag in request.form_value("tags").split(",")))),
     }
+
+
+def _parse_addresses(request: PageRequest, field: str) -> str:
+    given = request.form_value(field).replace(";", ",").split(",")
+    return ",".join(_parse_mailbox(field, each, address_only=True) for each in given if each.strip())
 
 
 def _parse_mailbox(field: str, text: str, *, address_only: bool = False) -> str:

@@ -50,6 +50,7 @@ _FIELD_OF = {
     "error_plan": "instalments",
     "error_dispute_reason": "text",
     "error_contact_email": "email",
+    "error_stop_address": "email",
     "error_file_missing": "file",
     "error_file_size": "file",
     "error_file_type": "file",

@@ -44,6 +44,7 @@ Table(
     Column("no_fees", Boolean, nullable=False),
     Column("fees_agreed_on", Date),
     Column("emails", Text, nullable=False),
+    Column("stopped_emails", Text, nullable=False),
     Column("contact_name", String, nullable=False),
     Column("phone", String, nullable=False),
     Column("language", String, nullable=False),

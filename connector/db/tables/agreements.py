@@ -25,6 +25,7 @@ class CustomerSetting(TableModel, table=True):
     no_fees: bool = False
     fees_agreed_on: date | None = None
     emails: str = text_column()
+    stopped_emails: str = text_column()  # whose readers want no reminders, while others at the customer get them
     contact_name: str = ""
     phone: str = ""  # one's own, before those in the ledger
     language: str = ""

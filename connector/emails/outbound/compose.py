@@ -225,7 +225,7 @@ def _with_customer_links(composing: Composing, facts: EmailFacts, customer_id: s
         key = (app, session, composing.connection_id, customer_id)
         return replace(
             facts,
-            stop_link=stop_link(*key),
+            stop_link=stop_link(*key, [*facts.to, *facts.cc, *facts.bcc]),
             portal_link=portal_links.link_for_email(*key),
             tracked_reply_to=reply_address(*key),
         )

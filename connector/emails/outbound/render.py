@@ -120,10 +120,9 @@ def _headers(facts: EmailFacts) -> tuple[tuple[str, str], ...]:
         references = earlier[:1] + earlier[1:][-REFERENCES_MAX:]
         headers += [("In-Reply-To", earlier[-1]), ("References", " ".join(references))]
     if facts.stop_link and facts.step not in INTERNAL_STEPS:
-        headers += [
-            ("List-Unsubscribe", f"<{facts.stop_link}>"),  # on one line: folding it has broken signatures
-            ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
-        ]
+        headers.append(("List-Unsubscribe", f"<{facts.stop_link}>"))  # on one line: folding it has broken signatures
+        if len({*facts.to, *facts.cc, *facts.bcc}) == 1:  # one click has to say whose it is (RFC 8058, 3.1)
+            headers.append(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
     return tuple(headers)
 
 

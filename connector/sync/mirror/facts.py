@@ -92,6 +92,9 @@ def build_customer(
     )
 
 
+_STOPPED = "its reader asked for no reminders"
+
+
 def with_stops_of(customer: Customer, setting: SqlRow | None) -> Customer:
     """Return a customer to whom the stops and holds of another one's settings apply as well."""
     if setting is None:
@@ -120,6 +123,12 @@ def _first_other(contacts: str, emails: Sequence[str]) -> str:
     known = {each.casefold() for each in emails}
     found = (each for line in contacts.splitlines() for each in parse_addresses(line).valid)
     return next((each for each in found if each.casefold() not in known), "")
+
+
+def with_stopped_addresses(suppressed: Mapping[str, str], stopped: str) -> Mapping[str, str]:
+    """Return suppressed addresses (reasons by address) and those whose readers want no reminders about a customer."""
+    addresses = [each.lower() for each in parse_addresses(stopped).valid] if stopped else []
+    return {**suppressed, **dict.fromkeys(addresses, _STOPPED)} if addresses else suppressed
 
 
 def without_suppressed_addresses(customer: Customer, suppressed: Mapping[str, str]) -> Customer:

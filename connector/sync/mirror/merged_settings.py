@@ -22,7 +22,7 @@ from policies.formatting import format_date
 from policies.receivables import Segment
 
 _CAUTIOUS_FIRST = (Segment.STRATEGIC, Segment.ESTABLISHED, Segment.NEW)
-_STOPS = ("hold_until_on", "no_reminders", "no_fees", "withholding_percent")
+_STOPS = ("hold_until_on", "no_reminders", "stopped_emails", "no_fees", "withholding_percent")
 _MERGED = "{other} was merged into {name} in the accounting system. The stricter setting of both applies from now on:"
 _RESTORED = (
     "{name} is a customer of its own again in the accounting system. What was stopped while it was merged into {other}"
@@ -81,6 +81,7 @@ def _stricter(merged: CustomerSetting, survivor: CustomerSetting) -> dict[str, o
     agreed = [each.fees_agreed_on for each in sides if each.fees_agreed_on is not None]
     segments = [each.segment for each in sides if each.segment is not None]
     tags = [tag.strip() for each in sides for tag in each.tags.split(",") if tag.strip()]
+    stopped = [each.strip() for side in sides for each in side.stopped_emails.split(",") if each.strip()]
     contact = survivor if survivor.emails or survivor.contact_name else merged  # a name belongs to its address
     return {
         "segment": min(segments, key=_CAUTIOUS_FIRST.index, default=None),
@@ -89,6 +90,7 @@ def _stricter(merged: CustomerSetting, survivor: CustomerSetting) -> dict[str, o
         "no_fees": any(each.no_fees for each in sides),
         "fees_agreed_on": max(agreed) if len(agreed) == len(sides) else None,
         "emails": contact.emails,
+        "stopped_emails": ",".join(dict.fromkeys(stopped)),
         "contact_name": contact.contact_name,
         "tags": ",".join(dict.fromkeys(tags)),
         "withholding_percent": max((each.withholding_percent for each in sides), key=lambda text: Decimal(text or 0)),
@@ -98,7 +100,9 @@ def _stricter(merged: CustomerSetting, survivor: CustomerSetting) -> dict[str, o
 
 def _setting(session: Session, connection_id: int, customer_id: str, at: datetime) -> CustomerSetting:
     row = session.get(CustomerSetting, (connection_id, customer_id))
-    return row or CustomerSetting(connection_id=connection_id, customer_id=customer_id, set_at=at, emails="", tags="")
+    return row or CustomerSetting(
+        connection_id=connection_id, customer_id=customer_id, set_at=at, emails="", stopped_emails="", tags=""
+    )
 
 
 def _log(session: Session, setting: CustomerSetting, changed: Mapping[str, object], text: str, other: str) -> None:

@@ -28,6 +28,7 @@ from connector.sync.mirror.facts import (
     build_customer,
     email_addresses,
     with_shared_numbers,
+    with_stopped_addresses,
     with_stops_of,
     with_usable_addresses,
     without_former_addresses,
@@ -294,7 +295,7 @@ class _StatementReader:
             if emails and parent_id not in self._erased:
                 customer = replace(customer, emails=emails)
                 break
-        customer = without_suppressed_addresses(customer, self._suppressed)
+        customer = without_suppressed_addresses(customer, self._unused_addresses(customer_id, loaded))
         customer = replace(customer, erased=True) if customer_id in self._erased else customer
         peers = {each: loaded.peers[each] for each in self._peers.get(customer_id, ()) if each in loaded.peers}
         strangers = set(peers).difference(self._families.relatives(customer_id))
@@ -321,17 +322,22 @@ class _StatementReader:
         payers = self._families.payers([each for each in relatives if loaded.invoices.get(each)])
         return root if root in payers else min(payers, default="")
 
+    def _unused_addresses(self, customer_id: str, loaded: CustomerData) -> Mapping[str, str]:
+        """Return the addresses to which a customer's emails do not go, each with the reason."""
+        setting = loaded.settings.get(customer_id)
+        return with_stopped_addresses(self._suppressed, setting.stopped_emails if setting else "")
+
     def _invoices(self, customer_id: str, loaded: CustomerData) -> list[Invoice]:
         setting = loaded.settings.get(customer_id)
-        invoices = loaded.invoices[customer_id]
+        invoices, unused = loaded.invoices[customer_id], self._unused_addresses(customer_id, loaded)
         if customer_id in self._former_addresses:
             own = email_addresses(loaded.customers.get(customer_id), setting)
-            current = {each.lower() for each in own}.difference(self._suppressed)
+            current = {each.lower() for each in own}.difference(unused)
             invoices = [
                 without_former_addresses(each, self._former_addresses[customer_id], current) for each in invoices
             ]
         return [
-            with_usable_addresses(each, self._suppressed, self._stopped, is_overridden=bool(setting and setting.emails))
+            with_usable_addresses(each, unused, self._stopped, is_overridden=bool(setting and setting.emails))
             for each in invoices
         ]
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from connector.arrangements import agreements
+from connector.arrangements.customer_settings import find_customer
 from connector.db.engine import reading, writing
 from connector.db.tables import Agreement, SuppressedAddress
 from connector.services.invoices import record_agreement
@@ -108,6 +109,22 @@ def test_a_new_address_is_used_at_once_only_at_the_customers_own_domain(scenario
     scenario.pass_days(14)
     scenario.run()
     assert any({MILLER, "ann@miller.example"} <= set(email.to) for email in scenario.sandbox.sendgrid.emails())
+
+
+def test_a_stop_in_the_portal_can_be_for_one_address_alone(scenario: PortalScenario) -> None:
+    with writing(scenario.app.engine) as session:
+        customer = find_customer(session, "Miller & Sons")
+        customer.emails = f"{MILLER},ben@miller.example"
+    refused = scenario.client.submit("stop", email="x@else.example")
+    assert (refused.status_code, "No reminders are sent to this address" in refused.text) == (422, True)
+    page = scenario.client.submit("stop", email="Ben@miller.example")
+    setting = customer_setting(scenario)
+    assert setting is not None
+    assert (setting.stopped_emails, setting.no_reminders) == ("ben@miller.example", False)
+    scenario.client.undo(page.url.partition("done=")[2])
+    setting = customer_setting(scenario)
+    assert setting is not None
+    assert (setting.stopped_emails, setting.no_reminders) == ("", False)
 
 
 def test_the_chosen_language_and_the_stop_are_followed(scenario: PortalScenario) -> None:

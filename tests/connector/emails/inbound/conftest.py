@@ -52,7 +52,8 @@ class WebClient:
     def _request(
         self, method: str, link: str, headers: dict[str, str] | None = None, **options: Any
     ) -> requests.Response:
-        url = self.url + urlsplit(link).path
+        parts = urlsplit(link)
+        url = f"{self.url}{parts.path}?{parts.query}" if parts.query else self.url + parts.path
         return requests.request(method, url, headers={"Host": HOST, **(headers or {})}, timeout=20, **options)
 
 

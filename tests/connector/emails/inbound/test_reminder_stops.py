@@ -9,7 +9,7 @@ import requests
 from sqlalchemy import delete
 
 from connector import policy_store
-from connector.arrangements.customer_settings import find_customer
+from connector.arrangements.customer_settings import find_customer, update_settings
 from connector.db.engine import reading, writing
 from connector.db.tables import ContactToken, OutboxEntry
 from connector.emails import contact_tokens
@@ -117,3 +117,72 @@ def test_a_guessed_link_is_not_found(scenario: InboundScenario, token: str) -> N
 def test_a_reply_address_does_not_open_the_stop_page(scenario: InboundScenario) -> None:
     token = scenario.email.reply_to.partition("+")[2].partition("@")[0]
     assert scenario.client.post(f"/stop/{token}").status_code == 404
+
+
+BEN, REP = "ben@ashdown.example", "rep@larkspur.example"
+
+
+def one_choice(scenario: InboundScenario, **form: str) -> requests.Response:
+    link = scenario.email.headers["List-Unsubscribe"].strip("<>")
+    return scenario.client.post(link.partition("?")[0], data={"scope": "one", **form})  # as from an email to several
+
+
+@pytest.fixture
+def with_colleague(scenario: InboundScenario) -> InboundScenario:
+    """The customer has a second address by now, and a sales rep of the company gets copies."""
+    with reading(scenario.app.engine) as session:
+        found = find_customer(session, "Ashdown Ltd")
+    key = (found.connection_id, found.external_id)
+    update_settings(scenario.app, *key, {"emails": f"{ASHDOWN},{BEN}", "sales_rep": REP}, by="Ann")
+    with writing(scenario.app.engine) as session:
+        policy_store.set_policy(session, '[copies]\nbcc = ["sales_rep"]', by="Ann", at=scenario.app.now())
+    return scenario
+
+
+def test_one_click_stops_only_its_reader_where_colleagues_get_reminders_too(with_colleague: InboundScenario) -> None:
+    scenario, link = with_colleague, with_colleague.email.headers["List-Unsubscribe"].strip("<>")
+    question = scenario.client.get(link).text
+    assert f"Only those to {ASHDOWN}" in question
+    assert "All reminders to Ashdown Ltd" in question
+    for _press in range(2):
+        page = scenario.client.post(link, data="List-Unsubscribe=One-Click")
+        assert f"no more payment reminders about Ashdown Ltd to {ASHDOWN}" in page.text
+    setting = customer_setting(scenario)
+    assert setting is not None
+    assert (setting.stopped_emails, setting.no_reminders) == (ASHDOWN, False)
+    [task] = list_tasks(scenario, TaskCode.REMINDERS_STOPPED)
+    assert f"{ASHDOWN} asked for no more reminders about Ashdown Ltd" in task.reason
+    run_for_days(scenario, 30)
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
+    last = scenario.sandbox.sendgrid.emails_to(BEN)[-1]
+    assert "List-Unsubscribe-Post" not in last.headers  # it went to the sales rep as well
+    assert "?to=" not in last.headers["List-Unsubscribe"]
+
+
+def test_the_last_reader_who_stops_ends_all_reminders(with_colleague: InboundScenario) -> None:
+    one_choice(with_colleague, address=BEN)
+    one_choice(with_colleague, address=ASHDOWN.upper())
+    setting = customer_setting(with_colleague)
+    assert setting is not None
+    assert (setting.stopped_emails, setting.no_reminders) == (BEN, True)
+
+
+@pytest.mark.parametrize(
+    ("form", "shown", "code"),
+    [
+        ({"address": REP}, f"Ashdown Ltd to {REP}", 200),
+        ({"address": "x@else.example"}, "sends no reminders to x@else.example", 422),
+        ({}, "Which reminders should stop?", 422),
+        ({"scope": "all"}, "Reminders stopped", 200),
+    ],
+    ids=["somebody with a copy", "a stranger", "nobody named", "everybody"],
+)
+def test_the_page_of_an_email_to_several_people_asks_whose_reminders_stop(
+    with_colleague: InboundScenario, form: dict[str, str], shown: str, code: int
+) -> None:
+    page = one_choice(with_colleague, **form)
+    assert (page.status_code, shown in unescape(page.text)) == (code, True)
+    setting = customer_setting(with_colleague)
+    assert setting is not None
+    assert setting.no_reminders == (form.get("scope") == "all")
+    assert setting.stopped_emails == (REP if form.get("address") == REP else "")
