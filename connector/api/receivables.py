@@ -22,7 +22,7 @@ from connector.db.engine import reading
 from connector.db.tables import CustomerRow, InvoiceRow, InvoiceSetting
 from connector.emails import portal_links
 from connector.privacy import export
-from connector.services import agreement_acts, customer_profile, invoices
+from connector.services import agreement_acts, customer_profile, invoices, portal_reports
 from connector.services.agreement_acts import PausedInvoices, UndoneAct
 from connector.services.customer_profile import CustomerProfile
 from connector.services.explain import explain
@@ -93,6 +93,16 @@ def revoke_links(call: WriteCall, connection: str, customer: CustomerId) -> Resp
     row = _find_customer(call, connection, customer)
     ended = portal_links.revoke_links(call.app, row.connection_id, row.external_id, by=call.actor)
     return json_response({"id": row.external_id, "customer": row.name, "revoked": ended})
+
+
+@router.get(
+    "/customers/{connection}/{customer}/reported", tags=["customers"], response_model=list[schemas.PortalReport]
+)
+def list_reported(call: ReadCall, connection: str, customer: CustomerId) -> Response:
+    """List what a customer reported in the portal, the newest first, with unapplied payments that fit it."""
+    row = _find_customer(call, connection, customer)
+    with reading(call.app.engine) as session:
+        return json_response([asdict(each) for each in portal_reports.list_portal_reports(session, row)])
 
 
 @router.get("/customers/{connection}/{customer}/export", tags=["customers"], response_model=dict[str, object])

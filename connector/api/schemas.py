@@ -83,6 +83,28 @@ class PortalLink(BaseModel):
     revoked_at: datetime | None
 
 
+class PortalFileItem(BaseModel):
+    """A file that a customer sent; its content is in the export of the customer's data."""
+
+    id: int
+    filename: str
+    content_type: str
+    size_bytes: int
+    stored_at: datetime
+
+
+class PortalReport(BaseModel):
+    """What a customer reported in the portal; ``matches`` are unapplied payments and credits that fit it."""
+
+    id: int
+    kind: str
+    state: str
+    responded_at: datetime
+    text: str
+    matches: list[str]
+    files: list[PortalFileItem]
+
+
 class RevokedLinks(BaseModel):
     """The number of revoked portal links."""
 

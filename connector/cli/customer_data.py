@@ -1,4 +1,4 @@
-"""Commands for a customer's portal link and personal data: link, export and erase."""
+"""Commands for a customer's portal link and personal data: link, what they reported, export and erase."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from connector.cli.terminal import (
     echo,
     echo_err,
     echo_json,
+    echo_table,
     find_connection_id,
     open_command_app,
     os_user,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 def register(_parent: typer.Typer) -> None:
     """Add these commands to the group of customers."""
     customers.command("link")(link)
+    customers.command("reported")(reported)
     customers.command("export")(export)
     customers.command("erase")(erase)
 
@@ -64,6 +66,37 @@ def link(
         echo(given.link)
     if not is_publicly_reachable(base):
         echo_err(f"Customers cannot open it: {base} is reachable only on this machine. Change DUEWELL_BASE_URL.")
+
+
+def reported(customer: CustomerArgument, connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
+    """List what a customer reported in the portal.
+
+    The newest comes first, with unapplied payments that fit it.
+    """
+    from connector.db.engine import reading
+    from connector.services.portal_reports import list_portal_reports
+    from connector.vocabulary import ResponseState
+    from connector.vocabulary.labels import label
+
+    with open_command_app() as app:
+        found = _find_customer(app, customer, connection)
+        with reading(app.engine) as session:
+            reports = list_portal_reports(session, found)
+    if as_json:
+        echo_json([asdict(each) for each in reports])
+        return
+    rows = [
+        (
+            f"{each.responded_at:%Y-%m-%d %H:%M}",
+            f"{label(each.kind)}{' (taken back)' if each.state is ResponseState.UNDONE else ''}",
+            "; ".join(filter(None, [each.text, *each.matches, *(file.filename for file in each.files)])),
+        )
+        for each in reports
+    ]
+    if rows:
+        echo_table(("at (UTC)", "reported", "details"), rows)
+    else:
+        echo(f"{found.name} reported nothing in the portal.")
 
 
 def export(

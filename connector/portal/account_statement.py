@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from itertools import accumulate
 from typing import NamedTuple
@@ -19,10 +19,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlmodel import Session, col
 
+from connector.db.money import to_e4
 from connector.db.tables import ApplicationRow, Connection, CreditRow, InvoiceRow, PaymentRow, WriteOff
 from connector.emails.portal_links import PortalVisitor
+from connector.geo import today_in
 from connector.outbox.drafts import FEE_NUMBER_PREFIX
 from connector.sync.mirror.families import load_families
+from connector.sync.mirror.pages import load_statements
 from policies.receivables import CreditKind, InvoiceStatus
 
 _IN_MAX = 500  # ids in one query
@@ -86,20 +89,33 @@ def build_statement(currency: str, entries: Iterable[Entry], from_on: date, unti
 
 
 def load_statements_of_account(
-    session: Session, visitor: PortalVisitor, from_on: date, until_on: date
+    session: Session, visitor: PortalVisitor, from_on: date, until_on: date, now: datetime
 ) -> list[AccountStatement]:
     """Return the statement of a period in each currency in which anything was ever booked for the visitor."""
-    entries = load_entries(session, visitor)
+    entries = load_entries(session, visitor, now)
     return [build_statement(currency, entries[currency], from_on, until_on) for currency in sorted(entries)]
 
 
-def load_entries(session: Session, visitor: PortalVisitor) -> dict[str, list[Entry]]:
+def load_entries(session: Session, visitor: PortalVisitor, now: datetime) -> dict[str, list[Entry]]:
     """Return every entry of the visitor's account, by currency."""
     book = _Book(session, visitor)
     found: defaultdict[str, list[Entry]] = defaultdict(list)
     for currency in sorted({each.currency for each in (*book.invoices, *book.payments, *book.credits)}):
         found[currency] = [each for each in book.entries(currency) if each.amount_e4]
+    for currency, entry in _on_no_document(session, visitor, now):
+        found[currency].append(entry)
     return found
+
+
+def _on_no_document(session: Session, visitor: PortalVisitor, now: datetime) -> Iterator[tuple[str, Entry]]:
+    """Yield what only the ledger's own balance of the customer shows: a deposit or a journal entry in QuickBooks."""
+    connection = session.get_one(Connection, visitor.connection_id)
+    today = today_in(connection.time_zone, now)
+    for statements in load_statements(session, connection, now=now, customer_ids=[visitor.customer_id]):
+        for credit in (each for statement in statements for each in statement.credits):
+            if credit.kind is CreditKind.LEDGER_BALANCE:
+                on = today if credit.dated_on == date.min else min(credit.dated_on, today)
+                yield credit.currency, Entry(on, EntryKind.ADJUSTMENT, "", -to_e4(credit.remaining))
 
 
 class _Book:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from threading import BoundedSemaphore
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlmodel import col
@@ -26,10 +27,17 @@ from providers.errors import ProviderError
 from providers.mailer import Attachment
 
 DOCUMENTS_PER_DAY = 100  # calls to one company's ledger that its customers may cause
-PDFS_AT_ONCE = 30  # in one download
-PDFS_AT_ONCE_BYTES_MAX = 60 * 2**20
+PDFS_AT_ONCE = 200  # in one download
+PDFS_AT_ONCE_BYTES_MAX = 200 * 2**20
 CALLS_AT_ONCE = 3  # to one company's ledger: Xero takes five, of which a sync needs one and a page of settings another
 _turns: defaultdict[int, BoundedSemaphore] = defaultdict(lambda: BoundedSemaphore(CALLS_AT_ONCE))  # by connection
+
+
+class InvoiceFile(NamedTuple):
+    """The PDF of an invoice; None where it cannot be had now, or there is none."""
+
+    number: str
+    pdf: Attachment | None
 
 
 class LedgerUnavailable(Exception):
@@ -58,10 +66,11 @@ def get_payment_link(app: AppContext, visitor: PortalVisitor, invoice_id: str) -
 
 def iterate_invoice_pdfs(
     app: AppContext, visitor: PortalVisitor, *, may_call: Callable[[], bool]
-) -> Iterator[Attachment]:
-    """Yield the PDF of each open invoice of the customer, one at a time, the one due longest first.
+) -> Iterator[InvoiceFile]:
+    """Yield each open invoice of the customer with its PDF, one at a time, the one due longest first.
 
-    One that is kept costs no call. Raises ``LedgerUnavailable``, also where ``may_call`` allows no further call.
+    One that is kept costs no call; the others have none once the ledger does not answer, ``may_call`` allows no further
+    call, or the download is full.
     """
     with reading(app.engine) as session:
         connection = session.get_one(Connection, visitor.connection_id)
@@ -74,15 +83,24 @@ def iterate_invoice_pdfs(
         own = set(session.scalars(mine))
         loaded = load_statements(session, connection, now=app.now(), customer_ids=[visitor.customer_id])
         listed = [each for statements in loaded for statement in statements for each in statement.invoices]
-    invoices = [each for each in listed if each.id in own][:PDFS_AT_ONCE]
-    size = 0
-    for invoice in invoices:
-        with _ledger_documents(app, visitor) as ledger:
-            if ledger.list_unknown([], [invoice.id])[1] and not may_call():
-                raise LedgerUnavailable("this customer's downloads of today are used up")
-            pdf = next(iter(ledger.invoice_pdfs([invoice])), None)
-        if pdf is not None and (size := size + len(pdf.content)) <= PDFS_AT_ONCE_BYTES_MAX:
-            yield pdf
+    size, is_answering = 0, True
+    for count, invoice in enumerate(each for each in listed if each.id in own):
+        pdf = None
+        if is_answering and count < PDFS_AT_ONCE and size < PDFS_AT_ONCE_BYTES_MAX:
+            try:
+                pdf = _fetch_pdf(app, visitor, invoice, may_call)
+            except LedgerUnavailable:
+                is_answering = False
+        size += len(pdf.content) if pdf is not None else 0
+        yield InvoiceFile(invoice.number, pdf)
+
+
+def _fetch_pdf(
+    app: AppContext, visitor: PortalVisitor, invoice: Invoice, may_call: Callable[[], bool]
+) -> Attachment | None:
+    with _ledger_documents(app, visitor) as ledger:
+        is_call = bool(ledger.list_unknown([], [invoice.id])[1])
+        return None if is_call and not may_call() else next(iter(ledger.invoice_pdfs([invoice])), None)
 
 
 def _find_open_invoice(app: AppContext, visitor: PortalVisitor, invoice_id: str) -> Invoice | None:

@@ -1,12 +1,13 @@
 """Files that customers send in the portal: checked for what they are, encrypted, and given out as downloads only.
 
 A file is judged by its own bytes: never by the name or the type that a browser gives it. It must begin and end as a
-PDF, PNG or JPEG does. It is not searched for viruses and never opened here; it gets a name of ours, and whoever
-downloads it has their own scanner look at it.
+PDF, PNG or JPEG does, but for what scanners and telephones put around it. It is not searched for viruses and never
+opened here; it gets a name of ours, and whoever downloads it has their own scanner look at it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +25,9 @@ from connector.vocabulary import ResponseState
 FILE_BYTES_MAX = 5 * 2**20
 FILES_MAX = 30  # of one customer
 CUSTOMER_BYTES_MAX = 40 * 2**20  # of all files of one customer
-_END_BYTES = 2048  # what follows the end of a PDF in practice: blank lines, a signature's padding
+_END_BYTES = 64 * 2**10  # what follows the end of a file in practice: a telephone's data, a scanner's log
+_PADDING = b"\0 \t\r\n"
+_BEFORE_START = re.compile(rb"\A(?:\xef\xbb\xbf|\x1b%-12345X[^\x00-\x08]{0,500}?(?=%PDF-)|[\x00 \t\r\n]{1,1000})+")
 
 
 class FileType(NamedTuple):
@@ -64,8 +67,10 @@ def find_type(content: bytes) -> FileType:
     """
     if len(content) > FILE_BYTES_MAX:
         raise ResponseRejected("error_file_size")
+    start = _BEFORE_START.sub(b"", content[:2048], count=1)
+    end = content.rstrip(_PADDING)[-_END_BYTES:]
     for each in FILE_TYPES:
-        if content.startswith(each.start) and each.end in content[-_END_BYTES:]:
+        if start.startswith(each.start) and each.end in end[len(each.start) if len(end) == len(content) else 0 :]:
             return each
     raise ResponseRejected("error_file_type")
 
@@ -93,7 +98,7 @@ def keep_file(app: AppContext, session: Session, key: tuple[int, str], response_
         stored_at=now,
         content=b"",
     )
-    row.content = app.keyring.encrypt(content, encryption_context(row))
+    row.content = app.keyring.encrypt(content, row.encryption_context)
     session.add(row)
 
 
@@ -134,7 +139,7 @@ def open_file(session: Session, keyring: Keyring, file_id: int) -> bytes | None:
     """Return the content of a file; None where no key of this installation decrypts it."""
     row = session.get_one(PortalFile, file_id)
     try:
-        return keyring.decrypt(row.content, encryption_context(row))
+        return keyring.decrypt(row.content, row.encryption_context)
     except KeyringError:
         return None
 
@@ -143,11 +148,6 @@ def open_response_file(session: Session, keyring: Keyring, response_key: str) ->
     """Return the content of a response's file; b"" where it has none that can be decrypted."""
     file_id = session.scalar(select(col(PortalFile.id)).where(col(PortalFile.response_key) == response_key))
     return b"" if file_id is None else open_file(session, keyring, file_id) or b""
-
-
-def encryption_context(row: PortalFile) -> str:
-    """Return what a file's encryption is bound to."""
-    return f"portal_file:{row.connection_id}:{row.customer_id}:{row.response_key}"
 
 
 def _of_customer(connection_id: int, customer_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -18,16 +19,25 @@ from connector.app_context import AppContext
 from connector.audit import sync_log
 from connector.db.engine import reading, writing
 from connector.db.money import format_e4
-from connector.db.tables import Connection, CustomerRow, DecisionRecord, KeyValue, MalformedRow, SuppressedAddress
+from connector.db.tables import (
+    Connection,
+    CustomerRow,
+    DecisionRecord,
+    KeyValue,
+    MalformedRow,
+    PortalFile,
+    SuppressedAddress,
+)
 from connector.emails.outbound import sent_emails
 from connector.emails.outbound.sent_emails import EmailContent
 from connector.evaluation.decision_records import unpack
 from connector.json_format import json_default
 from connector.privacy.personal_data import RULES, Subject, find_log_lines, find_owner_digests, find_rows, find_subject
+from connector.secrets.keyring import KeyringError
 from connector.vocabulary import LogKind
 
 _HIDDEN = {"token", "token_hash", "salt", "digest", "hash", "previous_hash", "snapshot"} | {  # secrets, the log's chain
-    "content"  # of PDFs, which the ledger prints again
+    "content"  # of PDFs, which the ledger prints again; and of files, which are encrypted
 }
 
 
@@ -55,6 +65,8 @@ def build_document(app: AppContext, connection_id: int, customer_id: str, *, by:
             if rule.key_column:
                 document[name] = [_row_as_dict(row) for row in find_rows(session, subject, name)]
         document |= _read_special_tables(session, subject, app)
+        for file in document["portal_file"]:
+            file["content_base64"] = _file_content(session, app, file["id"])
         document["decision_record"] = [_decision(session, row["id"]) for row in document["decision_record"]]
         document["sync_log"] = [_row_as_dict(row) for row in find_log_lines(session, subject)]
     return document
@@ -80,6 +92,8 @@ def write_file(path: Path, document: Mapping[str, object]) -> None:
             return
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("customer.json", text)
+            for sent in document.get("portal_file", []):  # type: ignore[attr-defined]
+                archive.writestr(f"files/{sent['id']}-{sent['filename']}", base64.b64decode(sent["content_base64"]))
 
 
 def _read_special_tables(session: Session, subject: Subject, app: AppContext) -> dict[str, list[dict[str, object]]]:
@@ -122,6 +136,16 @@ def _read_special_tables(session: Session, subject: Subject, app: AppContext) ->
             for row in malformed_records(session, subject)
         ],
     }
+
+
+def _file_content(session: Session, app: AppContext, file_id: int) -> str:
+    """Return a file that the customer sent; "" where no key of this installation decrypts it."""
+    row = session.get_one(PortalFile, file_id)
+    try:
+        content = app.keyring.decrypt(row.content, row.encryption_context)
+    except KeyringError:
+        return ""
+    return base64.b64encode(content).decode()
 
 
 def _sent_email(content: EmailContent, base_url: str) -> dict[str, object]:

@@ -19,7 +19,6 @@ from connector.connections.consent import consent_associated_data
 from connector.db.engine import writing
 from connector.db.tables import Grant, PendingConsent, PortalFile, SentEmail, WebhookEndpoint
 from connector.emails.outbound import sent_emails
-from connector.portal import files
 from connector.secrets.keyring import Keyring, KeyringError, key_id, new_key, read_key_file, write_key_file
 from connector.vocabulary import LogKind
 from connector.webhooks import endpoints
@@ -37,7 +36,7 @@ ENCRYPTED_COLUMNS: tuple[tuple[Any, str, Callable[[Any], str]], ...] = (
     (WebhookEndpoint, "secret", endpoints.secret_context),
     (WebhookEndpoint, "url", endpoints.url_context),
     (SentEmail, "content", sent_emails.encryption_context),
-    (PortalFile, "content", files.encryption_context),
+    (PortalFile, "content", lambda row: row.encryption_context),
 )
 
 

@@ -43,6 +43,7 @@ class UnappliedItem:
 class PortalReport:
     """One response of a customer. ``matches`` are the unapplied payments and credits that fit a reported payment."""
 
+    id: int
     kind: ResponseKind
     state: ResponseState
     responded_at: datetime
@@ -78,6 +79,7 @@ def list_portal_reports(session: Session, row: CustomerRow) -> list[PortalReport
     unapplied = list_unapplied(session, row)
     return [
         PortalReport(
+            id=each.id or 0,
             kind=ResponseKind(each.kind),
             state=ResponseState(each.state),
             responded_at=each.responded_at or each.created_at,

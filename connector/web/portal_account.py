@@ -17,7 +17,7 @@ from connector.portal import documents
 from connector.portal.account_statement import AccountStatement, load_statements_of_account
 from connector.portal.account_statement_pdf import draw_account_statement
 from connector.portal.customer_page import CustomerPage, build_customer_page
-from connector.portal.documents import LedgerUnavailable
+from connector.portal.documents import InvoiceFile
 from connector.web.portal_guard import PageHandler, PortalForm, PortalGuard, error_page, pdf_response
 from connector.web.portal_texts import PortalTexts
 from connector.web.rendering import render
@@ -69,14 +69,18 @@ def _get_account_pdf(guard: PortalGuard, visitor: PortalVisitor, request: Reques
 def _get_all_pdfs(guard: PortalGuard, visitor: PortalVisitor, request: Request, _form: PortalForm) -> Response:
     """Return the PDFs of all open invoices in one file, each fetched while the one before it is being sent."""
     found = documents.iterate_invoice_pdfs(guard.app, visitor, may_call=lambda: guard.can_call_ledger(visitor))
-    try:
-        first = next(found, None)
-    except LedgerUnavailable:
-        first = None
+    missing: list[str] = []
+    first = None
+    for each in found:  # a page says that there are none, where a file could no longer
+        if (first := each.pdf) is not None:
+            break
+        missing.append(each.number)
     if first is None:
         return error_page(request, 503, "all_pdfs", "error_try_later")
+    texts = PortalTexts(build_customer_page(guard.app, visitor, request.headers.get("accept-language", "")))
     headers = {"Content-Disposition": 'attachment; filename="invoices.zip"'}
-    return StreamingResponse(_zip(first, found), media_type="application/zip", headers=headers)
+    content = _zip(first, found, missing, texts("zip_incomplete"))
+    return StreamingResponse(content, media_type="application/zip", headers=headers)
 
 
 PAGES: tuple[tuple[str, str, PageHandler], ...] = (
@@ -106,7 +110,7 @@ def _parse_period(request: Request, today: date) -> _Period:
 
 def _load(guard: PortalGuard, visitor: PortalVisitor, period: _Period) -> list[AccountStatement]:
     with reading(guard.app.engine) as session:
-        return load_statements_of_account(session, visitor, period.from_on, period.until_on)
+        return load_statements_of_account(session, visitor, period.from_on, period.until_on, guard.app.now())
 
 
 class _Pipe:
@@ -138,8 +142,8 @@ class _Pipe:
         return content
 
 
-def _zip(first: Attachment, others: Iterator[Attachment]) -> Iterator[bytes]:
-    """Yield a zip file piece by piece; where the ledger stops answering, it ends with what there is."""
+def _zip(first: Attachment, others: Iterator[InvoiceFile], missing: list[str], explanation: str) -> Iterator[bytes]:
+    """Yield a zip file piece by piece; it ends with a list of the invoices that are not in it."""
     pipe, names = _Pipe(), set[str]()
 
     def add(archive: ZipFile, pdf: Attachment) -> bytes:
@@ -152,9 +156,11 @@ def _zip(first: Attachment, others: Iterator[Attachment]) -> Iterator[bytes]:
 
     with ZipFile(pipe, "w", ZIP_STORED) as archive:
         yield add(archive, first)
-        try:
-            for pdf in others:
-                yield add(archive, pdf)
-        except LedgerUnavailable:
-            archive.writestr("NOT-COMPLETE.txt", "The other invoices could not be fetched. Please try again later.\n")
+        for each in others:
+            if each.pdf is not None:
+                yield add(archive, each.pdf)
+            else:
+                missing.append(each.number)
+        if missing:
+            archive.writestr("NOT-COMPLETE.txt", "\r\n".join([explanation, "", *missing, ""]))
     yield pipe.take()

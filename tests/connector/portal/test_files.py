@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+from contextlib import nullcontext
+from pathlib import Path
+
 import pytest
 from sqlalchemy import select
+from typer.testing import CliRunner
 
+from connector.cli.main import cli
 from connector.db.engine import reading, sqlite_file
 from connector.db.tables import PortalFile
 from connector.portal import files
@@ -19,7 +26,19 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 40 + b"IEND\xaeB`\x82"
 JPEG = b"\xff\xd8\xff\xe0" + b"x" * 40 + b"\xff\xd9"
 
 
-@pytest.mark.parametrize(("content", "kind"), [(PDF, "pdf"), (PNG, "png"), (JPEG, "jpg")])
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (PDF, "pdf"),
+        (PNG, "png"),
+        (JPEG, "jpg"),
+        (b"\xef\xbb\xbf" + PDF, "pdf"),  # a byte order mark, as a web service adds it
+        (b"\r\n\r\n" + PDF + b"\0" * 300_000, "pdf"),  # padded to whole sectors
+        (b"\x1b%-12345X@PJL SET RESOLUTION=300\r\n" + PDF, "pdf"),  # a scanner's printer language
+        (PDF + b"<!-- sent by a scanner -->" * 400, "pdf"),
+        (JPEG + b"a telephone's own data" * 900, "jpg"),
+    ],
+)
 def test_a_file_is_known_by_its_own_bytes(content: bytes, kind: str) -> None:
     assert files.find_type(content).suffix == kind
 
@@ -31,6 +50,9 @@ def test_a_file_is_known_by_its_own_bytes(content: bytes, kind: str) -> None:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "error_file_type"),
         (b"GIF89a%PDF-1.7 %%EOF", "error_file_type"),
         (b"MZ\x90\x00", "error_file_type"),
+        (b"MZ\x90\x00" + PDF, "error_file_type"),  # a program that is a PDF as well
+        (b"PK\x03\x04" + PDF, "error_file_type"),
+        (PDF[:-7] + b"0" * 3000, "error_file_type"),  # cut off
         (PNG[:-8], "error_file_type"),
         (b"", "error_file_type"),
         (b"%PDF-1.7" + b"0" * files.FILE_BYTES_MAX + b"%%EOF", "error_file_size"),
@@ -41,7 +63,10 @@ def test_anything_else_is_refused_whatever_it_is_called(content: bytes, problem:
         files.find_type(content)
 
 
-def test_a_proof_of_payment_is_kept_encrypted_survives_new_keys_and_is_erased(scenario: PortalScenario) -> None:
+def test_a_proof_of_payment_is_kept_encrypted_survives_new_keys_and_is_erased(
+    scenario: PortalScenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector.cli.customer_data.open_command_app", lambda: nullcontext(scenario.app))
     invoice = find_row(scenario, scenario.overdue).external_id
     assert "not a complete PDF" in visible_text(scenario.client.draft("file", b"<html>"))
     assert "Choose a file" in visible_text(scenario.client.draft("file"))
@@ -73,6 +98,12 @@ def test_a_proof_of_payment_is_kept_encrypted_survives_new_keys_and_is_erased(sc
     exported = export.build_document(scenario.app, scenario.connection, miller.external_id, by="ann")
     assert [each["filename"] for each in exported["portal_file"]] == [pdf.filename, png.filename]  # type: ignore[attr-defined]
     assert len(exported["portal_response"]) == 2  # type: ignore[arg-type]
+    export.write_file(tmp_path / "miller.zip", exported)
+    with zipfile.ZipFile(tmp_path / "miller.zip") as opened:
+        assert [opened.read(each) for each in opened.namelist() if each.startswith("files/")] == [PDF, PNG]
+    listed = CliRunner().invoke(cli, ["customers", "reported", "Miller & Sons", "--json"])
+    assert [(each["kind"], len(each["files"])) for each in json.loads(listed.stdout)] == [("file", 1), ("paid", 1)]
+    assert "Payment reported" in CliRunner().invoke(cli, ["customers", "reported", "Miller & Sons"]).stdout
     erase.erase(scenario.app, scenario.connection, miller.external_id, by="ann")
     with reading(scenario.app.engine) as session:
         assert session.scalars(select(PortalFile)).all() == []
