@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlmodel import Session
+
 from connector.bank import matches, watched_folder
 from connector.runtime.run_context import RunContext
 
@@ -15,9 +17,14 @@ def update_matches(ctx: RunContext) -> None:
     for problem in watched_folder.import_files(ctx.app, ctx.connection_id, short_name):
         ctx.action_required.append(problem)
     with ctx.reading() as session:
-        if not matches.has_receipts(session, ctx.connection_id):
+        if matches.is_current(session, ctx.connection(session)):
             return
     with ctx.writing() as session:
-        changes = matches.refresh(session, ctx.connection(session), at=ctx.now(), run_id=ctx.run_id)
-        if changes:
-            ctx.tally["bank_matches"] = changes
+        match_changed(ctx, session)
+
+
+def match_changed(ctx: RunContext, session: Session) -> None:
+    """Match money with what the ledger shows by now, in the caller's transaction; nothing where that is known."""
+    changes = matches.refresh_changed(session, ctx.connection(session), at=ctx.now(), run_id=ctx.run_id)
+    if changes:
+        ctx.tally["bank_matches"] += changes

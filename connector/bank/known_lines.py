@@ -8,6 +8,7 @@ because two equal payments on one day are two.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _SAME_SHARE = 0.5  # of the words of the shorter text
 _LATE = timedelta(days=10)  # so long a pending payment takes to be booked
 _REVERSED_WITHIN = timedelta(days=400)  # a direct debit can come back after 13 months
 _ACCOUNT_DIGITS_MIN = 4
+_ANY = 0.01  # a single word in common
+_RETURN_FEE_MAX = Decimal(25)  # banks take it together with what they take back
 
 
 class Span(NamedTuple):
@@ -64,6 +67,7 @@ class KnownLines:
     def __init__(self, lines: Iterable[KnownLine]) -> None:
         """Build from all stored lines around the days of a file."""
         self._by_amount: defaultdict[tuple[str, Decimal], list[KnownLine]] = defaultdict(list)
+        self._amounts: list[tuple[str, Decimal]] = []
         self._recognised: set[int] = set()
         self._words: dict[int, set[str]] = {}
         self._batches: defaultdict[tuple[str, Decimal, date], list[KnownLine]] = defaultdict(list)
@@ -101,25 +105,39 @@ class KnownLines:
 
     def find_reversed(self, line: BankLine) -> KnownLine | None:
         """Return the payment that a reversal takes back: of the same amount before it, with the likest text."""
-        found = [
-            each
-            for each in self._by_amount.get((line.currency, -line.amount), ())
-            if not each.is_reversed
-            and each.status is not LineStatus.REVERSAL
-            and line.booked_on - _REVERSED_WITHIN <= each.booked_on <= line.booked_on
-            and is_same_account(each.account, line.account)
-        ]
-        if not found:
-            return None
-        best = max(found, key=lambda each: (self._likeness(each, line), each.booked_on, each.id))
-        if len(found) > 1 and not self._likeness(best, line):
+        equal = self._by_amount.get((line.currency, -line.amount), ())
+        found = [each for each in equal if self._may_be_reversed(each, line)]
+        likeness_min = _SAME_SHARE if not found else 0 if len(found) == 1 else _ANY
+        found = found or [each for each in self._with_fee(line) if self._may_be_reversed(each, line)]
+        best = max(found, key=lambda each: (self._likeness(each, line), each.booked_on, each.id), default=None)
+        if best is None or self._likeness(best, line) < likeness_min:
             return None
         best.is_reversed = True
         return best
 
+    def _with_fee(self, line: BankLine) -> list[KnownLine]:
+        """Return what a reversal takes back together with the bank's fee for it."""
+        if not self._amounts:  # all lines are known by now: reversals come last
+            self._amounts = sorted(self._by_amount)
+        least, most = -line.amount - _RETURN_FEE_MAX, -line.amount
+        places = range(
+            bisect_left(self._amounts, (line.currency, least)), bisect_left(self._amounts, (line.currency, most))
+        )
+        return [each for place in places for each in self._by_amount[self._amounts[place]]]
+
+    def _may_be_reversed(self, known: KnownLine, line: BankLine) -> bool:
+        return (
+            not known.is_reversed
+            and known.amount > 0
+            and known.status is not LineStatus.REVERSAL
+            and line.booked_on - _REVERSED_WITHIN <= known.booked_on <= line.booked_on
+            and is_same_account(known.account, line.account)
+        )
+
     def add(self, line: KnownLine) -> None:
         """Add a line that was just stored, for the reversals of the same file."""
         self._by_amount[line.currency, line.amount].append(line)
+        self._amounts = []
 
     def forget(self, ids: Collection[int]) -> None:
         """Leave out lines that are stored no more."""

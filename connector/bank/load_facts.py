@@ -51,7 +51,11 @@ def load_facts(session: Session, connection_id: int, receipts: Sequence[BankRece
     """Load what is known about a company, for money of these days."""
     families = load_families(session, connection_id)
     since_on = min(each.booked_on for each in receipts)
-    matches = list(session.scalars(select(BankMatch).where(col(BankMatch.connection_id) == connection_id)))
+    decided = select(BankMatch).where(
+        col(BankMatch.connection_id) == connection_id,
+        col(BankMatch.state).in_([MatchState.REJECTED, MatchState.CONFIRMED]),
+    )
+    matches = list(session.scalars(decided))
     payers, not_payers = _payers(session, connection_id, families)
     return MatchFacts(
         invoices=_open_invoices(session, connection_id, families),

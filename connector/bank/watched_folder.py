@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from sqlalchemy.exc import OperationalError
+
 from connector.app_context import AppContext
 from connector.bank.formats.bank_line import BYTES_MAX, StatementError
 from connector.bank.importing import import_statement
@@ -63,6 +65,11 @@ def _import_file(app: AppContext, connection_id: int, path: Path) -> str:
         import_statement(app, connection_id, path.read_bytes(), name=path.name, by=_ACTOR)
     except StatementError as error:
         return str(error)
+    except (OSError, OperationalError):  # the disk or the database: the file is as good as any
+        raise
+    except Exception as error:
+        log.exception("a file of the watched folder of connection %s failed", connection_id)
+        return f"Internal error in duewell ({type(error).__name__}); see its log for details. Please report it."
     return ""
 
 

@@ -74,7 +74,7 @@ def import_files(
         inside = get_connection_id(app, connection)
         for file in files:
             try:
-                content = file.read_bytes()
+                content = _read(file)
                 mapping = _mapping(app, inside, content, date_order, decimal_mark, currency, column or [])
                 result = import_file(app, inside, content, name=file.name, by=os_user(), mapping=mapping)
             except CsvQuestion as question:
@@ -92,6 +92,18 @@ def import_files(
         for each in failures[:-1]:
             echo_err(f"Error: {each}")
         raise CommandError(failures[-1])
+
+
+def _read(file: Path) -> bytes:
+    """Return a file's content, unless it is too large to be one. Raises ``StatementError``."""
+    from connector.bank.formats.bank_line import BYTES_MAX, StatementError
+
+    try:
+        if file.stat().st_size > BYTES_MAX:
+            raise StatementError(f"The file is larger than {BYTES_MAX // 2**20} MB: split it.")
+        return file.read_bytes()
+    except OSError as error:
+        raise StatementError(f"The file cannot be read ({error.strerror}).") from None
 
 
 def _mapping(

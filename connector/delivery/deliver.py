@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
+from connector.bank import bank_step
 from connector.db.tables import OutboxEntry
 from connector.delivery import (
     address_checks,
@@ -194,6 +195,7 @@ def _recheck(ctx: RunContext, customer_ids: Sequence[str], entry_ids: Sequence[i
     started_at = ctx.now()
     pull.store_recheck(ctx, ctx.ledger.reload_documents(ids, relatives, ctx.now()))
     with ctx.writing() as session:
+        bank_step.match_changed(ctx, session)  # what is booked by now is not deducted twice
         decide_again(ctx, session, customer_ids)
     ctx.rechecked_at |= dict.fromkeys(customer_ids, started_at)
 

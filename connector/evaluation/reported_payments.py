@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from sqlalchemy import and_, or_, select
 from sqlmodel import Session, col
 
 from connector.arrangements.review_tasks import reopen_task
+from connector.db.batches import batched_ids
 from connector.db.tables import BankMatch, InvoiceRow, Task
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import LogKind, MatchCertainty, MatchState, TaskCode, TaskState
 
 _SEEN = "the money is in the bank; another task asks to book it"
+_MAY_REOPEN_WITHIN = timedelta(days=400)  # a returned direct debit comes back after 13 months at the latest
 
 
 def cancel_seen(ctx: RunContext, session: Session) -> None:
     """Cancel the tasks to find a payment whose money pays all their invoices; reopen them where it was for others."""
-    was_seen = and_(col(Task.state) == TaskState.CANCELLED, col(Task.outcome) == _SEEN)
+    was_seen = and_(
+        col(Task.state) == TaskState.CANCELLED,
+        col(Task.outcome) == _SEEN,
+        col(Task.ended_at) >= ctx.now() - _MAY_REOPEN_WITHIN,
+    )
     query = select(Task).where(
         col(Task.connection_id) == ctx.connection_id,
         col(Task.code) == TaskCode.PAYMENT_REPORTED,
@@ -40,21 +47,22 @@ def cancel_seen(ctx: RunContext, session: Session) -> None:
 
 def _load_due(session: Session, connection_id: int, invoice_ids: Iterable[str]) -> dict[str, int]:
     """Return what open invoices lack once the money that is surely for them is booked."""
-    wanted = list(invoice_ids)
-    invoices = select(col(InvoiceRow.external_id), col(InvoiceRow.due_e4)).where(
-        col(InvoiceRow.connection_id) == connection_id,
-        col(InvoiceRow.external_id).in_(wanted),
-        col(InvoiceRow.is_open),
+    due: dict[str, int] = {}
+    for ids in batched_ids(invoice_ids):
+        invoices = select(col(InvoiceRow.external_id), col(InvoiceRow.due_e4)).where(
+            col(InvoiceRow.connection_id) == connection_id,
+            col(InvoiceRow.external_id).in_(ids),
+            col(InvoiceRow.is_open),
+        )
+        due |= {row[0]: row[1] for row in session.execute(invoices)}
+    is_sure = or_(
+        col(BankMatch.state) == MatchState.CONFIRMED,
+        and_(col(BankMatch.state) == MatchState.OPEN, col(BankMatch.certainty) == MatchCertainty.SURE),
     )
-    due = {row[0]: row[1] for row in session.execute(invoices)}
     matches = select(col(BankMatch.invoice_id), col(BankMatch.amount_e4), col(BankMatch.settles)).where(
-        col(BankMatch.connection_id) == connection_id,
-        col(BankMatch.invoice_id).in_(list(due)),
-        or_(
-            col(BankMatch.state) == MatchState.CONFIRMED,
-            and_(col(BankMatch.state) == MatchState.OPEN, col(BankMatch.certainty) == MatchCertainty.SURE),
-        ),
+        col(BankMatch.connection_id) == connection_id, is_sure
     )
-    for invoice_id, amount, settles in session.execute(matches):
-        due[invoice_id] -= due[invoice_id] if settles else amount
+    for invoice_id, amount, settles in session.execute(matches):  # few: what is in the bank and not booked
+        if invoice_id in due:
+            due[invoice_id] -= due[invoice_id] if settles else amount
     return due

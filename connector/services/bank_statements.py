@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime
-from decimal import Decimal
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
@@ -19,7 +18,7 @@ from connector.bank.matches import ACTIVE
 from connector.connections import registry
 from connector.db.engine import reading, writing
 from connector.db.invoice_names import names_of
-from connector.db.money import format_e4
+from connector.db.money import format_e4, from_e4
 from connector.db.tables import BankFile, BankMatch, BankReceipt, Connection, CustomerRow, InvoiceRow
 from connector.errors import NotFound
 from connector.results import Amount, Result
@@ -101,6 +100,14 @@ class FileItem(Result):
     warnings: list[str]
 
 
+class MatchSums(NamedTuple):
+    """How many matches stand, sure and probable, and the sums of the sure ones, one for each currency."""
+
+    sure: int
+    probable: int
+    sure_total: str
+
+
 class DecidedMatch(Result):
     """A match after a decision."""
 
@@ -120,15 +127,24 @@ def import_file(
 
 
 def list_matches(
-    session: Session, connection_ids: Collection[int], *, include_closed: bool = False, limit: int = LIST_MAX
+    session: Session,
+    connection_ids: Collection[int],
+    *,
+    include_closed: bool = False,
+    is_sure: bool | None = None,
+    limit: int = LIST_MAX,
 ) -> list[MatchItem]:
-    """List the matches that stand, the sure ones last: what is probable needs a person."""
+    """List the matches that stand, the sure ones last: what is probable needs a person.
+
+    ``is_sure`` chooses those that hold reminders, or those that do not.
+    """
     states = tuple(MatchState) if include_closed else ACTIVE
     query = (
         select(BankMatch, BankReceipt, col(Connection.short_name))
         .join(BankReceipt, col(BankReceipt.id) == col(BankMatch.receipt_id))
         .join(Connection, col(Connection.id) == col(BankMatch.connection_id))
         .where(col(BankMatch.connection_id).in_(list(connection_ids)), col(BankMatch.state).in_(states))
+        .where(*([] if is_sure is None else [_is_sure() if is_sure else ~_is_sure()]))
         .order_by(col(BankMatch.certainty), col(BankMatch.received_on).desc(), col(BankMatch.id))
         .limit(limit)
     )
@@ -158,6 +174,28 @@ def list_matches(
         )
         for match, receipt, short_name in rows
     ]
+
+
+def summarise_matches(session: Session, connection_ids: Collection[int]) -> MatchSums:
+    """Return how many matches stand, and the sums of those that hold reminders, however many a list shows."""
+    query = (
+        select(_is_sure(), col(BankMatch.currency), func.count(), func.sum(col(BankMatch.amount_e4)))
+        .where(col(BankMatch.connection_id).in_(list(connection_ids)), col(BankMatch.state).in_(ACTIVE))
+        .group_by(_is_sure(), col(BankMatch.currency))
+        .order_by(col(BankMatch.currency))
+    )
+    sure, probable, sums = 0, 0, list[str]()
+    for is_sure, currency, count, amount_e4 in session.execute(query):
+        if is_sure:
+            sure += count
+            sums.append(format_amount(from_e4(int(amount_e4)), currency))
+        else:
+            probable += count
+    return MatchSums(sure, probable, ", ".join(sums))
+
+
+def _is_sure() -> ColumnElement[bool]:
+    return or_(col(BankMatch.certainty) == MatchCertainty.SURE, col(BankMatch.decided_by) != "")
 
 
 def list_unmatched(session: Session, connection_ids: Collection[int], *, limit: int = LIST_MAX) -> list[ReceiptItem]:
@@ -335,11 +373,3 @@ def _names(session: Session, rows: Sequence[tuple[BankMatch, BankReceipt, str]])
         names = names_of(session, connection_id, [each.invoice_id for each in mine])
         found |= {(connection_id, f"invoice {invoice_id}"): name for invoice_id, name in names.items()}
     return found
-
-
-def total_text(items: Iterable[MatchItem]) -> str:
-    """Return the sums of some matches, one for each currency."""
-    sums: dict[str, Decimal] = {}
-    for each in items:
-        sums[each.currency] = sums.get(each.currency, Decimal(0)) + Decimal(each.amount)
-    return ", ".join(format_amount(amount, currency) for currency, amount in sorted(sums.items()))

@@ -18,8 +18,7 @@ from connector.db.ids import parse_id
 from connector.db.tables import Connection
 from connector.errors import InvalidField, NotFound, NotPossible
 from connector.services import bank_statements
-from connector.services.bank_statements import MatchItem
-from connector.vocabulary import MatchCertainty, Role
+from connector.vocabulary import Role
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
@@ -117,11 +116,11 @@ def _render(
     with reading(request.app.engine) as session:
         company = _get_company(request, session)
         ids = [company.id or 0]
-        matches = bank_statements.list_matches(session, ids)
+        sure = bank_statements.list_matches(session, ids, is_sure=True, limit=_SHOWN_MAX)
+        probable = bank_statements.list_matches(session, ids, is_sure=False, limit=_SHOWN_MAX)
+        sums = bank_statements.summarise_matches(session, ids)
         unmatched = bank_statements.list_unmatched(session, ids, limit=_SHOWN_MAX + 1)
         files = bank_statements.list_files(session, ids, limit=10)
-    sure = [each for each in matches if _is_sure(each)]
-    probable = [each for each in matches if not _is_sure(each)]
     latest = next((each for each in files if str(each.id) == request.query.get("file", "")), None)
     return request.render(
         "bank.html",
@@ -134,11 +133,9 @@ def _render(
         said_columns=_said_columns(request) if question and question.setting != "columns" else {},
         kept_name=name,
         kept_content=base64.b64encode(content).decode() if 0 < len(content) <= _KEPT_BYTES_MAX else "",
-        sure=sure[:_SHOWN_MAX],
-        sure_count=len(sure),
-        sure_total=bank_statements.total_text(sure),
-        probable=probable[:_SHOWN_MAX],
-        probable_count=len(probable),
+        sure=sure,
+        probable=probable,
+        sums=sums,
         unmatched=unmatched[:_SHOWN_MAX],
         has_more=len(unmatched) > _SHOWN_MAX,
         files=files,
@@ -148,10 +145,6 @@ def _render(
         if company.provider in request.app.providers
         else company.provider,
     )
-
-
-def _is_sure(match: MatchItem) -> bool:
-    return match.certainty is MatchCertainty.SURE or bool(match.decided_by)
 
 
 def _uploaded(request: PageRequest) -> tuple[str, bytes]:

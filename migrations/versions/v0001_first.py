@@ -292,6 +292,7 @@ Table(
     Column("drift", Integer, nullable=False),
     Column("webhooks_complete_since_at", _INSTANT),
     Column("mirror_version", Integer, nullable=False),
+    Column("bank_matched_version", Integer, nullable=False),
     Column("decision_fingerprint", Text, nullable=False),
     Column("decided_at", _INSTANT),
     Column("decided_until_at", _INSTANT),
@@ -512,6 +513,7 @@ Table(
     Column("stored_at", _INSTANT, nullable=False),
     Column("content", LargeBinary, nullable=False),
     Index("ix_portal_file_customer", "connection_id", "customer_id"),
+    Index("ix_portal_file_response", "response_key"),
 )
 Table(
     "completed_step",
@@ -824,6 +826,7 @@ Table(
     Column("decided_by", String, nullable=False),
     Index("ix_bank_receipt_amount", "connection_id", "currency", "amount_e4"),
     Index("ix_bank_receipt_state", "connection_id", "state"),
+    Index("ix_bank_receipt_booked", "connection_id", "booked_on"),
 )
 Table(
     "bank_match",
@@ -847,6 +850,7 @@ Table(
     Column("decided_by", String, nullable=False),
     UniqueConstraint("connection_id", "receipt_id", "invoice_id"),
     Index("ix_bank_match_customer", "connection_id", "customer_id"),
+    Index("ix_bank_match_changed", "connection_id", "changed_at"),
 )
 Table(
     "bank_payer",

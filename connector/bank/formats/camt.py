@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from lxml import etree
 
 from connector.bank.formats.bank_line import LINES_MAX, BankLine, StatementError, StatementFile
+from connector.bank.formats.returns import says_returned
 from connector.bank.formats.values import clean, iso_date, plain_amount
 from connector.vocabulary import LineStatus, StatementFormat
 
@@ -23,6 +24,8 @@ _NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:camt.05"
 _STATEMENTS = ("{*}Stmt", "{*}Rpt", "{*}Ntfctn")
 _PENDING = frozenset({"PDNG", "INFO", "FUTR"})
 _UNKNOWN = frozenset({"", "NOTPROVIDED", "NONREF", "NOT PROVIDED"})
+_RETURNS = frozenset({"UPDD", "PRDD", "RRTN", "ARET", "CQRV", "UPCQ"})  # unpaid and reversed direct debits, cheques
+_OWN_RETURNS = frozenset({"108", "109", "159", "NRTI"})  # of German banks
 _ZERO = Decimal(0)
 Element: TypeAlias = Any  # lxml ships no types
 
@@ -98,6 +101,7 @@ class _Statement:
         sign = self._sign(entry, line)
         total = sign * plain_amount((amount.text or "").strip(), line)
         status = self._text(entry, "Sts/Cd") or self._text(entry, "Sts")
+        is_return = total < 0 and self._is_return(entry)
         booked_on = self._date(entry, "BookgDt", line) or self._date(entry, "ValDt", line) or self._statement_date(line)
         whole = BankLine(
             line=line,
@@ -106,7 +110,7 @@ class _Statement:
             amount=total,
             booked_on=booked_on,
             value_on=self._date(entry, "ValDt", line),
-            status=self._status(entry, status),
+            status=self._status(entry, status, is_return=is_return),
             text=clean(self._text(entry, "AddtlNtryInf")),
             bank_reference=self._reference(entry, "AcctSvcrRef"),
         )
@@ -186,10 +190,17 @@ class _Statement:
             raise StatementError(f"{found!r} is neither CRDT nor DBIT.", line)
         return 1 if found == "CRDT" else -1
 
-    def _status(self, entry: Element, status: str) -> LineStatus:
+    def _is_return(self, entry: Element) -> bool:
+        """Return whether a debit takes a credit back, by the code of its kind or the bank's words."""
+        if self._text(entry, "BkTxCd/Domn/Fmly/SubFmlyCd") in _RETURNS:
+            return True
+        own = self._text(entry, "BkTxCd/Prtry/Cd").upper()
+        return not _OWN_RETURNS.isdisjoint(own.split("+")) or says_returned(self._text(entry, "AddtlNtryInf"))
+
+    def _status(self, entry: Element, status: str, *, is_return: bool) -> LineStatus:
         if status in _PENDING:
             return LineStatus.PENDING
-        is_reversal = self._text(entry, "RvslInd").lower() in {"true", "1"}
+        is_reversal = is_return or self._text(entry, "RvslInd").lower() in {"true", "1"}
         return LineStatus.REVERSAL if is_reversal else LineStatus.BOOKED
 
     def _statement_date(self, line: int) -> date:

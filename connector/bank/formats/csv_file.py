@@ -9,6 +9,7 @@ from itertools import pairwise
 from connector.bank.formats.bank_line import LINES_MAX, BankLine, StatementError, StatementFile
 from connector.bank.formats.csv_mapping import CsvField, CsvMapping, CsvTable
 from connector.bank.formats.csv_values import date_parts, read_amount, read_date
+from connector.bank.formats.returns import says_returned
 from connector.bank.formats.values import clean
 from connector.vocabulary import LineStatus, StatementFormat
 
@@ -65,9 +66,10 @@ def _line(number: int, row: Sequence[str], mapping: CsvMapping, booked: str) -> 
     amount = _amount(number, row, mapping)
     reference = _cells(row, mapping, CsvField.REFERENCE)
     currency = _cell(row, mapping, CsvField.CURRENCY).upper() or mapping.currency
-    if len(currency) != 3 or not currency.isalpha():
+    if len(currency) != 3 or not (currency.isascii() and currency.isalpha()):
         raise StatementError(f"{clean(currency, 20)!r} is not a currency.", number)
     value = _cell(row, mapping, CsvField.VALUE_ON)
+    text = _cells(row, mapping, CsvField.TEXT)
     return BankLine(
         line=number,
         account=_cell(row, mapping, CsvField.ACCOUNT).replace(" ", "")[:64],
@@ -75,13 +77,19 @@ def _line(number: int, row: Sequence[str], mapping: CsvMapping, booked: str) -> 
         amount=amount,
         booked_on=booked_on,
         value_on=read_date(value, mapping.date_order) if value else None,
-        status=LineStatus.PENDING if any(each in state for each in _PENDING) else LineStatus.BOOKED,
+        status=_status(state, amount, f"{text} {_cell(row, mapping, CsvField.KIND)}"),
         payer=_cell(row, mapping, CsvField.PAYER)[:140],
         payer_account=_cell(row, mapping, CsvField.PAYER_ACCOUNT).replace(" ", "")[:64],
         reference=reference[:140],
-        text=_cells(row, mapping, CsvField.TEXT),
+        text=text,
         bank_reference=_cell(row, mapping, CsvField.BANK_REFERENCE)[:64],
     )
+
+
+def _status(state: str, amount: Decimal, text: str) -> LineStatus:
+    if any(each in state for each in _PENDING):
+        return LineStatus.PENDING
+    return LineStatus.REVERSAL if amount < 0 and says_returned(text) else LineStatus.BOOKED
 
 
 def _amount(number: int, row: Sequence[str], mapping: CsvMapping) -> Decimal:

@@ -44,6 +44,7 @@ class CsvField(StrEnum):
     BALANCE = "balance"
     STATUS = "status"
     BANK_REFERENCE = "bank_reference"
+    KIND = "kind"
 
 
 class DateOrder(StrEnum):
@@ -118,6 +119,10 @@ _NAMES: dict[CsvField, str] = {
         "kontostand|saldo contabile|saldo disponible"
     ),
     CsvField.STATUS: "status|state|info|umsatzstatus|estado|stato|transaction status",
+    CsvField.KIND: (
+        "type|transaction type|tran type|kind|umsatztyp|vorgang|transactiesoort|mutatiesoort|code|type operation|"
+        "type d operation|tipo|tipo movimento|tipo movimiento|categoria"
+    ),
     CsvField.BANK_REFERENCE: "transaction id|id|fitid|transactie id|volgnr|bank reference|transaction reference|auszug",
 }
 _FIELD_BY_NAME = {name: field for field, names in _NAMES.items() for name in names.split("|")}

@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from connector.bank.formats.bank_line import LINES_MAX, BankLine, StatementError, StatementFile
 from connector.bank.formats.purposes import Purpose, read_purpose
+from connector.bank.formats.returns import says_returned
 from connector.bank.formats.values import clean, decode, nearest_year, plain_amount, yymmdd
 from connector.vocabulary import LineStatus, StatementFormat
 
@@ -32,6 +33,7 @@ _MARKS = {
     "EC": (1, LineStatus.PENDING),  # expected
     "ED": (-1, LineStatus.PENDING),
 }
+_RETURNED_ITEM = "RTI"
 _ZERO = Decimal(0)
 
 
@@ -181,7 +183,7 @@ def _add(message: _Message, entry: re.Match[str], supplement: str, purpose_text:
             amount=sign * _amount(entry["amount"], line),
             booked_on=booked_on,
             value_on=value_on,
-            status=_status(status, purpose, sign),
+            status=_status(status, purpose, sign, entry["type"] or ""),
             payer=purpose.payer,
             payer_account=purpose.payer_account,
             reference=purpose.reference,
@@ -192,9 +194,12 @@ def _add(message: _Message, entry: re.Match[str], supplement: str, purpose_text:
     )
 
 
-def _status(status: LineStatus, purpose: Purpose, sign: int) -> LineStatus:
-    """Return the status; a direct debit that came back is an entry of its own at German banks (codes 108 and 109)."""
-    return LineStatus.REVERSAL if status is LineStatus.BOOKED and purpose.is_return and sign < 0 else status
+def _status(status: LineStatus, purpose: Purpose, sign: int, kind: str) -> LineStatus:
+    """Return the status; what came back is a debit of its own, by its code, its type (RTI) or the bank's words."""
+    if status is not LineStatus.BOOKED or sign > 0:
+        return status
+    is_return = purpose.is_return or kind[1:] == _RETURNED_ITEM or says_returned(purpose.text)
+    return LineStatus.REVERSAL if is_return else status
 
 
 def _text(own: str, purpose: Purpose, supplement: str) -> str:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from connector.bank.formats.bank_line import LINES_MAX, RAW_LENGTH_MAX, BankLine, StatementError, StatementFile
 from connector.bank.formats.csv_values import read_amount
+from connector.bank.formats.returns import says_returned
 from connector.bank.formats.values import clean, decode
 from connector.vocabulary import LineStatus, StatementFormat
 
@@ -111,7 +112,9 @@ def _line(values: dict[str, str], account: str, currency: str, line: int) -> Ban
         raise StatementError(f"{clean(text, 40)!r} is not an amount.", line)
     posted = values.get("DTPOSTED") or values.get("DTUSER") or values.get("DTAVAIL") or ""
     kind = values.get("TRNTYPE", "").upper()
-    is_reversal = (kind in _REVERSALS or values.get("CORRECTACTION", "").upper() == "DELETE") and amount < 0
+    words = f"{values.get('NAME', '')} {values.get('MEMO', '')}"
+    is_return = kind in _REVERSALS or values.get("CORRECTACTION", "").upper() == "DELETE" or says_returned(words)
+    is_reversal = amount < 0 and is_return
     purpose = " ".join(filter(None, (values.get("MEMO", ""), values.get("CHECKNUM", ""), values.get("REFNUM", ""))))
     return BankLine(
         line=line,

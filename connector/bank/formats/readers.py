@@ -11,7 +11,7 @@ from datetime import date
 from connector.bank.formats import bai2, camt, csv_file, csv_mapping, mt940, ofx
 from connector.bank.formats.bank_line import BYTES_MAX, StatementError, StatementFile
 from connector.bank.formats.csv_mapping import CsvMapping, CsvTable
-from connector.bank.formats.values import decode
+from connector.bank.formats.values import clean, decode
 
 WARNINGS_MAX = 20
 log = logging.getLogger("duewell.bank")
@@ -21,6 +21,9 @@ _READERS = (
     (bai2.looks_like, bai2.read),
     (mt940.looks_like, mt940.read),
 )
+
+
+_CURRENCY_LENGTH = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def read_statement(
     with _odd_files_refused():
         for looks_like, read in _READERS:
             if looks_like(content):
-                return ReadStatement(_with_few_warnings(read(content)))
+                return ReadStatement(_with_few_warnings(_with_currencies(read(content))))
         table = csv_mapping.split_table(decode(content))
         found = csv_mapping.guess_mapping(table, currency, mapping, today)
         return ReadStatement(_with_few_warnings(csv_file.read(table, found)), table, found)
@@ -83,6 +86,17 @@ def _with_few_warnings(file: StatementFile) -> StatementFile:
     if left_out <= 0:
         return file
     return replace(file, warnings=(*file.warnings[:WARNINGS_MAX], f"{left_out:,} more warnings are left out."))
+
+
+def _with_currencies(file: StatementFile) -> StatementFile:
+    """Return a file whose currencies are three capitals each. Raises ``StatementError``."""
+    lines = []
+    for line in file.lines:
+        currency = line.currency.strip().upper()
+        if not (len(currency) == _CURRENCY_LENGTH and currency.isascii() and currency.isalpha()):
+            raise StatementError(f"{clean(line.currency, 20)!r} is not a currency.", line.line)
+        lines.append(line if currency == line.currency else replace(line, currency=currency))
+    return replace(file, lines=tuple(lines))
 
 
 def _check(content: bytes) -> None:

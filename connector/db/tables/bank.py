@@ -69,6 +69,7 @@ class BankReceipt(TableModel, table=True):
     __table_args__ = (
         Index("ix_bank_receipt_amount", "connection_id", "currency", "amount_e4"),
         Index("ix_bank_receipt_state", "connection_id", "state"),
+        Index("ix_bank_receipt_booked", "connection_id", "booked_on"),
     )
 
 
@@ -100,6 +101,7 @@ class BankMatch(TableModel, table=True):
     __table_args__ = (
         UniqueConstraint("connection_id", "receipt_id", "invoice_id"),
         Index("ix_bank_match_customer", "connection_id", "customer_id"),
+        Index("ix_bank_match_changed", "connection_id", "changed_at"),
     )
 
 

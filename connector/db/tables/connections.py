@@ -61,6 +61,7 @@ class Connection(TableModel, table=True):
     drift: int = 0  # how many documents ever differed
     webhooks_complete_since_at: datetime | None = instant_column()  # every change since came by webhook; NULL: unproven
     mirror_version: int = 0  # counts pages that changed something; decisions refer to it
+    bank_matched_version: int = -1  # the mirror's version that money in the bank was last matched with
     # Of the facts behind the last decision: unchanged facts are not evaluated twice
     decision_fingerprint: str = text_column()
     decided_at: datetime | None = instant_column()

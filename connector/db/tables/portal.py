@@ -49,10 +49,12 @@ class PortalFile(TableModel, table=True):
     size_bytes: int
     stored_at: datetime = instant_column(nullable=False)
     content: bytes = Field(sa_type=LargeBinary)
+    __table_args__ = (
+        Index("ix_portal_file_customer", "connection_id", "customer_id"),
+        Index("ix_portal_file_response", "response_key"),
+    )
 
     @property
     def encryption_context(self) -> str:
         """What the encryption of its content is bound to."""
         return f"portal_file:{self.connection_id}:{self.customer_id}:{self.response_key}"
-
-    __table_args__ = (Index("ix_portal_file_customer", "connection_id", "customer_id"),)

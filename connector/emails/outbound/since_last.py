@@ -20,7 +20,7 @@ from connector.emails.outbound.email_facts import SinceLast
 from connector.geo import today_in
 from connector.outbox.payloads import EmailPayload, payload_as
 from connector.vocabulary import AgreementKind, AgreementState, OutboxKind, OutboxState, ReplyKind, TaskCode
-from policies.receivables import BalanceChange, Invoice, SettlementKind, Statement, Step
+from policies.receivables import BalanceChange, CreditKind, Invoice, SettlementKind, Statement, Step
 
 _BEFORE_DUE = frozenset({Step.BEFORE_DUE, Step.DUE_TODAY})
 _CHASING = frozenset({Step.PAST_DUE, Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE, Step.PROMISE_BROKEN})
@@ -53,7 +53,14 @@ def load_since_last(
     since = SinceLast(wrote_on=wrote_on, paid=_money_since(statement, due_then, wrote_on, today))
     if step in _BEFORE_DUE:
         return since
-    return _with_answers(since, said, last.dispatched_at, _promised_on(step, about), connection.time_zone)
+    found = _with_answers(since, said, last.dispatched_at, _promised_on(step, about), connection.time_zone)
+    return replace(found, reported_on=None) if _may_be_in_bank(statement, ids) else found
+
+
+def _may_be_in_bank(statement: Statement, ids: set[str]) -> bool:
+    """Return whether money on a bank statement is or may be for the invoices: then nobody says that it is missing."""
+    in_bank = {each.invoice_id for each in statement.credits if each.kind is CreditKind.BANK_RECEIPT}
+    return not ids.isdisjoint(in_bank | {each.invoice_id for each in statement.possible_payments})
 
 
 def _find_last(session: Session, connection_id: int, statement: Statement, ids: set[str]) -> OutboxEntry | None:

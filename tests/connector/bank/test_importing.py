@@ -121,3 +121,29 @@ def test_a_date_that_no_booking_has_is_refused(site: Site, company: int) -> None
         load(site, company, GOOD.replace("2026", "2126"))
     with reading(site.app.engine) as session:
         assert session.scalars(select(BankFile)).all() == []
+
+
+def test_a_file_that_brings_down_its_reader_is_put_aside_and_the_others_are_imported(
+    site: Site,
+    company: int,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "bank" / "first-ltd"
+    folder.mkdir(parents=True)
+    long_ago = site.clock.at.timestamp() - 60
+    for name in ("a-odd.csv", "b-good.csv"):
+        (folder / name).write_text(GOOD if "good" in name else GOOD.replace("900.00", "7.00"))
+        os.utime(folder / name, (long_ago, long_ago))
+
+    def read(content: bytes, **more: Any) -> Any:
+        if b"7.00" in content:
+            raise RecursionError
+        return read_statement(content, **more)
+
+    monkeypatch.setattr(importing, "read_statement", read)
+    (problem,) = watched_folder.import_files(site.app, company, "first-ltd")
+    assert "a-odd.csv could not be imported: Internal error in duewell (RecursionError)" in problem
+    assert (folder / "failed" / "a-odd.csv").exists()
+    assert len(stored(site)) == 1
+    assert watched_folder.import_files(site.app, company, "first-ltd") == []

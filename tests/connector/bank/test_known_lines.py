@@ -137,3 +137,18 @@ def test_a_reference_that_a_bank_uses_again_does_not_lose_a_payment(site: Site, 
         load(site, company, CSV + line(10, "Ashdown", "one", "10.00", "same") + line(9, "Calder", "x", "30.00")).new
         == 2
     )
+
+
+def test_a_returned_direct_debit_takes_the_payment_back_also_with_the_banks_fee(site: Site, company: int) -> None:
+    load(site, company, corpus("csv/17-returned-direct-debits.csv"))
+    assert [(row.amount_e4, row.state) for row in stored(site)] == [
+        (9_000_000, ReceiptState.REVERSED),
+        (9_035_000, ReceiptState.MATCHED),
+        (-9_035_000, ReceiptState.REVERSED),
+    ]
+
+
+def test_a_return_is_not_taken_for_another_customers_payment_of_nearly_its_amount(site: Site, company: int) -> None:
+    load(site, company, CSV + line(9, "Bramley", "rent", "895.00"))
+    load(site, company, CSV + line(10, "Calder", "Ruecklastschrift INV-0052", "-903.50"), "b.csv")
+    assert [row.state for row in stored(site)] == [ReceiptState.UNMATCHED, ReceiptState.REVERSED]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.app_context import AppContext
+from connector.bank.formats.bank_line import BYTES_MAX
 from connector.db.engine import writing
 from connector.db.tables import Connection
 from connector.vocabulary import ConnectionHealth, ConnectionMode
@@ -57,5 +58,11 @@ def test_a_statement_is_imported_listed_and_decided_about(
     assert asked.exit_code == 1
     assert "--date-order dmy or --date-order mdy" in asked.err
     assert "Line 2: '1x' is not an amount. Nothing of it was imported." in asked.err
+    large = tmp_path / "large.csv"
+    with large.open("wb") as sparse:
+        sparse.truncate(BYTES_MAX + 1)
+    too_large = duewell("bank", "import", str(large), str(tmp_path / "none.csv"), "--connection", "small")
+    assert "The file is larger than 64 MB: split it. Nothing of it was imported." in too_large.err
+    assert "The file cannot be read (No such file or directory)." in too_large.err
     again = duewell("bank", "import", str(odd), "--connection", "small", "--date-order", "mdy", "--json")
     assert json.loads(again.out)[0]["first_on"] == "2026-04-05"

@@ -197,3 +197,17 @@ def test_money_in_the_bank_is_expected_within_the_week(site: Site, company: int)
     upload(site.sign_in("bookkeeper"), company, SURE)
     assert before != "900.00"
     assert expected() == "900.00"
+
+
+def test_the_sums_of_the_page_count_what_its_lists_do_not_show(
+    site: Site, company: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connector.web.bank._SHOWN_MAX", 2)
+    numbers = [f"INV-{place:04}" for place in range(50, 53)]
+    for number in numbers:
+        add_invoice(site, company, number=number)
+    browser = site.sign_in("bookkeeper")
+    rows = "".join(f"2026-06-09;Ashdown Ltd;{number};900.00;EUR\n" for number in numbers)
+    upload(browser, company, f"{CSV}{rows}")
+    assert "€2,700.00. Nothing is asked for it." in browser.text or "EUR 2,700.00. Nothing" in browser.text
+    assert "Sure: 3, the first 2 of them" in browser.text
