@@ -49,7 +49,11 @@ def collect_parts(
     items = {entry.connection_id: payload.items}
     for connection, row in digest_slots.find_peers(session, entry) if all_companies else ():
         items[connection.id or 0] = payload_as(OwnerEmailPayload, row).items
-    companies = {each.id: each for each in _list_companies(app, session, recipient)} if all_companies else {}
+    companies = {
+        each.id: each
+        for each in (_list_companies(app, session, recipient) if all_companies else ())
+        if digest_slots.belongs_to(each, payload.slot)
+    }
     wanted = [entry.connection_id, *(each for each in {*items, *companies} if each != entry.connection_id)]
     found = [companies.get(each) or session.get_one(Connection, each) for each in wanted]
     parts = [_collect(app, session, each, recipient, items.get(each.id or 0, ()), language) for each in found]

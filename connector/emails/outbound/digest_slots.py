@@ -58,7 +58,7 @@ def digest_time(
     calendar, zone = HolidayCalendar(), ZoneInfo(preferences.time_zone or connection.time_zone)
     on = now.astimezone(zone).date()
     # Readers without a zone of their own have one digest for each part of the world, since its mornings are not others'
-    slot = on.isoformat() if preferences.time_zone else f"{on}:{connection.time_zone.partition('/')[0]}"
+    slot = on.isoformat() if preferences.time_zone else f"{on}:{_part_of_the_world(connection)}"
     if preferences.time_zone or preferences.digest_at is not None:
         if closed_reason(on, connection.country, window, calendar):
             return None
@@ -99,6 +99,16 @@ def find_peers(session: Session, entry: OutboxEntry) -> list[tuple[Connection, O
         if other.to == payload.to and _may_join(other.slot, payload.slot) and is_permitted(connection, row):
             found.append((connection, row))
     return found
+
+
+def belongs_to(connection: Connection, slot: str) -> bool:
+    """Return whether a company is reported in the digest of a slot."""
+    part = slot.partition(":")[2]
+    return not part or part == _part_of_the_world(connection)
+
+
+def _part_of_the_world(connection: Connection) -> str:
+    return connection.time_zone.partition("/")[0]
 
 
 def _may_join(slot: str, of: str) -> bool:

@@ -142,6 +142,23 @@ def test_news_that_the_digest_did_not_have_waits_for_the_next_one(office: Office
     assert office.alerted() == {office.first.connection, second.connection}
 
 
+def test_companies_of_another_part_of_the_world_have_a_digest_of_their_own_morning(office: Office) -> None:
+    second = office.scenarios[1]
+    with writing(second.app.engine) as session:
+        session.get_one(Connection, second.connection).time_zone = "America/New_York"
+    for _day in range(2):  # what was planned for a European morning goes with the first
+        before = len(office.digests())
+        office.run(hours=1)
+        office.run(hours=5)
+        office.run(hours=18)
+    european, american = office.digests()[before:]
+    assert "Customer1" not in european.text
+    assert len(re.findall("Nothing to report: .*", european.text)) == 1, "of the quiet company, not of the American one"
+    assert "Customer1" in american.text
+    assert "Customer0" not in american.text
+    assert "Nothing to report" not in american.text
+
+
 def test_a_user_chooses_the_time_and_the_zone(office: Office) -> None:
     prefer(office, time_zone="America/New_York", digest_at="06:30")  # 11.30 in London
     for _hour in range(6):
