@@ -1,46 +1,26 @@
-"""Maps Intuit's records to those of the port: one by one, tolerant of unexpected values and exact with amounts.
-
-A record that cannot be read becomes a ``MalformedRecord`` that names the field, and the others are still mapped.
-"""
+"""Maps Intuit's records to those of the port: one by one, tolerant of unexpected values and exact with amounts."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import msgspec
-from msgspec import Raw, Struct
 
 from policies.currencies import round_amount
 from policies.receivables import CreditKind, InvoiceStatus
 from providers.addresses import ParsedAddresses, parse_addresses
 from providers.geo import country_code
-from providers.ledger import (
-    CreditRecord,
-    CustomerRecord,
-    DeletedRecord,
-    InvoiceRecord,
-    MalformedRecord,
-    PaymentRecord,
-    RecordKind,
-)
+from providers.ledger import CreditRecord, CustomerRecord, InvoiceRecord, PaymentRecord
 from providers.phones import PhoneKind, join_phones
-from providers.quickbooks.schemas import CreditMemo, Customer, EmailAddress, Invoice, Line, Meta, Payment, Stub, Term
-from providers.record_decoding import decode_leniently, text_at
-from providers.record_values import is_above_total, is_far_off, parse_currency, utc_instant
+from providers.quickbooks.decoding import AMOUNT_MAX
+from providers.quickbooks.schemas import CreditMemo, Customer, EmailAddress, Invoice, Line, Payment, Term
+from providers.record_values import is_far_off, parse_currency, utc_instant
 
-RECORD_KINDS: Final = {
-    "Customer": RecordKind.CUSTOMER,
-    "Term": RecordKind.TERM,
-    "Invoice": RecordKind.INVOICE,
-    "Payment": RecordKind.PAYMENT,
-    "CreditMemo": RecordKind.CREDIT_NOTE,
-}
 FEE_NAME: Final = "Late fee"  # items and accounts of QuickBooks' automatic fees and of ours start with this
 FEE_NOTE: Final = (
     "Late fee for invoice "  # starts the private note of our fee invoices; the original invoice's number follows
@@ -51,24 +31,10 @@ _DELETED_SUFFIX = re.compile(
     r"(?:\s*\((?:deleted|gelöscht|supprimée?s?|effacée?s?|eliminad[oa]|eliminat[oa]|verwijderd)(?:[ -]?\d+)?\))+\s*$",
     re.IGNORECASE,
 )
-# Fields without which a record is understood all the same
-_DESCRIPTIVE: Final = {
-    "Customer": (
-        "GivenName", "FamilyName", "PrimaryPhone", "Mobile", "AlternatePhone", "BillAddr", "CustomerTypeRef", "Balance",
-        "BalanceWithJobs", "MetaData.CreateTime",
-    ),
-    "CreditMemo": ("DocNumber", "MetaData.CreateTime"),
-    "Invoice": ("DocNumber", "Line.Description", "MetaData.CreateTime"),
-    "Payment": ("MetaData.CreateTime",),
-    "Term": (),
-}  # fmt: skip
-_AMOUNT_MAX: Final = Decimal(10**14)
 _PERCENT_MAX: Final = 100
 _DISCOUNT_DAYS_MAX: Final = 366
 
 _ZERO = Decimal(0)
-
-S = TypeVar("S", Customer, Term, Invoice, Payment, CreditMemo)
 
 
 class EarlyPaymentDiscount(NamedTuple):
@@ -84,31 +50,6 @@ class MappingContext(NamedTuple):
     home_currency: str
     discounts: Mapping[str, EarlyPaymentDiscount]
     payment_dates: Mapping[str, date | None]
-
-
-def decode_records(
-    raws: Iterable[Raw], entity: type[S], home_currency: str = ""
-) -> Iterator[S | DeletedRecord | MalformedRecord]:
-    """Decode records one by one; deleted and malformed ones are yielded as such, in their place.
-
-    Amounts are rounded to their currency, ``home_currency`` where they name none: Intuit sends 111.10000000000001.
-    """
-    kind = RECORD_KINDS[entity.__name__]
-    decode = msgspec.json.Decoder(entity).decode
-    for raw in raws:
-        try:
-            try:
-                record = decode(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                record = decode_leniently(raw, entity, _DESCRIPTIVE[entity.__name__])
-            check_values(record)
-            round_amounts(record, home_currency)
-        except (msgspec.MsgspecError, ValueError, InvalidOperation) as error:
-            yield _decode_deleted(raw, kind) or MalformedRecord(
-                kind, record_id(raw), _describe_error(error), bytes(raw), text_at(raw, "CustomerRef", "value")
-            )
-        else:
-            yield _deleted_record(kind, record) if record.status == "Deleted" else record
 
 
 def map_customer(record: Customer, emails: str = "", home_currency: str = "") -> CustomerRecord:
@@ -157,7 +98,7 @@ def _phones(record: Customer) -> str:
 
 def _balance(amount: Decimal | None, currency: str) -> Decimal | None:
     """Return a customer's balance; one that cannot be stored is left out, and the customer kept."""
-    is_storable = amount is not None and amount.is_finite() and abs(amount) < _AMOUNT_MAX
+    is_storable = amount is not None and amount.is_finite() and abs(amount) < AMOUNT_MAX
     return round_amount(amount, currency) if amount is not None and is_storable else None
 
 
@@ -284,62 +225,12 @@ def to_utc(at: datetime) -> datetime:
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def check_values(record: Struct) -> None:
-    """Write the currency of a record in capitals. Raises ValueError for what nothing can be calculated with."""
-    if not isinstance(record, Invoice | CreditMemo | Payment | Customer):
-        return
-    utc_instant(record.meta_data.last_updated_time)
-    if isinstance(record, Customer):
-        return
-    if is_far_off(record.txn_date):
-        message = "`TxnDate` is too far off"
-        raise ValueError(message)
-    if record.currency_ref:
-        record.currency_ref.value = parse_currency(record.currency_ref.value)
-
-
 def _created_at(text: str | None) -> datetime | None:
     """Return when a record was created; None where that cannot be read, which makes nothing else unreadable."""
     try:
         return utc_instant(datetime.fromisoformat(text)) if text else None
     except ValueError:
         return None
-
-
-def round_amounts(record: Struct, home_currency: str) -> None:
-    """Round the amounts of a record to its currency. Raises for what is no amount, naming the field."""
-    if isinstance(record, Invoice | CreditMemo | Payment):
-        currency = record.currency_ref.value if record.currency_ref else home_currency
-        record.total_amt = _rounded(record.total_amt, currency, "TotalAmt")
-        if isinstance(record, Payment):
-            for line in record.line:
-                line.amount = _rounded(line.amount, currency, "Line.Amount")
-            unapplied = _on_no_invoice(record) if record.unapplied_amt is None else record.unapplied_amt
-            record.unapplied_amt = _rounded(unapplied, currency, "UnappliedAmt")
-        else:
-            record.balance = _rounded(record.balance, currency, "Balance")
-        if isinstance(record, Invoice) and record.deposit is not None:
-            record.deposit = _rounded(record.deposit, currency, "Deposit")
-        if isinstance(record, Invoice) and is_above_total(record.balance, record.total_amt):
-            message = "`Balance` is above `TotalAmt`"
-            raise ValueError(message)
-
-
-def _on_no_invoice(record: Payment) -> Decimal:
-    """Return how much of a payment is on no invoice, where QuickBooks does not say how much is unapplied."""
-    is_invoice = ((line.amount, any(each.txn_type == "Invoice" for each in line.linked_txn)) for line in record.line)
-    return max(_ZERO, record.total_amt - sum((amount for amount, applied in is_invoice if applied), _ZERO))
-
-
-def _rounded(amount: Decimal, currency: str, key: str) -> Decimal:
-    if not amount.is_finite():
-        message = f"Expected an amount - at `$.{key}`"
-        raise msgspec.ValidationError(message)
-    rounded = round_amount(amount, currency) if -_AMOUNT_MAX < amount < _AMOUNT_MAX else amount
-    if not -_AMOUNT_MAX < rounded < _AMOUNT_MAX:
-        message = f"Expected an amount below 10^14 - at `$.{key}`"
-        raise msgspec.ValidationError(message)
-    return amount if rounded == amount else rounded
 
 
 def _status(record: Invoice) -> InvoiceStatus:
@@ -360,42 +251,3 @@ def _closed_on(record: Invoice, payment_dates: Mapping[str, date | None]) -> dat
 
 def _discount(total: Decimal, percent: Decimal, currency: str) -> Decimal:
     return round_amount(total * percent / 100, currency)
-
-
-def _deleted_record(kind: RecordKind, record: Struct) -> DeletedRecord:
-    meta = getattr(record, "meta_data", None)
-    return DeletedRecord(kind, record.id, _deleted_at(meta))  # type: ignore[attr-defined]
-
-
-def _deleted_at(meta: Meta | None) -> datetime | None:
-    try:
-        return utc_instant(meta.last_updated_time) if meta else None
-    except ValueError:
-        return None
-
-
-def _decode_deleted(raw: Raw, kind: RecordKind) -> DeletedRecord | None:
-    try:
-        stub = msgspec.json.decode(raw, type=Stub)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    return _deleted_record(kind, stub) if stub.status == "Deleted" else None
-
-
-def record_id(raw: Raw) -> str:
-    """Return the record's id, or one made of its bytes where even that cannot be read."""
-    try:
-        fields = msgspec.json.decode(raw, type=dict[str, Raw])
-        found = str(msgspec.json.decode(fields["Id"]))
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
-        return "?" + hashlib.sha256(bytes(raw)).hexdigest()[:12]
-    return found
-
-
-def _describe_error(error: Exception) -> str:
-    """Return the field and what is wrong with it, never its content."""
-    if isinstance(error, UnicodeDecodeError):
-        return "a text is not valid UTF-8"
-    if isinstance(error, InvalidOperation):
-        return "an amount is not a number"
-    return str(error).replace(" - at `$.", " - at `")

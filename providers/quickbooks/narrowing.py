@@ -17,7 +17,7 @@ from msgspec import Raw
 from providers.calls import CallKind
 from providers.errors import PermanentError, ProviderError, RateLimited, TransientError
 from providers.ledger import MalformedRecord, RecordKind
-from providers.quickbooks import faults, mapping, queries
+from providers.quickbooks import decoding, faults, queries
 from providers.quickbooks.client import Client
 from providers.quickbooks.schemas import CdcReply, QueryReply, QueryResponse
 
@@ -168,7 +168,7 @@ class _Reader:
             if isinstance(part, ProviderError):
                 waiting.append(part)
                 continue
-            next_id = mapping.record_id(part) if part is not None else ""
+            next_id = decoding.record_id(part) if part is not None else ""
             if waiting:
                 ids = self._find_ids_between(previous_id, next_id)
                 for n, error in enumerate(waiting):

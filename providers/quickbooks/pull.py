@@ -18,7 +18,7 @@ from msgspec import Struct
 from policies.receivables import Company
 from providers.calls import CallKind
 from providers.ledger import ChangePage
-from providers.quickbooks import mapping, narrowing, queries
+from providers.quickbooks import decoding, mapping, narrowing, queries
 from providers.quickbooks.client import Client
 from providers.quickbooks.mapping import EarlyPaymentDiscount
 from providers.quickbooks.narrowing import PageRead
@@ -180,8 +180,8 @@ class Pull:
         found, _time, count, set_aside = self._read_page_at_cursor()
         raws = narrowing.raw_records(found, cursor.entity)
         if raws:
-            last_id = mapping.record_id(raws[-1])
-            if mapping.record_id(raws[0]) == cursor.last_id:
+            last_id = decoding.record_id(raws[-1])
+            if decoding.record_id(raws[0]) == cursor.last_id:
                 del raws[0]
             cursor.last_id = last_id
         page = self._map_page(found)
@@ -208,7 +208,7 @@ class Pull:
             )
             self._set_started_at(read.time)
             raws = narrowing.raw_records(read.found, cursor.entity)
-            if cursor.start_position == 1 or (raws and _continues_from(mapping.record_id(raws[0]), cursor.last_id)):
+            if cursor.start_position == 1 or (raws and _continues_from(decoding.record_id(raws[0]), cursor.last_id)):
                 return read
             cursor.start_position = max(1, cursor.start_position - REREAD_STEP)
 

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from policies.receivables import CreditKind
 from providers.ledger import ChangePage, CustomerRecord, DeletedRecord, MalformedRecord
-from providers.quickbooks import applications, mapping
+from providers.quickbooks import applications, decoding, mapping
 from providers.quickbooks.client import Client
 from providers.quickbooks.mapping import EarlyPaymentDiscount, MappingContext
 from providers.quickbooks.narrowing import read_by_ids
@@ -50,7 +50,7 @@ class RecordMapper:
         self._invoices(page, found.invoice)
 
     def _customers(self, page: ChangePage, raws: list[Raw]) -> None:
-        for record in mapping.decode_records(raws, Customer):
+        for record in decoding.decode_records(raws, Customer):
             if not isinstance(record, Customer):
                 _add_unmapped(page, record)
                 continue
@@ -63,7 +63,7 @@ class RecordMapper:
                 self._customers_without_email[record.id] = mapped
 
     def _terms(self, page: ChangePage, raws: list[Raw]) -> None:
-        for record in mapping.decode_records(raws, Term):
+        for record in decoding.decode_records(raws, Term):
             if isinstance(record, MalformedRecord):
                 page.malformed.append(record)
             elif isinstance(record, Term) and (discount := mapping.map_discount(record)):
@@ -72,7 +72,7 @@ class RecordMapper:
                 self.discounts.pop(record.external_id if isinstance(record, DeletedRecord) else record.id, None)
 
     def _credits(self, page: ChangePage, raws: list[Raw]) -> None:
-        for record in mapping.decode_records(raws, CreditMemo, self._context.home_currency):
+        for record in decoding.decode_records(raws, CreditMemo, self._context.home_currency):
             if isinstance(record, CreditMemo):
                 page.credits.append(mapping.map_credit_memo(record))
             else:
@@ -80,7 +80,7 @@ class RecordMapper:
 
     def _payments(self, page: ChangePage, raws: list[Raw]) -> None:
         found: list[Payment] = []
-        for record in mapping.decode_records(raws, Payment, self._context.home_currency):
+        for record in decoding.decode_records(raws, Payment, self._context.home_currency):
             if isinstance(record, Payment):
                 found.append(record)
                 self._payment_dates[record.id] = record.txn_date
@@ -97,7 +97,7 @@ class RecordMapper:
 
     def _invoices(self, page: ChangePage, raws: list[Raw]) -> None:
         records: list[Invoice] = []
-        for record in mapping.decode_records(raws, Invoice, self._context.home_currency):
+        for record in decoding.decode_records(raws, Invoice, self._context.home_currency):
             if isinstance(record, Invoice):
                 records.append(record)
             else:
@@ -115,7 +115,7 @@ class RecordMapper:
         ids = [one for record in records for one in mapping.payments_without_date(record, self._payment_dates)]
         self._payment_dates.update(dict.fromkeys(ids, None))
         found = read_by_ids(self._client, "Payment", ids).found  # one that cannot be read has no date
-        for payment in mapping.decode_records(found.payment, Payment):
+        for payment in decoding.decode_records(found.payment, Payment):
             if isinstance(payment, Payment):
                 self._payment_dates[payment.id] = payment.txn_date
 

@@ -12,7 +12,7 @@ from providers.calls import CallKind
 from providers.errors import PermanentError
 from providers.http import ambiguous_reply_error
 from providers.ledger import DocumentRef, WaivedPart, credit_note_number
-from providers.quickbooks import faults, mapping, queries
+from providers.quickbooks import decoding, faults, mapping, queries
 from providers.quickbooks.client import Client
 from providers.quickbooks.schemas import CreditMemo, Invoice, QueryReply, SingleReply
 from providers.quickbooks.writes import request_id
@@ -129,7 +129,7 @@ def _find_credit_memo(client: Client, number: str) -> CreditMemo | None:
 
 
 def _parse_credit_memo(raw: msgspec.Raw) -> CreditMemo | None:
-    return next((memo for memo in mapping.decode_records([raw], CreditMemo) if isinstance(memo, CreditMemo)), None)
+    return next((memo for memo in decoding.decode_records([raw], CreditMemo) if isinstance(memo, CreditMemo)), None)
 
 
 def _get_raw_invoice(client: Client, invoice_id: str) -> msgspec.Raw | None:
@@ -142,7 +142,7 @@ def _get_raw_invoice(client: Client, invoice_id: str) -> msgspec.Raw | None:
 
 
 def _parse_invoice(raw: msgspec.Raw) -> Invoice:
-    for record in mapping.decode_records([raw], Invoice):
+    for record in decoding.decode_records([raw], Invoice):
         if isinstance(record, Invoice):
             return record
     raise ambiguous_reply_error(CallKind.READ, "QuickBooks' reply does not hold a readable invoice")

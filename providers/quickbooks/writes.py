@@ -17,7 +17,7 @@ from providers.calls import CallKind
 from providers.errors import PermanentError, ProviderError, TransientError
 from providers.http import ambiguous_reply_error
 from providers.ledger import DocumentRef, FeePostingOption, LateFeeInvoice, NewNote
-from providers.quickbooks import faults, mapping, queries
+from providers.quickbooks import decoding, faults, mapping, queries
 from providers.quickbooks.client import Client
 from providers.quickbooks.schemas import (
     BatchItemReply,
@@ -104,7 +104,7 @@ class LedgerWriter:
         """Find an invoice by its number, unless it is void."""
         body = self._client.query(queries.select("Invoice", queries.equals("DocNumber", number)))
         found = queries.decode_reply(body, QueryReply, CallKind.READ).query_response.invoice
-        for record in mapping.decode_records(found, Invoice):
+        for record in decoding.decode_records(found, Invoice):
             if isinstance(record, Invoice) and not mapping.is_voided(record):
                 return DocumentRef(record.id, record.doc_number or "")
         return None
@@ -230,7 +230,7 @@ def _require_created(created: T | None) -> T:
 
 
 def _parse_invoice(single: SingleReply, kind: CallKind) -> Invoice:
-    for record in mapping.decode_records([single.invoice], Invoice):
+    for record in decoding.decode_records([single.invoice], Invoice):
         if isinstance(record, Invoice):
             return record
     raise ambiguous_reply_error(kind, "QuickBooks' reply does not hold a readable invoice")

@@ -11,7 +11,7 @@ import pytest
 from msgspec import Raw
 
 from providers.ledger import DeletedRecord, InvoiceRecord, MalformedRecord, RecordKind
-from providers.quickbooks import applications, mapping
+from providers.quickbooks import applications, decoding, mapping
 from providers.quickbooks.ledger import _company_time_zone
 from providers.quickbooks.mapping import EarlyPaymentDiscount, MappingContext
 from providers.quickbooks.schemas import CreditMemo, Customer, Invoice, Payment, Term
@@ -47,7 +47,7 @@ def raw(record: dict[str, Any], **changed: Any) -> Raw:
 
 
 def one(entity: Any, record: dict[str, Any], **changed: Any) -> Any:
-    return next(iter(mapping.decode_records([raw(record, **changed)], entity)))
+    return next(iter(decoding.decode_records([raw(record, **changed)], entity)))
 
 
 def invoice(**changed: Any) -> InvoiceRecord:
@@ -59,7 +59,7 @@ def invoice(**changed: Any) -> InvoiceRecord:
 @pytest.mark.parametrize("text", ["0.1", "12", "1e2", "99999999999999.99", "-3.25", "100.10"])
 def test_amounts_are_exact_as_integers_and_as_decimals(text: str) -> None:
     body = raw(INVOICE, TotalAmt="@", Balance="@")
-    (record,) = mapping.decode_records([Raw(bytes(body).replace(b'"@"', text.encode()))], Invoice)
+    (record,) = decoding.decode_records([Raw(bytes(body).replace(b'"@"', text.encode()))], Invoice)
     assert isinstance(record, Invoice)
     assert record.total_amt == Decimal(text)
 
@@ -87,12 +87,12 @@ def test_error_of_a_malformed_record_names_the_field_but_not_its_value(changed: 
 
 def test_one_malformed_record_does_not_affect_the_others() -> None:
     raws = [raw(INVOICE, Id="1"), Raw(b'{"Id": "2", "DocNumber": "\xff"}'), raw(INVOICE, Id="3")]
-    kinds = [type(create_company).__name__ for create_company in mapping.decode_records(raws, Invoice)]
+    kinds = [type(create_company).__name__ for create_company in decoding.decode_records(raws, Invoice)]
     assert kinds == ["Invoice", "MalformedRecord", "Invoice"]
 
 
 def test_record_without_a_readable_id_still_gets_a_name() -> None:
-    (record,) = mapping.decode_records([Raw(b'{"DocNumber": 1}')], Invoice)
+    (record,) = decoding.decode_records([Raw(b'{"DocNumber": 1}')], Invoice)
     assert isinstance(record, MalformedRecord)
     assert record.external_id.startswith("?")
 
