@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
-from connector.api import schemas
+from connector.api import bodies
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall
 from connector.api.call import Call, json_response
 from connector.db.engine import reading
@@ -29,7 +29,7 @@ def list_bank_details(call: ReadCall, connection: str) -> Response:
 
 @router.put(f"{_PATH}/{{currency}}", response_model=BankDetailsItem)
 def set_bank_details(
-    call: AdminCall, connection: str, currency: CurrencyPath, body: schemas.BankDetailsRequest
+    call: AdminCall, connection: str, currency: CurrencyPath, body: bodies.BankDetailsRequest
 ) -> Response:
     """Enter the account for payments in a currency; every owner is emailed, and it waits for 24 hours.
 

@@ -11,11 +11,11 @@ from fastapi import APIRouter
 from sqlmodel import Session
 from starlette.responses import Response
 
-from connector.api import schemas
+from connector.api import bodies
 from connector.api.api_route import ApiRoute, WriteCall
+from connector.api.bodies import Id
 from connector.api.call import Call, json_response
 from connector.api.costly_calls import one_at_a_time
-from connector.api.schemas import Id
 from connector.bank.csv_answers import CsvAnswers, apply_answers
 from connector.bank.formats.bank_line import StatementError
 from connector.bank.importing import ImportResult
@@ -29,7 +29,7 @@ _MATCHES, _RECEIPTS = "/connections/{connection}/bank-matches", "/connections/{c
 
 
 @router.post("/connections/{connection}/bank-statements", response_model=ImportResult)
-def import_bank_statement(call: WriteCall, connection: str, body: schemas.BankStatementRequest) -> Response:
+def import_bank_statement(call: WriteCall, connection: str, body: bodies.BankStatementRequest) -> Response:
     """Import a bank statement (camt.053, camt.054, MT940, OFX, BAI2, CSV); one that was imported changes nothing."""
     connection_id = _connection_id(call, connection)
     try:
@@ -74,7 +74,7 @@ def reject_bank_match(call: WriteCall, connection: str, match: Id) -> Response:
 
 
 @router.post(f"{_RECEIPTS}/{{receipt}}/assign", response_model=DecidedMatch)
-def assign_bank_receipt(call: WriteCall, connection: str, receipt: Id, body: schemas.AssignReceiptRequest) -> Response:
+def assign_bank_receipt(call: WriteCall, connection: str, receipt: Id, body: bodies.AssignReceiptRequest) -> Response:
     """Record which invoice money is for, by its number."""
     _check_owner(call, connection, bank_statements.connection_of_receipt(call.app, receipt))
     return json_response(bank_statements.assign_receipt(call.app, receipt, body.invoice, by=call.actor))

@@ -7,7 +7,7 @@ import base64
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from connector.api import schemas
+from connector.api import bodies
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall
 from connector.api.call import json_response
 from connector.api.costly_calls import one_at_a_time
@@ -28,7 +28,7 @@ def show_brand(call: ReadCall, connection: str) -> Response:
 
 
 @router.patch(_PATH, response_model=BrandItem)
-def set_brand(call: AdminCall, connection: str, body: schemas.BrandRequest) -> Response:
+def set_brand(call: AdminCall, connection: str, body: bodies.BrandRequest) -> Response:
     """Change the brand of a connection; what is not named stays. An empty picture is removed."""
     with reading(call.app.engine) as session:
         connection_id = call.find_connection(session, connection).id or 0

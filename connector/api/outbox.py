@@ -9,13 +9,13 @@ from fastapi import APIRouter, Depends, Query
 from sqlmodel import Session
 from starlette.responses import Response
 
-from connector.api import problems, schemas
+from connector.api import bodies, problems, schemas
 from connector.api.api_route import ApiRoute, ReadCall, WriteCall
+from connector.api.bodies import Id
 from connector.api.call import Call, ConnectionParam, PageParam, json_response
 from connector.api.etags import IfMatch, parse_if_match, with_etag
 from connector.api.list_queries import ListFilters, list_parameters, list_query, list_response
 from connector.api.problems import ApiError
-from connector.api.schemas import Id
 from connector.db.engine import reading, writing
 from connector.db.tables import OutboxEntry
 from connector.errors import NotFound
@@ -68,7 +68,7 @@ def get_email(call: ReadCall, entry: Id) -> Response:
 
 
 @router.patch("/outbox/{entry}/email", tags=["outbox"], response_model=EntryEmail)
-def edit_email(call: WriteCall, entry: Id, body: schemas.EmailTextRequest, if_match: IfMatch = "") -> Response:
+def edit_email(call: WriteCall, entry: Id, body: bodies.EmailTextRequest, if_match: IfMatch = "") -> Response:
     """Edit a planned email to a customer; it then awaits approval. `If-Match`: only if it still is what you read."""
     with reading(call.app.engine) as session:
         _find_entry(call, session, entry)
@@ -79,7 +79,7 @@ def edit_email(call: WriteCall, entry: Id, body: schemas.EmailTextRequest, if_ma
 
 
 @router.post("/outbox/approve", tags=["outbox"], response_model=list[EntryStatus])
-def approve_entries(call: WriteCall, body: schemas.OutboxEntriesRequest, if_match: IfMatch = "") -> Response:
+def approve_entries(call: WriteCall, body: bodies.OutboxEntriesRequest, if_match: IfMatch = "") -> Response:
     """Approve outbox entries: the next sync sends them. None is approved if one has changed since you read it."""
     seen = _seen(body, if_match)
     with writing(call.app.engine) as session:
@@ -88,7 +88,7 @@ def approve_entries(call: WriteCall, body: schemas.OutboxEntriesRequest, if_matc
 
 
 @router.post("/outbox/reject", tags=["outbox"], response_model=list[EntryStatus])
-def reject_entries(call: WriteCall, body: schemas.OutboxEntriesRequest, if_match: IfMatch = "") -> Response:
+def reject_entries(call: WriteCall, body: bodies.OutboxEntriesRequest, if_match: IfMatch = "") -> Response:
     """Reject outbox entries: they are never sent. None is rejected if one has changed since you read it."""
     seen = _seen(body, if_match)
     with writing(call.app.engine) as session:
@@ -98,7 +98,7 @@ def reject_entries(call: WriteCall, body: schemas.OutboxEntriesRequest, if_match
 
 
 @router.post("/outbox/undo", tags=["outbox"], response_model=list[EntryStatus])
-def undo_decisions(call: WriteCall, body: schemas.OutboxEntriesRequest, if_match: IfMatch = "") -> Response:
+def undo_decisions(call: WriteCall, body: bodies.OutboxEntriesRequest, if_match: IfMatch = "") -> Response:
     """Undo approvals and rejections of users, as long as nothing was sent: the entries await approval again."""
     seen = _seen(body, if_match)
     with writing(call.app.engine) as session:
@@ -107,7 +107,7 @@ def undo_decisions(call: WriteCall, body: schemas.OutboxEntriesRequest, if_match
 
 
 @router.post("/outbox/{entry}/resolve", tags=["outbox"], response_model=EntryStatus)
-def resolve_entry(call: WriteCall, entry: Id, body: schemas.DeliveryOutcomeRequest, if_match: IfMatch = "") -> Response:
+def resolve_entry(call: WriteCall, entry: Id, body: bodies.DeliveryOutcomeRequest, if_match: IfMatch = "") -> Response:
     """Record whether an unconfirmed outbox entry was sent. `If-Match`: only if it still is the attempt you read of."""
     seen = parse_if_match(if_match)
     with writing(call.app.engine) as session:
@@ -130,7 +130,7 @@ def list_fees(
 
 
 @router.post("/fees/approve", tags=["fees"], response_model=list[EntryStatus])
-def approve_fees(call: WriteCall, body: schemas.OutboxEntriesRequest, if_match: IfMatch = "") -> Response:
+def approve_fees(call: WriteCall, body: bodies.OutboxEntriesRequest, if_match: IfMatch = "") -> Response:
     """Approve draft fees: the next sync posts them. None is approved if one has changed since you read it."""
     seen = _seen(body, if_match)
     with writing(call.app.engine) as session:
@@ -139,7 +139,7 @@ def approve_fees(call: WriteCall, body: schemas.OutboxEntriesRequest, if_match: 
 
 
 @router.post("/fees/waive", tags=["fees"], response_model=list[FeeItem])
-def waive_fees(call: WriteCall, body: schemas.WaiveFeesRequest, if_match: IfMatch = "") -> Response:
+def waive_fees(call: WriteCall, body: bodies.WaiveFeesRequest, if_match: IfMatch = "") -> Response:
     """Waive fees, or a part: the next sync voids a posted fee invoice, or credits it if (partly) paid or a part."""
     with reading(call.app.engine) as session:
         _check_entries(call, session, body.ids)
@@ -176,7 +176,7 @@ def _check_entries(call: Call, session: Session, ids: Sequence[int]) -> None:
             raise NotFound(f"Outbox entry {entry_id} not found.")
 
 
-def _seen(body: schemas.OutboxEntriesRequest, if_match: str) -> dict[int, str]:
+def _seen(body: bodies.OutboxEntriesRequest, if_match: str) -> dict[int, str]:
     """Return the versions that the caller read, by entry: those in the body, or of the only one in the header."""
     seen = {entry_id: body.etags[str(entry_id)] for entry_id in body.ids if str(entry_id) in body.etags}
     etag = parse_if_match(if_match)

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Query
 from sqlmodel import Session
 from starlette.responses import Response
 
-from connector.api import schemas
+from connector.api import bodies, schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall, WriteCall
+from connector.api.bodies import Id
 from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response, paginate
 from connector.api.iso_dates import IsoInstant
-from connector.api.schemas import Id
 from connector.audit import log_search, sync_log
 from connector.audit.log_search import LogEntryItem, RunItem
 from connector.connections import account_owners, registry
@@ -66,14 +66,14 @@ def get_connection(call: ReadCall, connection: str) -> Response:
 
 
 @router.post("/connections/{connection}/mode", tags=["connections"], response_model=ConnectionItem)
-def set_mode(call: AdminCall, connection: str, body: schemas.ModeRequest) -> Response:
+def set_mode(call: AdminCall, connection: str, body: bodies.ModeRequest) -> Response:
     """Set what is sent for a connection: nothing (observe), what a user approves (approve), or everything (live)."""
     row = registry.set_mode(call.app, _connection_id(call, connection), body.mode, by=call.actor)
     return json_response(registry.as_item(row))
 
 
 @router.post("/connections/{connection}/pause", tags=["connections"], response_model=ConnectionItem)
-def pause_connection(call: WriteCall, connection: str, body: schemas.PauseRequest) -> Response:
+def pause_connection(call: WriteCall, connection: str, body: bodies.PauseRequest) -> Response:
     """Pause a connection until a date or until it is resumed."""
     connection_id = _connection_id(call, connection)
     row = registry.pause(call.app, connection_id, reason=body.reason, until_on=body.until_on, by=call.actor)
@@ -95,14 +95,14 @@ def run_connection(call: WriteCall, connection: str) -> Response:
 
 
 @router.post("/connections/{connection}/owner", tags=["connections"], response_model=ConnectionItem)
-def set_owner(call: WriteCall, connection: str, body: schemas.DefaultOwnerRequest) -> Response:
+def set_owner(call: WriteCall, connection: str, body: bodies.DefaultOwnerRequest) -> Response:
     """Set the default account owner, for customers that have none of their own; null removes it."""
     account_owners.set_default_owner(call.app, _connection_id(call, connection), body.owner or "", by=call.actor)
     return get_connection(call, connection)
 
 
 @router.post("/connections/{connection}/disconnect", tags=["connections"], response_model=ConnectionItem)
-def disconnect(call: AdminCall, connection: str, body: schemas.DisconnectRequest) -> Response:
+def disconnect(call: AdminCall, connection: str, body: bodies.DisconnectRequest) -> Response:
     """Disconnect a company: access is revoked, the copy of its data and the log are kept; the log says why."""
     connection_id = _connection_id(call, connection)
     registry.disconnect(call.app, connection_id, by=call.actor, reason=body.reason)
@@ -198,7 +198,7 @@ def list_exceptions(call: ReadCall, page_query: PageParam, connection: Connectio
 
 
 @router.post("/exceptions/mark-correct", tags=["customers"], status_code=204, response_class=Response)
-def mark_exception_correct(call: WriteCall, body: schemas.ExceptionRequest) -> Response:
+def mark_exception_correct(call: WriteCall, body: bodies.ExceptionRequest) -> Response:
     """Mark an exception as correct; it is not listed again."""
     with writing(call.app.engine) as session:
         connection = call.find_connection(session, body.id.partition(":")[0])

@@ -7,13 +7,13 @@ from sqlmodel import Session
 from starlette.responses import Response
 
 from connector import bounded_work, policy_store
-from connector.api import problems, schemas
+from connector.api import bodies, problems, schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall
+from connector.api.bodies import Id
 from connector.api.call import Call, ConnectionParam, PageParam, json_response, paginate
 from connector.api.costly_calls import one_at_a_time
 from connector.api.etags import IfMatch, parse_if_match, with_etag
 from connector.api.problems import ApiError
-from connector.api.schemas import Id
 from connector.bounded_work import CheckedPolicy, Work, WorkFailed
 from connector.db.engine import reading, writing
 from connector.db.tables import PolicyVersion
@@ -69,7 +69,7 @@ def get_version(call: ReadCall, version: Id) -> Response:
 
 
 @router.post("/policy/check", response_model=schemas.PolicyCheck)
-def check_policy(call: ReadCall, body: schemas.PolicyRequest) -> Response:
+def check_policy(call: ReadCall, body: bodies.PolicyRequest) -> Response:
     """Check a policy document and return its errors with their line numbers, or what to know about its late fees."""
     with one_at_a_time(call.client):
         checked = _check_document(body.document)
@@ -83,7 +83,7 @@ def check_policy(call: ReadCall, body: schemas.PolicyRequest) -> Response:
 
 
 @router.post("/policy/diff", response_model=schemas.Page[PolicyChange])
-def diff_policy(call: ReadCall, page_query: PageParam, body: schemas.PolicyRequest) -> Response:
+def diff_policy(call: ReadCall, page_query: PageParam, body: bodies.PolicyRequest) -> Response:
     """List what a policy document would change in the next 30 days."""
     with one_at_a_time(call.client):
         checked = _check_document(body.document)
@@ -106,7 +106,7 @@ def diff_policy(call: ReadCall, page_query: PageParam, body: schemas.PolicyReque
 
 
 @router.put("/policy", response_model=schemas.PolicyVersionResponse)
-def set_policy(call: AdminCall, body: schemas.PolicyRequest, if_match: IfMatch = "") -> Response:
+def set_policy(call: AdminCall, body: bodies.PolicyRequest, if_match: IfMatch = "") -> Response:
     """Activate a policy document from the next sync; an empty one returns a connection to the general policy.
 
     `If-Match`: only if the policy still is the version you read.
@@ -133,7 +133,7 @@ def list_rates(call: ReadCall, page_query: PageParam, connection: ConnectionPara
 
 
 @router.post("/policy/rates", response_model=schemas.PolicyVersionResponse)
-def add_rate(call: AdminCall, body: schemas.RateRequest) -> Response:
+def add_rate(call: AdminCall, body: bodies.RateRequest) -> Response:
     """Add the statutory rate of a half-year, for one connection or for all; it applies from the next sync."""
     at = call.now
     values = body.model_dump(include={"preset", "from_on", "rate", "source", "checked_on"})

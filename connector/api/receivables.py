@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from sqlmodel import Session
 from starlette.responses import Response
 
-from connector.api import schemas
+from connector.api import bodies, schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall, WriteCall
 from connector.api.call import Call, ConnectionParam, PageParam, SecretResponse, json_response
 from connector.api.list_queries import ListFilters, by_company_key, list_parameters, list_query, list_response
@@ -69,7 +69,7 @@ def get_customer(call: ReadCall, connection: str, customer: CustomerId) -> Respo
 
 @router.patch("/customers/{connection}/{customer}", tags=["customers"], response_model=UpdatedSettings)
 def set_customer(
-    call: WriteCall, connection: str, customer: CustomerId, body: schemas.CustomerSettingsRequest
+    call: WriteCall, connection: str, customer: CustomerId, body: bodies.CustomerSettingsRequest
 ) -> Response:
     """Change a customer's settings; they apply from the next sync, and syncs do not overwrite them."""
     row = _find_customer(call, connection, customer)
@@ -133,7 +133,7 @@ def list_invoices(
 
 
 @router.post("/invoices/pause", tags=["invoices"], response_model=PausedInvoices)
-def pause_invoices(call: WriteCall, body: schemas.InvoicesPauseRequest) -> Response:
+def pause_invoices(call: WriteCall, body: bodies.InvoicesPauseRequest) -> Response:
     """Pause reminders for several invoices of a connection together: for all of them, or for none."""
     with reading(call.app.engine) as session:
         connection_id = call.find_connection(session, body.connection).id
@@ -144,7 +144,7 @@ def pause_invoices(call: WriteCall, body: schemas.InvoicesPauseRequest) -> Respo
 
 
 @router.post("/invoices/undo", tags=["invoices"], response_model=UndoneAct)
-def undo_agreements(call: WriteCall, body: schemas.UndoRequest) -> Response:
+def undo_agreements(call: WriteCall, body: bodies.UndoRequest) -> Response:
     """Undo the promises, pauses and disputes that this token recorded together within the last hour: all or nothing.
 
     What they replaced applies again. The outcome of a task is undone with what it recorded.
@@ -162,21 +162,21 @@ def explain_invoice(call: ReadCall, connection: str, invoice: InvoiceId) -> Resp
 
 
 @router.post("/invoices/{connection}/{invoice}/dispute", tags=["invoices"], response_model=InvoiceAgreements)
-def dispute_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.DisputeRequest) -> Response:
+def dispute_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: bodies.DisputeRequest) -> Response:
     """Record a dispute: reminders stop, and the account owner gets a task."""
     return _update_invoice(call, connection, invoice, agreements.record_dispute, reason=body.reason)
 
 
 @router.post("/invoices/{connection}/{invoice}/undispute", tags=["invoices"], response_model=InvoiceAgreements)
 def undispute_invoice(
-    call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.ResolveDisputeRequest
+    call: WriteCall, connection: str, invoice: InvoiceId, body: bodies.ResolveDisputeRequest
 ) -> Response:
     """Resolve a dispute: reminders go on where they stopped."""
     return _update_invoice(call, connection, invoice, agreements.resolve_dispute, outcome=body.outcome)
 
 
 @router.post("/invoices/{connection}/{invoice}/promise", tags=["invoices"], response_model=InvoiceAgreements)
-def promise_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.PromiseRequest) -> Response:
+def promise_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: bodies.PromiseRequest) -> Response:
     """Record a promise to pay: no reminders until that date."""
     return _update_invoice(
         call,
@@ -190,7 +190,7 @@ def promise_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: 
 
 
 @router.post("/invoices/{connection}/{invoice}/plan", tags=["invoices"], response_model=InvoiceAgreements)
-def plan_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.PaymentPlanRequest) -> Response:
+def plan_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: bodies.PaymentPlanRequest) -> Response:
     """Record a payment plan: no reminders while instalments are paid; a missed one ends the plan."""
     instalments = [Instalment(each.due_on, each.amount) for each in body.instalments or []]
     return _update_invoice(
@@ -199,7 +199,7 @@ def plan_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: sch
 
 
 @router.post("/invoices/{connection}/{invoice}/pause", tags=["invoices"], response_model=InvoiceAgreements)
-def pause_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.InvoicePauseRequest) -> Response:
+def pause_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: bodies.InvoicePauseRequest) -> Response:
     """Pause reminders for an invoice."""
     return _update_invoice(
         call, connection, invoice, agreements.pause_reminders, until=body.until_on, reason=body.reason
@@ -234,7 +234,7 @@ def _find_customer(call: Call, connection: str, customer: str) -> CustomerRow:
         return customer_settings.find_customer(session, customer, call.find_connection(session, connection).id)
 
 
-def _parse_changes(body: schemas.CustomerSettingsRequest) -> SettingChanges:
+def _parse_changes(body: bodies.CustomerSettingsRequest) -> SettingChanges:
     """Return the settings that the request names; null removes a value."""
     named = body.model_dump(include=body.model_fields_set)
     contact = named.pop("contact", ...)

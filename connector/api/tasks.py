@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Query
 from sqlmodel import Session
 from starlette.responses import Response
 
-from connector.api import schemas
+from connector.api import bodies, schemas
 from connector.api.api_route import ApiRoute, ReadCall, WriteCall
+from connector.api.bodies import Id
 from connector.api.call import Call, ConnectionParam, PageParam, json_response
 from connector.api.list_queries import ListFilters, list_parameters, list_query, list_response
-from connector.api.schemas import Id
 from connector.arrangements import tasks
 from connector.arrangements.task_list import TaskItem, find_tasks
 from connector.arrangements.tasks import Contact, TaskStatus
@@ -47,7 +47,7 @@ def _load_tasks(session: Session, keys: Sequence[Key]) -> Mapping[Key, object]:
 
 
 @router.post("/tasks/{task}/outcome", response_model=TaskStatus)
-def record_outcome(call: WriteCall, task: Id, body: schemas.TaskOutcomeRequest) -> Response:
+def record_outcome(call: WriteCall, task: Id, body: bodies.TaskOutcomeRequest) -> Response:
     """Record the outcome of a task; promises, disputes and pauses apply from the next sync."""
     _check_tasks(call, [task])
     outcome = tasks.TaskOutcome(
@@ -65,14 +65,14 @@ def record_outcome(call: WriteCall, task: Id, body: schemas.TaskOutcomeRequest) 
 
 
 @router.post("/tasks/done", response_model=list[TaskStatus])
-def complete_tasks(call: WriteCall, body: schemas.CompleteTasksRequest) -> Response:
+def complete_tasks(call: WriteCall, body: bodies.CompleteTasksRequest) -> Response:
     """Mark tasks as completed."""
     _check_tasks(call, body.ids)
     return json_response(tasks.complete(call.app, body.ids, by=call.actor, note=body.note))
 
 
 @router.post("/tasks/assign", status_code=204, response_class=Response)
-def assign_tasks(call: WriteCall, body: schemas.AssignTasksRequest) -> Response:
+def assign_tasks(call: WriteCall, body: bodies.AssignTasksRequest) -> Response:
     """Assign tasks to another person."""
     _check_tasks(call, body.ids)
     tasks.reassign(call.app, body.ids, body.to, by=call.actor)
