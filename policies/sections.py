@@ -24,10 +24,10 @@ from policies.validation import (
     closing_days,
     currency_code,
     invalid,
-    lines_of_text,
     list_out_of,
     number,
     one_of,
+    payment_text,
     refused,
     switch,
     table_of,
@@ -380,7 +380,7 @@ class Sections(Section):
     replies: Replies
     payment_plans: PaymentPlans
     digest: Digest
-    payment_instructions: Annotated[PerCurrency[str], Reads(_per_currency(lines_of_text(12, 800)))]
+    payment_instructions: Annotated[PerCurrency[str], Reads(_per_currency(payment_text(12, 800)))]
     copies: Copies
     tracking: Tracking
     control_group: ControlGroup

@@ -17,6 +17,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from policies.bank_numbers import WHERE_TO_ENTER, find_bank_account
 from policies.document import KeyPath, ProblemCollector, Table, format_path, format_value, parse_decimal
 
 T = TypeVar("T")
@@ -202,6 +203,19 @@ def lines_of_text(max_lines: int, max_length: int) -> Reader[str]:
             if len(lines) <= max_lines and all(line.isprintable() for line in lines):
                 return "\n".join(lines)
         raise invalid(f"a text of at most {max_lines} lines and {max_length} characters", value)
+
+    return read
+
+
+def payment_text(max_lines: int, max_length: int) -> Reader[str]:
+    """Return a reader of a few lines about how to pay, without a bank account."""
+    read_lines = lines_of_text(max_lines, max_length)
+
+    def read(value: object) -> str:
+        text = read_lines(value)
+        if account := find_bank_account(text):
+            raise refused(f"{account!r} is a bank account. {WHERE_TO_ENTER} (duewell bank-details set)")
+        return text
 
     return read
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import astuple
 from datetime import datetime
 
 from sqlalchemy import select
@@ -19,10 +20,10 @@ def find_in_use(session: Session, connection_id: int, currency: str, now: dateti
 
 
 def accounts_in_use(session: Session, connection_id: int, now: datetime) -> dict[str, str]:
-    """Return by currency what tells the account in use from any other."""
+    """Return by currency what tells the account in use from any other: a payee or BIC makes it another one, too."""
     rows = list_rows(session, connection_id)
     in_use = [row_in_use([row for row in rows if row.currency == each], now) for each in {row.currency for row in rows}]
-    return {row.currency: f"{row.bank_code}{row.account}" for row in in_use if row is not None}
+    return {row.currency: "|".join(map(str, astuple(as_details(row)))) for row in in_use if row is not None}
 
 
 def list_rows(session: Session, connection_id: int, currency: str = "") -> list[BankDetailsRow]:

@@ -16,6 +16,7 @@ from connector.db.tables import Brand as BrandRow
 from connector.db.tables import Connection
 from connector.plain_text import one_line, safe_link
 from connector.vocabulary import LogKind
+from policies.bank_numbers import WHERE_TO_ENTER, find_bank_account
 
 NAME_MAX, LINE_LENGTH_MAX, LINES_MAX, FOOTER_LINES_MAX, LINKS_MAX = 80, 200, 4, 6, 5
 NAMES: Final = ("accent_colour", "signer_name", "signature", "legal_footer", "links")  # the texts of a brand
@@ -165,6 +166,8 @@ def _check_lines(field: str, text: str, lines_max: int) -> str:
     lines = [_check_line(field, line, LINE_LENGTH_MAX) for line in text.strip().splitlines()]
     if len(lines) > lines_max:
         raise BrandError(field, f"At most {lines_max} lines.")
+    if account := find_bank_account("\n".join(lines)):
+        raise BrandError(field, f"“{account}” is a bank account. {WHERE_TO_ENTER}: emails then name it.")
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from connector.db.tables import OutboxEntry
-from connector.vocabulary import OutboxKind
+from connector.vocabulary import BankDetailsEvent, OutboxKind
 from policies.fee_basis import FeeBasis
 from policies.recipients import RecipientRole
 
@@ -74,13 +74,15 @@ class DigestItem(msgspec.Struct, frozen=True, kw_only=True):
 class OwnerEmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
     """An email to an account owner. All digests of a person with the same ``slot`` are sent as one.
 
-    ``bank_details_id`` is the entry that an email about changed bank details reports.
+    ``bank_details_id`` is the entry that an email about changed bank details reports, ``bank_details_event`` what
+    happened to it.
     """
 
     to: tuple[str, ...]
     items: tuple[DigestItem, ...] = ()
     slot: str = ""
     bank_details_id: int = 0
+    bank_details_event: BankDetailsEvent = BankDetailsEvent.ENTERED
 
 
 class FeeCharge(msgspec.Struct, frozen=True):

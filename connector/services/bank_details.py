@@ -24,7 +24,7 @@ from connector.db.tables import BankDetailsRow, Connection, InvoiceRow, User
 from connector.emails.outbound import bank_details_alert
 from connector.errors import NotFound, NotPossible
 from connector.results import Result
-from connector.vocabulary import AccountScheme, BankDetailsState, CodeKind, ConnectionMode, LogKind
+from connector.vocabulary import AccountScheme, BankDetailsEvent, BankDetailsState, CodeKind, ConnectionMode, LogKind
 
 WAIT = timedelta(hours=24)
 
@@ -163,6 +163,8 @@ def confirm_bank_details(app: AppContext, connection_id: int, row_id: int, *, by
         row.applies_at, row.decided_by = app.now(), by
         text = f"{by} confirmed the account {as_details(row).masked_account} for payments in {row.currency} to"
         _log(app, session, connection, row, f"{text} {connection.name}; it is used from now on.")
+        bank_details_alert.plan(app, session, connection, row, BankDetailsEvent.CONFIRMED)
+        connection.next_run_at = app.now()
 
 
 def cancel_bank_details(app: AppContext, connection_id: int, row_id: int, *, by: str) -> None:
@@ -172,6 +174,8 @@ def cancel_bank_details(app: AppContext, connection_id: int, row_id: int, *, by:
         row.cancelled_at, row.decided_by = app.now(), by
         text = f"{by or 'Someone'} cancelled the account {as_details(row).masked_account} for payments in"
         _log(app, session, connection, row, f"{text} {row.currency} to {connection.name} before it was used.")
+        bank_details_alert.plan(app, session, connection, row, BankDetailsEvent.CANCELLED)
+        connection.next_run_at = app.now()
 
 
 def find_details(session: Session, connection_id: int, row_id: int, now: datetime) -> BankDetails:

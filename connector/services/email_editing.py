@@ -14,6 +14,7 @@ from connector.outbox.entries import UNSENT_STATES
 from connector.plain_text import one_line
 from connector.services import email_preview
 from connector.vocabulary import LogKind, OutboxKind, OutboxState
+from policies.bank_numbers import WHERE_TO_ENTER, find_bank_account
 
 _SUBJECT_CHARS_MAX = 200
 _PARAGRAPH_CHARS_MAX = 2000
@@ -68,6 +69,9 @@ def clean_text(name: str, text: str) -> str:
         cleaned = "\n\n".join(filter(None, (one_line(part, _PARAGRAPH_CHARS_MAX) for part in parts[:_PARAGRAPHS_MAX])))
     if not cleaned:
         message = f"The {name} must not be empty."
+        raise OutboxError(message)
+    if account := find_bank_account(cleaned):
+        message = f"{account!r} is a bank account. {WHERE_TO_ENTER}: emails then name it."
         raise OutboxError(message)
     return cleaned
 

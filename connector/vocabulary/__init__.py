@@ -5,7 +5,7 @@ from __future__ import annotations
 from connector.vocabulary.access import Role, TokenScope, TokenState, UserState
 from connector.vocabulary.agreements import AgreementChange, AgreementKind, AgreementState
 from connector.vocabulary.bank import LineStatus, MatchCertainty, MatchState, ReceiptState, StatementFormat
-from connector.vocabulary.bank_details import AccountScheme, BankDetailsState, CodeKind
+from connector.vocabulary.bank_details import AccountScheme, BankDetailsEvent, BankDetailsState, CodeKind
 from connector.vocabulary.connections import ConnectionHealth, ConnectionMode
 from connector.vocabulary.emails import ReplyKind, TemplateOrigin, TokenPurpose
 from connector.vocabulary.log import LogKind
@@ -23,6 +23,7 @@ __all__ = [
     "AgreementChange",
     "AgreementKind",
     "AgreementState",
+    "BankDetailsEvent",
     "BankDetailsState",
     "CallKind",
     "CodeKind",

@@ -14,6 +14,14 @@ class AccountScheme(StrEnum):
     AUSTRALIA = "australia"
 
 
+class BankDetailsEvent(StrEnum):
+    """What happened to an account, which every owner is emailed of."""
+
+    ENTERED = "entered"  # or removed
+    CONFIRMED = "confirmed"
+    CANCELLED = "cancelled"
+
+
 class CodeKind(StrEnum):
     """Which payment code a banking app reads."""
 

@@ -96,7 +96,7 @@ def stop_for_address(app: AppContext, session: Session, customer: CustomerRow, a
     apply_settings(session, *key, {"stopped_emails": ",".join(dict.fromkeys(stopped))}, by=f"{address}, {how},", at=now)
     reason = (
         f"{one_line(address, 120)} asked for no more reminders about {one_line(customer.name)} {how}. Others who"
-        f" get them still do. To send them there again: duewell customers set {customer.external_id} --stopped-emails none"
+        f" get them still do. To undo it: duewell customers set {customer.external_id} --stopped-emails none"
     )
     review_tasks.create_review_task(
         app, session, customer, code=TaskCode.REMINDERS_STOPPED, recurrence_key=now.isoformat(), reason=reason

@@ -1,4 +1,4 @@
-"""The internal email to every owner that the account customers pay into was entered, changed or removed."""
+"""The internal email to every owner about the account customers pay into: entered, confirmed, cancelled, removed."""
 
 from __future__ import annotations
 
@@ -16,19 +16,32 @@ from connector.emails.outbound.digest_text import DigestText
 from connector.geo import today_in
 from connector.outbox.payloads import OwnerEmailPayload, dump_payload, payload_as
 from connector.plain_text import one_line, safe_link
-from connector.vocabulary import OutboxKind, OutboxState, Role
+from connector.vocabulary import BankDetailsEvent, OutboxKind, OutboxState, Role
 from connector.vocabulary.outbox import BANK_DETAILS_STEP
 from providers.mailer import Email
 
+_TEXTS = {
+    BankDetailsEvent.ENTERED: "bank_details_entered",
+    BankDetailsEvent.CONFIRMED: "bank_details_confirmed",
+    BankDetailsEvent.CANCELLED: "bank_details_cancelled",
+}
 
-def plan(app: AppContext, session: Session, connection: Connection, row: BankDetailsRow) -> None:
+
+def plan(
+    app: AppContext,
+    session: Session,
+    connection: Connection,
+    row: BankDetailsRow,
+    event: BankDetailsEvent = BankDetailsEvent.ENTERED,
+) -> None:
     """Plan the email to each owner, or to the sender's address where nobody signs in here."""
     owners = session.scalars(
         select(col(User.email)).where(col(User.role) == Role.OWNER, col(User.disabled_at).is_(None))
     )
     for recipient in sorted(set(owners)) or [digests.default_recipient(app.settings)]:
+        suffix = f":{event}" if event is not BankDetailsEvent.ENTERED else ""
         ledger_key = f"{connection.provider}:{connection.external_id}"
-        key = f"{ledger_key}:{OutboxKind.OWNER_EMAIL}:{BANK_DETAILS_STEP}:{row.id}:{recipient}"
+        key = f"{ledger_key}:{OutboxKind.OWNER_EMAIL}:{BANK_DETAILS_STEP}:{row.id}{suffix}:{recipient}"
         session.add(
             OutboxEntry(
                 connection_id=connection.id or 0,
@@ -37,7 +50,9 @@ def plan(app: AppContext, session: Session, connection: Connection, row: BankDet
                 state=OutboxState.PLANNED,
                 customer_id="",
                 step=BANK_DETAILS_STEP,
-                payload=dump_payload(OwnerEmailPayload(to=(recipient,), bank_details_id=row.id or 0)),
+                payload=dump_payload(
+                    OwnerEmailPayload(to=(recipient,), bank_details_id=row.id or 0, bank_details_event=event)
+                ),
                 reason=f"Tells {recipient} that the bank details of {connection.name} were changed.",
                 planned_at=app.now(),
             )
@@ -60,8 +75,9 @@ def compose(app: AppContext, session: Session, connection: Connection, entry: Ou
     )
     company, button = one_line(connection.name), text.render("bank_details_button")
     opening = text.render(
-        "bank_details_entered" if row.account else "bank_details_removed",
-        actor=one_line(row.set_by) or SENDER_NAME,
+        _TEXTS[payload.bank_details_event] if row.account else "bank_details_removed",
+        actor=one_line(row.set_by if payload.bank_details_event == BankDetailsEvent.ENTERED else row.decided_by)
+        or SENDER_NAME,
         account=as_details(row).masked_account,
         before=as_details(before).masked_account if before is not None else "",
         payee=one_line(row.payee),

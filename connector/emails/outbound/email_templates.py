@@ -25,6 +25,7 @@ from connector.outbox.approvals import record_change
 from connector.outbox.entries import UNSENT_STATES
 from connector.results import Result, optional
 from connector.vocabulary import OutboxKind, TemplateOrigin
+from policies.bank_numbers import WHERE_TO_ENTER, find_bank_account
 from policies.receivables import Discount, Step
 
 LINE_NAMES = ("subject", "heading", "opening", "closing")
@@ -141,6 +142,8 @@ def parse_document(document: str) -> dict[str, str]:
     for name, text in table.items():
         if not isinstance(text, str) or not text.strip() or len(text) > _LINE_LENGTH_MAX:
             raise TemplateError(f"{name} must be a text of 1 to {_LINE_LENGTH_MAX} characters.")
+        if account := find_bank_account(text):
+            raise TemplateError(f"{name} has a bank account, {account!r}. {WHERE_TO_ENTER}: emails then name it.")
     return dict(table)
 
 

@@ -20,7 +20,12 @@ from tests.connector.scenario import Scenario
 FORM = {"currency": "GBP", "payee": "Small Works Ltd", "bank_code": "123456", "account_number": "01234567"}
 
 
-def test_an_email_approved_with_one_account_is_not_sent_with_another(late_customer: Scenario) -> None:
+@pytest.mark.parametrize(
+    ("field", "old", "new"), [("account_number", "01234567", "76543210"), ("payee", "Small", "Other")]
+)
+def test_an_email_approved_with_one_account_is_not_sent_with_another(
+    late_customer: Scenario, field: str, old: str, new: str
+) -> None:
     scenario = late_customer
     set_mode(scenario.app, scenario.connection, ConnectionMode.APPROVE)
     bank_details.set_bank_details(scenario.app, scenario.connection, FORM, by="ann")
@@ -31,7 +36,7 @@ def test_an_email_approved_with_one_account_is_not_sent_with_another(late_custom
     with writing(scenario.app.engine) as session:
         add_user(session, scenario.app.settings.mail_from, "owner", by="ann", at=scenario.app.now())
     other = bank_details.set_bank_details(
-        scenario.app, scenario.connection, FORM | {"account_number": "76543210"}, by=scenario.app.settings.mail_from
+        scenario.app, scenario.connection, FORM | {field: new}, by=scenario.app.settings.mail_from
     )
     bank_details.confirm_bank_details(scenario.app, scenario.connection, other.id, by="trudy")
     scenario.run()
@@ -40,8 +45,8 @@ def test_an_email_approved_with_one_account_is_not_sent_with_another(late_custom
     with writing(scenario.app.engine) as session:
         approvals.approve(session, [email.id or 0], by="ann", at=scenario.app.now())
     scenario.run()
-    [sent] = [each for each in scenario.sandbox.sendgrid.emails() if "76543210" in each.text]
-    assert "01234567" not in sent.text
+    [sent] = [each for each in scenario.sandbox.sendgrid.emails() if f": {new}" in each.text]
+    assert f": {old}" not in sent.text
 
 
 def test_an_account_entered_by_a_token_or_at_a_terminal_cannot_be_confirmed(late_customer: Scenario) -> None:

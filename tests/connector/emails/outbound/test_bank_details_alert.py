@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import unescape
 
 from connector.auth.users import add_user
@@ -45,3 +46,20 @@ def test_without_users_the_senders_own_address_is_emailed_of_a_removal(scenario:
         scenario.app.settings.mail_reply_to or scenario.app.settings.mail_from
     )
     assert "mallory removed the account …3000 for payments in EUR." in last.text
+
+
+def test_owners_are_emailed_who_confirmed_or_cancelled_a_waiting_account(scenario: Scenario) -> None:
+    scenario.go_live()
+    with writing(scenario.app.engine) as session:
+        add_user(session, ANN, "owner", companies=None, by="a test", at=scenario.app.now())
+    enter = partial(bank_details.set_bank_details, scenario.app, scenario.connection, by=ANN)
+    enter(FORM)
+    first = enter(FORM | {"iban": "DE02120300000000202051"})
+    bank_details.confirm_bank_details(scenario.app, scenario.connection, first.id, by="mallory@small.example")
+    second = enter(FORM | {"payee": "Mallory GmbH"})
+    bank_details.cancel_bank_details(scenario.app, scenario.connection, second.id, by=BEN)
+    scenario.run()
+    texts = [each.text for each in scenario.sandbox.sendgrid.emails_to(ANN)]
+    assert len(texts) == 5
+    assert any("mallory@small.example confirmed the account …2051 of Small Works GmbH" in each for each in texts)
+    assert any(f"{BEN} cancelled the account …3000 of Mallory GmbH" in each for each in texts)

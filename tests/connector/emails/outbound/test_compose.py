@@ -74,7 +74,7 @@ def test_annual_interest_is_announced_with_its_rate_and_the_date_it_is_charged(x
 
 def test_an_email_is_signed_by_the_account_owner_and_has_the_payment_instructions(xero_scenario: Scenario) -> None:
     xero_scenario.set_policy(
-        '[payment_instructions]\ndefault = """\nIBAN DE02 1203 0000 0000 2020 51\nwith the invoice number"""\n'
+        '[payment_instructions]\ndefault = """\nBy cheque to Small Works Ltd\nwith the invoice number"""\n'
     )
     xero_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
     xero_scenario.go_live()
@@ -88,7 +88,7 @@ def test_an_email_is_signed_by_the_account_owner_and_has_the_payment_instruction
     assert email.reply_to == "ann@small.example"
     assert "Kind regards\nAnn Lee\nSmall Works Ltd" in email.text
     assert "write to ann@small.example" in email.text
-    assert "How to pay:\nIBAN DE02 1203 0000 0000 2020 51\nwith the invoice number" in email.text
+    assert "How to pay:\nBy cheque to Small Works Ltd\nwith the invoice number" in email.text
 
 
 def test_no_late_fee_is_announced_before_the_terms_were_agreed(xero_scenario: Scenario) -> None:
