@@ -33,6 +33,7 @@ from policies.recipients import CopyRules
 from policies.schedule import Schedule
 from policies.schedule_rules import SCHEDULED_STEPS, Cell, check_schedule
 from policies.segments import segment_of
+from policies.step_tables import CELLS, StepTable, step_model
 from policies.validation import Section, validate
 
 __all__ = ["PolicyError", "Problem", "ReminderPolicy"]
@@ -57,7 +58,7 @@ class _Document(sections.Sections):
     late_fees: LateFees
 
 
-_STEP_FIELDS: dict[str, Any] = {step.value: (sections.step_model(step), ...) for step in SCHEDULED_STEPS}
+_STEP_FIELDS: dict[str, Any] = {step.value: (step_model(step), ...) for step in SCHEDULED_STEPS}
 _DOCUMENT_MODEL = create_model("PolicyDocument", __base__=_Document, **_STEP_FIELDS)
 
 
@@ -91,7 +92,7 @@ class ReminderPolicy:
     payment_instructions: sections.PerCurrency[str]
     digest_language: sections.Language
     control_group_percent: int
-    step_tables: Mapping[Step, sections.StepTable]
+    step_tables: Mapping[Step, StepTable]
     document: Table = field(repr=False, compare=False)
     name: str = ""
     customer_policies: tuple[tuple[AppliesTo, ReminderPolicy], ...] = ()
@@ -166,7 +167,7 @@ def _build_policy(own: Table, problems: ProblemCollector, added_rates: AddedRate
     check_schedule({step: each.days for step, each in steps.items()}, problems)
     return ReminderPolicy(
         tone=read.tone,
-        schedules={cell: _build_schedule(steps, cell) for cell in sections.CELLS},
+        schedules={cell: _build_schedule(steps, cell) for cell in CELLS},
         frequency=read.frequency,
         send_window=read.send_window,
         due_soon_days=read.statement.due_soon_days,
@@ -238,7 +239,7 @@ def _without_other_presets_figures(own: Table, different: Table) -> Table:
     return {**own, "late_fees": {key: value for key, value in fees.items() if key not in PRESET_FIGURES}}
 
 
-def _build_schedule(steps: Mapping[Step, sections.StepTable], cell: Cell) -> Schedule:
+def _build_schedule(steps: Mapping[Step, StepTable], cell: Cell) -> Schedule:
     calls = frozenset(step for step, table in steps.items() if cell in table.calls)
     return Schedule.from_days({step: table.days[cell] for step, table in steps.items()}, calls)
 

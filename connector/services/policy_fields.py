@@ -10,7 +10,8 @@ from policies.policy import ReminderPolicy
 from policies.receivables import Step
 from policies.schedule import DUNNING_LEVELS
 from policies.schedule_rules import SCHEDULED_STEPS
-from policies.sections import CELLS, WEEKDAYS, PlanApproval
+from policies.sections import WEEKDAYS, PlanApproval
+from policies.step_tables import CELLS
 
 TONES = ("gentle", "standard", "firm")
 CELL_NAMES = tuple(f"{segment.value} {size.value}" for segment, size in CELLS)

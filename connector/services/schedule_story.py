@@ -11,7 +11,8 @@ from policies.policy import ReminderPolicy
 from policies.receivables import Segment, Size, Step
 from policies.schedule import StepKind
 from policies.schedule_rules import SCHEDULED_STEPS
-from policies.sections import WEEKDAYS, Origin, StepTable, Tone
+from policies.sections import WEEKDAYS, Tone
+from policies.step_tables import Origin, StepTable
 
 _MANNER = {Tone.GENTLE: "gently", Tone.STANDARD: "politely", Tone.FIRM: "firmly"}
 _BY_EMAIL, _BY_CALL = "by email", "by phone (a task)"

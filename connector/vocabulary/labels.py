@@ -56,7 +56,8 @@ from policies.fee_rules import FeeApproval, FeeInvoicing, FeeKind, FeePreset, Un
 from policies.receivables import CreditKind, FeeOutcome, InvoiceStatus, Segment, SettlementKind, Size, Step
 from policies.recipients import RecipientRole
 from policies.schedule import DUNNING_LEVELS, StepKind
-from policies.sections import Language, Origin, PlanApproval, Tone
+from policies.sections import Language, PlanApproval, Tone
+from policies.step_tables import Origin
 from providers.phones import PhoneKind
 
 _STEPS: dict[str, str] = {

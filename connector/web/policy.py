@@ -35,7 +35,7 @@ from connector.web.schedule_timeline import Scale
 from policies.document import PolicyError, Problem, value_at
 from policies.policy import ReminderPolicy
 from policies.schedule_rules import SCHEDULED_STEPS
-from policies.sections import CELLS
+from policies.step_tables import CELLS
 
 _HOLIDAY_DAYS = 120
 _APPLIES_TO_FIELDS = ("customers", "tags", "groups", "segments")

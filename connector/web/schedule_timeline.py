@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from connector.services.schedule_story import SegmentStory, StoryEvent
 from policies.schedule import StepKind
-from policies.sections import Origin
+from policies.step_tables import Origin
 
 _START, _END = 15.0, 97.0  # percent: before it is what counts from the invoice date
 _EARLY = {Origin.ISSUE: 3.0, Origin.DISCOUNT_END: 9.0}

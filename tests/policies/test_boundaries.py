@@ -12,7 +12,7 @@ from policies.payment_behaviour import Baseline, ClosedInvoice, learn_behaviour
 from policies.policy import PolicyError, ReminderPolicy
 from policies.receivables import PaymentBehaviour, Size, Step
 from policies.schedule_adjustments import adjust_schedule
-from policies.sections import CELLS
+from policies.step_tables import CELLS
 from tests.policies.builders import (
     MONDAY,
     POLICY,

@@ -23,7 +23,7 @@ from policies.policy import PolicyError, ReminderPolicy
 from policies.receivables import Customer, Discount, Invoice, PastAction, RevenueRank, Segment, Size, Step
 from policies.schedule import StepKind
 from policies.schedule_rules import SCHEDULED_STEPS
-from policies.sections import CELLS, Origin
+from policies.step_tables import CELLS, Origin
 from policies.validation import Section
 from tests.policies.builders import (
     KNOWN_CUSTOMER,
