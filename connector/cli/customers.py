@@ -122,6 +122,9 @@ _ContactOption = Annotated[
 _HoldOption = Annotated[
     str | None, typer.Option(metavar="DATE", help="No reminders before this date; none ends the hold.")
 ]
+_StoppedEmailsOption = Annotated[
+    str | None, typer.Option(metavar="EMAIL,…", help="Addresses that get no reminders, or none.")
+]
 
 
 @customers.command("set")
@@ -133,9 +136,7 @@ def set_(
     no_reminders: Annotated[
         bool | None, typer.Option("--no-reminders/--reminders", help="No email reminders: call tasks instead.")
     ] = None,
-    stopped_emails: Annotated[
-        str | None, typer.Option(metavar="EMAIL,…", help="Addresses that get no reminders, or none.")
-    ] = None,
+    stopped_emails: _StoppedEmailsOption = None,
     no_fees: Annotated[bool | None, typer.Option("--no-fees/--fees", help="Never charge late fees.")] = None,
     fees_agreed_on: Annotated[
         str | None, typer.Option(metavar="DATE", help="The date late fees were agreed on, or none.")

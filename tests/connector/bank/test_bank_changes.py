@@ -68,7 +68,7 @@ def test_money_of_an_invoice_that_was_credited_may_be_for_the_others(late: Scena
 
 
 def test_money_that_was_booked_with_another_amount_holds_nothing_more(late: Scenario) -> None:
-    """The bank kept 15.00: the books have the payment in full, and the charge as an expense."""
+    """The bank kept 15.00: the ledger has the payment in full, and the charge as an expense."""
     late.company.invoice("Ashdown Ltd", "800.00", due_on=late.days_ago(-5))
     drop(late, csv_of((late.days_ago(1), "Ashdown Ltd", late.number, "1185.00")))
     bank_statements.confirm_match(late.app, matches(late)[0].id, by="ann")
