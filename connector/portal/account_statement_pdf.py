@@ -11,7 +11,7 @@ from fpdf.fonts import FontFace
 
 from connector.db.money import from_e4
 from connector.emails.layout import load_texts
-from connector.emails.outbound.statement_pdf import ENCODING, encodable_text
+from connector.fonts.pdf_fonts import PdfFonts
 from connector.languages import Language
 from connector.plain_text import one_line
 from connector.portal.account_statement import AccountStatement
@@ -28,21 +28,21 @@ def draw_account_statement(
     texts = load_texts(language.code)
     labels = {**texts.statement, **texts.portal}
     pdf = FPDF(format="A4")
-    pdf.core_fonts_encoding = ENCODING
+    fonts = PdfFonts(pdf, company, customer, *(each.name for each, _balance in statement.entries))
     pdf.set_margin(17)
     pdf.set_auto_page_break(auto=True, margin=17)
     pdf.set_lang(language.code)
-    pdf.set_title(encodable_text(f"{labels['account']}: {one_line(company)}"))
+    pdf.set_title(fonts.clean(f"{labels['account']}: {one_line(company)}"))
     pdf.set_creation_date(datetime.combine(statement.until_on, time(), UTC))
     pdf.set_text_color(*_TEXT_COLOUR)
     pdf.add_page()
     period = f"{language.format_date(statement.from_on)} – {language.format_date(statement.until_on)}"
     lines = ((one_line(company), 11, "B"), (labels["account"], 18, "B"), (one_line(customer), 11, ""))
     for text, size, style in (*lines, (f"{period}, {statement.currency}", 11, "")):
-        pdf.set_font("helvetica", style, size)
-        pdf.multi_cell(0, size * 0.6, encodable_text(text), align="L", new_x="LMARGIN", new_y="NEXT")
+        pdf.set_font(fonts.family, style, size)
+        pdf.multi_cell(0, size * 0.6, fonts.clean(text), align="L", new_x="LMARGIN", new_y="NEXT")
     pdf.ln(4)
-    pdf.set_font("helvetica", size=10)
+    pdf.set_font(fonts.family, size=10)
     with pdf.table(
         borders_layout=TableBordersLayout.HORIZONTAL_LINES,
         col_widths=tuple(width for _name, width in _COLUMNS),
@@ -51,9 +51,9 @@ def draw_account_statement(
         line_height=6,
         padding=1,
     ) as table:
-        table.row([encodable_text(labels[name]) for name, _width in _COLUMNS])
+        table.row([fonts.clean(labels[name]) for name, _width in _COLUMNS])
         for row in _rows(statement, labels, language):
-            table.row([encodable_text(cell) for cell in row])
+            table.row([fonts.clean(cell) for cell in row])
     name = f"account-{statement.currency}-{statement.from_on.isoformat()}-{statement.until_on.isoformat()}.pdf"
     return Attachment(name, "application/pdf", bytes(pdf.output()))
 

@@ -5,10 +5,10 @@ The fonts are those of the customers' statements: letters that they lack are rep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time
 
-from connector.emails.outbound.statement_pdf import ENCODING, encodable_text
+from connector.fonts.pdf_fonts import PdfFonts
 from connector.reports.report import Plot, PlotKind, Report, ReportRow, Severity, format_cell
 from providers.import_lock import IMPORT_LOCK
 
@@ -23,7 +23,7 @@ _LABEL_WIDTH = 45.0
 
 def draw_reports(reports: Sequence[Report[ReportRow]], *, about: str, on: date) -> bytes:
     """Return the reports as PDF; ``about`` says of which companies and as of when they are."""
-    document = _Document(on)
+    document = _Document(on, about, *_texts(reports))
     for report in reports:
         document.draw(report, about)
     if not reports:
@@ -32,15 +32,22 @@ def draw_reports(reports: Sequence[Report[ReportRow]], *, about: str, on: date) 
     return bytes(document.pdf.output())
 
 
+def _texts(reports: Sequence[Report[ReportRow]]) -> Iterator[str]:
+    """Yield the texts whose letters decide about the fonts: names of companies, customers and people."""
+    for report in reports:
+        yield from (format_cell(row, column) for row in report.rows[:ROWS_MAX] for column in report.columns)
+        yield from (bar.label for plot in report.plots for bar in plot.bars)
+
+
 class _Document:
     """A PDF being drawn."""
 
-    def __init__(self, on: date) -> None:
+    def __init__(self, on: date, *texts: str) -> None:
         with IMPORT_LOCK:
             from fpdf import FPDF  # noqa: PLC0415 - 40 MiB that only a PDF needs
 
         self.pdf = FPDF(orientation="landscape", format="A4")
-        self.pdf.core_fonts_encoding = ENCODING
+        self._fonts = PdfFonts(self.pdf, *texts)
         self.pdf.set_margin(_MARGIN)
         self.pdf.set_auto_page_break(auto=True, margin=_MARGIN)
         self.pdf.set_lang("en")
@@ -67,15 +74,15 @@ class _Document:
     def line(self, text: str, size: int, style: str = "", colour: tuple[int, int, int] = _TEXT) -> None:
         """Write a paragraph."""
         self.pdf.set_text_color(*colour)
-        self.pdf.set_font("helvetica", style, size)
-        self.pdf.multi_cell(0, size * 0.5, encodable_text(text), align="L", new_x="LMARGIN", new_y="NEXT")
+        self.pdf.set_font(self._fonts.family, style, size)
+        self.pdf.multi_cell(0, size * 0.5, self._fonts.clean(text), align="L", new_x="LMARGIN", new_y="NEXT")
 
     def _table(self, report: Report[ReportRow]) -> None:
         with IMPORT_LOCK:
             from fpdf.fonts import FontFace  # noqa: PLC0415
 
         self.pdf.set_text_color(*_TEXT)
-        self.pdf.set_font("helvetica", size=8)
+        self.pdf.set_font(self._fonts.family, size=8)
         rows = report.rows[:ROWS_MAX]
         self.pdf.set_fill_color(0)  # the default: with any other, fpdf2 fills each cell of a table with it
         self.pdf.set_draw_color(*_LINE)
@@ -87,9 +94,9 @@ class _Document:
             line_height=4.5,
             padding=0.8,
         ) as table:
-            table.row([encodable_text(column.heading) for column in report.columns])
+            table.row([self._fonts.clean(column.heading) for column in report.columns])
             for row in rows:
-                table.row([encodable_text(format_cell(row, column)) for column in report.columns])
+                table.row([self._fonts.clean(format_cell(row, column)) for column in report.columns])
             if report.total:
                 empty = [""] * (len(report.columns) - 2)
                 table.row(["Total", *empty, report.total], style=FontFace(emphasis="BOLD"))
@@ -108,7 +115,7 @@ class _Document:
         self.line(plot.title, 10, style="B")
         self.pdf.ln(1)
         top = self.pdf.get_y()
-        self.pdf.set_font("helvetica", size=7)
+        self.pdf.set_font(self._fonts.family, size=7)
         if plot.kind is PlotKind.BARS:
             self._bars(plot, top)
         else:
@@ -123,8 +130,8 @@ class _Document:
             width = (_PLOT_WIDTH - _LABEL_WIDTH) * max(bar.value, 0) / maximum
             self.pdf.set_fill_color(*_COLOURS[bar.severity])
             self.pdf.rect(_MARGIN + _LABEL_WIDTH, y, max(width, 0.2), _BAR, style="F")
-            self.pdf.text(_MARGIN, y + 3, encodable_text(bar.label))
-            self.pdf.text(_MARGIN + _LABEL_WIDTH + width + 1.5, y + 3, encodable_text(bar.text))
+            self.pdf.text(_MARGIN, y + 3, self._fonts.clean(bar.label))
+            self.pdf.text(_MARGIN + _LABEL_WIDTH + width + 1.5, y + 3, self._fonts.clean(bar.text))
 
     def _columns(self, plot: Plot, top: float) -> None:
         """Draw columns, and a line as columns, too: each with its label where there is room."""
@@ -149,7 +156,7 @@ class _Document:
             if span.low is not None and span.high is not None:
                 low, high = (foot - _PLOT_HEIGHT * each / maximum for each in (span.low, span.high))
                 self.pdf.line(left + width / 2, low, left + width / 2, high)
-            label = encodable_text(span.label)
+            label = self._fonts.clean(span.label)
             if left >= taken_until:
                 self.pdf.text(left, foot + 3.5, label)
                 taken_until = left + float(self.pdf.get_string_width(label)) + 2
@@ -161,7 +168,7 @@ class _Document:
         has_range = any(span.high is not None for span in plot.spans)
         colours = (_SECOND, _ACCENT) if has_part else (_ACCENT, _TEXT if has_range else _SECOND)
         x = float(_MARGIN)
-        for text, colour in zip(map(encodable_text, plot.legend), colours, strict=False):
+        for text, colour in zip(map(self._fonts.clean, plot.legend), colours, strict=False):
             self.pdf.set_fill_color(*colour)
             self.pdf.rect(x, top, 2.5, 2.5, style="F")
             self.pdf.text(x + 3.5, top + 2.2, text)

@@ -1,13 +1,11 @@
 """Draw a customer's statement as a PDF in their language: every open invoice, what is overdue, credit, the totals.
 
-The fonts are those that every PDF reader has, so that files stay small. They cover Western European characters; other
-letters lose their accents or become "?". The email itself shows every script.
+Letters that its fonts lack are replaced (see ``connector.fonts``); the email itself shows every script.
 """
 
 from __future__ import annotations
 
 import io
-import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -17,21 +15,19 @@ from connector.emails.layout import load_texts, render_line
 from connector.emails.outbound.bank_transfer import email_transfer, word_transfer
 from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine
 from connector.emails.outbound.email_sums import sum_covered, sum_overdue, sum_to_pay, sums_of
+from connector.fonts.pdf_fonts import PdfFonts
 from connector.languages import Language, language_of, replace_nbsp
 from connector.plain_text import clean_lines, one_line
 from connector.vocabulary import CodeKind
 from providers.import_lock import IMPORT_LOCK
 from providers.mailer import Attachment
 
-ENCODING = "windows-1252"
 _COLUMNS = (("invoice", 34), ("issued", 26), ("due_on", 26), ("days_overdue", 22), ("total", 34), ("amount_due", 34))
 # The width of a code with its white edge; that of a Swiss one is 46 mm without it, as on their payment slips.
 _CODE_MM = {CodeKind.EPC: 38, CodeKind.SWISS: 54}
 _RIGHT_ALIGNED = ("days_overdue", "total", "amount_due")
 _TEXT_COLOUR, _MUTED_GREY = (31, 41, 51), 90
 _MM_PER_PIXEL = 25.4 / 96
-_SYMBOLS_AND_MARKS = {"So", "Sk", "Mn", "Cf"}  # of which emoji consist
-_STROKED_LETTERS = str.maketrans("łŁđĐħĦıŧŦ", "lLdDhHitT")  # whose stroke is no combining mark
 
 
 def draw_statement(facts: EmailFacts, today: date) -> Attachment:
@@ -61,11 +57,11 @@ class _StatementPdf:
             from fpdf import FPDF  # noqa: PLC0415 - 40 MiB that only a PDF needs
 
         self.pdf = FPDF(format="A4")
-        self.pdf.core_fonts_encoding = ENCODING
+        self._fonts = PdfFonts(self.pdf, *self._texts())
         self.pdf.set_margin(17)
         self.pdf.set_auto_page_break(auto=True, margin=17)
         self.pdf.set_lang(self.language.code)
-        self.pdf.set_title(encodable_text(f"{self._label('title')}: {one_line(facts.company_name)}"))
+        self.pdf.set_title(self._fonts.clean(f"{self._label('title')}: {one_line(facts.company_name)}"))
         self.pdf.set_creation_date(datetime.combine(today, time(), UTC))
         self.pdf.set_text_color(*_TEXT_COLOUR)
         self.pdf.add_page()
@@ -89,7 +85,7 @@ class _StatementPdf:
             from fpdf.fonts import FontFace  # noqa: PLC0415
 
         listed = sorted(self.lines, key=lambda line: (line.due_on or line.issued_on, line.number, line.issued_on))
-        self.pdf.set_font("helvetica", size=10)
+        self.pdf.set_font(self._fonts.family, size=10)
         with self.pdf.table(
             borders_layout="HORIZONTAL_LINES",
             col_widths=tuple(width for _, width in _COLUMNS),
@@ -98,9 +94,9 @@ class _StatementPdf:
             line_height=6,
             padding=1,
         ) as table:
-            table.row([encodable_text(self.labels[name]) for name, _ in _COLUMNS])
+            table.row([self._fonts.clean(self.labels[name]) for name, _ in _COLUMNS])
             for line in listed:
-                table.row([encodable_text(cell) for cell in self._cells(line)])
+                table.row([self._fonts.clean(cell) for cell in self._cells(line)])
         self.pdf.ln(4)
         for label, amount in self._totals():
             self._draw_line(
@@ -122,6 +118,14 @@ class _StatementPdf:
             self.pdf.ln(2)
             self._draw_line(self.facts.brand.legal_footer, 8)
 
+    def _texts(self) -> Iterator[str]:
+        """Yield the texts that are not ours: their letters decide about the fonts."""
+        facts = self.facts
+        yield from (facts.company_name, facts.customer_name, facts.payment_instructions, facts.brand.legal_footer)
+        yield from (line.number for line in self.lines)
+        if facts.bank_details is not None:
+            yield facts.bank_details.payee
+
     def _draw_logo(self) -> None:
         logo = self.facts.brand.logo
         if logo is not None:
@@ -142,8 +146,8 @@ class _StatementPdf:
         self._draw_line(text.heading, 11, style="B")
         self.pdf.ln(1)
         for line in text.lines:
-            self.pdf.set_font("helvetica", "", 10)
-            self.pdf.cell(40, 6, encodable_text(line.label))
+            self.pdf.set_font(self._fonts.family, "", 10)
+            self.pdf.cell(40, 6, self._fonts.clean(line.label))
             self._draw_beside(self.pdf.epw - 40 - side, line.value)
         if code:
             self._draw_beside(self.pdf.epw - side, text.scan)
@@ -153,7 +157,7 @@ class _StatementPdf:
 
     def _draw_beside(self, width: float, text: str) -> None:
         """Draw lines of a width, with their words as far apart as always."""
-        self.pdf.multi_cell(width, 6, encodable_text(text), align="L", new_x="LMARGIN", new_y="NEXT")
+        self.pdf.multi_cell(width, 6, self._fonts.clean(text), align="L", new_x="LMARGIN", new_y="NEXT")
 
     def _cells(self, line: InvoiceLine) -> Iterator[str]:
         day = self.language.format_date
@@ -172,21 +176,21 @@ class _StatementPdf:
             yield "credit_deducted", credit
 
     def _draw_line(self, text: str, size: int, style: str = "") -> None:
-        self.pdf.set_font("helvetica", style, size)
+        self.pdf.set_font(self._fonts.family, style, size)
         self.pdf.multi_cell(
-            self._beside_logo, size * 0.55, encodable_text(text), align="L", new_x="LMARGIN", new_y="NEXT"
+            self._beside_logo, size * 0.55, self._fonts.clean(text), align="L", new_x="LMARGIN", new_y="NEXT"
         )
 
     def _format_money(self, amount: Decimal) -> str:
         text = self.language.format_money(amount, self.facts.currency)
-        if all(map(_is_encodable, replace_nbsp(text))):
+        if all(map(self._fonts.has, replace_nbsp(text))):
             return text
         return self.language.format_money(amount, self.facts.currency, with_code=True)
 
     def _customer(self) -> str:
         """Return the customer's name, or their address where the fonts have no letter of the name."""
         name, address = one_line(self.facts.customer_name), next(iter(self.facts.to), "")
-        return name if any(map(str.isalnum, encodable_text(name))) or not address else address
+        return name if any(map(str.isalnum, self._fonts.clean(name))) or not address else address
 
     def _label(self, name: str) -> str:
         facts = self.facts
@@ -197,24 +201,3 @@ class _StatementPdf:
             "reply_to": facts.reply_to or facts.sender,
         }
         return render_line(self.labels[name], values)
-
-
-def encodable_text(text: str) -> str:
-    """Return what the fonts can draw: letters they lack lose their accents or become "?", emoji are left out."""
-    return "".join(char if _is_encodable(char) else _strip_marks(char) for char in replace_nbsp(text))
-
-
-def _strip_marks(char: str) -> str:
-    parts = unicodedata.normalize("NFKD", char.translate(_STROKED_LETTERS))
-    kept = "".join(part for part in parts if not unicodedata.combining(part))
-    if kept and all(map(_is_encodable, kept)):
-        return kept
-    return "" if unicodedata.category(char) in _SYMBOLS_AND_MARKS else "?"
-
-
-def _is_encodable(char: str) -> bool:
-    try:
-        char.encode(ENCODING)
-    except UnicodeEncodeError:
-        return False
-    return True

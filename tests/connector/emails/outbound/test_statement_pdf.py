@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
+import pytest
 import zxingcpp
 from PIL import Image
 
@@ -28,6 +29,21 @@ def extract_text(content: bytes) -> str:
     contents = b"\n".join(zlib.decompress(stream) for stream in streams if stream[:1] == b"x")
     pieces = re.findall(rb"\(((?:\\.|[^\\()])*)\) Tj", contents)
     return " ".join(re.sub(rb"\\(.)", rb"\1", piece).decode("windows-1252") for piece in pieces)
+
+
+def extract_embedded_text(content: bytes) -> str:
+    """Return the text of a PDF with embedded fonts: each piece as each of them has it."""
+    found = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL)
+    streams = [zlib.decompress(each) if each[:1] == b"x" else each for each in found]
+    pieces = re.findall(rb"\(((?:\\.|[^\\()])*)\) Tj", b"\n".join(streams), re.DOTALL)
+    plain = [re.sub(rb"\\(.)", lambda each: each[1].replace(b"r", b"\r"), piece, flags=re.DOTALL) for piece in pieces]
+    lines = []
+    for each in streams:
+        if b"beginbfchar" in each:
+            pairs = re.findall(rb"<(\w{4})> <(\w{4})>", each)
+            letters = {bytes.fromhex(code.decode()): chr(int(text, 16)) for code, text in pairs}
+            lines += ["".join(letters.get(piece[at : at + 2], "") for at in range(0, len(piece), 2)) for piece in plain]
+    return "\n".join(lines)
 
 
 def test_it_lists_every_invoice_and_adds_up_in_one_currency(facts_for: FactsFor) -> None:
@@ -62,11 +78,27 @@ def test_it_is_in_the_language_of_the_email(facts_for: FactsFor) -> None:
     assert "Extrato de faturas em aberto" in texts["pt"]
 
 
-def test_letters_that_its_fonts_lack_lose_their_accents(facts_for: FactsFor) -> None:
-    facts = facts_for(Step.SECOND_NOTICE, customer_name="Żółć Łódź 株式会社\r\n(Evil) \\ Tj")
-    text = extract_text(draw_statement(facts, TODAY).content)
-    assert "Zólc Lódz ????" in text
-    assert "(Evil) \\ Tj" in text
+NAMES = (
+    "Żółć Łódź sp. z o.o.",
+    "Gıda İşletmeleri Şti",  # noqa: RUF001
+    "Příliš žluťoučký kůň",
+    "Őrült Űrhajó Kft",
+    "Αθήνα Α.Ε.",  # noqa: RUF001
+    "ООО «Ромашка» Київ",  # noqa: RUF001
+    "საქართველო",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_keep_the_letters_of_their_language(facts_for: FactsFor, name: str) -> None:
+    content = draw_statement(facts_for(Step.SECOND_NOTICE, customer_name=f"{name} 株\r\n(Evil) \\ Tj"), TODAY).content
+    assert f"For {name} ? (Evil) \\ Tj" in extract_embedded_text(content)
+    assert len(content) < 30_000  # only what is used is embedded
+
+
+def test_hebrew_is_drawn_from_right_to_left(facts_for: FactsFor) -> None:
+    content = draw_statement(facts_for(Step.SECOND_NOTICE, customer_name="שלום Ltd"), TODAY).content
+    assert f"For {'שלום'[::-1]} Ltd" in extract_embedded_text(content)
 
 
 def test_emoji_are_left_out_of_names(facts_for: FactsFor) -> None:
