@@ -282,7 +282,8 @@ def _explanation_lines(explanation: InvoiceExplanation) -> list[str]:
     lines += ["What happened:", *(f"  {each.on} {each.text}" for each in explanation.timeline)]
     decision = explanation.current_decision or explanation.decision
     lines += ["Current decision:"]
-    lines += [f"  {label(decision.kind)}: {decision.reason}" if decision else "  None: the invoice is not chased"]
+    why_none = f"None: the invoice is {in_sentence(label(invoice.status))}, and is not chased"
+    lines += [f"  {label(decision.kind)}: {decision.reason}" if decision else f"  {why_none}"]
     lines += [f"  Exception: {each}" for each in explanation.exceptions]
     lines += ["What happens next, if nothing changes:"]
     lines += [f"  {each.on} {label(each.step, 'task_code')}: {each.reason}" for each in explanation.upcoming] or [
