@@ -133,13 +133,9 @@ def _chargeable_on(
 
 def _refusal_reason(context: StatementContext, invoice: Invoice, past_actions: PastActions) -> str:
     """Return the reason why no fee can be charged; "" if there is none."""
-    customers = context.customers(invoice)
-    if any(each.no_fees for each in customers):
-        return "this customer is charged no late fees"
-    if not all(map(context.policy.late_fees.is_business, customers)):
-        return "this customer is a consumer, and only businesses are charged late fees"
-    if not _agreement_dates(context):
-        return "no date is set on which the customer agreed to terms with a late fee"
+    of_customer = _customers_refusal(context, invoice)
+    if of_customer:
+        return of_customer
     if invoice.ledger_fee:
         return "the accounting system has charged one of its own on this invoice"
     warned_on = past_actions.warned_on.get(invoice.id)
@@ -156,6 +152,20 @@ def _refusal_reason(context: StatementContext, invoice: Invoice, past_actions: P
     lock_on = context.statement.company.lock_on
     if lock_on is not None and context.today <= lock_on:
         return f"the accounts are locked up to {format_date(lock_on)}, and a fee is dated today"
+    return ""
+
+
+def _customers_refusal(context: StatementContext, invoice: Invoice) -> str:
+    """Return why nothing can be charged to the customer; "" if there is no reason."""
+    customers = context.customers(invoice)
+    if any(each.no_fees for each in customers):
+        return "this customer is charged no late fees"
+    if not all(map(context.policy.late_fees.is_business, customers)):
+        return "this customer is a consumer, and only businesses are charged late fees"
+    if not _agreement_dates(context):
+        return "no date is set on which the customer agreed to terms with a late fee"
+    if not (invoice.sub_customer or context.statement.customer).active:
+        return "this customer is inactive in the accounting system, which takes no new invoice for them"
     return ""
 
 

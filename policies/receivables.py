@@ -290,6 +290,7 @@ class Invoice:
     closed_on: date | None = None
     discount: Discount | None = None
     fee_of: str | None = None
+    waiver_proposed: bool = False  # a late fee that somebody is asked to waive: no email asks for it meanwhile
     ledger_fee: bool = False
     disputed_on: date | None = None
     dispute_reason: str = ""

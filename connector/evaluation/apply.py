@@ -112,15 +112,16 @@ def apply_decisions(
 def _apply_rejections(batch: DecisionBatch, changes: entries.ReplanResult) -> list[CustomerInvoice]:
     """Replace the decisions whose email or fee was rejected before, so that they do not announce it again."""
     reasons = {
-        invoice_id: changes.rejected[draft.key]
+        (invoice_id, draft.kind == OutboxKind.LATE_FEE): changes.rejected[draft.key]
         for draft in batch.drafts
         if draft.key in changes.rejected
         for invoice_id in invoice_ids(draft.payload.completed)
     }
-    return [
-        (customer_id, rejected_decision(each, reasons[each.invoice_id]) if each.invoice_id in reasons else each)
-        for customer_id, each in batch.invoice_decisions
-    ]
+    found = []
+    for customer_id, each in batch.invoice_decisions:
+        reason = reasons.get((each.invoice_id, each.kind is DecisionKind.FEE))  # a rejected fee stops no email
+        found.append((customer_id, rejected_decision(each, reason) if reason is not None else each))
+    return found
 
 
 def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask], today: date) -> None:

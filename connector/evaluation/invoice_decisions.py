@@ -87,7 +87,8 @@ def failed_decision(invoice_id: str, error: Exception) -> InvoiceDecision:
 
 def rejected_decision(decision: InvoiceDecision, reason: str) -> InvoiceDecision:
     """Return the decision about an invoice whose email or fee was rejected before."""
-    text = f"Nothing is sent: {reason}."
+    what = "No late fee is charged" if decision.kind is DecisionKind.FEE else "Nothing is sent"
+    text = f"{what}: {reason.rstrip('.')}."
     return InvoiceDecision(
         decision.invoice_id, DecisionKind.HOLD, "rejected", text, decision.next_step, decision.next_on
     )

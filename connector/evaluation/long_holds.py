@@ -80,4 +80,5 @@ def _describe(decision: InvoiceDecisionRow, invoice: InvoiceRow, name: str, sinc
     due = format_amount(from_e4(invoice.due_e4), invoice.currency)
     days = format_days((today - since_on).days)
     since = f"for {days}, since {format_date(since_on)}"
-    return f"{at_sentence_start(name)} for {due} is overdue and has been on hold {since}: {decision.reason}"
+    state = "is overdue and" if invoice.due_on else "is open and"
+    return f"{at_sentence_start(name)} for {due} {state} has been on hold {since}: {decision.reason}"

@@ -250,8 +250,8 @@ def _combined_fee_draft(ledger_key: str, fees: list[ChargeLateFee], invoices: Ma
     names = {each.id: after_invoice(each.number, each.issued_on, is_shared=each.shares_number) for each in originals}
     # Months that were caught up on are told apart; their interest is often the same.
     months = {fee: f" ({fee.period})" if len(fees) > len(numbers) else "" for fee in fees}
-    on = f"{len(numbers)} invoice{'s' if len(numbers) > 1 else ''}"
-    reason = f"Late fees on {on}, on one invoice: {currency} {amount}, at most {rate} % a year."
+    on = f"on {len(numbers)} invoices" if len(numbers) > 1 else f"for {len(fees)} months of one invoice"
+    reason = f"Late fees {on}, on one invoice: {currency} {amount}, at most {rate} % a year."
     return Draft(
         key=f"{ledger_key}:late_fee:{lead.customer_id}:{currency}:{lead.invoice_month}",
         kind=OutboxKind.LATE_FEE,

@@ -11,11 +11,16 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
+from connector.arrangements import tasks
+from connector.arrangements.customer_settings import find_customer
 from connector.arrangements.task_list import find_tasks
 from connector.db.engine import reading
 from connector.db.tables import SyncLogEntry
+from connector.emails.portal_links import PortalVisitor
 from connector.outbox.approvals import OutboxError
+from connector.portal.customer_page import build_customer_page
 from connector.services import fees
+from connector.services.explain import explain
 from connector.services.fees import FeeItem
 from connector.services.outbox_search import get_entry
 from connector.vocabulary import LogKind, TaskState
@@ -303,3 +308,61 @@ def test_a_fee_that_a_user_has_lowered_in_the_ledger_is_not_too_high(charged_per
     charged_percent.company.credit_invoice(number, "4.00")
     charged_percent.run_for_days(4)
     assert fee_tasks(charged_percent) == []
+
+
+def reminders_after(scenario: Scenario, count: int) -> list[str]:
+    own = scenario.app.settings.mail_from
+    emails = [each for each in scenario.sandbox.sendgrid.emails() if own not in each.to]
+    return [email.text for email in emails[count:]]
+
+
+def test_no_email_and_no_statement_asks_for_a_fee_that_is_proposed_to_be_waived(charged: Scenario) -> None:
+    """The due date was moved out after the fee; the fee is listed again where a user keeps it."""
+    count = len(charged.customer_emails())
+    [fee] = charged.company.fees()
+    charged.company.move_due(charged.number, charged.today + timedelta(days=5))
+    charged.run_for_days(12)
+    assert [code for code, _ in fee_tasks(charged)] == ["propose_waiver"]
+    sent = reminders_after(charged, count)
+    assert len(sent) == 3
+    assert [text for text in sent if fee in text or "Total outstanding" in text] == []
+    with reading(charged.app.engine) as session:
+        [task] = [task for task in find_tasks(session, charged.connection) if task.code == "propose_waiver"]
+        visitor = PortalVisitor(charged.connection, find_customer(session, "Ashdown Ltd").external_id, expired=False)
+    page = build_customer_page(charged.app, visitor)
+    assert [each.line.number for each in page.invoices] == [charged.number]
+    tasks.complete(charged.app, [task.id], by="Ann", note="they agreed to pay it")
+    charged.run_for_days(9)
+    assert fee in reminders_after(charged, count)[-1]
+
+
+def test_a_thank_you_does_not_say_that_nothing_is_left_to_do_while_a_fee_is_open(charged: Scenario) -> None:
+    charged.company.pay(charged.number)
+    charged.run_for_days(5)
+    thanks = reminders_after(charged, 0)[-1]
+    assert "received your payment of £1,200.00" in thanks
+    assert "nothing more" not in thanks
+
+
+def test_no_fee_is_charged_or_announced_where_the_accounting_system_has_made_the_customer_inactive(
+    scenario: Scenario,
+) -> None:
+    """Neither ledger takes a new invoice for an archived contact or an inactive customer."""
+    add_late_customer(scenario)
+    scenario.set_policy(AUTOMATIC)
+    scenario.run()
+    assert "a late fee of 1% will be charged" in reminders_after(scenario, 0)[-1]
+    company = scenario.company
+    if company.provider == "xero":
+        company.simulator.archive("Ashdown Ltd", **company.company_filter)
+    else:
+        company.simulator.deactivate("Ashdown Ltd")
+    scenario.run_for_days(18)
+    assert company.fees() == {}
+    assert open_tasks(scenario) == [each for each in open_tasks(scenario) if each[0] != "rejected"]
+    later = reminders_after(scenario, 1)
+    assert later
+    assert [text for text in later if "late fee" in text] == []
+    decision = explain(scenario.app, scenario.number, None).decision
+    assert decision is not None
+    assert "this customer is inactive in the accounting system" in decision.reason

@@ -208,7 +208,7 @@ def _build_planned(entry: OutboxEntry, statement: Statement) -> PlannedEmail:
         cc=payload.cc,
         bcc=payload.bcc,
         about=_subject_invoices(entry, statement),
-        listed=[invoice for invoice in statement.invoices if invoice.id in listed],
+        listed=[each for each in statement.invoices if each.id in listed and not each.waiver_proposed],
         attempt=entry.attempts + 1,
         suspension_on=payload.suspension_on,
         completed=[invoice for invoice in statement.invoices if invoice.id in invoice_ids(payload.completed)],

@@ -174,5 +174,6 @@ def _count_days_late(invoice: Invoice, today: date) -> int:
 
 
 def list_open_invoices(statement: Statement) -> list[Invoice]:
-    """Return every invoice with an open balance."""
-    return [each for each in statement.invoices if each.status is InvoiceStatus.OPEN and each.due > 0]
+    """Return every invoice with an open balance, without late fees that somebody is asked to waive."""
+    found = (each for each in statement.invoices if each.status is InvoiceStatus.OPEN and each.due > 0)
+    return [each for each in found if not each.waiver_proposed]

@@ -16,12 +16,13 @@ from connector.outbox.drafts import FEE_NUMBER_PREFIX
 from connector.outbox.payloads import FeeCharge
 from connector.sync.mirror.customer_batch import TABLES, CustomerBatch
 from connector.sync.mirror.customer_behaviour import is_settled_by_money
-from connector.vocabulary import OutboxKind, OutboxState
+from connector.vocabulary import OutboxKind, OutboxState, TaskCode, TaskState
 from policies.currencies import split_in_proportion
 from policies.receivables import FeeOutcome, InvoiceStatus
 
 _INVOICE = TABLES["invoice"]
 _OUTBOX = TABLES["outbox"]
+_TASK = TABLES["task"]
 _GONE_STATUSES = {InvoiceStatus.VOIDED, InvoiceStatus.DELETED}
 
 
@@ -71,10 +72,14 @@ NO_FEE = ChargedFee({}, FeeOutcome.WAIVED)  # of a completed step without an ent
 
 @dataclass(slots=True)
 class ChargedFees:
-    """Our late fees: the original invoice of each fee invoice, and what each outbox entry charged."""
+    """Our late fees: the original invoice of each fee invoice, what each outbox entry charged, and doubtful ones.
+
+    ``proposed_waivers`` are the invoices of fees that an open task proposes to waive, in full or in part.
+    """
 
     original_ids: dict[str, str] = field(default_factory=dict)
     fees_by_entry: dict[int, ChargedFee] = field(default_factory=dict)
+    proposed_waivers: frozenset[str] = frozenset()
 
     def list_standing_originals(self) -> list[str]:
         """List the invoices whose late fee is neither paid nor waived: they stay on the statement with it."""
@@ -123,12 +128,21 @@ def load_charged_fees(session: Session, connection_id: int) -> ChargedFees:
         .where(_OUTBOX.c.connection_id == connection_id, _OUTBOX.c.kind == OutboxKind.LATE_FEE)
     )
     waivers = _load_waivers(session, connection_id)
-    fees = ChargedFees()
+    fees = ChargedFees(proposed_waivers=_load_proposed_waivers(session, connection_id))
     for row in session.execute(query):
         if row.reference:
             fees.original_ids[row.reference] = row.invoice_id
         fees.fees_by_entry[row.id] = _build_charged_fee(row, waivers.get(row.id, FeeWaivers()))
     return fees
+
+
+def _load_proposed_waivers(session: Session, connection_id: int) -> frozenset[str]:
+    query = select(_TASK.c.invoice_ids).where(
+        _TASK.c.connection_id == connection_id,
+        _TASK.c.code == TaskCode.PROPOSE_WAIVER,
+        _TASK.c.state == TaskState.OPEN,
+    )
+    return frozenset(invoice_id for ids in session.scalars(query) for invoice_id in ids)
 
 
 def _load_waivers(session: Session, connection_id: int) -> dict[int, FeeWaivers]:

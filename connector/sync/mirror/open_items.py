@@ -62,6 +62,8 @@ def load_invoices(
             payment_plan=plans.get(external_id),
             known=known.get(external_id, NEVER_CHANGED),
         )
+        if external_id in fees.proposed_waivers:
+            invoice = replace(invoice, waiver_proposed=True)
         past = spans.get(external_id)
         if past is not None or external_id in former:
             disputes, plan_spans = past or ((), ())

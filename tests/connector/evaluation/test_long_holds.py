@@ -145,3 +145,15 @@ def test_the_policy_says_after_how_many_days_a_hold_is_an_exception(scenario: Sc
     scenario.set_policy('[exceptions]\nlong_hold_days = "off"')
     scenario.run()
     assert long_holds(scenario) == []
+
+
+def test_what_has_no_due_date_is_open_and_not_overdue(scenario_at: ScenarioFactory, noon: datetime) -> None:
+    with scenario_at(noon, "xero") as scenario:
+        company = scenario.company
+        company.customer("Ashdown Ltd")
+        number = company.invoice("Ashdown Ltd", "300.00", due_on=scenario.days_ago(6))
+        company.simulator.edit(number, due_on=None, **company.company_filter)
+        scenario.go_live().run_for_days(40, every=20)
+        scenario.run()
+        [reason] = long_holds(scenario)
+        assert reason.startswith(f"{number} for GBP 300.00 is open and has been on hold for ")
