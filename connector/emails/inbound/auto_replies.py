@@ -19,7 +19,10 @@ _PHRASES = re.compile(
     r"|r[ée]ponse automatique|respuesta autom[áa]tica"
     r"|automatisch antwoord|risposta automatica|resposta autom[áa]tica|automatiskt svar|autosvar|automatyczna odpowiedź"
     r"|automated reply|vacation reply|automatische reactie|messaggio automatico|mensagem autom[áa]tica"
-    r")\s*(?::.*)?$"
+    r"|odpowiedź automatyczna|automatická odpov[ěe][ďd]|automatisk svar|automaattinen vastaus|automatikus válasz"
+    r"|otomatik yan\u0131t|răspuns automat|resposta automàtica|αυτόματη απάντηση|автоматический ответ"
+    r"|自動応答|自動返信|自动答复|自动回复"
+    r")\s*(?:[:\uff1a].*)?$"
     # What people write too ("Out of office: pallets never arrived"): only alone, or before a subject that it answers.
     r"|^\s*(?:"
     r"out of (?:the )?office|ooo|abwesenheitsnotiz|abwesenheitsmeldung|message d.absence|absen(?:t|ce) du bureau"

@@ -23,9 +23,12 @@ _ATTRIBUTION = re.compile(
 # … after a full date, as every program gives it; people write "On Monday at 10:30 your driver wrote:".
 _DATED = re.compile(r"^\w+\b.{0,40}?(?:\b(?:19|20)\d\d\b|\b\d{1,2}[./-]\d{1,2}[./-]\d\d\b)")
 _NAMED_ADDRESS = re.compile(r"<[^\s<>@]+@[^\s<>@]+>")
-_VERB_AT_END = re.compile(rf"(?:{_LANGUAGE_VERBS}|schrieb|skrev|napisał(?:\(a\))?)\s?:$", re.IGNORECASE)
-_FULL_DATE = re.compile(r"\b(?:19|20)\d\d\b")
-_MOMENT = re.compile(r"\d{1,2}[:h.]\d{2}\b")
+_VERB_AT_END = re.compile(
+    rf"(?:{_LANGUAGE_VERBS}|schrieb|skrev|pisze|kirjoitti|a scris|napisał(?:\(a\))?|napsal(?:\(a\)|a)?)\s?:$",
+    re.IGNORECASE,
+)
+_FULL_DATE = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")  # also as 2026年6月9日
+_MOMENT = re.compile(r"\d{1,2}[:h.]\d{2}(?!\d)")
 _ADDRESS = re.compile(r"\S+@\S+")
 # Programs name a sender; they speak neither of themselves nor of "your driver". Capitals count: "The Book People Ltd".
 _PERSONS_WORDS = re.compile(
@@ -33,7 +36,7 @@ _PERSONS_WORDS = re.compile(
     r"|[Ii]ch|[Ww]ir|mir|mich|uns|unser\w{0,2}|[Ii]hr\w{0,2}|Ihnen|[Ss]ie|er|mein\w{0,2}|eue?re?|der|die|das|eine?"
     r"|[Jj]e|[Jj]['’]ai|nous|vous|m['’]a|[nv]otre|[nv]os|mon|ma|mes|ils?|elles?|son|ses|une?"
     r"|yo|me|nos|les?|mis?|sus?|tus?|nuestr[oa]s?|vuestr[oa]s?|ella|una?|escribí|escribimos"
-    r"|(?<!de )(?<!a )(?:le|la|el)"
+    r"|(?<!de )(?<!a )(?:le|la(?! \d)|el)"
     r"|ik|wij|ons|onze|mijn|uw|jullie|haar|zijn|een|het(?! volgende geschreven)"
     r"|noi|voi|ci|mi|lui|lei|mi[oa]|miei|nostr[oaie]|vostr[oaie]|suoi|il|lo|gli|uno"
     r"|eu|nós|lhe|meus?|minhas?|noss[oa]s?|voss[oa]s?|seus?|ele|o(?! \d))\b"
@@ -50,10 +53,12 @@ _ATTRIBUTION_LENGTH_MAX = 1000  # a sender's name and address, twice; a longer l
 _SPACE_MAX = 3  # lines below it in which what it introduces begins
 
 _HEADER = re.compile(
-    r"^\*?(?:(?P<sender>from|von|de|van|da)"
-    r"|(?P<date>sent|gesendet|envoyé|enviad[oa](?: el| em)?|verzonden|inviato|date|datum|fecha|data)"
-    r"|(?P<other>to|an|à|para|aan|a|cc|cci|bcc|cco|importance|wichtigkeit|priorität|importancia|urgentie|belang|priorità|importância)"
-    r"|(?P<subject>subject|betreff|objet|asunto|onderwerp|oggetto|assunto))\s?:\*?(?:\s|$)",
+    r"^\*?(?:(?P<sender>from|von|de|van|da|från|fra|od|lähettäjä)"
+    r"|(?P<date>sent|gesendet|envoyé|enviad[oa](?: el| em)?|verzonden|inviato|date|datum|fecha|data"
+    r"|skickat|sendt|dato|wysłan[eo]|odesláno|lähetetty|päivämäärä)"
+    r"|(?P<other>to|an|à|para|aan|a|cc|cci|bcc|cco|importance|wichtigkeit|priorität|importancia|urgentie|belang|priorità|importância"
+    r"|till|til|kopi[aeo]?|do|dw|komu|vastaanottaja|prioritet|ważność|důležitost|tärkeys)"
+    r"|(?P<subject>subject|betreff|objet|asunto|onderwerp|oggetto|assunto|ämne|emne|temat|předmět|aihe))\s?:\*?(?:\s|$)",
     re.IGNORECASE,
 )
 _HEADERS_MAX = 12  # lines of it that are read
@@ -64,7 +69,9 @@ _MARKED_RULE = re.compile(
     r"^[-_*]{2,}\s*(?:original message|forwarded message|ursprüngliche nachricht|originalnachricht"
     r"|weitergeleitete nachricht|message d.origine|message original|message transféré|mensaje original"
     r"|mensaje reenviado|oorspronkelijk bericht|doorgestuurd bericht|messaggio originale|messaggio inoltrato"
-    r"|mensagem original|mensagem (?:re)?encaminhada)\s*[-_*]{2,}$",
+    r"|mensagem original|mensagem (?:re)?encaminhada|ursprungligt meddelande|oprindelig meddelelse"
+    r"|opprinnelig melding|wiadomość oryginalna|oryginalna wiadomość|původní zpráva|alkuperäinen viesti"
+    r")\s*[-_*]{2,}$",
     re.IGNORECASE,
 )
 _REPLY_ABOVE = re.compile(
@@ -187,7 +194,9 @@ def _is_attribution(part: Sequence[str], below: str) -> bool:
 
 def _is_marked_in_any_language(line: str, below: str) -> bool:
     """Whether a line with two of sender, moment and verb stands right above lines that are marked as quoted."""
-    if not (line.endswith(":") and below.lstrip().startswith(">")) or _PERSONS_WORDS.search(_ADDRESS.sub("@", line)):
+    if not (line.endswith((":", "\uff1a")) and below.lstrip().startswith(">")) or _PERSONS_WORDS.search(
+        _ADDRESS.sub("@", line)
+    ):
         return False
     is_dated = _FULL_DATE.search(line) and _MOMENT.search(line)
     return sum(map(bool, (is_dated, _NAMED_ADDRESS.search(line), _VERB_AT_END.search(line)))) > 1
