@@ -46,8 +46,9 @@ def promise_broken_on(context: StatementContext, promised_on: date) -> date:
 
 
 def grace_ends_on(promised_on: date, policy: ReminderPolicy, place: str, calendar: Calendar) -> date:
-    """Return the first date on which a payment promised for a day is late."""
-    return add_business_days(promised_on, policy.promises.business_days, place, policy.send_window, calendar)
+    """Return the first date on which a payment promised for a day is late: banks move no money at weekends."""
+    payable_on = add_business_days(promised_on, 0, place, policy.send_window, calendar)
+    return add_business_days(payable_on, policy.promises.business_days, place, policy.send_window, calendar)
 
 
 def missed_instalment(context: StatementContext, invoice: Invoice) -> Instalment | None:

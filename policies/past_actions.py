@@ -36,9 +36,10 @@ class Notice(NamedTuple):
 class PastActions:
     """Past actions by invoice and step, and the dates on which the customer was contacted.
 
-    ``lapsed`` holds the steps about a due date that is no longer in force: they can be taken again. ``warned_on`` is
-    the date of the first email after the due date that announced a late fee, by invoice; ``manual_on`` holds the email
-    steps that were handed over as a task. ``refused_on`` is the date of the last email that reached nobody, by invoice.
+    ``lapsed`` holds the steps about a due date that is no longer in force: they can be taken again. The invoices in
+    ``presumed_received`` have arrived, as those show, and had no receipt check. ``warned_on`` is the date of the first
+    email after the due date that announced a late fee, by invoice; ``manual_on`` holds the email steps that were handed
+    over as a task. ``refused_on`` is the date of the last email that reached nobody, by invoice.
     ``outdated_warning_on`` is the date of the last one that announced another fee than the policy's.
     ``final_notices`` has the date that the final notice on an invoice named.
     ``acknowledged`` is the money last thanked for, by invoice; ``returned_payments`` holds what was done about payments
@@ -52,6 +53,7 @@ class PastActions:
     manual_on: dict[str, dict[Step, date]] = field(default_factory=dict)
     fees: dict[str, dict[str, PastAction]] = field(default_factory=dict)
     lapsed: set[tuple[str, Step]] = field(default_factory=set)
+    presumed_received: set[str] = field(default_factory=set)
     refused_on: dict[str, date] = field(default_factory=dict)
     contact_days: tuple[date, ...] = ()
     thanked_on: date | None = None
@@ -101,7 +103,10 @@ class PastActions:
     def _add_lapsed(self, action: PastAction) -> None:
         """Remember that a step was taken about another due date: the invoice has arrived, which is not asked again."""
         self.lapsed.add((action.invoice_id, action.step))
-        self.by_invoice.setdefault(action.invoice_id, {}).setdefault(Step.RECEIPT_CHECK, action.on)
+        steps = self.by_invoice.setdefault(action.invoice_id, {})
+        if Step.RECEIPT_CHECK not in steps:
+            steps[Step.RECEIPT_CHECK] = action.on
+            self.presumed_received.add(action.invoice_id)
 
     def recurrence_key(self, invoice: Invoice, step: Step) -> str:
         """Return what tells a step from the lapsed one before it: the date from which it counts; "" without one."""
@@ -114,6 +119,8 @@ class PastActions:
         invoice_id, step, on = action.invoice_id, action.step, action.on
         steps = self.by_invoice.setdefault(invoice_id, {})
         steps[step] = max(on, steps.get(step, on))
+        if step is Step.RECEIPT_CHECK:
+            self.presumed_received.discard(invoice_id)
         if step is Step.LATE_FEE:
             self.fees.setdefault(invoice_id, {})[action.recurrence_key] = action
         elif step is Step.PAYMENT_RETURNED:

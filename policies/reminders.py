@@ -168,9 +168,13 @@ def _history_note(assessment: InvoiceAssessment) -> str:
     promised_on = invoice.promised_on if assessment.email_step is Step.PROMISE_BROKEN else None
     part = format_amount(invoice.promised_amount, invoice.currency) if invoice.promised_amount else "it"
     promised = f"; {part} was promised for {format_date(promised_on)} and has not been paid" if promised_on else ""
-    if not assessment.completed:
+    is_presumed = invoice.id in assessment.past_actions.presumed_received
+    completed = [
+        (on, step) for step, on in assessment.completed.items() if not (is_presumed and step is Step.RECEIPT_CHECK)
+    ]
+    if not completed:
         return promised
-    on, step = max((on, step) for step, on in assessment.completed.items())
+    on, step = max(completed)
     return f"{promised}; last step: {STEP_NAMES[step]} on {format_date(on)}"
 
 

@@ -94,6 +94,17 @@ def test_a_more_severe_email_keeps_its_own_text_even_if_it_lists_a_broken_promis
     assert dict(email.recurrence_keys) == {"i1": "2026-11-20"}
 
 
+@pytest.mark.parametrize("days_before_monday", [2, 1])
+def test_what_was_promised_for_a_weekend_is_in_time_on_monday(days_before_monday: int) -> None:
+    on = MONDAY - timedelta(days=days_before_monday)
+    for promised in (
+        overdue_invoice(9, promised_on=on),
+        overdue_invoice(9, payment_plan=PaymentPlan(on, Decimal(100), (Instalment(on, Decimal(100)),))),
+    ):
+        assert first_decision(statement(promised)).kind is DecisionKind.HOLD
+        assert first_decision(statement(promised), now=at(MONDAY + timedelta(days=1))).kind is not DecisionKind.HOLD
+
+
 def test_a_customer_who_opted_out_is_called_about_a_broken_promise() -> None:
     promised = overdue_invoice(9, promised_on=MONDAY - timedelta(days=3))
     decision = decide_at(statement(promised, customer=replace(KNOWN_CUSTOMER, no_reminders=True)))

@@ -112,3 +112,13 @@ def test_an_email_step_handed_over_as_a_task_is_handed_over_again() -> None:
     before = PastAction(Step.PAST_DUE, "i1", at(ago(12)), ago(12), is_contact=False)
     (task,) = tasks_in(decide_at(statement(moved, customer=customer, past_actions=(before,))))
     assert (task.step, task.recurrence_key) == (Step.PAST_DUE, ago(8).isoformat())
+
+
+def test_the_reason_names_no_receipt_check_that_was_never_sent() -> None:
+    """What was sent about the earlier due date shows that the invoice has arrived, and is no step of the new one."""
+    moved = overdue_invoice(8, due_changed_on=MONDAY - timedelta(days=20))
+    sent = sent_email(Step.PAST_DUE, MONDAY - timedelta(days=30))
+    assert "last step" not in first_decision(statement(moved, past_actions=(sent,))).reason
+    checked = sent_email(Step.RECEIPT_CHECK, MONDAY - timedelta(days=29))
+    outcome = first_decision(statement(moved, past_actions=(sent, checked)))
+    assert "last step: receipt check on 25 Oct 2026" in outcome.reason
