@@ -21,15 +21,15 @@ import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.schema import SchemaManager
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from connector.app_context import AppContext
-from connector.connections.tokens import finish_interrupted_refreshes
 from connector.db.engine import reading, writing
 from connector.db.tables import KeyValue
 from connector.runtime.lease import list_due
 from connector.runtime.queued_jobs import clear_stalled, has_queue, list_queueing_locks
 from connector.server.process import THREADS
-from connector.server.scheduler import POLL_SECONDS, BackgroundJob, RunFunction
+from connector.server.scheduler import POLL_SECONDS, BackgroundJob, RunFunction, SyncWorker
 
 QUEUED_MAX = 1_000  # syncs that wait: those due later come when these have begun
 _SYNCS, _UPKEEP = "syncs", "upkeep"
@@ -43,8 +43,8 @@ _SCHEMA_KEY = "queue_schema"
 log = logging.getLogger("duewell.queue")
 
 
-class QueueWorker:
-    """One of several workers on one PostgreSQL database; ``start``, ``is_alive`` and ``stop`` as the ``Scheduler`` has.
+class QueueWorker(SyncWorker):
+    """One of several workers on one PostgreSQL database; ``is_alive`` and ``stop`` as the ``Scheduler`` has.
 
     Each of them also looks for what is due, in turns, and clears away what killed workers left in the queue.
     """
@@ -67,9 +67,7 @@ class QueueWorker:
             poll_seconds: The time between two looks for what is due, by one worker each; a divisor of 60.
             jobs: What else is done regularly, by one worker at a time.
         """
-        self._app = app
-        self._run = run
-        self._threads = threads
+        super().__init__(app, run, threads)
         self._jobs = {job.__name__: job for job in jobs}
         self._queue = self._build_queue(poll_seconds)
         self._thread = threading.Thread(target=self._work, name="queue", daemon=True)
@@ -79,10 +77,7 @@ class QueueWorker:
         self._beat_at = 0.0
         logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it logs each job three times
 
-    def start(self) -> None:
-        """Finish token refreshes that a killed process interrupted, make the queue's tables, and begin to work."""
-        for problem in finish_interrupted_refreshes(self._app):
-            log.warning("an interrupted token refresh could not be finished: %s", problem)
+    def _begin(self) -> None:
         prepare_queue(self._app.engine)
         self._thread.start()
         self._is_ready.wait()
@@ -104,7 +99,7 @@ class QueueWorker:
         connecting = {"application_name": "duewell queue"} | ({"prepare_threshold": None} if is_pooled else {})
         connector = procrastinate.PsycopgConnector(conninfo=url, kwargs=connecting, min_size=1, max_size=3)
         queue = procrastinate.App(connector=connector)
-        self._sync = queue.task(name="sync", queue=_SYNCS)(self._run_one)
+        self._sync_task = queue.task(name="sync", queue=_SYNCS)(self._run_one)
         self._upkeep = [
             queue.task(name=name, queue=_UPKEEP, queueing_lock=name)(self._as_job(job))
             for name, job in self._jobs.items()
@@ -157,7 +152,7 @@ class QueueWorker:
         """Queue the connections that are due and do not wait in the queue yet, and the other regular work."""
         due = await asyncio.to_thread(self._look)
         for connection_id in due:
-            await self._defer(self._sync, _sync_lock(connection_id), connection_id=connection_id)
+            await self._defer(self._sync_task, _sync_lock(connection_id), connection_id=connection_id)
         for task in self._upkeep:
             await self._defer(task, task.name)
 
@@ -181,10 +176,11 @@ class QueueWorker:
         try:
             with reading(self._app.engine) as session:
                 is_due = bool(list_due(session, self._app.now(), 1, connection_id=connection_id))
-            if is_due and not self._app.is_stopping():
-                self._run(self._app, connection_id)
-        except Exception:  # an internal error in one company must not stop the others
-            log.exception("the run of connection %s failed", connection_id)
+        except SQLAlchemyError:
+            log.exception("whether connection %s is due could not be read", connection_id)
+            return
+        if is_due and not self._app.is_stopping():
+            self._sync(connection_id)
 
     def _as_job(self, job: BackgroundJob) -> Callable[[], None]:
         def do() -> None:

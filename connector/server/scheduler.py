@@ -67,7 +67,32 @@ class RegularJobs:
             log.exception("a background job failed")
 
 
-class Scheduler:
+class SyncWorker:
+    """What syncs due connections on a few threads, and how it begins, wherever it learns of them."""
+
+    def __init__(self, app: AppContext, run: RunFunction, threads: int) -> None:
+        """Hold the application whose connections are synced, what syncs one, and how many at the same time."""
+        self._app = app
+        self._run = run
+        self._threads = threads
+
+    def start(self) -> None:
+        """Finish token refreshes that a killed process interrupted, then begin."""
+        for problem in finish_interrupted_refreshes(self._app):
+            log.warning("an interrupted token refresh could not be finished: %s", problem)
+        self._begin()
+
+    def _begin(self) -> None:
+        raise NotImplementedError
+
+    def _sync(self, connection_id: int) -> None:
+        try:
+            self._run(self._app, connection_id)
+        except Exception:  # an internal error in one company must not stop the others
+            log.exception("the run of connection %s failed", connection_id)
+
+
+class Scheduler(SyncWorker):
     """The scheduler of one process. The database says which connections are due; APScheduler only triggers polls."""
 
     def __init__(
@@ -88,9 +113,7 @@ class Scheduler:
             poll_seconds: The time between two polls.
             jobs: What else is done once per poll, on threads of its own.
         """
-        self._app = app
-        self._run = run
-        self._threads = threads
+        super().__init__(app, run, threads)
         self._poll_interval = timedelta(seconds=poll_seconds)
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="sync")
         self._clock = RegularJobs(app, (lambda _app: self.poll(), *jobs), poll_seconds=poll_seconds)
@@ -98,11 +121,8 @@ class Scheduler:
         self._lock = threading.Lock()
         self._polled_at: datetime | None = None
 
-    def start(self) -> None:
-        """Finish token refreshes that a killed process interrupted, then poll at once and regularly."""
-        for problem in finish_interrupted_refreshes(self._app):
-            log.warning("an interrupted token refresh could not be finished: %s", problem)
-        self._clock.start()
+    def _begin(self) -> None:
+        self._clock.start()  # polls at once
 
     def poll(self) -> None:
         """Start the sync of every due connection there is a free thread for."""
@@ -139,9 +159,7 @@ class Scheduler:
 
     def _run_one(self, connection_id: int) -> None:
         try:
-            self._run(self._app, connection_id)
-        except Exception:  # an internal error in one company must not stop the others
-            log.exception("the run of connection %s failed", connection_id)
+            self._sync(connection_id)
         finally:
             with self._lock:
                 self._running.discard(connection_id)
