@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MatchArgument = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="See: duewell bank matches")]
 MoneyArgument = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="See: duewell bank unmatched")]
-bank = build_group(Group, "Import bank statements, and see which invoices their money pays.")
+bank = build_group(Group, "Import bank statements and match their money with invoices.")
 
 
 def register(parent: typer.Typer) -> None:
@@ -60,9 +60,10 @@ def import_files(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Import bank statements: their money holds reminders about the invoices that it pays.
+    """Import bank statements.
 
-    A file that cannot be read changes nothing; one that was imported before neither.
+    Their money holds reminders about the invoices that it pays. A file that cannot be read changes nothing; one that
+    was imported before neither.
     """
     from connector.bank.formats.bank_line import StatementError
     from connector.bank.formats.csv_mapping import CsvQuestion
@@ -230,7 +231,10 @@ def confirm(match_id: MatchArgument, as_json: JsonOption = False) -> None:
 
 @bank.command("reject")
 def reject(match_id: MatchArgument, as_json: JsonOption = False) -> None:
-    """Record that money is not for its invoice; nothing is held for it any more."""
+    """Record that money is not for its invoice.
+
+    Nothing is held for it any more.
+    """
     from connector.services.bank_statements import reject_match
 
     with open_command_app() as app:
@@ -260,7 +264,10 @@ def assign(
 
 @bank.command("set-aside")
 def set_aside(money_id: MoneyArgument, as_json: JsonOption = False) -> None:
-    """Record that money is no customer's payment: a loan, a refund, the owner's own."""
+    """Record that money is no customer's payment.
+
+    A loan, a refund, the owner's own.
+    """
     from connector.services.bank_statements import set_aside as put_aside
 
     with open_command_app() as app:

@@ -45,7 +45,10 @@ def list_bank_details(
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the accounts that customers pay into: those in use, and those that wait."""
+    """List the accounts that customers pay into.
+
+    Those in use, and those that wait.
+    """
     from connector.cli.terminal import find_connections
     from connector.connections.registry import list_connected
     from connector.db.engine import reading
@@ -145,7 +148,10 @@ def remove_bank_details(connection: ConnectionArgument, currency: CurrencyArgume
 
 @bank_details.command("confirm")
 def confirm_bank_details(connection: ConnectionArgument, account: IdArgument) -> None:
-    """Use an account that waits at once, as another person than the one who entered it."""
+    """Use an account that waits at once.
+
+    Only another person than the one who entered it can.
+    """
     from connector.services import bank_details as service
 
     with open_command_app() as app:

@@ -19,7 +19,7 @@ from connector.cli.terminal import (
     os_user,
 )
 
-brand = build_group(ListGroup, "Show and change what a company's emails, statements and portal look like.")
+brand = build_group(ListGroup, "Show and change what a company's emails look like.")
 ConnectionArgument = Annotated[str, typer.Argument(metavar="CONNECTION", help="The company's id or short name.")]
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from connector.services.statutory_rates import StatutoryRate
     from policies.rate_tables import AddedRate
 
-rates = build_group(ListGroup, "List the statutory rates of the late fee presets, and add the next ones.")
+rates = build_group(ListGroup, "List the statutory rates of late fees, and add new ones.")
 
 
 _NAMES = {"preset": "PRESET", "from_on": "FROM", "rate": "RATE", "source": "--source", "checked_on": "--checked-on"}

@@ -33,7 +33,10 @@ def search(
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find invoices by number or amount, and customers by name or email address."""
+    """Find invoices and customers.
+
+    Invoices by number or amount, customers by name or email address.
+    """
     from sqlalchemy import select
     from sqlmodel import col
 

@@ -103,9 +103,8 @@ def _log(app: AppContext) -> Iterator[Finding]:
     with reading(app.engine) as session:
         verdict = sync_log.verify(session)
     if verdict.ok:
-        yield Finding(
-            "log", OK, f"The sync log is intact: {verdict.entries} entries, newest hash {verdict.head[:16]}…."
-        )
+        entries = f"{verdict.entries} {'entry' if verdict.entries == 1 else 'entries'}"
+        yield Finding("log", OK, f"The sync log is intact: {entries}, newest hash {verdict.head[:16]}….")
     else:
         yield Finding(
             "log",
@@ -141,9 +140,8 @@ def _keys(app: AppContext) -> Iterator[Finding]:
             )
     older_note = f"; {older} with an older key, until the next refresh" if older else ""
     if opened or not grants:
-        yield Finding(
-            "keys", OK, f"{opened} {'token is' if opened == 1 else 'tokens are'} stored encrypted{older_note}."
-        )
+        stored = f"{opened} {'token is' if opened == 1 else 'tokens are'} stored encrypted{older_note}."
+        yield Finding("keys", OK, stored if opened else "No token is stored yet.")
 
 
 def _clock(app: AppContext) -> Iterator[Finding]:

@@ -91,3 +91,11 @@ def test_every_command_says_what_it_does_and_so_does_every_option() -> None:
         if option.startswith("--") and not getattr(each, "help", None)
     ]
     assert silent == []
+
+
+@pytest.mark.parametrize("group", sorted({name.rpartition(" ")[0] for name in EXISTING}))
+def test_no_line_of_a_list_of_commands_is_cut(group: str) -> None:
+    shown = CliRunner().invoke(cli, [*group.split(), "--help"], prog_name="duewell", env={"COLUMNS": "80"}).output
+    listed = shown.partition("Commands:\n")[2].splitlines()
+    assert listed
+    assert [line for line in listed if line.rstrip().endswith(("...", "…"))] == []
