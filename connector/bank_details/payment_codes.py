@@ -26,6 +26,10 @@ _CREDITOR_REFERENCE_MAX = 21  # characters after RF and the two check digits
 # What every bank in the SEPA area passes on unchanged, see EPC217-08; anything else may arrive as a dot or a blank.
 _SEPA_CHARACTERS = re.compile(r"[^A-Za-z0-9/?:().,'+ -]+")
 
+_PLAIN = str.maketrans("łŁđĐøØıħĦŧŦðÐ_–—&", "lLdDoOihHtTdD---+") | str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "þ": "th", "Þ": "TH"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class BankTransfer:
@@ -99,7 +103,7 @@ def bank_text(text: str) -> str:
     plain = "".join(
         char for char in unicodedata.normalize("NFKD", one_line(text, 60)) if not unicodedata.combining(char)
     )
-    return " ".join(_SEPA_CHARACTERS.sub(" ", plain.replace("_", "-").replace("&", "+")).split())
+    return " ".join(_SEPA_CHARACTERS.sub(" ", plain.translate(_PLAIN)).split())
 
 
 def _epc_payload(transfer: BankTransfer) -> str:

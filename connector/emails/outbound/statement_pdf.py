@@ -11,10 +11,12 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 from connector.bank_details.code_image import draw_code
+from connector.bank_details.payment_codes import BankTransfer
 from connector.emails.layout import load_texts, render_line
 from connector.emails.outbound.bank_transfer import email_transfer, word_transfer
 from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine
 from connector.emails.outbound.email_sums import sum_covered, sum_overdue, sum_to_pay, sums_of
+from connector.emails.outbound.swiss_payment_part import draw_payment_part
 from connector.fonts.pdf_fonts import PdfFonts
 from connector.languages import Language, language_of, replace_nbsp
 from connector.plain_text import clean_lines, one_line
@@ -23,8 +25,7 @@ from providers.import_lock import IMPORT_LOCK
 from providers.mailer import Attachment
 
 _COLUMNS = (("invoice", 34), ("issued", 26), ("due_on", 26), ("days_overdue", 22), ("total", 34), ("amount_due", 34))
-# The width of a code with its white edge; that of a Swiss one is 46 mm without it, as on their payment slips.
-_CODE_MM = {CodeKind.EPC: 38, CodeKind.SWISS: 54}
+_CODE_MM = 38  # with its white edge
 _RIGHT_ALIGNED = ("days_overdue", "total", "amount_due")
 _TEXT_COLOUR, _MUTED_GREY = (31, 41, 51), 90
 _MM_PER_PIXEL = 25.4 / 96
@@ -108,7 +109,10 @@ class _StatementPdf:
     def draw_footer(self) -> None:
         """Draw how to pay and whom to ask."""
         self.pdf.ln(6)
-        self._draw_transfer()
+        transfer = email_transfer(self.facts, sums_of(self.facts))
+        is_swiss = transfer is not None and transfer.code_kind is CodeKind.SWISS
+        if transfer is not None and not is_swiss:
+            self._draw_transfer(transfer)
         self.pdf.set_text_color(_MUTED_GREY)
         if self.facts.payment_instructions:
             self._draw_line(clean_lines(self.facts.payment_instructions), 10)
@@ -117,6 +121,8 @@ class _StatementPdf:
         if self.facts.brand.legal_footer:
             self.pdf.ln(2)
             self._draw_line(self.facts.brand.legal_footer, 8)
+        if transfer is not None and is_swiss:
+            draw_payment_part(self.pdf, self._fonts, transfer, self.language)
 
     def _texts(self) -> Iterator[str]:
         """Yield the texts that are not ours: their letters decide about the fonts."""
@@ -133,13 +139,10 @@ class _StatementPdf:
             self.pdf.image(logo.content, self.pdf.l_margin + self.pdf.epw - width, self.pdf.t_margin, width, height)
             self._beside_logo = self.pdf.epw - width - 5  # of the lines that could reach it
 
-    def _draw_transfer(self) -> None:
+    def _draw_transfer(self, transfer: BankTransfer) -> None:
         """Draw how to pay by bank what is asked for, all on one page: the lines, and the code beside them."""
-        transfer = email_transfer(self.facts, sums_of(self.facts))
-        if transfer is None:
-            return
         text, code = word_transfer(transfer, self.language), draw_code(transfer)
-        side = _CODE_MM[transfer.code_kind] if transfer.code_kind is not None else 0
+        side = _CODE_MM if code else 0
         if self.pdf.will_page_break(max(side, 45)):
             self.pdf.add_page()
         top = self.pdf.get_y()

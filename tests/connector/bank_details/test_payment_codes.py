@@ -13,6 +13,7 @@ from connector.bank_details.code_image import draw_code
 from connector.bank_details.payment_codes import (
     TEXT_MAX,
     BankTransfer,
+    bank_text,
     build_transfer,
     creditor_reference,
     list_numbers,
@@ -158,3 +159,10 @@ def test_a_creditor_reference_stands_instead_of_the_text_and_only_for_one_invoic
     assert creditor_reference(["x" * 22]) == ""
     swiss = details("CHF", SWISS_IBAN, use_creditor_reference="yes", **ADDRESS)
     assert scan(transfer(swiss))[27:] == ["SCOR", "RF45INV1560", "INV-1560", "EPD"]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [("FV/12/ŁÓDŹ", "FV/12/LODZ"), ("Straße–7 & Søn_1", "Strasse-7 + Son-1")]
+)
+def test_letters_that_banks_do_not_pass_on_become_plain_ones(number: str, expected: str) -> None:
+    assert bank_text(number) == expected

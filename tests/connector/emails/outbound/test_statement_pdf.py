@@ -10,6 +10,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+import segno
 import zxingcpp
 from PIL import Image
 
@@ -17,7 +18,7 @@ from connector.emails.outbound.render import EmailFacts, InvoiceLine
 from connector.emails.outbound.statement_pdf import draw_statement
 from connector.languages import LANGUAGES
 from policies.receivables import Step
-from tests.connector.emails.outbound.accounts import EUROS
+from tests.connector.emails.outbound.accounts import EUROS, FRANCS
 
 TODAY = date(2026, 11, 21)
 FactsFor = Callable[..., EmailFacts]
@@ -166,6 +167,43 @@ def test_it_has_the_payment_code_of_what_is_asked_for_and_never_of_a_disputed_in
     overdue, upcoming = facts_for(Step.SECOND_NOTICE).invoices
     disputed = facts_for(Step.SECOND_NOTICE, bank_details=EUROS, invoices=(replace(overdue, disputed=True), upcoming))
     assert b"/Subtype /Image" not in draw_statement(disputed, TODAY).content
+
+
+@pytest.mark.parametrize(
+    ("language", "headings"),
+    [
+        ("de", ("Zahlteil", "Empfangsschein", "Konto / Zahlbar an", "Zahlbar durch", "Annahmestelle")),
+        ("es", ("Payment part", "Receipt", "Account / Payable to", "Payable by", "Acceptance point")),
+    ],
+)
+@pytest.mark.parametrize("structured", [True, False])
+def test_francs_are_paid_with_the_payment_part_of_a_swiss_bill(
+    facts_for: FactsFor, language: str, headings: tuple[str, ...], structured: bool
+) -> None:
+    account = replace(FRANCS, use_creditor_reference=structured)
+    facts = facts_for(Step.SECOND_NOTICE, language=language, currency="CHF", bank_details=account)
+    content = draw_statement(facts, TODAY).content
+    text = extract_text(content)
+    for part in (*headings, "CH93 0076 2011 6238 5295 7", "Bahnhofstrasse 1", "8001 Zürich", "1 150.00"):
+        assert part in text
+    lines = read_code(content)
+    assert lines[:4] == ["SPC", "0200", "1", "CH9300762011623852957"]
+    assert lines[4] == "S"  # a structured address: the combined type is no longer accepted
+    assert lines[18:20] == ["1150.00", "CHF"]
+    assert lines[27] == ("SCOR" if structured else "NON")
+    assert lines[28] == ("RF63INV1042" if structured else "")
+    placed = re.search(rb"q ([\d.]+) 0 0 ([\d.]+) ([\d.]+) ([\d.]+) cm /I\d+ Do Q", page_content(content))
+    assert placed is not None
+    side, _height, left, bottom = (float(each) / 72 * 25.4 for each in placed.groups())
+    modules = len(segno.make_qr("\n".join(lines).encode(), error="m", mode="byte", boost_error=False).matrix)
+    edge = 4 * side / (modules + 8)
+    assert side - 2 * edge == pytest.approx(46, abs=0.1)  # where SIX's guidelines have it
+    assert (left + edge, bottom + edge) == pytest.approx((67, 42), abs=0.1)
+
+
+def page_content(content: bytes) -> bytes:
+    streams = re.findall(rb"stream\r?\n(x.*?)\r?\nendstream", content, re.DOTALL)
+    return b"\n".join(zlib.decompress(each) for each in streams)
 
 
 def read_code(content: bytes) -> list[str]:
