@@ -15,6 +15,7 @@ from connector.vocabulary import (
     AgreementChange,
     AgreementKind,
     AgreementState,
+    BankDetailsEvent,
     BankDetailsState,
     CallKind,
     CodeKind,
@@ -512,6 +513,11 @@ _CODE_KINDS: dict[str, str] = {
     CodeKind.EPC: "EPC QR code",
     CodeKind.SWISS: "Swiss QR-bill code",
 }
+_BANK_DETAILS_EVENTS: dict[str, str] = {
+    BankDetailsEvent.ENTERED: "Entered",
+    BankDetailsEvent.CONFIRMED: "Confirmed",
+    BankDetailsEvent.CANCELLED: "Cancelled",
+}
 _BANK_DETAILS_STATES: dict[str, str] = {
     BankDetailsState.IN_USE: "In use",
     BankDetailsState.WAITING: "Not in use yet",
@@ -638,6 +644,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "agreement_kind": _AGREEMENT_KINDS,
     "agreement_state": _AGREEMENT_STATES,
     "agreement_task": _AGREEMENT_TASKS,
+    "bank_details_event": _BANK_DETAILS_EVENTS,
     "bank_details_state": _BANK_DETAILS_STATES,
     "budget_window": _BUDGET_WINDOWS,
     "call_kind": _CALL_KINDS,
