@@ -14,7 +14,17 @@ from sqlmodel import Session, col
 
 from connector.arrangements.agreement_list import format_agreement
 from connector.db.money import from_e4
-from connector.db.tables import Agreement, ApplicationRow, CompletedStep, Connection, InvoiceRow, OutboxEntry, Task
+from connector.db.tables import (
+    Agreement,
+    ApplicationRow,
+    CompletedStep,
+    Connection,
+    EmailEvent,
+    InvoiceRow,
+    OutboxEntry,
+    Task,
+)
+from connector.emails.inbound.events import FAILURES
 from connector.evaluation import decision_records
 from connector.outbox.payloads import EmailPayload, payload_as
 from connector.results import Result
@@ -23,6 +33,7 @@ from connector.vocabulary import OutboxKind, OutboxState, TimelineKind
 from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_amount, format_date
 from policies.receivables import InvoiceStatus, SettlementKind
+from providers.delivery_events import EventKind
 
 ENDED_STATES = (OutboxState.DONE, OutboxState.UNCONFIRMED, OutboxState.REJECTED)
 _DONE_TEXTS = {
@@ -174,11 +185,19 @@ def _task_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]:
 
 
 def _outbox_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]:
+    emails = {}
     for entry in find_invoice_entries(session, invoice):
         if entry.state in ENDED_STATES:
             at = entry.ended_at or entry.dispatched_at or entry.planned_at
             target = Target("entry", str(entry.id))
             yield _RawEvent(at, TimelineKind(entry.kind), format_entry_result(entry), target)
+            if entry.kind == OutboxKind.EMAIL:
+                emails[entry.key] = entry
+    query = select(EmailEvent).where(col(EmailEvent.key).in_(emails), col(EmailEvent.kind).in_(FAILURES))
+    for event in session.scalars(query.order_by(col(EmailEvent.at))):
+        entry = emails[event.key]
+        text = f"{label(entry.step, 'step')}: the email to {event.address} {FAILURES[EventKind(event.kind)]}"
+        yield _RawEvent(event.at, TimelineKind.UNDELIVERED, text, Target("entry", str(entry.id)))
 
 
 def _by(user: str) -> str:

@@ -34,7 +34,7 @@ from connector.vocabulary import LogKind, OutboxKind, OutboxState, TaskCode
 from providers.delivery_events import DELIVERY_EVENTS, DeliveryEvent, EventKind
 from providers.mailer import RefusalCause
 
-_FAILURES = {
+FAILURES = {
     EventKind.BLOCKED: "was rejected by the recipient's server",
     EventKind.BOUNCE: "bounced",
     EventKind.DROPPED: "was dropped by the email service",
@@ -170,7 +170,7 @@ def _apply_event(app: AppContext, session: Session, entry: OutboxEntry | None, e
         _release_address(app, session, entry, event)
     elif event.kind == EventKind.DELIVERED:
         _confirm_delivery(app, session, entry, event)
-    elif event.kind in _FAILURES:
+    elif event.kind in FAILURES:
         _report_failure(app, session, entry, event)
 
 
@@ -203,7 +203,7 @@ def _report_failure(app: AppContext, session: Session, entry: OutboxEntry | None
     """Create a task, for each customer emailed at that address, that an email did not reach its recipient."""
     if event.is_group and _has_resubscribed(session, event):
         return
-    failure = _GROUP_UNSUBSCRIBE if event.is_group else _FAILURES[event.kind]
+    failure = _GROUP_UNSUBSCRIBE if event.is_group else FAILURES[event.kind]
     sentence = f"An email to {one_line(event.address, 120)} {failure}"
     if event.reason:
         sentence += f": {one_line(event.reason, 200)}"

@@ -11,8 +11,9 @@ from sqlalchemy import select
 from connector.connections import account_owners
 from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
-from connector.db.tables import EmailEvent, OutboxEntry
+from connector.db.tables import EmailEvent, InvoiceRow, OutboxEntry
 from connector.outbox import approvals, entries
+from connector.services.invoice_timeline import invoice_timeline
 from connector.vocabulary import ConnectionMode, OutboxState, TaskCode
 from tests.connector.emails.inbound.conftest import (
     ASHDOWN,
@@ -53,6 +54,9 @@ def test_a_late_bounce_suppresses_the_address_and_creates_one_task(scenario: Inb
     [task] = list_tasks(scenario, TaskCode.UNDELIVERED)
     assert ASHDOWN in task.reason
     assert "no such user here" in task.reason
+    with reading(scenario.app.engine) as session:
+        texts = [each.text for each in invoice_timeline(session, session.scalars(select(InvoiceRow)).one())]
+    assert texts.count(f"First reminder: the email to {ASHDOWN} bounced") == 1
     run_for_days(scenario, 20)
     assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
     assert len(list_tasks(scenario, TaskCode.SUPPRESSED)) == 1
