@@ -62,8 +62,8 @@ def import_files(
 ) -> None:
     """Import bank statements.
 
-    Their money holds reminders about the invoices that it pays. A file that cannot be read changes nothing; one that
-    was imported before neither.
+    Their money holds reminders about the invoices that it pays. A file that cannot be read, or was imported before,
+    changes nothing.
     """
     from connector.bank.formats.bank_line import StatementError
     from connector.bank.formats.csv_mapping import CsvQuestion
@@ -266,7 +266,7 @@ def assign(
 def set_aside(money_id: MoneyArgument, as_json: JsonOption = False) -> None:
     """Record that money is no customer's payment.
 
-    A loan, a refund, the owner's own.
+    For example a loan, a refund, or money of the owner's own.
     """
     from connector.services.bank_statements import set_aside as put_aside
 

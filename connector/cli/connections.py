@@ -98,7 +98,7 @@ def _show_mailbox(app: AppContext, system: str, *, as_json: bool) -> None:
 
 @connections.command("disconnect-mailbox")
 def disconnect_mailbox(
-    system: Annotated[str, typer.Argument(metavar="microsoft365|gmail", help="Whose mailbox.")],
+    system: Annotated[str, typer.Argument(metavar="microsoft365|gmail", help="The service of the mailbox.")],
     reason: Annotated[str, typer.Option(help="Why, for the log.")] = "",
     as_json: JsonOption = False,
 ) -> None:

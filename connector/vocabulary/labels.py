@@ -596,7 +596,7 @@ _RETENTION_KINDS = {
     "decisions": "Facts of decisions",
     "emails": "Emails",
     "tasks": "Tasks",
-    "bank-lines": "Bank lines",
+    "bank-lines": "Bank statement lines",
     "portal": "Customer portal",
     "sign-ins": "Sign-ins",
     "log": "Log texts",
