@@ -25,7 +25,7 @@ from connector.client_network import network_of
 from connector.rate_limit import RateLimiter
 from connector.vocabulary import TokenScope
 
-BODY_BYTES_MAX = 1024 * 1024
+BODY_BYTES_MAX = 6 * 2**20  # two pictures of a brand, as large as the web app takes them, in base64
 CALLS_PER_MINUTE = 300
 _ANONYMOUS_CALLS_PER_MINUTE = 120
 _MINUTE = timedelta(minutes=1)

@@ -12,6 +12,7 @@ from annotated_types import Interval
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from connector.api.iso_dates import IsoDate, IsoInstant
+from connector.branding.pictures import UPLOAD_BYTES_MAX
 from connector.db.ids import ID_MAX
 from connector.vocabulary import ConnectionMode
 from policies.fee_rules import FeePreset
@@ -23,6 +24,7 @@ def _decimal_schema(pattern: str, limits: dict[str, int]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"type": "string", "pattern": pattern}, {"type": "number", **limits}]})
 
 
+PICTURE_BASE64_MAX = UPLOAD_BYTES_MAX * 4 // 3 + 4  # as much as the web app takes
 Id = Annotated[int, Interval(ge=0, le=ID_MAX)]
 FreeText = Annotated[str, Field(max_length=500, description="A note for your colleagues.")]
 Ids = Annotated[list[Id], Field(min_length=1, max_length=500)]
@@ -249,9 +251,9 @@ class BrandRequest(RequestModel):
     """What to change of a brand; what is not named, or null, stays. Pictures are PNG or JPEG in base64, "" for none."""
 
     accent_colour: Annotated[str | None, Field(max_length=20, description="Six digits, such as #0b5fa5.")] = None
-    logo: Annotated[str | None, Field(max_length=480_000)] = None
+    logo: Annotated[str | None, Field(max_length=PICTURE_BASE64_MAX)] = None
     signer_name: Annotated[str | None, Field(max_length=80)] = None
-    portrait: Annotated[str | None, Field(max_length=480_000)] = None
+    portrait: Annotated[str | None, Field(max_length=PICTURE_BASE64_MAX)] = None
     signature: Annotated[str | None, Field(max_length=1000)] = None
     legal_footer: Annotated[str | None, Field(max_length=2000)] = None
     links: Annotated[list[str] | None, Field(max_length=5, description="Each a text and its https address.")] = None

@@ -45,7 +45,9 @@ class EmailTexts(Wording):
             language=self.language.code,
             subject=replace_nbsp(lines["subject"]),
             heading=lines["heading"],
-            preview=one_line(f"{summary.amount}, {summary.due}. {opening[0]}" if summary else opening[0], 120),
+            preview=one_line(
+                f"{summary.amount}, {summary.due}. {_as_sentence(opening[0])}" if summary else opening[0], 120
+            ),
             greeting=self.label("greeting"),
             summary=summary,
             opening=opening,
@@ -272,3 +274,9 @@ def _signature_name(facts: EmailFacts) -> str:
 
 def _split_paragraphs(text: str) -> list[str]:
     return text.strip().split("\n\n")
+
+
+def _as_sentence(opening: str) -> str:
+    """Return an opening that goes on after the salutation, as German and Italian ones do, as a sentence of its own."""
+    first = opening.split(" ", 1)[0]
+    return opening[:1].upper() + opening[1:] if first.isalpha() and first.islower() else opening

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+
+from connector.branding.pictures import UPLOAD_BYTES_MAX
 from tests.connector.api_clients import Scenario
+
+LARGEST = base64.b64encode(bytes(UPLOAD_BYTES_MAX)).decode()  # as large as the web app takes a picture
 
 
 def test_a_change_that_is_not_possible_says_why(scenario: Scenario) -> None:
@@ -16,6 +21,8 @@ def test_a_change_that_is_not_possible_says_why(scenario: Scenario) -> None:
         ("PUT", "bank-details/GBP", pounds, 409, "is waiting already. Cancel it first."),
         ("PATCH", "brand", {"logo": "%%%"}, 422, "logo: a picture has to be base64."),
         ("PATCH", "brand", {"portrait": "ü"}, 422, "portrait: a picture has to be base64."),
+        ("PATCH", "brand", {"logo": LARGEST, "portrait": LARGEST}, 422, "This is not a PNG or JPEG picture."),
+        ("PATCH", "brand", {"logo": f"{LARGEST}AAAAAAAA"}, 422, ""),
     ):
         answer = client.request(method, f"{path}/{place}", body)
         assert (answer.status_code, reason in answer.json()["detail"]) == (status, True), answer.text

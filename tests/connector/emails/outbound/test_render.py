@@ -22,7 +22,8 @@ from connector.emails.outbound.render import (
     PaidLine,
     compose_email,
 )
-from connector.languages import LANGUAGES
+from connector.emails.outbound.template_values import EmailTexts
+from connector.languages import LANGUAGES, language_of
 from policies.receivables import Step
 from providers.mailer import Attachment, Email
 
@@ -360,3 +361,12 @@ def test_payment_instructions_keep_their_lines(facts_for: FactsFor) -> None:
     email = compose_email(facts_for(Step.PAST_DUE, payment_instructions="IBAN DE02 1203\nBIC BYLADEM1001"))
     assert "IBAN DE02 1203\nBIC BYLADEM1001" in email.text
     assert "IBAN DE02 1203<br />BIC BYLADEM1001" in email.html  # Outlook knows no white-space
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_preview_has_whole_sentences_in_languages_that_go_on_after_the_salutation(
+    facts_for: FactsFor, language: str
+) -> None:
+    texts = EmailTexts(facts_for(Step.PAST_DUE, language=language), language_of(language)).layout_values()
+    opening = texts.opening[0]
+    assert f". {opening[0].upper()}{opening[1:20]}" in texts.preview
