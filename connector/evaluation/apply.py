@@ -14,9 +14,9 @@ from connector.arrangements import agreement_outcomes, set_aside_records
 from connector.arrangements.moved_tasks import join_call
 from connector.arrangements.review_tasks import reopen_task
 from connector.connections.account_owners import load_team
-from connector.db.tables import CompletedStep, Connection, Task
+from connector.db.tables import CompletedStep, Connection, OutboxEntry, Task
 from connector.emails.outbound import digests
-from connector.evaluation import decision_records, reported_payments
+from connector.evaluation import decision_records, reported_payments, standing_alerts
 from connector.evaluation.invoice_decisions import AppliedPolicy, CustomerInvoice, rejected_decision, store_decisions
 from connector.outbox import entries
 from connector.outbox.drafts import Draft, task_key
@@ -69,19 +69,23 @@ def apply_decisions(
     batch: DecisionBatch,
     version: int | None,
     customer_ids: Collection[str] | None,
-) -> None:
+    *,
+    is_recheck: bool = False,
+) -> bool:
     """Apply the decisions about some customers, or with None about all, in the caller's transaction.
 
-    ``version`` is the policy version of customers that ``batch.applied_policies`` does not name.
+    ``version`` is the policy version of customers that ``batch.applied_policies`` does not name; ``is_recheck`` is
+    whether they are about to be sent something. Returns whether a later run can decide about some of them alone: an
+    email that was rejected is on no list but the drafts'.
     """
     today = ctx.today(connection)
     drafts = list(batch.drafts)
-    if customer_ids is None:
-        drafts += digests.plan(ctx, session, connection, drafts, batch.owner_alerts, batch.customer_names)
+    if not is_recheck:
+        drafts += _plan_digests(ctx, session, connection, batch, customer_ids)
         _count_plans(ctx, batch, drafts)
     if ctx.dry_run:
         _log_dry_run(ctx, session, batch, drafts)
-        return
+        return False
     changes = entries.replan(
         session,
         connection,
@@ -90,7 +94,7 @@ def apply_decisions(
         run_id=ctx.run_id,
         policy_version=version,
         policy_versions={customer_id: applied.version for customer_id, applied in batch.applied_policies.items()},
-        customer_ids=customer_ids,
+        scope=entries.PlanScope(customer_ids, is_recheck),
     )
     decisions = _apply_rejections(batch, changes)
     store_decisions(
@@ -107,6 +111,27 @@ def apply_decisions(
     for text in batch.failures:
         ctx.log(session, LogKind.ERROR, f"No decision was possible about {text}")
         ctx.failures.append(f"No decision was possible about {text}.")
+    return not (batch.failures or changes.rejected or len(batch.owner_alerts) > standing_alerts.ALERTS_MAX)
+
+
+def _plan_digests(
+    ctx: RunContext,
+    session: Session,
+    connection: Connection,
+    batch: DecisionBatch,
+    customer_ids: Collection[str] | None,
+) -> list[Draft]:
+    """Draft the digests, which are also about the customers who were not decided about again."""
+    emails: list[Draft | OutboxEntry] = [*batch.drafts]
+    if customer_ids is not None:
+        emails += entries.list_unsent_of_others(session, connection, customer_ids)
+        for other in standing_alerts.load_alerts(session, ctx.connection_id, customer_ids):
+            batch.owner_alerts.append(other.alert)
+            batch.customer_names[other.alert.customer_id] = other.name
+    alerts = batch.owner_alerts if len(batch.owner_alerts) <= standing_alerts.ALERTS_MAX else ()
+    if not ctx.dry_run:
+        standing_alerts.store_alerts(session, ctx.connection_id, alerts, batch.customer_names, ctx.now())
+    return digests.plan(ctx, session, connection, emails, batch.owner_alerts, batch.customer_names)
 
 
 def _apply_rejections(batch: DecisionBatch, changes: entries.ReplanResult) -> list[CustomerInvoice]:

@@ -14,7 +14,7 @@ from connector.audit import sync_log
 from connector.bank_details.store import accounts_in_use
 from connector.db.tables import Connection, InvoiceRow, OutboxEntry
 from connector.emails.outbound import digests
-from connector.evaluation import decision_records, invoice_decisions, standing
+from connector.evaluation import affected, decision_records, invoice_decisions, standing
 from connector.evaluation.apply import DecisionBatch, apply_decisions
 from connector.evaluation.invoice_decisions import AppliedPolicy
 from connector.evaluation.shared_mailboxes import SharedMailboxes
@@ -35,11 +35,14 @@ _DECIDED_KINDS = {OutboxKind.EMAIL, OutboxKind.LATE_FEE}
 
 
 def decide_all(ctx: RunContext) -> None:
-    """Decide about every customer, unless the decisions of the last time still stand."""
+    """Decide about every customer whose facts may have changed since the last time, which often is nobody."""
     with ctx.reading() as session:
         connection = ctx.connection(session)
         _policy, version = policy_store.get_policy(session, ctx.connection_id)
-        if not ctx.dry_run and standing.still_stand(session, connection, version, ctx.app.settings, ctx.now()):
+        is_alike = not ctx.dry_run and standing.differ_by_mirror_only(
+            session, connection, version, ctx.app.settings, ctx.now()
+        )
+        if is_alike and standing.still_stand(connection):
             ctx.tally["unchanged"] = 1
             return
     ctx.on_progress("deciding")
@@ -54,18 +57,32 @@ def decide_all(ctx: RunContext) -> None:
         log_head = sync_log.newest_entry_id(session)
         policies = policy_store.get_active_policy(session, ctx.connection_id)
         connection = ctx.connection(session)
-        batch = _decide(ctx, session, connection, policies, None, times)
+        facts = affected.company_facts(session, connection, policies, ctx.today(connection))
+        customer_ids = _find_affected(ctx, session, connection, facts) if is_alike else None
+        if customer_ids is not None and connection.decided_until_at is not None:
+            times.next_change_at = connection.decided_until_at  # also of those who are not decided about
+        batch = _decide(ctx, session, connection, policies, customer_ids, times)
+        basis = standing.DecisionBasis(log_head, connection.mirror_version, facts)
         times.add(find_time_zone(connection.time_zone), digests.digest_window(session, connection))
         times.add_readers(session, policies.policy.send_window)
         times.add_accounts(session, connection)
     with ctx.writing() as session:
         connection = ctx.connection(session)
-        apply_decisions(ctx, session, connection, batch, policies.version, None)
+        can_follow = apply_decisions(ctx, session, connection, batch, policies.version, customer_ids)
         # What is logged from here on was not decided about, and what these decisions bring is decided about again.
         if batch.failures:
             connection.decision_fingerprint = ""
         elif not ctx.dry_run:
-            standing.record(session, connection, policies.version, ctx.app.settings, times, log_head)
+            basis = basis if can_follow else basis._replace(facts="")
+            standing.record(session, connection, policies.version, ctx.app.settings, times, basis)
+
+
+def _find_affected(ctx: RunContext, session: Session, connection: Connection, facts: str) -> set[str] | None:
+    """Return whom to decide about, where nothing but the mirror has changed since the last time; None for all."""
+    is_known = ctx.mirror_changes.explain(connection.decided_mirror_version, connection.mirror_version)
+    if not is_known or facts != connection.decided_facts or standing.is_logged(session, connection):
+        return None
+    return affected.find_affected(session, connection, ctx.mirror_changes)
 
 
 def decide_again(ctx: RunContext, session: Session, customer_ids: Collection[str]) -> None:
@@ -76,7 +93,7 @@ def decide_again(ctx: RunContext, session: Session, customer_ids: Collection[str
     ctx.billed_to |= {each: families.billed_to(each) for each in customer_ids}
     policies = policy_store.get_active_policy(session, ctx.connection_id)
     batch = _decide(ctx, session, connection, policies, customer_ids, standing.DecisionTimes(ctx.now()))
-    apply_decisions(ctx, session, connection, batch, policies.version, customer_ids)
+    apply_decisions(ctx, session, connection, batch, policies.version, customer_ids, is_recheck=True)
 
 
 def refresh_entry(ctx: RunContext, session: Session, entry_id: int) -> OutboxEntry | None:

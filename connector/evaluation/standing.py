@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import DateTime, bindparam, func, literal, null, select, type_coerce, union_all
@@ -31,12 +31,13 @@ from policies.sections import SendWindow
 _READ_AT_MOST = timedelta(minutes=15)
 _DECIDING = "deciding"  # a fingerprint that nothing has
 _OF_COMPANY = (
-    "mirror_version", "mode", "name", "owner", "base_currency", "country", "holiday_region", "time_zone", "lock_on",
+    "mode", "name", "owner", "base_currency", "country", "holiday_region", "time_zone", "lock_on",
     "ledger_reminders", "pause_reason", "paused_until_on", "first_pull_done_at", "live_since_at",
 )  # fmt: skip
-# Of every sync, and about nothing that counts; or what was decided, on which no decision depends
+# Of every sync, and about nothing that counts; or what was decided or found, on which no decision depends
 _ROUTINE = (
-    LogKind.RUN_STARTED, LogKind.PULLED, LogKind.RECONCILED, LogKind.DECIDED, LogKind.PLANNED, LogKind.RUN_ENDED
+    LogKind.RUN_STARTED, LogKind.PULLED, LogKind.RECONCILED, LogKind.DECIDED, LogKind.PLANNED,
+    LogKind.CANCELLED, LogKind.EXCEPTION, LogKind.RUN_ENDED,
 )  # fmt: skip
 
 _TABLES = SQLModel.metadata.tables
@@ -103,15 +104,28 @@ class DecisionTimes:
             self.next_change_at = min(self.next_change_at or applies_at, applies_at)
 
 
+class DecisionBasis(NamedTuple):
+    """What decisions knew: the newest log entry, the version of the mirror, and a hash of what they have in common."""
+
+    log_head: int
+    mirror_version: int
+    facts: str
+
+
 def begin(connection: Connection) -> None:
     """Record that decisions are about to be made: whatever is changed meanwhile clears it, and they do not stand."""
     connection.decision_fingerprint = _DECIDING
 
 
-def still_stand(
+def still_stand(connection: Connection) -> bool:
+    """Return whether the mirror is as it was, where all else is (``differ_by_mirror_only``)."""
+    return connection.mirror_version == connection.decided_mirror_version
+
+
+def differ_by_mirror_only(
     session: Session, connection: Connection, policy_version: int | None, settings: Settings, now: datetime
 ) -> bool:
-    """Return whether the decisions of the last sync that made some are what would be decided now."""
+    """Return whether, with the same mirror, what was decided last would be decided now."""
     decided_at, until_at, synced_at = connection.decided_at, connection.decided_until_at, connection.synced_at
     return (
         decided_at is not None
@@ -119,9 +133,14 @@ def still_stand(
         and synced_at is not None
         and decided_at <= now < until_at  # a clock that was wrong, too, brings new decisions
         and now - synced_at <= _READ_AT_MOST
-        and not sync_log.logged_after(session, connection.decided_log_id, connection.id or 0, ignored=_ROUTINE)
+        and not is_logged(session, connection)
         and _fingerprint(session, connection, policy_version, settings) == connection.decision_fingerprint
     )
+
+
+def is_logged(session: Session, connection: Connection) -> bool:
+    """Return whether something has been logged that the decisions did not know."""
+    return sync_log.logged_after(session, connection.decided_log_id, connection.id or 0, ignored=_ROUTINE)
 
 
 def record(
@@ -130,9 +149,9 @@ def record(
     policy_version: int | None,
     settings: Settings,
     times: DecisionTimes,
-    log_head: int,
+    basis: DecisionBasis,
 ) -> None:
-    """Record what the decisions just made depend on; ``log_head`` is the newest log entry that they knew.
+    """Record what the decisions just made depend on.
 
     Decisions from accounting data that had not just been read stand for no other sync.
     """
@@ -140,14 +159,15 @@ def record(
     is_undisturbed = connection.decision_fingerprint == _DECIDING
     is_fresh = synced_at is not None and times.now - synced_at <= _READ_AT_MOST
     connection.decided_at, connection.decided_until_at = times.now, times.next_change_at
-    connection.decided_log_id = log_head
+    connection.decided_log_id, connection.decided_facts = basis.log_head, basis.facts
+    connection.decided_mirror_version = basis.mirror_version
     connection.decision_fingerprint = (
         _fingerprint(session, connection, policy_version, settings) if is_undisturbed and is_fresh else ""
     )
 
 
 def _fingerprint(session: Session, connection: Connection, policy_version: int | None, settings: Settings) -> str:
-    """Hash what decisions depend on besides the time: mirror, company, policy, settings, and what has been done."""
+    """Hash what decisions depend on besides time and mirror: company, policy, settings, and what has been done."""
     session.flush()
     rows = session.connection().execute(_FACTS, {"connection_id": connection.id})
     counts = sorted((name, count, str(newest)) for name, count, newest in rows)

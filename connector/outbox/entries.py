@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
@@ -61,6 +62,20 @@ class ReplanResult:
     rejected: dict[str, str] = field(default_factory=dict)
 
 
+class PlanScope(NamedTuple):
+    """Whose entries are planned anew: those of some customers, with the account owners' emails, or with None all.
+
+    The recheck before sending adds none and leaves the owners' emails: it may cancel or correct an entry, while what it
+    newly brings is planned by the next run.
+    """
+
+    customer_ids: Collection[str] | None = None
+    is_recheck: bool = False
+
+
+EVERYBODY = PlanScope()
+
+
 def replan(
     session: Session,
     connection: Connection,
@@ -70,21 +85,19 @@ def replan(
     run_id: int,
     policy_version: int | None,
     policy_versions: Mapping[str, int | None] | None = None,
-    customer_ids: Collection[str] | None = None,
+    scope: PlanScope = EVERYBODY,
 ) -> ReplanResult:
     """Make the unsent entries of the connection equal to ``drafts``.
 
-    With ``customer_ids`` only their entries change and none is added: the recheck before sending may cancel or correct
-    an entry, while what it newly brings is planned by the next run. ``policy_versions`` are by customer;
-    ``policy_version`` is for all others.
+    ``policy_versions`` are by customer; ``policy_version`` is for all others.
     """
     drafts_by_key = {draft.key: draft for draft in drafts}
-    rows = {row.key: row for row in _find_unsent(session, connection, customer_ids)}
+    rows = {row.key: row for row in _find_unsent(session, connection, scope)}
     rows |= {row.key: row for row in _find_by_keys(session, [key for key in drafts_by_key if key not in rows])}
     result = ReplanResult()
     for key, draft in drafts_by_key.items():
         row = rows.get(key)
-        if row is None and customer_ids is not None:
+        if row is None and scope.is_recheck:
             continue
         if row is None:
             row = OutboxEntry(
@@ -294,16 +307,24 @@ def _update_from_draft(row: OutboxEntry, draft: Draft, mode: str) -> None:
     row.state, row.ended_at = (OutboxState.AWAITING_APPROVAL if waits else OutboxState.PLANNED), None
 
 
-def _find_unsent(session: Session, connection: Connection, customer_ids: Collection[str] | None) -> list[OutboxEntry]:
+def _find_unsent(session: Session, connection: Connection, scope: PlanScope) -> list[OutboxEntry]:
     query = select(OutboxEntry).where(
         col(OutboxEntry.connection_id) == connection.id,
         col(OutboxEntry.state).in_(UNSENT_STATES),
         col(OutboxEntry.kind).in_(REPLANNED_KINDS),
         col(OutboxEntry.step) != BANK_DETAILS_STEP,
     )
-    if customer_ids is not None:
-        query = query.where(col(OutboxEntry.customer_id).in_(list(customer_ids)))
+    if scope.customer_ids is not None:
+        is_theirs = col(OutboxEntry.customer_id).in_(list(scope.customer_ids))
+        is_internal = col(OutboxEntry.kind) == OutboxKind.OWNER_EMAIL
+        query = query.where(is_theirs if scope.is_recheck else or_(is_theirs, is_internal))
     return list(session.scalars(query))
+
+
+def list_unsent_of_others(session: Session, connection: Connection, customer_ids: Collection[str]) -> list[OutboxEntry]:
+    """Return the unsent emails to all customers but these."""
+    rows = _find_unsent(session, connection, EVERYBODY)
+    return [row for row in rows if row.kind == OutboxKind.EMAIL and row.customer_id not in customer_ids]
 
 
 def _find_by_keys(session: Session, keys: Sequence[str]) -> Iterable[OutboxEntry]:

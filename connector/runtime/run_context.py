@@ -20,6 +20,7 @@ from connector.outbox import entries
 from connector.restore.restore_gap import RestoreGap
 from connector.runtime.budget import CallBudget
 from connector.runtime.lease import Lease
+from connector.runtime.mirror_changes import MirrorChanges
 from connector.vocabulary import LogKind
 from providers.calls import CallKind
 from providers.errors import TransientError
@@ -51,6 +52,7 @@ class RunContext:
     dispatching_id: int | None = None  # the outbox entry whose calls are being made
     restore_gap: RestoreGap | None = None  # where the database was restored from a backup
     not_before_at: datetime | None = None  # when a provider that deferred the run may be called again
+    mirror_changes: MirrorChanges = field(default_factory=MirrorChanges)
     tally: Counter[str] = field(default_factory=Counter)
     consecutive_failures: Counter[str] = field(default_factory=Counter)  # of calls, by kind of outbox entry
     last_seen_log_id: dict[str, int] = field(default_factory=dict)  # by customer: the log head at the last decision

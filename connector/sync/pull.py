@@ -8,7 +8,7 @@ from connector.db.invoice_names import name_of
 from connector.db.tables import Connection, CustomerRow, InvoiceRow
 from connector.plain_text import one_line
 from connector.runtime.run_context import RunContext
-from connector.sync import reconcile, webhook_inbox
+from connector.sync import changed_customers, reconcile, webhook_inbox
 from connector.sync.mirror import merges
 from connector.sync.mirror.pages import store_page
 from connector.vocabulary import LogKind
@@ -84,11 +84,13 @@ def _store_page(ctx: RunContext, page: ChangePage, coverage: webhook_inbox.Webho
         return  # it is empty, and the next page's cursor includes it
     with ctx.writing(durable=False) as session:  # a power cut loses the page and its cursor: both are read again
         connection = ctx.connection(session)
+        changed_customers.note_page(session, ctx.connection_id, page, ctx.mirror_changes)
         counts = store_page(session, ctx.connection_id, page, at=ctx.now())
         merges.move_what_is_done(session, ctx.connection_id, [each.external_id for each in page.invoices])
         connection.cursor = page.cursor
         if counts.changed:
             connection.mirror_version += 1
+            changed_customers.note_version(page, counts, ctx.mirror_changes)
         if page.is_last:
             coverage.record_result(ctx, session, connection)
             connection.synced_at = connection.last_read_at = ctx.started_at

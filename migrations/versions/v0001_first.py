@@ -297,6 +297,8 @@ Table(
     Column("decided_at", _INSTANT),
     Column("decided_until_at", _INSTANT),
     Column("decided_log_id", Integer, nullable=False),
+    Column("decided_mirror_version", Integer, nullable=False),
+    Column("decided_facts", Text, nullable=False),
     Column("live_since_at", _INSTANT),
     Column("created_at", _INSTANT, nullable=False),
     Column("last_run_at", _INSTANT),

@@ -220,10 +220,11 @@ class ScenarioFactory(Protocol):
 
 
 def make_scenario(sandbox: Sandbox, url: str, home: Path, provider: str, database_url: str = "") -> Scenario:
-    return Scenario(sandbox, url, _open_app(sandbox, url, home, database_url), SandboxCompany(sandbox, provider))
+    app = open_scenario_app(sandbox, url, home, database_url)
+    return Scenario(sandbox, url, app, SandboxCompany(sandbox, provider))
 
 
-def _open_app(sandbox: Sandbox, url: str, home: Path, database_url: str = "") -> AppContext:
+def open_scenario_app(sandbox: Sandbox, url: str, home: Path, database_url: str = "") -> AppContext:
     own = {name.lower(): value for name, value in sandbox.settings(url).items()}
     own |= {"duewell_home": str(home), "duewell_database_url": database_url or f"sqlite:///{home}/duewell.db"}
     return open_app(load_settings(**own), now=sandbox.clock.now, sleep=sandbox.clock.sleep)
@@ -248,7 +249,7 @@ class _KeptScenario:
         resumed.company = deepcopy(self._scenario.company)
         resumed.sandbox = resumed.company.sandbox
         with resumed.sandbox.serve(self._port) as url:
-            resumed.app = _open_app(resumed.sandbox, url, home)
+            resumed.app = open_scenario_app(resumed.sandbox, url, home)
             yield resumed
             resumed.app.close()
 

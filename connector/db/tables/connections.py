@@ -67,6 +67,9 @@ class Connection(TableModel, table=True):
     decided_at: datetime | None = instant_column()
     decided_until_at: datetime | None = instant_column()  # when time alone brings other decisions
     decided_log_id: int = 0  # the newest entry of the sync log that the decisions knew
+    decided_mirror_version: int = 0
+    # Hash of what all decisions have in common; "" where a change of the mirror brings new decisions about everybody
+    decided_facts: str = text_column()
     live_since_at: datetime | None = instant_column()
     created_at: datetime = instant_column(nullable=False)
     last_run_at: datetime | None = instant_column()

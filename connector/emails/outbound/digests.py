@@ -71,11 +71,11 @@ def plan(
     ctx: RunContext,
     session: Session,
     connection: Connection,
-    drafts: Sequence[Draft],
+    emails: Sequence[Draft | OutboxEntry],
     notifications: Sequence[NotifyOwner],
     names: Mapping[str, str],
 ) -> list[Draft]:
-    """Draft today's digests; ``names`` are the customers' names by their ids.
+    """Draft today's digests; ``emails`` are those planned, ``names`` the customers' names by their ids.
 
     While a company is only observed, digests contain account-owner alerts alone.
     """
@@ -85,13 +85,13 @@ def plan(
     addresses = {each for action in notifications for each in recipients.for_customer(action.customer_id)}
     if connection.mode != ConnectionMode.OBSERVE:
         to_send = [
-            each for each in drafts if each.kind == OutboxKind.EMAIL and sends_today(each.send_after, today, zone)
+            each for each in emails if each.kind == OutboxKind.EMAIL and sends_today(each.send_after, today, zone)
         ]
-        addresses |= {each for draft in to_send for each in recipients.for_customer(draft.customer_id)}
+        addresses |= {each for email in to_send for each in recipients.for_customer(email.customer_id)}
         addresses |= set(_recently_sent_recipients(session, connection, recipients, today))
         addresses |= set(_review_recipients(session, connection, recipients, today))
     preferred = load_preferences(session, addresses)
-    drafts = []
+    drafts: list[Draft] = []
     for address in sorted(addresses):
         preferences = preferred.get(address.lower(), DEFAULT)
         when = digest_slots.digest_time(ctx.now(), connection, window, preferences)

@@ -37,11 +37,12 @@ class Families:
 
     def __init__(self, links: Iterable[FamilyLink]) -> None:
         """Build from the link of each sub-customer with its parent."""
+        self.links = tuple(sorted(links))
         self._parents: dict[str, str] = {}
         self._billed: set[str] = set()
         self._inactive: set[str] = set()
         self._asking_parent: set[str] = set()
-        for link in links:
+        for link in self.links:
             self._parents[link.customer_id] = link.parent_id
             if link.is_billed:
                 self._billed.add(link.customer_id)

@@ -40,9 +40,8 @@ def draft(key: str, customer: str = "ann", step: Step = Step.PAST_DUE, **more: o
 
 def replan(session: Session, drafts: Sequence[Draft], customers: list[str] | None = None) -> entries.ReplanResult:
     company = session.get_one(Connection, 1)
-    result = entries.replan(
-        session, company, drafts, at=NOW, run_id=7, policy_version=3, customer_ids=customers
-    )  # fmt: skip
+    scope = entries.PlanScope(customers, is_recheck=customers is not None)
+    result = entries.replan(session, company, drafts, at=NOW, run_id=7, policy_version=3, scope=scope)
     session.flush()
     return result
 
