@@ -34,8 +34,12 @@ def count_jobs(session: Session) -> dict[str, int]:
 
 
 def list_queueing_locks(session: Session) -> set[str]:
-    """List what waits in the queue or is being done."""
-    query = "SELECT queueing_lock FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
+    """List what waits in the queue.
+
+    What is being done is not listed: its lease says so. A worker that is killed before it has one must not keep the
+    company waiting until its job is cleared away.
+    """
+    query = "SELECT queueing_lock FROM procrastinate_jobs WHERE status = 'todo'"
     return set(session.execute(text(query)).scalars())
 
 

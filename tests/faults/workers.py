@@ -53,6 +53,7 @@ MONDAY = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
 _WORKING_HOURS = range(10, 16)  # in UTC, in June: in London an hour more
 _WORKERS = 2
 _HOUR_SECONDS_MAX = 60.0
+_IDLE_SECONDS = 3.0  # nobody takes what is left for so long: leases and jobs of killed workers end later
 _QUIET_HOURS = 14  # without kills, at the end: two days, in which everything due is done
 _NAMES = ("Ashdown", "Birch", "Cedar", "Dunmore", "Elder", "Fernhill", "Garland", "Hollins")
 
@@ -252,12 +253,15 @@ def _next_hour(hour: datetime) -> datetime:
 
 def _sync_all(fleet: Fleet, zygote: Zygote, workers: list[Worker], *, disturbed: bool) -> None:
     """Wait until nothing is due or running, killing workers meanwhile; or go on with what killed workers left."""
-    give_up_at = time.monotonic() + _HOUR_SECONDS_MAX
+    synced_at = time.monotonic()
+    give_up_at = synced_at + _HOUR_SECONDS_MAX
     kill_at: dict[Worker, float] = {}
     while True:
         look = fleet.look()
         syncing = [worker for worker in workers if look.is_syncing(worker)]
-        if not syncing and (not look.due or (disturbed and len(look.owners) >= look.due)):
+        if syncing:
+            synced_at = time.monotonic()
+        elif not look.due or (disturbed and time.monotonic() > synced_at + _IDLE_SECONDS):
             return
         for worker in syncing if disturbed else []:
             if time.monotonic() >= kill_at.setdefault(worker, time.monotonic() + fleet.random.uniform(0, 0.6)):

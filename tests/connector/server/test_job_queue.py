@@ -151,6 +151,23 @@ def test_jobs_of_dead_workers_are_cleared_away_and_block_nothing(app: AppContext
     assert jobs_in(app.engine) == {}
 
 
+def test_a_job_that_a_killed_worker_had_just_taken_keeps_no_company_waiting(
+    app: AppContext, give_consent: GiveConsent
+) -> None:
+    give_consent(app, "quickbooks")
+    prepare_queue(app.engine)
+    execute(
+        app.engine,
+        "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now())",
+        "INSERT INTO procrastinate_jobs (task_name, queue_name, queueing_lock, status, worker_id)"
+        " SELECT 'sync', 'syncs', 'sync-1', 'doing', id FROM procrastinate_workers",
+    )
+    runs = LeasedRuns()
+    with working(app, runs):
+        runs.wait_for(1)
+    assert runs.ended == [1]
+
+
 @pytest.fixture
 def pooler_url(server_url: str, free_port: int, tmp_path: Path) -> Iterator[str]:
     """The URL of a PgBouncer in transaction mode before the server; skips where there is none."""
