@@ -30,6 +30,7 @@ from policies.schedule import Schedule, early_step_due, next_level, notify_owner
 from policies.schedule_adjustments import adjust_schedule, after_named_date, without_plan_offer
 from policies.segments import segment_of, size_of
 from policies.statement_context import Hold, StatementContext
+from policies.step_timing import explain_timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +254,8 @@ def _hold_decision(assessment: InvoiceAssessment, hold: Hold) -> InvoiceDecision
     if assessment.manual_step is not None:
         return InvoiceDecision(invoice_id, DecisionKind.TASK, code, f"{hold.reason} A task is created instead.")
     reason = f"{hold.reason}{assessment.manual_note}"
-    return InvoiceDecision(invoice_id, DecisionKind.HOLD, code, reason, None, hold.until_on)
+    kind = DecisionKind.WAITING if code == HoldCode.NOTHING_OWED else DecisionKind.HOLD
+    return InvoiceDecision(invoice_id, kind, code, reason, None, hold.until_on)
 
 
 def _postponed_decision(
@@ -261,7 +263,7 @@ def _postponed_decision(
 ) -> InvoiceDecision:
     reason = f"{postponement.reason} {step_title(step)} waits until then."
     code = HoldCode.FREQUENCY_CAP
-    return InvoiceDecision(assessment.invoice.id, DecisionKind.HOLD, code, reason, step, postponement.until_on)
+    return InvoiceDecision(assessment.invoice.id, DecisionKind.WAITING, code, reason, step, postponement.until_on)
 
 
 def _pending_decision(assessment: InvoiceAssessment) -> InvoiceDecision:
@@ -269,9 +271,10 @@ def _pending_decision(assessment: InvoiceAssessment) -> InvoiceDecision:
     following = assessment.next_step()
     if following is None:
         reason = f"All steps of the schedule are completed.{note}"
-        return InvoiceDecision(invoice_id, DecisionKind.HOLD, HoldCode.ALL_STEPS_COMPLETED, reason)
-    reason = f"Next step: {STEP_NAMES[following.step]} on {format_date(following.on)}.{note}"
-    return InvoiceDecision(invoice_id, DecisionKind.HOLD, HoldCode.NOT_DUE_YET, reason, following.step, following.on)
+        return InvoiceDecision(invoice_id, DecisionKind.WAITING, HoldCode.ALL_STEPS_COMPLETED, reason)
+    when = f"{format_date(following.on)}, {explain_timing(assessment, following)}"
+    reason = f"Next step: {STEP_NAMES[following.step]} on {when}.{note}"
+    return InvoiceDecision(invoice_id, DecisionKind.WAITING, HoldCode.NOT_DUE_YET, reason, following.step, following.on)
 
 
 def _no_fee_note(assessment: InvoiceAssessment) -> str:

@@ -12,12 +12,16 @@ from policies.receivables import Step
 
 
 class DecisionKind(StrEnum):
-    """What happens to an invoice in this run."""
+    """What happens to an invoice in this run.
+
+    ``WAITING`` is no hold: the invoice is settled, or nothing is due between two steps of its schedule.
+    """
 
     REMINDER = "reminder"
     TASK = "task"
     FEE = "fee"
     HOLD = "hold"
+    WAITING = "waiting"
 
 
 class HoldCode(StrEnum):
@@ -55,12 +59,6 @@ class MoneyTask(StrEnum):
     BOOK_PAYMENT = "book_payment"
     PAYMENT_NOT_BOOKED = "payment_not_booked"
     PAYMENT_RETURNED = "payment_returned"
-
-
-# Not on hold: the invoice is settled, or only waits for its next step.
-WAITING_CODES = frozenset(
-    {HoldCode.NOTHING_OWED, HoldCode.FREQUENCY_CAP, HoldCode.NOT_DUE_YET, HoldCode.ALL_STEPS_COMPLETED}
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,6 +252,7 @@ def _format_attention(row: ConnectionStatus) -> str:
 
 def _explanation_lines(explanation: InvoiceExplanation) -> list[str]:
     from connector.arrangements.customer_settings import format_settings
+    from connector.services.invoice_timeline import format_decision
     from connector.services.invoices import format_active_agreements
     from connector.vocabulary import OutboxState
     from connector.vocabulary.labels import in_sentence, label
@@ -283,7 +284,7 @@ def _explanation_lines(explanation: InvoiceExplanation) -> list[str]:
     decision = explanation.current_decision or explanation.decision
     lines += ["Current decision:"]
     why_none = f"None: the invoice is {in_sentence(label(invoice.status))}, and is not chased"
-    lines += [f"  {label(decision.kind)}: {decision.reason}" if decision else f"  {why_none}"]
+    lines += [f"  {format_decision(decision.kind, decision.reason)}" if decision else f"  {why_none}"]
     lines += [f"  Exception: {each}" for each in explanation.exceptions]
     lines += ["What happens next, if nothing changes:"]
     lines += [f"  {each.on} {label(each.step, 'task_code')}: {each.reason}" for each in explanation.upcoming] or [

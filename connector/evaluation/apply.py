@@ -259,9 +259,10 @@ def _count_plans(ctx: RunContext, batch: DecisionBatch, drafts: Sequence[Draft])
     ctx.tally["decisions"] = len(batch.invoice_decisions)
     for kind, count in Counter(draft.kind for draft in drafts).items():
         ctx.tally[f"planned_{kind}"] = count
-    holds = Counter(each.code for _customer_id, each in batch.invoice_decisions if each.kind is DecisionKind.HOLD)
-    for code, count in holds.items():
-        ctx.tally[f"hold_{code}"] = count
+    idle = (DecisionKind.HOLD, DecisionKind.WAITING)
+    held = Counter((each.kind, each.code) for _customer_id, each in batch.invoice_decisions if each.kind in idle)
+    for (idle_kind, code), count in held.items():
+        ctx.tally[f"{idle_kind}_{code}"] = count
 
 
 def _log_dry_run(ctx: RunContext, session: Session, batch: DecisionBatch, drafts: Sequence[Draft]) -> None:

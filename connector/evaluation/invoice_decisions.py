@@ -14,7 +14,7 @@ from connector.db.tables import InvoiceDecisionRow
 from connector.evaluation import decision_records
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import LogKind
-from policies.decisions import WAITING_CODES, DecisionKind, InvoiceDecision
+from policies.decisions import DecisionKind, InvoiceDecision
 from policies.receivables import Segment
 
 CustomerInvoice = tuple[str, InvoiceDecision]  # the customer's id and the decision about one of their invoices
@@ -76,7 +76,7 @@ def store_decisions(
 
 def is_held(decision: InvoiceDecision) -> bool:
     """Return whether an invoice is on hold for a reason, and does not only wait for its next step."""
-    return decision.kind is DecisionKind.HOLD and decision.code not in WAITING_CODES
+    return decision.kind is DecisionKind.HOLD
 
 
 def failed_decision(invoice_id: str, error: Exception) -> InvoiceDecision:

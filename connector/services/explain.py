@@ -46,6 +46,7 @@ from connector.services.invoice_recipients import list_recipients
 from connector.services.invoice_timeline import find_invoice_entries, invoice_timeline
 from connector.services.invoices import ActiveAgreements, active_agreements, find_invoice
 from connector.services.upcoming_actions import UpcomingAction, list_customer_upcoming
+from connector.services.upcoming_invoice import about_one_invoice
 from connector.sync.mirror.facts import build_balance_changes
 from connector.sync.mirror.pages import load_statements
 from policies.currencies import plain_amount
@@ -206,7 +207,7 @@ def _upcoming(
     session: Session, row: Connection, invoice: InvoiceRow, found: Sequence[tuple[Statement, ...]], now: datetime
 ) -> list[UpcomingAction]:
     items = list_customer_upcoming(session, row, invoice.customer_id, now, _UPCOMING_DAYS, found)
-    return [item for item in items if invoice.external_id in item.invoice_ids]
+    return [about_one_invoice(item, invoice.external_id) for item in items if invoice.external_id in item.invoice_ids]
 
 
 def _completed_steps(session: Session, invoice: InvoiceRow) -> list[StepItem]:

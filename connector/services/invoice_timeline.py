@@ -31,6 +31,7 @@ from connector.results import Result
 from connector.sync.mirror.facts import build_balance_changes
 from connector.vocabulary import OutboxKind, OutboxState, TimelineKind
 from connector.vocabulary.labels import in_sentence, label
+from policies.decisions import DecisionKind
 from policies.formatting import format_amount, format_date
 from policies.receivables import InvoiceStatus, SettlementKind
 from providers.delivery_events import EventKind
@@ -102,6 +103,11 @@ def format_entry_result(entry: OutboxEntry) -> str:
     return _DONE_TEXTS.get(OutboxKind(entry.kind)) or f"{name}: {entry.reason}"
 
 
+def format_decision(kind: str, reason: str) -> str:
+    """Return a decision in words; where nothing is due between two steps, its reason says all."""
+    return reason if kind == DecisionKind.WAITING else f"{label(kind, 'decision_kind')}: {reason}"
+
+
 def format_agreement_end(agreement: Agreement) -> str:
     """Return how an agreement ended: ``Promise to pay: broken by Ann: never paid``."""
     kind, state = label(agreement.kind, "agreement_kind"), label(agreement.state, "agreement_state")
@@ -155,7 +161,7 @@ def _decision_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEven
     before = None
     for each in decision_records.audit_invoice(session, invoice):
         if (each.kind, each.code) != before:
-            yield _RawEvent(each.at, TimelineKind.DECISION, f"{label(each.kind)}: {each.reason}")
+            yield _RawEvent(each.at, TimelineKind.DECISION, format_decision(each.kind, each.reason))
         before = (each.kind, each.code)
 
 

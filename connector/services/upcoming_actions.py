@@ -12,6 +12,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from pydantic import Field
 from sqlmodel import Session
 
 from connector import policy_store
@@ -46,7 +47,10 @@ ProgressCallback = Callable[[str, int], None]
 
 
 class UpcomingAction(Result):
-    """An action that would be taken. ``step`` is the code of a task that is no step; a task has no amount."""
+    """An action that would be taken. ``step`` is the code of a task that is no step; a task has no amount.
+
+    ``completed`` are the steps of its invoices that it completes, that of its leading invoice first.
+    """
 
     id: str
     connection: str
@@ -62,6 +66,7 @@ class UpcomingAction(Result):
     currency: str
     amount: Amount | None
     reason: str
+    completed: tuple[tuple[str, Step], ...] = Field(default=(), exclude=True)  # for what is said about one invoice
 
 
 def ignore_progress(company: str, customers: int) -> None:
@@ -241,6 +246,7 @@ def _as_item(
         currency="" if isinstance(action, CreateTask) else action.currency,
         amount=_amount(action, invoices, invoice_ids),
         reason=action.reason,
+        completed=action.completed if isinstance(action, SendReminder | NotifyOwner) else (),
     )
 
 

@@ -94,6 +94,7 @@ _DECISION_KINDS: dict[str, str] = {
     DecisionKind.TASK: "Task",
     DecisionKind.FEE: "Late fee",
     DecisionKind.HOLD: "On hold",
+    DecisionKind.WAITING: "No step today",
 }
 _SEGMENTS: dict[str, str] = {
     Segment.STRATEGIC: "Strategic",

@@ -19,6 +19,7 @@ from connector.vocabulary import LogKind, RunOutcome
 from connector.vocabulary.labels import in_sentence, label, vocabularies
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
+from policies.decisions import DecisionKind
 
 _LINES_SHOWN = 60
 _SECTIONS = (
@@ -69,7 +70,7 @@ _COUNT_LABELS = {
 _COUNT_PREFIXES = (
     ("calls_", "call_kind", "Calls"),
     ("planned_", "upcoming_kind", "Planned"),
-    ("hold_", "decision_code", "On hold"),
+    *((f"{each}_", "decision_code", label(each)) for each in (DecisionKind.HOLD, DecisionKind.WAITING)),
 )
 _BOUNDARY_KINDS = (LogKind.RUN_STARTED, LogKind.RUN_ENDED)
 

@@ -116,7 +116,7 @@ def test_a_broken_promise_outranks_the_second_notice_and_no_plan_offer(
     assert dict(email.completed).keys() == {"i1", "i2"}
 
 
-@pytest.mark.parametrize(("days_ago", "kind"), [(3, DecisionKind.REMINDER), (2, DecisionKind.HOLD)])
+@pytest.mark.parametrize(("days_ago", "kind"), [(3, DecisionKind.REMINDER), (2, DecisionKind.WAITING)])
 def test_contacts_are_three_days_apart(days_ago: int, kind: DecisionKind) -> None:
     past = (sent_email(Step.PAST_DUE, MONDAY - timedelta(days=days_ago), "other"),)
     assert first_decision(statement(overdue_invoice(8), past_actions=past)).kind is kind

@@ -8,8 +8,9 @@ from decimal import Decimal
 
 import pytest
 
+from policies.decisions import DecisionKind
 from policies.policy import ReminderPolicy
-from policies.receivables import Discount, PastAction, Segment, Size, Step
+from policies.receivables import Discount, Invoice, PastAction, Segment, Size, Step
 from tests.policies.builders import (
     KNOWN_CUSTOMER,
     MONDAY,
@@ -128,7 +129,31 @@ def test_between_two_steps_the_decision_names_the_next_one() -> None:
     )
     assert outcome.code == "not_due_yet"
     assert (outcome.next_step, outcome.next_on) == (Step.SECOND_NOTICE, date(2026, 11, 30))
-    assert outcome.reason == "Next step: second notice on 30 Nov 2026."
+    assert outcome.kind is DecisionKind.WAITING  # nothing holds it
+    assert outcome.reason == "Next step: second notice on 30 Nov 2026, 17 days after the due date."
+
+
+def test_a_step_that_waits_for_the_email_before_it_says_so() -> None:
+    sent_late = statement(overdue_invoice(14), past_actions=(sent_email(Step.PAST_DUE, MONDAY),))
+    assert first_decision(sent_late).reason == (
+        "Next step: second notice on 3 Dec 2026, 10 days after the first reminder of 23 Nov 2026."
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "step"),
+    [
+        (invoice(28, terms=30), "receipt check on 5 Dec 2026, 14 days after the invoice date"),
+        (invoice(12, terms=14), "reminder before the due date on 28 Nov 2026, 7 days before the due date"),
+        (overdue_invoice(1), "first reminder on 29 Nov 2026, 7 days after the due date"),
+        (
+            invoice(30, discount=Discount(Decimal(2), MONDAY + timedelta(days=10))),
+            "early payment discount reminder on 1 Dec 2026, 2 days before the end of the discount",
+        ),
+    ],
+)
+def test_the_next_step_says_what_its_day_is_counted_from(facts: Invoice, step: str) -> None:
+    assert first_decision(statement(facts)).reason == f"Next step: {step}."
 
 
 def test_an_old_ledger_gets_one_email_no_more_severe_than_the_first_reminder() -> None:

@@ -109,7 +109,8 @@ def test_a_hold_stops_the_email_and_explains_itself(
     assert outcome.code == code
     assert words in outcome.reason
     assert reminder_in(decision) is None
-    assert outcome.kind is (DecisionKind.TASK if code in holds.EMAIL_ONLY_HOLDS else DecisionKind.HOLD)
+    settled = DecisionKind.WAITING if code == HoldCode.NOTHING_OWED else DecisionKind.HOLD
+    assert outcome.kind is (DecisionKind.TASK if code in holds.EMAIL_ONLY_HOLDS else settled)
 
 
 def test_every_hold_is_tested_here() -> None:

@@ -23,6 +23,7 @@ from connector.web.lists.page import list_routes
 from connector.web.lists.view import Action, Cell, Column, Field, ListView, Narrow, Row, money_cell
 from connector.web.page_request import PageRequest, entity_url
 from connector.web.rendering import format_date
+from policies.decisions import DecisionKind
 
 
 def load_rows(request: PageRequest, session: Session, keys: Sequence[Key]) -> list[Row]:
@@ -63,7 +64,8 @@ def _next_cell(line: InvoiceLine, agreed: str) -> Cell:
         return Cell(agreed[:1].upper() + agreed[1:])
     if decision.next_step is not None and decision.next_on is not None:
         return Cell(label(decision.next_step), note=format_date(decision.next_on))
-    return Cell(label(decision.kind))
+    is_waiting = decision.kind is DecisionKind.WAITING
+    return Cell(label(decision.code, "decision_code") if is_waiting else label(decision.kind))
 
 
 def _pause(request: PageRequest, rows: Sequence[SeenRow], actor: Actor) -> BulkResult:

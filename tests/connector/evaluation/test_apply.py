@@ -57,5 +57,5 @@ def test_a_rejected_email_is_not_announced_again(scenario: Scenario) -> None:
     with writing(scenario.app.engine) as session:
         approvals.reject(session, [entry.id or 0], by="Ann", at=scenario.app.now(), reason="they called")
     scenario.run()
-    assert (decision(scenario).kind, decision(scenario).code) == ("hold", "not_due_yet")
+    assert (decision(scenario).kind, decision(scenario).code) == ("waiting", "not_due_yet")
     assert scenario.outbox("planned", "awaiting_approval") == []

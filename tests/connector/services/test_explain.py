@@ -121,3 +121,18 @@ def test_a_profile_gives_the_inputs_of_every_judgement(scenario: Scenario) -> No
     assert invoice.earliest_on <= invoice.expected_on <= invoice.latest_on
     assert "with 80 % probability" in invoice.expected_reason
     assert any("score" in line for line in customer_profile.format_profile(explanation))
+
+
+def test_a_next_step_says_what_it_has_to_do_with_the_invoice_and_which_others_it_is_about(
+    late_customer: Scenario,
+) -> None:
+    younger = late_customer.company.invoice("Ashdown Ltd", "80.00", due_on=late_customer.days_ago(-3))
+    late_customer.run()
+    late_customer.pass_days(1)
+    older = [each.reason for each in explain_invoice(late_customer).upcoming]
+    assert any(each.startswith("Second notice for") and each.endswith(f"Also about {younger}.") for each in older)
+    of_younger = [each.reason for each in explain(late_customer.app, younger, None).upcoming]
+    about_older = [each for each in of_younger if f"for {late_customer.number}" in each]
+    one_email = "It is one email for all of the customer's invoices"
+    assert about_older[0].endswith(f"{one_email}, and only lists this one.")
+    assert about_older[-1].endswith(f"{one_email}; for this one it is the payment plan offer.")
