@@ -71,13 +71,13 @@ def list_response(
     try:
         after = engine.check_position(listing, query.sort, list(page_query.after)) if page_query.after else None
     except FilterError as error:
-        raise ApiError(problems.INVALID, f"{error.name}: {error}") from error
+        raise ApiError(problems.INVALID, f"{error.name}: {error.text}") from error
     except ValueError:
         raise ApiError(problems.INVALID, "cursor: not a cursor of this list.") from None
     try:
         page = engine.find_page(session, listing, query, after=after, size=page_query.limit)
     except FilterError as error:
-        raise ApiError(problems.INVALID, f"{error.name}: {error}") from error
+        raise ApiError(problems.INVALID, f"{error.name}: {error.text}") from error
     items = load(session, page.keys)
     shown = [items[key] for key in page.keys if key in items]
     return json_response({"items": shown, "next": None if page.next is None else encode_cursor(page.next)})

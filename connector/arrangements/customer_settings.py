@@ -161,7 +161,7 @@ def find_customer(session: Session, name_or_id: str, connection_id: int | None =
         .where(col(CustomerRow.name).icontains(name_or_id, autoescape=True))
         .limit(_MATCHES_SHOWN)
     )
-    names = [row.name for row, _ in session.execute(similar)]
+    names = dict.fromkeys(row.name for row, _ in session.execute(similar))  # two companies may have one of them
     hint = f" Similar: {', '.join(names)}." if names else " List them all: duewell customers"
     raise UnknownCustomerError(f"There is no customer {name_or_id!r}.{hint}")
 

@@ -58,12 +58,22 @@ def update_preferences(session: Session, user_id: int, *, time_zone: str, digest
         UserError: there is no such time zone, or the time is none; the message says how to write it.
 
     """
-    if time_zone and time_zone not in available_timezones():
-        message = f"There is no time zone {time_zone!r}. Write it as Europe/London, or leave it empty."
-        raise UserError(message)
-    if digest_at and not _TIME.fullmatch(digest_at):
-        message = f"{digest_at!r} is no time of day. Write it as 07:30, or leave it empty."
-        raise UserError(message)
+    check_time_zone(time_zone)
+    check_digest_time(digest_at)
     user = session.get_one(User, user_id)
     user.time_zone, user.digest_at, user.digest_off = time_zone, digest_at, digest_off
     session.execute(update(Connection).values(decision_fingerprint=""))  # today's digest may come at another time
+
+
+def check_time_zone(time_zone: str) -> None:
+    """Raise ``UserError`` where there is no such time zone."""
+    if time_zone and time_zone not in available_timezones():
+        message = f"There is no time zone {time_zone!r}. Write it as Europe/London, or leave it empty."
+        raise UserError(message)
+
+
+def check_digest_time(digest_at: str) -> None:
+    """Raise ``UserError`` where a text is no time of day."""
+    if digest_at and not _TIME.fullmatch(digest_at):
+        message = f"{digest_at!r} is no time of day. Write it as 07:30, or leave it empty."
+        raise UserError(message)

@@ -20,6 +20,7 @@ from connector.cli.terminal import (
     open_command_app,
     os_user,
 )
+from connector.cli.wrong_values import NamedValueError
 from connector.db.ids import ID_MAX
 from connector.vocabulary import TokenScope
 from connector.vocabulary.labels import label
@@ -78,7 +79,7 @@ def create_token(
     if not name.strip():
         raise typer.BadParameter("Name the token after what it is for.")
     if not 1 <= days <= DAYS_MAX:
-        raise typer.BadParameter(f"A token can be valid for 1 to {DAYS_MAX} days, not {days}.")
+        raise NamedValueError(f"--days: a token can be valid for 1 to {DAYS_MAX} days, not {days}.")
     with open_command_app() as app, writing(app.engine) as session:
         ids = None if not company else [find_connection(session, each).id or 0 for each in company]
         at = app.now()

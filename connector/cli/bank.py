@@ -23,6 +23,7 @@ from connector.cli.terminal import (
     open_command_app,
     os_user,
 )
+from connector.cli.wrong_values import WrongValueError
 from connector.db.ids import ID_MAX
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _columns(texts: list[str]) -> dict[str, str]:
     for text in texts:
         field, mark, name = text.partition("=")
         if not mark:
-            raise typer.BadParameter(f"{text!r} is no FIELD=NAME.", param_hint="--column")
+            raise WrongValueError(f"{text!r} names no column; write it like amount=Betrag.", text)
         found[field.strip()] = name.strip()
     return found
 

@@ -20,6 +20,7 @@ from connector.cli.terminal import (
     open_command_app,
     os_user,
 )
+from connector.cli.wrong_values import NamedValueError
 from connector.vocabulary import BankDetailsState
 from connector.vocabulary.labels import label
 
@@ -101,7 +102,7 @@ def set_bank_details(  # noqa: PLR0917 - typer's parameters
     Every owner is emailed. It waits for 24 hours, unless another person confirms it; a company's first one is used at
     once.
     """
-    from connector.bank_details.accounts import BankDetailsError
+    from connector.bank_details.accounts import BankDetailsError, parse_bank_details
     from connector.services import bank_details as service
 
     values = {
@@ -118,13 +119,17 @@ def set_bank_details(  # noqa: PLR0917 - typer's parameters
         "country": country,
         "use_creditor_reference": "yes" if creditor_reference else "",
     }
+    try:
+        parse_bank_details(values)  # before the question: nobody compares what is no account
+    except BankDetailsError as problem:
+        raise _wrong_fields(problem) from None
     if not confirmed and not typer.confirm("Did you compare this account with a statement from your bank?", err=True):
         raise CommandError("Nothing was changed.")
     with open_command_app() as app:
         try:
             item = service.set_bank_details(app, get_connection_id(app, connection), values, by=os_user())
         except BankDetailsError as problem:
-            raise CommandError("\n".join(f"{_option(name)}: {text}" for name, text in problem.fields.items())) from None
+            raise _wrong_fields(problem) from None
     if as_json:
         echo_json(item)
     elif item.state is BankDetailsState.IN_USE:
@@ -167,6 +172,10 @@ def cancel_bank_details(connection: ConnectionArgument, account: IdArgument) -> 
     with open_command_app() as app:
         service.cancel_bank_details(app, get_connection_id(app, connection), account, by=os_user())
     echo("Cancelled: this account is not used.")
+
+
+def _wrong_fields(problem: BankDetailsError) -> NamedValueError:
+    return NamedValueError("\n".join(f"{_option(name)}: {text}" for name, text in problem.fields.items()))
 
 
 def _option(field: str) -> str:

@@ -18,6 +18,7 @@ from connector.cli.terminal import (
     open_command_app,
     os_user,
 )
+from connector.cli.wrong_values import WrongValueError
 
 brand = build_group(ListGroup, "Show and change what a company's emails look like.")
 ConnectionArgument = Annotated[str, typer.Argument(metavar="CONNECTION", help="The company's id or short name.")]
@@ -99,6 +100,8 @@ def set_brand(  # noqa: PLR0917 - typer's parameters
         try:
             item = branding.set_brand(app, get_connection_id(app, connection), change, by=os_user())
         except BrandError as problem:
+            if colour and problem.field == "accent_colour":
+                raise WrongValueError(str(problem), colour) from None
             raise CommandError(str(problem)) from None
     if as_json:
         echo_json(item)

@@ -32,6 +32,7 @@ from connector.cli.terminal import (
     open_command_app,
     os_user,
 )
+from connector.cli.wrong_values import WrongValueError
 
 if TYPE_CHECKING:
     from connector.arrangements.customer_settings import CustomerItem, SettingChanges
@@ -222,7 +223,7 @@ def _parse_phone(text: str) -> str:
     try:
         return validate_phone(text)
     except InvalidSettingError as problem:
-        raise typer.BadParameter(str(problem)) from None
+        raise WrongValueError(str(problem), text) from None
 
 
 def _parse_tags(text: str) -> str:
@@ -235,7 +236,7 @@ def _parse_language(text: str) -> str:
     try:
         return validate_language(text.strip().lower())
     except InvalidSettingError as problem:
-        raise typer.BadParameter(str(problem)) from None
+        raise WrongValueError(str(problem), text) from None
 
 
 def _parse_withholding(text: str) -> str:
@@ -244,7 +245,7 @@ def _parse_withholding(text: str) -> str:
     try:
         return validate_withholding(text)
     except InvalidSettingError as problem:
-        raise typer.BadParameter(str(problem)) from None
+        raise WrongValueError(str(problem), text) from None
 
 
 def _parse_segment(text: str) -> Segment | None:

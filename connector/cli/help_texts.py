@@ -20,6 +20,24 @@ class PlainCommand(TyperCommand):
         for parameter in self.params:
             _simplify(parameter)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; what is wrong with them is said in words."""
+        from connector.cli.wrong_values import explain_number
+
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as problem:
+            raise explain_number(problem) from problem
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a text that it cannot read is shown with the name of its option."""
+        from connector.cli.wrong_values import WrongValueError, name_option
+
+        try:
+            return super().invoke(ctx)
+        except WrongValueError as problem:
+            raise name_option(problem, ctx) from problem
+
 
 class CommandSet(typer.Typer):
     """Commands with plain help."""
@@ -39,11 +57,12 @@ def _simplify(parameter: object) -> None:
         vars(parameter)["_usage_display_name"] = lambda: usage + dots
         vars(parameter)["display_type"] = lambda ctx: ""  # noqa: ARG005 - typer's signature
     if isinstance(parameter, TyperOption | TyperArgument):
-        limits = _limits(parameter.min, parameter.max)
+        limits = number_range(parameter.min, parameter.max)
         vars(parameter)["_get_number_range_help_str"] = lambda: limits
 
 
-def _limits(least: float | None, most: float | None) -> str:
+def number_range(least: float | None, most: float | None) -> str:
+    """Return the limits of a number: ``0 to 366``, ``at least 1``; "" for none that matters to people."""
     if most is not None and most <= _RANGE_MAX:
         return f"{least or 0} to {most}"
     return f"at least {least}" if least is not None and most is None else ""

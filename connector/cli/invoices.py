@@ -15,6 +15,7 @@ from connector.cli.options import (
     ConnectionOption,
     LimitOption,
     parse_amount,
+    parse_choice,
     parse_date,
     parse_instant,
     rows_max,
@@ -34,6 +35,7 @@ from connector.cli.terminal import (
     open_command_app,
     os_user,
 )
+from connector.cli.wrong_values import NamedValueError, WrongValueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -116,7 +118,7 @@ def _find_rows(app: AppContext, connection_id: int | None, values: dict[str, str
                 }
                 rows += [found[ids[company_id], invoice_id] for company_id, invoice_id in keys]
         except FilterError as error:
-            raise typer.BadParameter(str(error)) from None
+            raise NamedValueError(f"--{error.name}: {error.text}") from None
     return rows
 
 
@@ -192,7 +194,8 @@ def plan_invoice(
     from connector.arrangements.agreements import INSTALMENT_INTERVALS, set_payment_plan
 
     agreed = _parse_instalments(instalments or [])
-    if bool(agreed or instalments) == bool(count) or (count and first is None) or every not in INSTALMENT_INTERVALS:
+    parse_choice(every, INSTALMENT_INTERVALS, "interval")
+    if bool(agreed or instalments) == bool(count) or (count and first is None):
         raise typer.BadParameter(
             "List the instalments (2026-07-01=400 2026-08-01=400), or use --count 3 --first 2026-07-01, or none."
         )
@@ -302,7 +305,7 @@ def _parse_instalments(texts: list[str]) -> list[Instalment]:
         try:
             found.append(Instalment(date.fromisoformat(on_text), Decimal(amount)))
         except (ValueError, InvalidOperation):
-            raise typer.BadParameter(f"{text!r} is not an instalment; write it like 2026-07-01=400.") from None
+            raise WrongValueError(f"{text!r} is not an instalment; write it like 2026-07-01=400.", text) from None
     return found
 
 

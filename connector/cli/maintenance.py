@@ -19,6 +19,7 @@ from connector.cli.terminal import (
     echo_table,
     open_command_app,
 )
+from connector.cli.wrong_values import WrongValueError
 
 if TYPE_CHECKING:
     from connector.restore.backup import RestoreResult
@@ -98,6 +99,7 @@ def copy(
     from connector.settings import describe_database_line, load_settings
 
     settings = load_settings()
+    _check_url(url)
     if problem := describe_database_line(url):
         if settings.duewell_strict == "1":
             raise CommandError(f"Nothing was copied: {problem}.")
@@ -252,3 +254,17 @@ def _erase_again(previous_database: Path | None) -> None:
         echo_err(f"Customers erased after the backup was made, now erased again: {', '.join(carried.erased)}.")
     for customer in carried.pending:
         echo_err(f"After the next sync, erase this customer again: duewell customers erase {customer}")
+
+
+def _check_url(url: str) -> None:
+    """Raise where a text is no address of a database that duewell can use."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        name = make_url(url).get_backend_name()
+    except ArgumentError:
+        name = ""
+    if name not in {"postgresql", "sqlite"}:
+        message = f"{url!r} is no database; write it like postgresql://user@host/duewell or sqlite:////folder/new.db."
+        raise WrongValueError(message, url)

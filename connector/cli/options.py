@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from connector.cli.terminal import CommandError, terminal_width
+from connector.cli.wrong_values import WrongValueError
 
 ConnectionOption = Annotated[str | None, typer.Option("--connection", help="Only this company: its id or short name.")]
 CompaniesOption = Annotated[
@@ -56,7 +57,7 @@ def parse_choice(text: str, choices: Iterable[str], label: str) -> str:
     names = list(choices)
     if text not in names:
         message = f"There is no {label} {text!r}; choose one of {', '.join(filter(None, names))}."
-        raise typer.BadParameter(message)
+        raise WrongValueError(message, text)
     return text
 
 
@@ -68,7 +69,7 @@ def parse_instant(text: str, now: datetime) -> datetime:
         parsed = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         message = f"{text!r} is not a time; write 2026-11-20, 2026-11-20T08:00, 24h or 7d."
-        raise typer.BadParameter(message) from None
+        raise WrongValueError(message, text) from None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
@@ -79,7 +80,7 @@ def parse_amount(text: str) -> Decimal:
     except InvalidOperation:
         amount = Decimal(0)
     if not amount.is_finite() or amount <= 0:
-        raise typer.BadParameter(f"{text!r} is not an amount; write it like 500.00.")
+        raise WrongValueError(f"{text!r} is not an amount; write it like 500.00.", text)
     return amount
 
 
@@ -91,7 +92,7 @@ def parse_date(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         message = f"{text!r} is not a date; write it like 2026-12-31, or none."
-        raise typer.BadParameter(message) from None
+        raise WrongValueError(message, text) from None
 
 
 def parse_mailbox(text: str) -> str:
@@ -101,7 +102,7 @@ def parse_mailbox(text: str) -> str:
     try:
         return normalise_mailbox(text)
     except InvalidMailboxError as problem:
-        raise typer.BadParameter(str(problem)) from None
+        raise WrongValueError(str(problem), text) from None
 
 
 def parse_contact(text: str) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from connector.cli.terminal import (
     open_command_app,
     os_user,
 )
+from connector.cli.wrong_values import wrong_value
 from connector.db.ids import ID_MAX
 from connector.vocabulary import OutboxState
 
@@ -268,11 +269,13 @@ def waive_fees(
     The next sync voids a posted fee invoice in the accounting system, or credits it where it is already (partly) paid,
     or where only a part is waived.
     """
-    from connector.services.fees import parse_waived_amount, waive
+    from connector.services.fees import InvalidAmountError, parse_waived_amount, waive
     from connector.vocabulary import FeeState
 
     with open_command_app() as app:
-        rows = waive(app, ids, by=os_user(), reason=reason, amount=parse_waived_amount(amount))
+        with wrong_value(InvalidAmountError, amount):
+            waived = parse_waived_amount(amount)
+        rows = waive(app, ids, by=os_user(), reason=reason, amount=waived)
     if as_json:
         echo_json(rows)
     else:

@@ -37,6 +37,7 @@ from connector.cli.terminal import (
     money,
     open_command_app,
 )
+from connector.cli.wrong_values import WrongValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -204,7 +205,7 @@ def verify(
     from connector.db.engine import reading
 
     if head and not re.fullmatch(r"[0-9a-f]{16,64}", head):
-        raise typer.BadParameter("a hash has at least 16 of the characters 0-9 and a-f", param_hint="--head")
+        raise WrongValueError(f"{head!r} is no hash: it has at least 16 of the characters 0-9 and a-f.", head)
     with open_command_app() as app, reading(app.engine) as session:
         result = sync_log.verify(session)
         has_head = not head or sync_log.has_entry(session, head)

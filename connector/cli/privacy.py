@@ -17,6 +17,7 @@ from connector.cli.terminal import (
     open_command_app,
     os_user,
 )
+from connector.cli.wrong_values import WrongValueError
 
 privacy = build_group(Group, "Set how long data is kept.")
 
@@ -73,8 +74,8 @@ def _parse_retention(text: str) -> tuple[str, int]:
     name, equals, count = text.partition("=")
     parse_choice(name, KINDS, "kind")
     if not equals:
-        raise typer.BadParameter(f"{text!r} is not a retention period; write it like decisions=200 or log=off.")
+        raise WrongValueError(f"{text!r} is not a retention period; write it like decisions=200 or log=off.", text)
     try:
         return name, parse_days(name, count)
     except RetentionError as problem:
-        raise typer.BadParameter(str(problem)) from None
+        raise WrongValueError(str(problem), text) from None

@@ -25,6 +25,7 @@ from connector.cli.terminal import (
     open_command_app,
     os_user,
 )
+from connector.cli.wrong_values import NamedValueError
 
 if TYPE_CHECKING:
     from connector.services.statutory_rates import StatutoryRate
@@ -152,6 +153,6 @@ def _read_rates(
     try:
         return (read_rate(values),)
     except RateError as problem:
-        raise CommandError(
+        raise NamedValueError(
             "\n".join(f"{_NAMES.get(key, key)}: {text}" for key, text in problem.fields.items())
         ) from None

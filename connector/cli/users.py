@@ -21,6 +21,7 @@ from connector.cli.terminal import (
     open_command_app,
     os_user,
 )
+from connector.cli.wrong_values import wrong_value
 from connector.vocabulary import Role, UserState
 from connector.vocabulary.labels import in_sentence, label
 
@@ -179,10 +180,14 @@ def digest(
     as_json: JsonOption = False,
 ) -> None:
     """Show when a user gets the morning digest, or change it."""
-    from connector.auth.preferences import update_preferences
-    from connector.auth.users import find_user
+    from connector.auth.preferences import check_digest_time, check_time_zone, update_preferences
+    from connector.auth.users import UserError, find_user
     from connector.db.engine import writing
 
+    with wrong_value(UserError, at or ""):
+        check_digest_time(at or "")
+    with wrong_value(UserError, time_zone or ""):
+        check_time_zone(time_zone or "")
     with open_command_app() as app, writing(app.engine) as session:
         user = find_user(session, email)
         update_preferences(

@@ -128,8 +128,9 @@ def split_sort(listing: Listing, sort: str) -> tuple[str, bool]:
     sort = sort or listing.default_sort
     name, descending = sort.removeprefix("-"), sort.startswith("-")
     if name not in listing.sorts:
-        message = f"This list cannot be sorted by {name!r}. Choose one of {', '.join(listing.sorts)}."
-        raise FilterError("sort", message)
+        wrong = f"This list cannot be sorted by {name!r}."
+        text = f"{wrong} Choose one of {', '.join(listing.sorts)}."
+        raise FilterError("sort", text, on_page=f"{wrong} Choose one of its columns.")
     return name, descending
 
 

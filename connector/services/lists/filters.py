@@ -67,11 +67,16 @@ Condition = Callable[[FilterValue, Today], ColumnElement[bool]]
 
 
 class FilterError(ValueError):
-    """A value that a filter does not take; ``name`` is the parameter, and the message says what it takes."""
+    """A value that a filter does not take; ``name`` is the parameter, ``label`` what people call it.
 
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(message)
-        self.name = name
+    ``text`` says what is wrong, and what may be written in an address or after an option; ``on_page`` says it to whoever
+    reads a page, where choices have names.
+    """
+
+    def __init__(self, name: str, text: str, label: str = "", *, on_page: str = "") -> None:
+        start = f"{label}: " if label else ""
+        super().__init__(f"{start}{text}")
+        self.name, self.text, self.on_page = name, text, f"{start}{on_page or text}"
 
 
 class FilterKind(StrEnum):
@@ -157,14 +162,15 @@ def _parse_choice(each: Filter, text: str) -> list[str]:
     chosen = [value.strip() for value in text.split(",") if value.strip()]
     unknown = [value for value in chosen if value not in each.choices]
     if unknown:
-        choices = ", ".join(each.choices)
-        raise FilterError(each.name, f"{each.label}: there is no {unknown[0]!r}. Choose one of {choices}.")
+        wrong, names = f"there is no {unknown[0]!r}. Choose one of ", ", ".join(each.choices.values())
+        text = f"{wrong}{', '.join(each.choices)}."
+        raise FilterError(each.name, text, each.label, on_page=f"{wrong}{names}.")
     return chosen
 
 
 def _parse_text(each: Filter, text: str) -> str:
     if "\x00" in text:
-        raise FilterError(each.name, f"{each.label}: this text contains a character that cannot be stored.")
+        raise FilterError(each.name, "this text contains a character that cannot be stored.", each.label)
     return text
 
 
@@ -172,16 +178,16 @@ def _parse_amount(each: Filter, text: str) -> int:
     amount = parse_amount(text)
     try:
         if amount is None:
-            raise FilterError(each.name, f"{each.label}: {text!r} is not an amount. Enter it like 1,250.00.")
+            raise FilterError(each.name, f"{text!r} is not an amount. Enter it like 1,250.00.", each.label)
         return to_e4(amount)
     except MoneyError as error:
-        raise FilterError(each.name, f"{each.label}: {error}.") from error
+        raise FilterError(each.name, f"{error}.", each.label) from error
 
 
 def _parse_number(each: Filter, text: str) -> int:
     number = parse_id(text)
     if number is None:
-        raise FilterError(each.name, f"{each.label}: {text!r} is not a number.")
+        raise FilterError(each.name, f"{text!r} is not a number.", each.label)
     return number
 
 

@@ -167,7 +167,7 @@ def _check(view: ListView, query: ListQuery) -> None:
         engine.split_sort(view.listing, query.sort)
         engine.parse_values(view.listing, query)
     except FilterError as error:
-        raise NotPossible(str(error)) from error
+        raise NotPossible(error.on_page) from error
 
 
 def _all_rows(view: ListView, request: PageRequest, query: ListQuery) -> Iterator[Row]:
