@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from connector.api.allowed_methods import allowed_methods
+from connector.api.wrong_input import describe_error
 from connector.arrangements.agreements import AgreementError
 from connector.arrangements.customer_settings import InvalidSettingError, UnknownCustomerError
 from connector.arrangements.tasks import NoOutcomeError, TaskError
@@ -155,7 +156,7 @@ async def _handle_data_error(_request: Request, _error: Exception) -> Response:
 
 async def _handle_validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    errors = [f"{'.'.join(map(str, each['loc'][1:])) or each['loc'][0]}: {each['msg']}" for each in error.errors()]
+    errors = [describe_error(each) for each in error.errors()]
     return problem_response(INVALID, "; ".join(errors[:20]))
 
 

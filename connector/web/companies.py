@@ -16,7 +16,9 @@ from connector.db.tables import Budget, Connection, SyncRun
 from connector.errors import InvalidField, NotFound, NotPossible
 from connector.geo import today_in
 from connector.services import mode_change
+from connector.services.lists.engine import ListQuery
 from connector.services.pending_work import load_pending_work
+from connector.services.review_queue import find_position
 from connector.vocabulary import ConnectionMode, Role
 from connector.web.agreement_forms import form_date
 from connector.web.page_request import PageRequest
@@ -114,8 +116,19 @@ def switch_mode(request: PageRequest) -> Response:
     if mode != ConnectionMode.OBSERVE and request.form_value("reviewed") != "yes":
         return _render_mode(request, mode, {"reviewed": "Review what is planned, and confirm that you have."})
     registry.set_mode(request.app, company_id, mode, by=request.actor.email)
-    notice = "mode_approve" if mode is ConnectionMode.APPROVE else "mode_changed"
+    notice = _mode_notice(request, company_id, mode)
     return request.redirect(f"/companies/{company_id}", notice=notice)
+
+
+def _mode_notice(request: PageRequest, company_id: int, mode: ConnectionMode) -> str:
+    """Return the notice about a change of mode; there is nothing to read where nothing awaits approval."""
+    if mode is not ConnectionMode.APPROVE:
+        return "mode_changed"
+    with reading(request.app.engine) as session:
+        if session.get_one(Connection, company_id).first_pull_done_at is None:
+            return "mode_changed"  # nobody knows yet what is due
+        awaits = find_position(session, ListQuery([company_id], {})).entry_id is not None
+    return "mode_approve" if awaits else "mode_approve_empty"
 
 
 def pause(request: PageRequest) -> Response:

@@ -28,11 +28,15 @@ from connector.web.routes import Route
 PATH = "/outbox/review"
 _NO_REASON = "Enter why it is not sent."
 _DECIDED_MAX = 100_000
+_KEPT = (*(each.name for each in QUEUE_FILTERS), "sort")  # of the list from which the review was opened
 
 
 @dataclass(frozen=True, slots=True)
 class _Progress:
-    """What a page knows of those before it: the filters, how many were decided about, and the last, to be undone."""
+    """What a page knows of those before it: the filters and the sort, how many were decided about, and the last.
+
+    The last can be undone.
+    """
 
     company: str = ""
     decided: int = 0
@@ -85,7 +89,7 @@ def show_review(request: PageRequest) -> Response:
 
 def decide(request: PageRequest) -> Response:
     """Approve, reject or edit the entry, or undo the last decision; what has changed meanwhile stays, and says so."""
-    names = ("company", "decided", "last", "entry", *(each.name for each in QUEUE_FILTERS))
+    names = ("company", "decided", "last", "entry", *_KEPT)
     values = {name: request.form_value(name) for name in names}
     progress, action, entry_id = _progress(request, values), request.form_value("do"), parse_id(values["entry"])
     if entry_id is None or action not in {"approve", "reject", "edit_text", "reset_text", "undo"}:
@@ -166,7 +170,7 @@ def _progress(request: PageRequest, values: Mapping[str, str]) -> _Progress:
     """Read what a page knows; without a company in it, the one that the user has chosen on another page."""
     kept = request.kept_company
     company, decided = values.get("company", str(kept.id) if kept else ""), parse_id(values.get("decided", "")) or 0
-    filters = {each.name: values.get(each.name, "").strip()[:200] for each in QUEUE_FILTERS}
+    filters = {name: values.get(name, "").strip()[:200] for name in _KEPT}
     return _Progress(
         company if company.isdecimal() else ALL_COMPANIES if company else "",
         min(decided, _DECIDED_MAX),
@@ -181,7 +185,8 @@ def _find_position(
     """Return where an entry stands among those that the filters leave; a filter that is not valid leaves none."""
     chosen = request.company_filter(session, {"company": progress.company})
     zone = request.time_zone or chosen.time_zone  # as the list that one comes from reads its days
-    query = ListQuery(chosen.ids, progress.filters, time_zone=zone)
+    values = {name: text for name, text in progress.filters.items() if name != "sort"}
+    query = ListQuery(chosen.ids, values, progress.filters.get("sort", ""), time_zone=zone)
     try:
         position, problem = find_position(session, query, entry_id), None
     except FilterError as error:

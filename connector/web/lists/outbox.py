@@ -18,6 +18,7 @@ from connector.services.lists import outbox as listed
 from connector.services.lists.bulk import Actor, BulkResult, SeenRow
 from connector.services.lists.engine import Key
 from connector.services.outbox_search import EntryView
+from connector.services.review_queue import DEFAULT_SORT
 from connector.vocabulary import FeeState, OutboxState
 from connector.vocabulary.labels import in_sentence, label
 from connector.web.lists import page
@@ -187,6 +188,7 @@ OUTBOX = ListView(
     prominent=("search", "step"),
     template="outbox.html",
     tabbed=("state",),
+    sorts_by_state={OutboxState.AWAITING_APPROVAL: DEFAULT_SORT},
 )
 FEES = ListView(
     path="/fees",

@@ -57,12 +57,13 @@ class ShownList:
         selected = self.company_filter.selected_id
         asked = {"company": selected if selected is not None else "all"} if self.has_company_choice else {}
         values = {name: value for name, value in self.query.values.items() if value != self._default(name)}
-        return {**asked, **values, **({"sort": self.query.sort} if self.query.sort else {})}
+        usual = self.view.sorts_by_state.get(self._values.get("state", ""), "")
+        return {**asked, **values, **({"sort": self.query.sort} if self.query.sort not in {"", usual} else {})}
 
     @property
     def review_parameters(self) -> dict[str, object]:
         """The parameters of the address with which the same rows are read one by one."""
-        return {name: value for name, value in self.parameters.items() if name not in {"state", "sort"}}
+        return {name: value for name, value in self.parameters.items() if name != "state"}
 
     def url(self, **changes: object) -> str:
         """Return the address of this list with other parameters."""
@@ -228,10 +229,12 @@ def read_query(
     values = {name: asked[name].strip()[:200] for name in names if asked.get(name, "").strip()}
     sees_all = view.with_general and request.actor.companies is None and company_filter.selected_id is None
     time_zone = request.time_zone or company_filter.time_zone
+    state = view.listing.find_filter("state")
+    in_state = values.get("state", state.default if state is not None else "")
     return ListQuery(
         None if sees_all else company_filter.ids,
         values,
-        asked.get("sort", "")[:40],
+        asked.get("sort", "")[:40] or view.sorts_by_state.get(in_state, ""),
         Scope(company_filter.shown, request.now).companies_by_date(),
         time_zone,
     )

@@ -108,6 +108,7 @@ class ListView:
     min_role: Role = Role.VIEWER
     export_role: Role = Role.VIEWER
     tabbed: tuple[str, ...] = ()  # the filters that the page also shows as tabs
+    sorts_by_state: Mapping[str, str] = field(default_factory=dict)  # where nobody chose a sort
     with_general: bool = False  # users of all companies also see the rows that belong to none
 
 

@@ -10,12 +10,12 @@ from urllib.parse import urljoin
 
 import pytest
 import requests
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from connector.db.engine import reading
+from connector.db.engine import reading, writing
 from connector.db.money import to_e4
 from connector.db.tables import Connection, InvoiceDecisionRow, InvoiceRow, OutboxEntry
-from connector.vocabulary import OutboxKind, OutboxState
+from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState
 from policies.decisions import DecisionKind
 from policies.receivables import InvoiceStatus, Step
 from sandbox import Sandbox
@@ -91,6 +91,25 @@ def test_a_mode_change_shows_totals_and_requires_a_review(site: Site, observing_
         "live",
         site.clock.at,
     )
+
+
+def test_a_switch_to_approve_mode_says_whether_something_awaits_approval(site: Site, observing_company: int) -> None:
+    browser, path = site.sign_in("bookkeeper", observing_company), f"/companies/{observing_company}/mode"
+
+    def switch() -> str:
+        with writing(site.app.engine) as session:
+            session.get_one(Connection, observing_company).mode = ConnectionMode.OBSERVE
+        browser.get(f"{path}?mode=approve")
+        browser.submit(path, {"reviewed": "yes"})
+        return str(browser.page.text)
+
+    assert "What is planned awaits approval." in switch()
+    with writing(site.app.engine) as session:
+        session.execute(delete(OutboxEntry))
+    page = switch()
+    assert "Nothing is due now: what falls due later will await your approval." in page
+    assert 'href="/invoices?sort=next_on"' in page
+    assert "What is planned awaits" not in page
 
 
 def test_the_company_page_links_to_the_plan_and_states_whether_anything_was_sent(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from datetime import timedelta
 from typing import Any
 
@@ -57,6 +58,28 @@ def test_the_review_keeps_to_the_filters_it_was_opened_with(site: Site, waiting:
     ann.get("/outbox/review")
     assert "1 of 1 (1 left)" in words(ann)
     assert "is not an amount" in ann.get("/outbox/review?min=lots").text
+
+
+def test_the_review_begins_with_the_top_row_of_the_list_however_that_is_sorted(
+    site: Site, waiting: list[int]
+) -> None:
+    with writing(site.app.engine) as session:
+        for each, amount in zip(waiting, (20, 10, 30), strict=True):
+            session.get_one(OutboxEntry, each).amount_e4 = amount * 10_000
+    ann = site.sign_in("bookkeeper", email="ann@example.com")
+    for sort, order in {"": [0, 1, 2], "-amount": [2, 0, 1], "-id": [2, 1, 0]}.items():
+        page = ann.get(f"/outbox?sort={sort}").text
+        rows = [int(each) for each in re.findall(r'<th scope="row"[^>]*><a href="/outbox/(\d+)"', page)]
+        assert rows == [waiting[place] for place in order]
+        (address,) = re.findall(r'href="(/outbox/review[^"]*)">Review one by one', page)
+        for place in order:
+            ann.get(unescape(address))
+            assert f'name="entry" value="{waiting[place]}"' in ann.page.text
+            address = "".join(re.findall(r'data-key="n" href="([^"]*)"', ann.page.text))
+    ann.get("/outbox/review?sort=-amount")
+    decide(ann, do="approve")
+    assert f'name="entry" value="{waiting[0]}"' in ann.page.text  # the next of this order, not the next id
+    assert "cannot be sorted by" in ann.get("/outbox/review?sort=odd").text
 
 
 def test_after_each_decision_the_next_entry_is_there_and_the_last_can_be_undone(site: Site, waiting: list[int]) -> None:

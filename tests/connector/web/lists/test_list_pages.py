@@ -29,7 +29,9 @@ from connector.db.tables import (
     Task,
 )
 from connector.services.lists.engine import encode_position
+from connector.services.lists.filters import FilterKind
 from connector.vocabulary import OutboxKind, OutboxState, TaskCode
+from connector.web.lists import customers, invoices, log, outbox, runs, tasks, users
 from connector.web.page_request import derive_csrf_token
 from connector.web.routes import cookie_name
 from policies.decisions import DecisionKind
@@ -37,6 +39,7 @@ from policies.receivables import InvoiceStatus, Segment
 
 Site = Any
 TODAY = date(2026, 6, 10)
+VIEWS = (*(each.VIEW for each in (customers, invoices, log, runs, tasks, users)), outbox.OUTBOX, outbox.FEES)
 
 
 def add_customer(site: Site, company: int, customer: str, name: str) -> None:
@@ -123,6 +126,26 @@ def test_an_empty_or_impossible_filter_says_why_and_how_to_widen_it(site: Site, 
         assert 'role="alert"' in browser.get(path).text, path
     for path in ("/invoices?after=!!", "/invoices?after=WyJhIl0", "/invoices?after=WzEsMiwzXQ", "/outbox?after=x"):
         assert browser.get(path).status_code == 200, path
+
+
+def test_an_unknown_choice_is_answered_with_the_names_that_the_filter_shows(
+    site: Site, companies: tuple[int, int]
+) -> None:
+    browser = site.sign_in("owner")
+    choices = [
+        (view.path, each)
+        for view in VIEWS
+        for each in view.listing.filters
+        if each.kind is FilterKind.CHOICE
+    ]
+    assert {path for path, _each in choices} >= {"/invoices", "/outbox", "/customers", "/tasks", "/runs", "/log"}
+    for path, each in choices:
+        page = unescape(browser.get(f"{path}?{each.name}=bogus").text)
+        names = ", ".join(each.choices.values())
+        assert f"{each.label}: there is no 'bogus'. Choose one of {names}." in page, path
+    assert "cannot be sorted by 'odd'. Choose one of its columns." in unescape(browser.get("/invoices?sort=odd").text)
+    answer = browser.get("/invoices.csv?state=bogus")
+    assert "Choose one of Open, Overdue" in answer.text
 
 
 def test_a_page_whose_rows_are_gone_begins_anew(site: Site, companies: tuple[int, int]) -> None:
