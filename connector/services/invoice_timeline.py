@@ -104,8 +104,9 @@ def format_entry_result(entry: OutboxEntry) -> str:
 
 
 def format_decision(kind: str, reason: str) -> str:
-    """Return a decision in words; where nothing is due between two steps, its reason says all."""
-    return reason if kind == DecisionKind.WAITING else f"{label(kind, 'decision_kind')}: {reason}"
+    """Return a decision in words, without its kind where the reason says it already."""
+    name = label(kind, "decision_kind")
+    return reason if kind == DecisionKind.WAITING or reason.startswith(name) else f"{name}: {reason}"
 
 
 def format_agreement_end(agreement: Agreement) -> str:

@@ -30,12 +30,12 @@ class PendingWork:
         return sum(count for _currency, count, _amount in self.fees)
 
     def open_text(self) -> str:
-        """Return what is owed: ``EUR 333.00 and GBP 20.00``; "nothing" where no invoice is open."""
-        return " and ".join(format_amount(amount, currency) for currency, amount in self.balances) or "nothing"
+        """Return what is owed: ``CAD 1.00, EUR 333.00 and GBP 20.00``; "nothing" where no invoice is open."""
+        return _listed([format_amount(amount, currency) for currency, amount in self.balances]) or "nothing"
 
     def unsent_text(self) -> str:
         """Return what is not sent any more: ``2 emails and 1 late fee (EUR 5.00)``; "" for nothing."""
-        sums = " and ".join(format_amount(amount, currency) for currency, _count, amount in self.fees)
+        sums = _listed([format_amount(amount, currency) for currency, _count, amount in self.fees])
         parts = [_count(self.emails, "email")] if self.emails else []
         parts += [f"{_count(self.fee_count, 'late fee')} ({sums})"] if self.fees else []
         return " and ".join(parts)
@@ -78,3 +78,8 @@ def load_pending_work(session: Session, connection_id: int, customer_id: str | N
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _listed(texts: list[str]) -> str:
+    """Return texts in a sentence, with "and" before the last."""
+    return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))

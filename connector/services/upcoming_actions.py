@@ -49,7 +49,8 @@ ProgressCallback = Callable[[str, int], None]
 class UpcomingAction(Result):
     """An action that would be taken. ``step`` is the code of a task that is no step; a task has no amount.
 
-    ``completed`` are the steps of its invoices that it completes, that of its leading invoice first.
+    ``completed`` are the steps of its invoices that it completes, that of its leading invoice first. ``lists_only`` is
+    true of an email as it is shown for an invoice that it lists, without a step of its own in it.
     """
 
     id: str
@@ -67,6 +68,7 @@ class UpcomingAction(Result):
     amount: Amount | None
     reason: str
     completed: tuple[tuple[str, Step], ...] = Field(default=(), exclude=True)  # for what is said about one invoice
+    lists_only: bool = Field(default=False, exclude=True)
 
 
 def ignore_progress(company: str, customers: int) -> None:

@@ -11,6 +11,7 @@ _NAMED_MAX = 3
 def about_one_invoice(item: UpcomingAction, invoice_id: str) -> UpcomingAction:
     """Return an action with what it has to do with one of its invoices, and with which others, in its reason."""
     lead_id = item.completed[0][0] if item.completed else next(iter(item.invoice_ids), "")
+    lists_only = bool(item.completed) and invoice_id not in dict(item.completed)
     if invoice_id == lead_id:
         others = [name for one, name in zip(item.invoice_ids, item.invoices, strict=False) if one != invoice_id]
         note = f" Also about {_listed(others)}." if others else ""
@@ -18,7 +19,7 @@ def about_one_invoice(item: UpcomingAction, invoice_id: str) -> UpcomingAction:
         own = dict(item.completed).get(invoice_id)
         share = f"; for this one it is the {STEP_NAMES[own]}." if own else ", and only lists this one."
         note = f" It is one email for all of the customer's invoices{share}" if item.completed else ""
-    return item.model_copy(update={"reason": f"{item.reason}{note}"})
+    return item.model_copy(update={"reason": f"{item.reason}{note}", "lists_only": lists_only})
 
 
 def _listed(names: list[str]) -> str:

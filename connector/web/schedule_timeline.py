@@ -19,6 +19,7 @@ _EARLY = {Origin.ISSUE: 3.0, Origin.DISCOUNT_END: 9.0}
 _ABOVE, _LINE, _BELOW = 22, 31, 40
 _ABOVE_TEXT, _BELOW_TEXT = 12, 58
 _CHARACTER, _GAP = 2.3, 1.2  # percent of a phone's width
+_DESK_CHARACTER, _DESK_GAP = 0.9, 0.4  # of a desk's
 _TO_CUSTOMER = frozenset({StepKind.EMAIL})
 DEFINITIONS = Markup(
     '<svg class="marks" aria-hidden="true"><defs><circle id="mark-email" r="6"/><circle id="mark-internal" r="5"/>'
@@ -64,13 +65,18 @@ def draw_timeline(events: Sequence[StoryEvent], scale: Scale) -> Markup:
 
 
 def _marks(events: Sequence[StoryEvent], scale: Scale, y: int, text_y: int) -> Iterator[Markup]:
-    """Yield the marks on one side of the line, with their days where there is room."""
-    free = 0.0  # from here on
+    """Yield the marks on one side of the line, with their days where there is room: on a phone, or on a desk only."""
+    free = desk_free = 0.0  # from here on
     for event in sorted(events, key=scale.place):
         place = scale.place(event)
         yield Markup('<use class="{0}" href="#mark-{0}" x="{1:.1f}%" y="{2}"/>').format(event.kind, place, y)
         figure = f"{event.day}".replace("-", "−") if event.origin is Origin.DUE else f"{abs(event.day)}"
-        half = len(figure) * _CHARACTER / 2
+        half, desk_half = len(figure) * _CHARACTER / 2, len(figure) * _DESK_CHARACTER / 2
         if place - half >= free and place + half <= 100:
             yield Markup('<text x="{:.1f}%" y="{}">{}</text>').format(place, text_y, figure)
             free = place + half + _GAP
+        elif place - desk_half >= desk_free:
+            yield Markup('<text class="desk" x="{:.1f}%" y="{}">{}</text>').format(place, text_y, figure)
+        else:
+            continue
+        desk_free = place + desk_half + _DESK_GAP
