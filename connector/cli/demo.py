@@ -15,20 +15,23 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 import requests
+from sqlalchemy import update
 
 from connector import policy_store
 from connector.app_context import AppContext, Notice, open_app
 from connector.auth.sign_in import create_link
 from connector.auth.users import add_user
 from connector.cli.demo_processes import SyncProcesses, open_processes
-from connector.connections.registry import begin_consent, finish_consent, list_connections
+from connector.connections.registry import begin_consent, finish_consent, list_connections, set_mode
 from connector.db.engine import reading, writing
-from connector.db.tables import Connection
+from connector.db.tables import Connection, WebSession
 from connector.guides import guide
 from connector.run import RunResult, run_connection
 from connector.services import fees
+from connector.services.lists.engine import ListQuery
+from connector.services.review_queue import find_position
 from connector.settings import load_settings
-from connector.vocabulary import RunOutcome
+from connector.vocabulary import ConnectionMode, RunOutcome
 from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_date
 from sandbox.desks import open_desk
@@ -36,6 +39,7 @@ from sandbox.server import Sandbox
 from sandbox.situations import SITUATIONS, Player
 
 DEMO_DAYS = 11  # long enough for a warning, seven days, and the late fee that follows
+APPROVE_DAYS = 3  # the last ones, on which one company's emails await approval: a weekend is shorter
 WORKDAY_HOUR_UTC = 15  # within business hours from Berlin to New York
 SATURDAY = 5
 LEDGERS = ("xero", "quickbooks")
@@ -54,10 +58,7 @@ SyncDay = Callable[[Sequence[int], datetime], list[RunResult]]
 
 @dataclass
 class Demo:
-    """The demo under way: the simulated services and duewell on them.
-
-    The web app's clock stands at the last day from the start, so that nobody's session is eleven days old at the end.
-    """
+    """The demo under way: the simulated services and duewell on them, at the services' time."""
 
     sandbox: Sandbox
     services_url: str
@@ -70,10 +71,6 @@ class Demo:
     failure: BaseException | None = None
     is_served: threading.Event = field(default_factory=threading.Event)
     is_over: threading.Event = field(default_factory=threading.Event)
-
-    def now(self) -> datetime:
-        """Return the time of the web app."""
-        return self.sandbox.clock.now() if self.is_over.is_set() else self.today
 
 
 def run_demo(
@@ -101,7 +98,7 @@ def run_demo(
         processes = stack.enter_context(open_processes(values, len(LEDGERS), sandbox.clock.now()))
         with open_demo_app(sandbox, services_url, home, port) as app:
             connections = connect_companies(app, on_progress)
-        app = stack.enter_context(closing(open_app(load_settings(**values), now=demo.now, sleep=sandbox.clock.sleep)))
+        app = stack.enter_context(closing(open_app(load_settings(**values), now=sandbox.clock.now, sleep=sandbox.clock.sleep)))
         app = replace(app, notice=demo.notice)
         on_progress(f"Simulated Xero, QuickBooks Online and SendGrid are listening on {services_url}")
         on_progress(f"The demo has its own database, {home / 'duewell.db'}, and deletes it when it ends.")
@@ -130,12 +127,14 @@ def play(demo: Demo, app: AppContext, connections: Sequence[Connection], process
 
     def sync(ids: Sequence[int], at: datetime) -> list[RunResult]:
         day = demo.days - (demo.today - at).days
+        if day == max(demo.days - APPROVE_DAYS + 1, 1):
+            set_mode(app, ids[-1], ConnectionMode.APPROVE, by="the demo")
         demo.notice.text = f"Day {day} of {demo.days}: {format_date(at.date())} is being played. Reload to see more."
         return processes.sync(ids, at)
 
     results = simulate_days(app, sandbox, connections, demo.today, demo.on_progress, players, sync) or results
     demo.notice.text = f"{demo.days} days were played; from now on it is {format_date(demo.today.date())}."
-    demo.notice.links = _links(demo, app)
+    demo.notice.links = (*links_to_approve(app, ids), *_links(demo, app))
     return results
 
 
@@ -150,9 +149,17 @@ def _play_beside(demo: Demo, app: AppContext, connections: Sequence[Connection],
         demo.on_progress(demo.notice.text)
         return
     for text, address in demo.notice.links:
-        demo.on_progress(f"{text}: {address}")
+        demo.on_progress(f"{text}: {urljoin(f'http://localhost:{demo.port}', address)}")
     demo.sandbox.clock.run()  # from now on it follows real time
     demo.is_over.set()
+
+
+def links_to_approve(app: AppContext, ids: Sequence[int]) -> tuple[tuple[str, str], ...]:
+    """Return a link to the emails that await approval, for a newcomer to read and decide."""
+    query = ListQuery(ids, {})
+    with reading(app.engine) as session:
+        count = find_position(session, query).remaining
+    return ((f"{count} to approve", "/outbox/review"),) if count else ()
 
 
 def _links(demo: Demo, app: AppContext) -> tuple[tuple[str, str], ...]:
@@ -233,7 +240,8 @@ def simulate_days(
     ids = [each.id or 0 for each in connections]
     results: list[RunResult] = []
     while sandbox.clock.now() < today:
-        sandbox.clock.advance(timedelta(days=1))
+        with keep_sessions(app):
+            sandbox.clock.advance(timedelta(days=1))
         for player in players:
             player.go_on(sandbox.clock.now().date())
         at = sandbox.clock.now()
@@ -241,6 +249,20 @@ def simulate_days(
         summary = "; ".join(f"{result.name}: {_summarise_run(result)}" for result in results)
         on_progress(f"{at:%a %d %b}  {summary}")
     return results
+
+
+@contextmanager
+def keep_sessions(app: AppContext) -> Iterator[None]:
+    """Keep those signed in who look on while the clock leaps a day: their sessions would end on the way."""
+    tomorrow = app.now() + timedelta(days=1)
+    _carry_sessions(app, tomorrow)
+    yield
+    _carry_sessions(app, tomorrow)  # also of who signed in meanwhile
+
+
+def _carry_sessions(app: AppContext, at: datetime) -> None:
+    with writing(app.engine) as session:
+        session.execute(update(WebSession).values(started_at=at, seen_at=at))
 
 
 def _summarise_run(result: RunResult) -> str:
@@ -278,9 +300,8 @@ def _serve_demo(app: AppContext, port: int, on_ready: Callable[[str], None], dem
         return run_connection(app, connection_id) if demo.is_over.is_set() else None
 
     with writing(app.engine) as session:
-        at = app.now()
-        user = add_user(session, "you@demo.example", "owner", name="You", by="the demo", at=at)
-        link = create_link(session, user, at, signs_in_directly=True)
+        user = add_user(session, "you@demo.example", "owner", name="You", by="the demo", at=app.now())
+        link = create_link(session, user, demo.today, signs_in_directly=True)  # valid on all of the days
 
     def ready() -> None:
         on_ready(f"http://localhost:{port}/welcome/{link}")
