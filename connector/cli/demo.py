@@ -171,11 +171,11 @@ def _links(demo: Demo, app: AppContext) -> tuple[tuple[str, str], ...]:
         customers = [each for each in find_customers(session, None, "") if each.emails and each.open_balance]
         chosen = max(customers, key=lambda each: max(map(Decimal, each.open_balance.values())), default=None)
         found = chosen and next(each for each in list_connections(session) if each.short_name == chosen.connection)
-    emails = ("All emails, as their recipients see them", f"{demo.services_url}/emails")
+    emails = ("All emails as received", f"{demo.services_url}/emails")
     if chosen is None or found is None:
         return (emails,)
     portal = create_portal_link(app, int(found.id), chosen.id, by="the demo").link
-    return (emails, (f"The customer portal of {chosen.name}", portal))
+    return (emails, (f"Customer portal of {chosen.name}", portal))
 
 
 def last_weekday_afternoon(now: datetime) -> datetime:

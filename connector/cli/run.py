@@ -164,12 +164,24 @@ def serve(
 
     configure_stderr_log()
     with open_command_app() as app:
+        port = base_url_port(app.settings.duewell_base_url) if port is None else port
+        app = at_served_port(app, port)
         base = app.settings.duewell_base_url
-        port = base_url_port(base) if port is None else port
         if as_json:
             echo_json({"host": host, "port": port, "base_url": base})
         echo_err(f"The web app is running at {base} (listening on {host}:{port}). Press Ctrl-C to stop it.")
         do_serve(app, host, port, notify=echo_err, is_syncing=not no_worker)
+
+
+def at_served_port(app: AppContext, port: int) -> AppContext:
+    """Return an installation whose links lead to the port it is served at, where nobody has set their address."""
+    from dataclasses import replace
+
+    default = str(type(app.settings).model_fields["duewell_base_url"].default)
+    if app.settings.duewell_base_url != default or port == 0:
+        return app
+    base = f"{default.rpartition(':')[0]}:{port}"
+    return replace(app, settings=app.settings.model_copy(update={"duewell_base_url": base}))
 
 
 def worker(

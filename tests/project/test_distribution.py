@@ -167,7 +167,7 @@ def test_the_demo_opens_the_web_app_at_once_and_shows_the_portal_when_its_days_a
         page = requests.get(shown.group(), timeout=30)
         assert "Demo with simulated services." in page.text
         assert "/emails" not in page.text  # the first syncs have not ended yet
-        portal = next(line.rpartition(": ")[2].strip() for line in process.stdout if "The customer portal of" in line)
+        portal = next(line.rpartition(": ")[2].strip() for line in process.stdout if "Customer portal of" in line)
         assert "Your invoices from" in requests.get(portal, timeout=30).text
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0

@@ -7,6 +7,7 @@ import logging
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import requests
 
 from connector.app_context import AppContext, UncountedCalls
+from connector.cli.run import at_served_port
 from connector.connections.registry import set_mode
 from connector.connections.tokens import fresh_token
 from connector.db.engine import writing
@@ -150,3 +152,13 @@ def test_fee_posting_is_shown_with_reasons_and_changed(
     refused = duewell("connections", "fee-posting", name, "--account", "999")
     assert refused.exit_code == 1
     assert "It has: 270" in refused.err
+
+
+def test_links_lead_to_the_port_that_is_served_unless_an_address_was_set(app: AppContext) -> None:
+    def address(base: str, port: int) -> str:
+        settings = app.settings.model_copy(update={"duewell_base_url": base})
+        return at_served_port(replace(app, settings=settings), port).settings.duewell_base_url
+
+    assert address("http://localhost:8710", 8945) == "http://localhost:8945"
+    assert address("http://localhost:8710", 8710) == "http://localhost:8710"
+    assert address("https://chase.example", 8945) == "https://chase.example"
