@@ -25,6 +25,7 @@ from connector.vocabulary import BankDetailsState
 from connector.vocabulary.labels import label
 
 if TYPE_CHECKING:
+    from connector.bank_details.accounts import BankDetailsError
     from connector.services.bank_details import BankDetailsItem
 
 bank_details = build_group(ListGroup, "List and change the bank accounts that customers pay into.")

@@ -98,7 +98,9 @@ def run_demo(
         processes = stack.enter_context(open_processes(values, len(LEDGERS), sandbox.clock.now()))
         with open_demo_app(sandbox, services_url, home, port) as app:
             connections = connect_companies(app, on_progress)
-        app = stack.enter_context(closing(open_app(load_settings(**values), now=sandbox.clock.now, sleep=sandbox.clock.sleep)))
+        app = stack.enter_context(
+            closing(open_app(load_settings(**values), now=sandbox.clock.now, sleep=sandbox.clock.sleep))
+        )
         app = replace(app, notice=demo.notice)
         on_progress(f"Simulated Xero, QuickBooks Online and SendGrid are listening on {services_url}")
         on_progress(f"The demo has its own database, {home / 'duewell.db'}, and deletes it when it ends.")
@@ -158,8 +160,8 @@ def links_to_approve(app: AppContext, ids: Sequence[int]) -> tuple[tuple[str, st
     """Return a link to the emails that await approval, for a newcomer to read and decide."""
     query = ListQuery(ids, {})
     with reading(app.engine) as session:
-        count = find_position(session, query).remaining
-    return ((f"{count} to approve", "/outbox/review"),) if count else ()
+        awaits = find_position(session, query).entry_id is not None
+    return (("Emails to approve", "/outbox/review"),) if awaits else ()
 
 
 def _links(demo: Demo, app: AppContext) -> tuple[tuple[str, str], ...]:

@@ -163,9 +163,9 @@ def serve(
     from connector.web.security import base_url_port
 
     configure_stderr_log()
-    with open_command_app() as app:
-        port = base_url_port(app.settings.duewell_base_url) if port is None else port
-        app = at_served_port(app, port)
+    with open_command_app() as installed:
+        port = base_url_port(installed.settings.duewell_base_url) if port is None else port
+        app = at_served_port(installed, port)
         base = app.settings.duewell_base_url
         if as_json:
             echo_json({"host": host, "port": port, "base_url": base})

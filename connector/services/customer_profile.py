@@ -181,6 +181,8 @@ def _profile_invoice(
     forecast = forecast_payment(customer.payment_behaviour, invoice.due_on)
     earliest, expected, latest = map(format_date, (forecast.earliest_on, forecast.expected_on, forecast.latest_on))
     reason = f"Payment expected on {expected}, with 80 % probability between {earliest} and {latest}."
+    if forecast.expected_on < today:
+        reason = f"It was expected on {expected} and is not paid yet; the 80 % range ends on {latest}."
     if forecast.latest_on < today:
         reason = f"Later than nine in ten of their payments: it was expected on {expected}, by {latest} at the latest."
     return item.model_copy(

@@ -100,7 +100,8 @@ def format_entry_result(entry: OutboxEntry) -> str:
         return f"{name}: {_FAILED_TEXTS[OutboxState(entry.state)]}{detail}"
     if entry.kind == OutboxKind.EMAIL:
         return f"{name} emailed to {', '.join(payload_as(EmailPayload, entry).to)}: {entry.reason}"
-    return _DONE_TEXTS.get(OutboxKind(entry.kind)) or f"{name}: {entry.reason}"
+    reason = entry.reason if entry.reason.startswith(name) else f"{name}: {entry.reason}"
+    return _DONE_TEXTS.get(OutboxKind(entry.kind)) or reason
 
 
 def format_decision(kind: str, reason: str) -> str:

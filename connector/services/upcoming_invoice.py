@@ -14,6 +14,7 @@ def about_one_invoice(item: UpcomingAction, invoice_id: str) -> UpcomingAction:
     lists_only = bool(item.completed) and invoice_id not in dict(item.completed)
     if invoice_id == lead_id:
         others = [name for one, name in zip(item.invoice_ids, item.invoices, strict=False) if one != invoice_id]
+        others = [name for name in others if name not in item.reason]  # a task names all of its own
         note = f" Also about {_listed(others)}." if others else ""
     else:
         own = dict(item.completed).get(invoice_id)

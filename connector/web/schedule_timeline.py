@@ -19,7 +19,7 @@ _EARLY = {Origin.ISSUE: 3.0, Origin.DISCOUNT_END: 9.0}
 _ABOVE, _LINE, _BELOW = 22, 31, 40
 _ABOVE_TEXT, _BELOW_TEXT = 12, 58
 _CHARACTER, _GAP = 2.3, 1.2  # percent of a phone's width
-_DESK_CHARACTER, _DESK_GAP = 0.9, 0.4  # of a desk's
+_DESK_CHARACTER, _DESK_GAP = 0.7, 0.2  # of a desk's
 _TO_CUSTOMER = frozenset({StepKind.EMAIL})
 DEFINITIONS = Markup(
     '<svg class="marks" aria-hidden="true"><defs><circle id="mark-email" r="6"/><circle id="mark-internal" r="5"/>'

@@ -69,8 +69,8 @@ Condition = Callable[[FilterValue, Today], ColumnElement[bool]]
 class FilterError(ValueError):
     """A value that a filter does not take; ``name`` is the parameter, ``label`` what people call it.
 
-    ``text`` says what is wrong, and what may be written in an address or after an option; ``on_page`` says it to whoever
-    reads a page, where choices have names.
+    ``text`` says what is wrong, and what may be written in an address or after an option; ``on_page`` says it on a
+    page, where choices have names.
     """
 
     def __init__(self, name: str, text: str, label: str = "", *, on_page: str = "") -> None:

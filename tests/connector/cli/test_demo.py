@@ -35,7 +35,7 @@ def test_a_newcomer_finds_something_to_approve_where_something_waits(late_custom
     assert links_to_approve(app, connections) == ()
     set_mode(app, late_customer.connection, "approve")
     late_customer.run()
-    assert links_to_approve(app, connections) == (("1 to approve", "/outbox/review"),)
+    assert links_to_approve(app, connections) == (("Emails to approve", "/outbox/review"),)
     with reading(app.engine) as session:
         waiting = [each.id or 0 for each in session.scalars(select(OutboxEntry)) if each.state == "awaiting_approval"]
     with writing(app.engine) as session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from sqlalchemy import select, update
 
@@ -121,6 +121,14 @@ def test_a_profile_gives_the_inputs_of_every_judgement(scenario: Scenario) -> No
     assert invoice.earliest_on <= invoice.expected_on <= invoice.latest_on
     assert "with 80 % probability" in invoice.expected_reason
     assert any("score" in line for line in customer_profile.format_profile(explanation))
+    for day, words in (
+        (invoice.expected_on + timedelta(days=1), "and is not paid yet; the 80 % range ends on"),
+        (invoice.latest_on + timedelta(days=1), "Later than nine in ten of their payments"),
+    ):
+        with reading(scenario.app.engine) as session:
+            at = datetime.combine(day, time(12), UTC)
+            (later,) = customer_profile.build_profile(session, row, at).invoices
+        assert words in later.expected_reason  # never an expected date that is over
 
 
 def test_a_next_step_says_what_it_has_to_do_with_the_invoice_and_which_others_it_is_about(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -80,6 +81,9 @@ def test_a_mode_change_shows_totals_and_requires_a_review(site: Site, observing_
     browser.get(f"/companies/{observing_company}/mode?mode=live")
     for words in ("GBP 100.00", "EUR 7.00", "GBP 5.00", "GBP 40.00", "Second notice", "for 1 customer"):
         assert words in browser.text
+    planned = browser.page.text.partition("Planned now")[2].partition("</table>")[0]
+    actions = re.findall(r'data-label="Action">([^<]+)<', planned)
+    assert len(actions) == len(set(actions))  # one row for an action, with its sum in each currency
     browser.submit(f"/companies/{observing_company}/mode", {})
     assert browser.page.status_code == 422
     assert 'id="reviewed-problem">Review what is planned, and confirm that you have.' in browser.page.text

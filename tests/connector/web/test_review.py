@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from html import unescape
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -60,9 +60,7 @@ def test_the_review_keeps_to_the_filters_it_was_opened_with(site: Site, waiting:
     assert "is not an amount" in ann.get("/outbox/review?min=lots").text
 
 
-def test_the_review_begins_with_the_top_row_of_the_list_however_that_is_sorted(
-    site: Site, waiting: list[int]
-) -> None:
+def test_the_review_begins_with_the_top_row_of_the_list_however_that_is_sorted(site: Site, waiting: list[int]) -> None:
     with writing(site.app.engine) as session:
         for each, amount in zip(waiting, (20, 10, 30), strict=True):
             session.get_one(OutboxEntry, each).amount_e4 = amount * 10_000

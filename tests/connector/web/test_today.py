@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from html import escape
@@ -205,7 +206,7 @@ def test_amounts_are_by_currency_with_their_change_since_a_week_ago(site: Site) 
         WriteOff(connection_id=north, payment_id="p3"),
     )
     browser = site.sign_in("viewer")
-    page = browser.get("/").text
+    page = re.sub(r'<span class="code">(.*?)</span>', r"\1", browser.get("/").text)
     lines = page.partition('aria-label="Receivables"')[2].partition("</section>")[0].split("<tr>")[2:]
     amounts = [[part.partition("<")[0] for part in line.split(">") if part[:4] in {"GBP ", "USD "}] for line in lines]
     # Nobody has paid yet: half on the due date and nine in ten 30 days later. Expected of the 100, 40 and 25 are 26.42,

@@ -132,12 +132,7 @@ def test_an_unknown_choice_is_answered_with_the_names_that_the_filter_shows(
     site: Site, companies: tuple[int, int]
 ) -> None:
     browser = site.sign_in("owner")
-    choices = [
-        (view.path, each)
-        for view in VIEWS
-        for each in view.listing.filters
-        if each.kind is FilterKind.CHOICE
-    ]
+    choices = [(view.path, each) for view in VIEWS for each in view.listing.filters if each.kind is FilterKind.CHOICE]
     assert {path for path, _each in choices} >= {"/invoices", "/outbox", "/customers", "/tasks", "/runs", "/log"}
     for path, each in choices:
         page = unescape(browser.get(f"{path}?{each.name}=bogus").text)
