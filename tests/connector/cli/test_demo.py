@@ -1,4 +1,4 @@
-"""The demo while its days are played, and what it leaves for a newcomer to do."""
+"""The demo while its days are played, and what is there for a newcomer to do afterwards."""
 
 from __future__ import annotations
 

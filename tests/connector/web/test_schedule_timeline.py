@@ -15,8 +15,9 @@ def test_every_mark_of_the_default_schedule_has_its_day_on_a_desk() -> None:
     for segment in segments:
         for story in segment.stories:
             line = draw_timeline(story.events, scale)
-            figures = re.findall(r'<text(?: class="desk")? x="[\d.]+%"', line)
-            marks = re.findall(r'<use class="\w+"', line)
-            assert len(figures) == len(marks), story
+            figures = re.findall(r'<text(?: class="desk")? x="([\d.]+)%" y="(12|58)"', line)
+            marks = re.findall(r'<use class="\w+" href="#mark-\w+" x="([\d.]+)%" y="(22|40)"', line)
+            above_or_below = {"22": "12", "40": "58"}
+            assert {(x, above_or_below[y]) for x, y in marks} == set(figures), story
             on_desks += line.count('class="desk"')
     assert on_desks  # days that a phone has no room for
