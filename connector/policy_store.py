@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -19,11 +19,10 @@ from connector.results import Result
 from connector.vocabulary import LogKind
 from policies.customer_policies import is_in_control_group
 from policies.document import PolicyError
-from policies.formatting import format_date, format_percent
+from policies.formatting import format_date
 from policies.policy import ReminderPolicy
-from policies.rate_tables import AddedRate, AddedRates, check_new_rates, format_rates, merge_rates, parse_rates
+from policies.rate_tables import AddedRates, format_rates, parse_rates
 
-OWN_DEFAULT = "# The default policy, with rates of the company's own.\n"
 ALL_COMPANIES = "all"  # stands for a short name where a version is general
 _VERSIONS = SQLModel.metadata.tables["policy_version"]
 # The newest version of each owner: of the given companies, and the general one. Asked for several times a sync.
@@ -110,12 +109,13 @@ def set_policy(session: Session, document: str, *, by: str, at: datetime, connec
     if document:
         ReminderPolicy.from_toml(document)
     rates = format_rates(get_rates(session, connection_id)) if document or connection_id is None else ""
-    return _store_version(session, document, rates, by=by, at=at, connection_id=connection_id)
+    return store_version(session, document, rates, by=by, at=at, connection_id=connection_id)
 
 
-def _store_version(
+def store_version(
     session: Session, document: str, rates: str, *, by: str, at: datetime, connection_id: int | None
 ) -> int:
+    """Store a document with the rates that were added to it, as the active version; return its id."""
     row = PolicyVersion(connection_id=connection_id, document=document, rates=rates, set_by=by, set_at=at)
     session.add(row)
     session.flush()
@@ -173,72 +173,11 @@ def parse_policy(session: Session, document: str, connection_id: int | None) -> 
 
 def get_rates(session: Session, connection_id: int | None) -> AddedRates:
     """Return the rates that were added to the presets, for a connection or (None) for all."""
-    row = _newest_policy_row(session, connection_id)
+    row = newest_policy_row(session, connection_id)
     return parse_rates(row.rates) if row else ()
 
 
-def add_rates(
-    session: Session, rates: Sequence[AddedRate], *, by: str, at: datetime, connection_id: int | None, replace: bool
-) -> int:
-    """Add rates to the presets as a new version of the policy, and return its id.
-
-    Without a connection they are for all, also for those with a policy of their own, except where such a company
-    added a rate for the same half-year itself. A connection that follows the general policy gets one of its own.
-
-    Raises:
-        PolicyError: a figure or date that cannot be right; nothing is added then.
-
-    """
-    added = get_rates(session, connection_id)
-    check_new_rates(rates, added, at.date(), replace=replace)
-    owners = [connection_id] if connection_id is not None else [None, *_connections_with_own_policy(session)]
-    versions = []
-    for owner in owners:
-        theirs = get_rates(session, owner)
-        own = {(each.preset, each.from_on) for each in theirs if each not in added}
-        new = [each for each in rates if owner == connection_id or (each.preset, each.from_on) not in own]
-        if new:
-            document = _document_to_extend(session, owner)
-            text = format_rates(merge_rates(theirs, new))
-            version = _store_version(session, document, text, by=by, at=at, connection_id=owner)
-            _log_rates(session, new, version, by=by, at=at, connection_id=owner)
-            versions.append(version)
-    return versions[0]
-
-
-def list_overruled_rates(session: Session, rates: Sequence[AddedRate], connection_id: int | None) -> list[str]:
-    """List whose policy document has a rate of its own for the half-year of an added one, which then applies."""
-    owners = [connection_id] if connection_id is not None else [None, *_connections_with_own_policy(session)]
-    found = []
-    for owner, (policy, _version) in get_policies(session, owners).items():
-        rules = policy.late_fees
-        if any(each.preset == rules.preset and rules.annual_rate_on(each.from_on) != each.rate for each in rates):
-            row = session.get(Connection, owner) if owner is not None else None
-            found.append(row.name if row else "The policy of all companies")
-    return found
-
-
-def _log_rates(
-    session: Session, rates: Sequence[AddedRate], version: int, *, by: str, at: datetime, connection_id: int | None
-) -> None:
-    figures = "; ".join(
-        f"{each.preset} {format_percent(each.rate)} from {format_date(each.from_on)}"
-        f" (source: {each.source}, compared on {format_date(each.checked_on)})"
-        for each in rates
-    )
-    text = f"{by} added statutory rates with policy version {version}: {figures}."
-    facts = {"version": version, "rates": [f"{each.preset}:{each.from_on}" for each in rates]}
-    sync_log.write(session, at=at, kind=LogKind.POLICY_SET, text=text, connection_id=connection_id, facts=facts)
-
-
-def _document_to_extend(session: Session, owner: int | None) -> str:
-    """Return the document of an owner's policy; a connection that follows the general one gets a copy of it."""
-    row = _newest_policy_row(session, owner)
-    document = row.document if row else ""
-    return document if document or owner is None else OWN_DEFAULT
-
-
-def _newest_policy_row(session: Session, connection_id: int | None) -> PolicyVersion | None:
+def newest_policy_row(session: Session, connection_id: int | None) -> PolicyVersion | None:
     """Return the active version of a connection: its own, else the general one."""
     for owner in dict.fromkeys((connection_id, None)):
         query = select(PolicyVersion).where(_is_owned_by(owner)).order_by(_VERSIONS.c.id.desc())
@@ -248,7 +187,8 @@ def _newest_policy_row(session: Session, connection_id: int | None) -> PolicyVer
     return None
 
 
-def _connections_with_own_policy(session: Session) -> list[int]:
+def connections_with_own_policy(session: Session) -> list[int]:
+    """List the connections that follow a policy of their own."""
     newest = select(func.max(_VERSIONS.c.id)).group_by(_VERSIONS.c.connection_id)
     rows = session.scalars(select(PolicyVersion).where(_VERSIONS.c.id.in_(newest)).order_by(_VERSIONS.c.id))
     return [row.connection_id for row in rows if row.connection_id is not None and row.document]

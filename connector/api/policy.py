@@ -18,7 +18,7 @@ from connector.bounded_work import CheckedPolicy, Work, WorkFailed
 from connector.db.engine import reading, writing
 from connector.db.tables import PolicyVersion
 from connector.errors import NotFound
-from connector.services import policy_evaluation, policy_review, schedule_story, statutory_rates
+from connector.services import added_rates, policy_evaluation, policy_review, schedule_story, statutory_rates
 from connector.services.policy_evaluation import PolicyChange
 from connector.services.schedule_story import SegmentStory
 from connector.services.statutory_rates import StatutoryRate
@@ -144,7 +144,7 @@ def add_rate(call: AdminCall, body: bodies.RateRequest) -> Response:
             raise ApiError(
                 problems.FORBIDDEN, "Only tokens for all companies may add rates for all. Name a connection."
             )
-        version = policy_store.add_rates(session, [rate], by=call.actor, at=at, connection_id=own, replace=body.replace)
+        version = added_rates.add_rates(session, [rate], by=call.actor, at=at, connection_id=own, replace=body.replace)
     return json_response({"version": version})
 
 

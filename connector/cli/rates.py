@@ -88,8 +88,8 @@ def add_rate(  # noqa: PLR0917 - typer's parameters
 
     From the next sync on it applies wherever the preset is used. Enter the rate itself, not only the reference rate.
     """
-    from connector import policy_store
     from connector.db.engine import writing
+    from connector.services import added_rates
     from policies.policy import PolicyError
 
     invalid = "has rates that cannot be added" if file else ""
@@ -101,10 +101,10 @@ def add_rate(  # noqa: PLR0917 - typer's parameters
                 for each in _read_rates(file, (preset, from_on, rate), source, checked_on, at.date())
             ]
             with writing(app.engine) as session:
-                version = policy_store.add_rates(
+                version = added_rates.add_rates(
                     session, new, by=by, at=at, connection_id=connection_id, replace=replace
                 )
-                overruled = policy_store.list_overruled_rates(session, new, connection_id)
+                overruled = added_rates.list_overruled_rates(session, new, connection_id)
     if as_json:
         echo_json({"version": version, "rates": [f"{each.preset}:{each.from_on}" for each in new]})
         return

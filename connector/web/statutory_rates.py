@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from connector import policy_store
 from connector.db.engine import reading, writing
-from connector.services import policy_review, statutory_rates
+from connector.services import added_rates, policy_review, statutory_rates
 from connector.vocabulary import Role
 from connector.web.page_request import PageRequest
 from connector.web.policy import PolicyContext, get_policy_context
@@ -52,7 +52,7 @@ def add_rate(request: PageRequest) -> Response:
                     "added_on": request.now.date(),
                 }
             )
-            policy_store.add_rates(
+            added_rates.add_rates(
                 session,
                 [rate],
                 by=request.actor.email,

@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from connector import policy_store
 from connector.arrangements import agreements, customer_settings, suppressions, undone_agreements
 from connector.arrangements.agreements import Attribution
 from connector.arrangements.customer_settings import SettingChanges
@@ -23,7 +22,7 @@ from connector.db.tables import Agreement, Connection, InvoiceRow, User
 from connector.emails.outbound import digests
 from connector.evaluation import evaluate, standing
 from connector.restore.restore_gap import mark_restored_by_hand
-from connector.services import bank_details, invoices
+from connector.services import added_rates, bank_details, invoices
 from connector.sync.mirror.pages import store_page
 from connector.vocabulary import ConnectionMode, OutboxKind
 from policies.fee_rules import FeePreset
@@ -110,7 +109,7 @@ DAY = date(2026, 6, 22)
 CHANGES: dict[str, Callable[[Scenario], object]] = {
     "a policy": lambda scenario: scenario.set_policy('tone = "firm"\n'),
     "a rate": lambda scenario: write(
-        policy_store.add_rates, [RATE], by="Ann", at=at(scenario), connection_id=None, replace=True
+        added_rates.add_rates, [RATE], by="Ann", at=at(scenario), connection_id=None, replace=True
     )(scenario),
     "a promise": agree(agreements.set_promise, on=DAY),
     "an undone promise": undo_newest,

@@ -14,7 +14,7 @@ from connector import policy_store
 from connector.app_context import AppContext
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, PolicyVersion, SyncLogEntry
-from connector.services import fees, statutory_rates
+from connector.services import added_rates, fees, statutory_rates
 from policies.document import PolicyError
 from policies.policy import ReminderPolicy
 from policies.rate_tables import AddedRate, read_rate
@@ -32,7 +32,7 @@ def uk_rate(rate: str = "9.99") -> AddedRate:
 
 
 def add(session: Session, *rates: AddedRate, connection_id: int | None = None) -> int:
-    return policy_store.add_rates(session, rates, by="ann", at=NOON, connection_id=connection_id, replace=False)
+    return added_rates.add_rates(session, rates, by="ann", at=NOON, connection_id=connection_id, replace=False)
 
 
 def january_rate(session: Session, connection_id: int | None) -> Decimal:
@@ -105,7 +105,7 @@ def test_a_rate_of_the_document_is_named_where_it_overrules_the_added_one(app: A
     with writing(app.engine) as session:
         policy_store.set_policy(session, f'{UK}rates = {{ "2027-01-01" = 7.77 }}\n', by="ann", at=NOON)
         add(session, uk_rate())
-        assert policy_store.list_overruled_rates(session, [uk_rate()], None) == ["The policy of all companies"]
+        assert added_rates.list_overruled_rates(session, [uk_rate()], None) == ["The policy of all companies"]
         assert january_rate(session, None) == Decimal("7.77")
 
 
@@ -170,7 +170,7 @@ def test_fees_of_the_new_half_year_wait_for_a_person_until_its_rate_is_added(
             (waiting,) = fees.find_fees(session)
         assert waiting.state == "draft"
         with writing(scenario.app.engine) as session:
-            policy_store.add_rates(
+            added_rates.add_rates(
                 session, [uk_rate()], by="ann", at=scenario.app.now(), connection_id=None, replace=False
             )
         scenario.run()
