@@ -32,6 +32,9 @@ _RANDOM = {
     "webhook_endpoint": {"last_seen_log_id"},
     "email_template": {"id"},
     "connection": {"lease_owner"},
+    "bank_receipt": {"file_id"},
+    "bank_match": {"receipt_id"},
+    "portal_response": {"key"},
     "key_value": set(),
 }
 _SEALED: dict[str, dict[str, Callable[[Any], str]]] = {}

@@ -49,6 +49,7 @@ from providers.capabilities import ChangeNotification
 from providers.delivery_events import DeliveryEvent, EventKind
 from providers.ledger import CompanyRef, Consent
 from tests.connector.authenticator import b64
+from tests.races.harness import newer_decisions
 from tests.races.harness.compare import read_state
 from tests.races.harness.world import BROWSER, OWNERS, World
 
@@ -68,6 +69,7 @@ REFUSALS = (
     ConsentError,
     DatabaseError,
     registry.DisconnectedError,
+    *newer_decisions.REFUSALS,
 )
 PASSWORD = "violet kettle orbit lantern mosaic"
 
@@ -386,5 +388,6 @@ DECISIONS: Mapping[str, Decision] = MappingProxyType(
         "ledger event": _ledger_event("1"),
         "begin a sync": _hold_lease,
         "log head": lambda world: rollback_detection.record_log_head(world.app),
+        **newer_decisions.NEWER,
     }
 )

@@ -7,7 +7,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,16 +19,34 @@ from sqlmodel import SQLModel, col
 from connector import policy_store
 from connector.app_context import AppContext
 from connector.auth import api_tokens, passkeys, sessions, sign_in, users
+from connector.bank.importing import import_statement
+from connector.bank_details.accounts import parse_bank_details
 from connector.connections.consent import begin_consent
 from connector.connections.registry import set_mode
 from connector.db import engine as database_engine
 from connector.db.engine import open_engine, reading, upgrade, writing
-from connector.db.tables import Connection, CustomerRow, Grant, InvoiceRow, OutboxEntry, SignInLink, Task
+from connector.db.tables import (
+    BankDetailsRow,
+    BankMatch,
+    BankReceipt,
+    Connection,
+    CustomerRow,
+    CustomerSetting,
+    Grant,
+    InvoiceRow,
+    OutboxEntry,
+    SignInLink,
+    Task,
+)
 from connector.emails import contact_tokens, portal_links
 from connector.outbox import approvals, entries
 from connector.outbox.payloads import EmailPayload, FeeCharge, LateFeePayload, dump_payload
+from connector.portal import responses
+from connector.portal.customer_response import CustomerResponse
 from connector.secrets.keyring import Keyring
-from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, Role, TaskCode, TokenPurpose
+from connector.services.lists.bulk import customer_version
+from connector.services.lists.tasks import task_version
+from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, ResponseKind, Role, TaskCode, TokenPurpose
 from connector.webhooks import endpoints
 from policies.receivables import Step
 from sandbox import Sandbox
@@ -38,6 +56,8 @@ from tests.connector.scenario import NOON, Scenario, make_scenario
 BROWSER = sessions.Browser("192.0.2.7", "a browser")
 CUSTOMERS = ("Ashdown Ltd", "Birch & Co", "Cedar Ltd")
 OWNERS = ("ann@example.com", "ben@example.com")
+IBANS = ("DE89370400440532013000", "DE02120300000000202051", "GB29NWBK60161331926819", "GB82WEST12345698765432")
+STATEMENT = "Date;Amount;Payer;Text\n"
 
 
 @dataclass(frozen=True)
@@ -64,6 +84,13 @@ class World:
     subject: str  # of the grant by which the company is connected
     consent_state: str  # of a consent that was given and not taken yet
     authenticator: Authenticator  # holds Ann's passkey
+    match: int  # money in the bank for Cedar's invoice
+    receipt: int  # money in the bank for none
+    waiting_details: int  # an account that another owner has to confirm
+    draft: str  # a promise that Birch has not sent yet
+    sent_response: str  # a promise that Cedar may undo
+    task_version: str  # as a list shows it
+    customer_version: str
 
     def entry(self, entry_id: int) -> OutboxEntry | None:
         """Return an outbox entry as it stands."""
@@ -237,6 +264,12 @@ def _fill(scenario: Scenario) -> World:
         etag = approvals.entry_etag(first)
         fee_ids = [fee.id or 0 for fee in fees]
     portal_links.create_link(app, connection, ids[1], by="a test")
+    match, receipt, waiting_details = _add_money(app, connection, invoices[ids[2]].number)
+    draft, sent_response = _respond(app, connection, ids, invoices)
+    with reading(app.engine) as session:
+        task_seen = task_version(session.get_one(Task, task.id))
+        customer = session.get_one(CustomerRow, (connection, ids[0]))
+        customer_seen = customer_version(customer, session.get(CustomerSetting, (connection, ids[0])))
     with_webhooks = replace(app, settings=app.settings.model_copy(update={"duewell_webhooks": "public"}))
     endpoint, _secret = endpoints.add_endpoint(with_webhooks, "https://hooks.example/duewell", by="a test")
     consent = begin_consent(app, "xero")
@@ -264,7 +297,49 @@ def _fill(scenario: Scenario) -> World:
         subject=subject,
         consent_state=consent.state,
         authenticator=authenticator,
+        match=match,
+        receipt=receipt,
+        waiting_details=waiting_details,
+        draft=draft,
+        sent_response=sent_response,
+        task_version=task_seen,
+        customer_version=customer_seen,
     )
+
+
+def _add_money(app: AppContext, connection: int, number: str) -> tuple[int, int, int]:
+    """Add money in the bank, and accounts to pay into; return what the decisions about them are about."""
+    lines = f"2026-06-08;1200.00;Cedar Ltd;{number}\n2026-06-08;77.00;Nobody we know;thanks\n"
+    import_statement(app, connection, f"{STATEMENT}{lines}".encode(), name="may.csv", by="a test")
+    with writing(app.engine) as session:
+        at = app.now()
+        for iban, by, applies_at in (
+            (IBANS[2], OWNERS[1], at - timedelta(days=9)),
+            (IBANS[3], OWNERS[0], at + timedelta(hours=20)),
+        ):
+            details = parse_bank_details({"currency": "GBP", "payee": "Small Works Ltd", "iban": iban})
+            row = BankDetailsRow(
+                connection_id=connection, set_by=by, set_at=at, applies_at=applies_at, **asdict(details)
+            )
+            session.add(row)
+            session.flush()
+        match = session.scalars(select(BankMatch)).one()
+        receipt = session.scalars(select(BankReceipt).where(col(BankReceipt.id) != match.receipt_id)).one()
+        return match.id or 0, receipt.id or 0, row.id or 0
+
+
+def _respond(
+    app: AppContext, connection: int, ids: tuple[str, ...], invoices: dict[str, InvoiceRow]
+) -> tuple[str, str]:
+    """Prepare a promise of Birch's, and send one of Cedar's; return their keys."""
+    keys = []
+    for each in ids[1:]:
+        visitor = portal_links.PortalVisitor(connection, each, expired=False)
+        on = app.now().date() + timedelta(days=4)
+        said = CustomerResponse(ResponseKind.PROMISE, (invoices[each].external_id,), on=on)
+        keys.append(responses.save_draft(app, visitor, said))
+    responses.send_draft(app, visitor, keys[-1])
+    return keys[0], keys[1]
 
 
 def _add_passkey(app: AppContext) -> Authenticator:
