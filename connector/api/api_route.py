@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Container, Coroutine
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -12,7 +12,6 @@ from fastapi import Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer, SecurityScopes
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -81,12 +80,18 @@ class ApiRoute(APIRoute):
             except ClientDisconnect:
                 raise
             except Exception as problem:  # an internal error: the details are logged, not returned
-                if type(problem) in request.app.exception_handlers or isinstance(problem, HTTPException):
+                if _is_handled(request.app.exception_handlers, problem):
                     raise
                 log.exception("the operation %s %s failed", request.method, self.path)
                 return problems.problem_response(problems.INTERNAL_ERROR, "The operation failed.")
 
         return answered
+
+
+def _is_handled(handlers: Container[object], problem: Exception) -> bool:
+    """Return whether a handler is there for an error, or for what it is a kind of."""
+    kinds = [kind for kind in type(problem).__mro__ if kind not in {Exception, BaseException}]
+    return any(kind in handlers for kind in kinds)
 
 
 def _authorize_call(

@@ -89,6 +89,15 @@ def test_odd_policy_documents_are_reported_and_not_an_error(client: Client, docu
     problem_of(client.request("PUT", "/policy", {"document": document}), 422)
 
 
+def test_a_kind_of_a_known_error_is_a_problem_document_too(client: Client) -> None:
+    rate = {"preset": "eu", "from_on": "2026-05-04", "rate": "8", "source": "a gazette", "checked_on": "2026-05-04"}
+    assert "half-year" in problem_of(client.request("POST", "/policy/rates", rate), 422)["detail"]
+    company = client.get("/connections")["items"][0]["short_name"]
+    asked = base64.b64encode(b"Date;Amount;Text\n03.04.2026;1.234;x\n03.05.2026;2.345;y\n").decode()
+    answer = client.request("POST", f"/connections/{company}/bank-statements", {"name": "a.csv", "content": asked})
+    assert "decimal mark" in problem_of(answer, 422)["detail"]
+
+
 def test_filters_that_match_nothing_or_cannot_match_are_no_internal_error(client: Client) -> None:
     assert client.get("/log", kind="nothing of ours") == {"items": [], "next": None}
     problem_of(client.request("GET", "/log", params={"run": str(10**30)}), 422)
