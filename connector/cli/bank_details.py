@@ -133,13 +133,18 @@ def set_bank_details(  # noqa: PLR0917 - typer's parameters
             raise _wrong_fields(problem) from None
     if as_json:
         echo_json(item)
-    elif item.state is BankDetailsState.IN_USE:
-        echo(f"{item.payee}, {item.account}: in use for payments in {item.currency}.")
     else:
-        when = f"{item.applies_at:%Y-%m-%d %H:%M} UTC"
-        echo(f"{item.payee}, {item.account}: used for payments in {item.currency} from {when} on.")
-        echo("Every owner is emailed. Another person can put it into use before:")
-        echo(f"  duewell bank-details confirm {connection} {item.id}")
+        _echo_entered(item, connection)
+
+
+def _echo_entered(item: BankDetailsItem, connection: str) -> None:
+    if item.state is BankDetailsState.IN_USE:
+        echo(f"{item.payee}, {item.account}: in use for payments in {item.currency}.")
+        return
+    when = f"{item.applies_at:%Y-%m-%d %H:%M} UTC"
+    echo(f"{item.payee}, {item.account}: used for payments in {item.currency} from {when} on.")
+    echo("Every owner is emailed. Another person can put it into use before:")
+    echo(f"  duewell bank-details confirm {connection} {item.id}")
 
 
 @bank_details.command("remove")

@@ -75,8 +75,9 @@ def _embedded_letters() -> frozenset[str]:
 
 
 def _in_order_of_drawing(line: str) -> str:
-    from fpdf.bidi import BidiParagraph  # noqa: PLC0415
-    from fpdf.enums import TextDirection  # noqa: PLC0415
+    with IMPORT_LOCK:
+        from fpdf.bidi import BidiParagraph  # noqa: PLC0415
+        from fpdf.enums import TextDirection  # noqa: PLC0415
 
     characters = BidiParagraph(line, TextDirection.LTR).get_reordered_characters()
     return "".join(each.character for each in characters)
