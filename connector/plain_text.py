@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 # Control, format, surrogate, private and unassigned characters; the two joiners stay, which some scripts need.
 _REMOVED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
 _BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
+_FROM_RIGHT_TO_LEFT = ("R", "AL")
+_STRONG = ("L", *_FROM_RIGHT_TO_LEFT)
+_LEFT_TO_RIGHT_MARK = "\u200e"
 _JOINERS = "\u200c\u200d"
 
 
@@ -19,6 +22,18 @@ def one_line(text: str, length_max: int = 200) -> str:
     )
     short = " ".join(visible.split())
     return short if len(short) <= length_max else short[: length_max - 1].rstrip() + "…"
+
+
+def in_left_to_right_text(text: str) -> str:
+    """Return a name for a sentence that runs from left to right: what follows a Hebrew or Arabic one stays behind it.
+
+    Without a mark, an amount after the name is shown in front of it.
+    """
+    if text.isascii():
+        return text
+    directions = (unicodedata.bidirectional(char) for char in reversed(text))
+    last = next((each for each in directions if each in _STRONG), "")
+    return f"{text}{_LEFT_TO_RIGHT_MARK}" if last in _FROM_RIGHT_TO_LEFT else text
 
 
 def clean_lines(text: str, lines_max: int = 12) -> str:

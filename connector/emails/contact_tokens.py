@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 from datetime import timedelta
 from typing import NamedTuple
@@ -28,6 +29,7 @@ PORTAL_TOKEN_LIFETIME = timedelta(days=120)  # longer than the shipped reminder 
 _PORTAL_LIFETIME_LEFT_MIN = timedelta(days=60)  # with less left, an email contains a new one
 _TOKEN_BYTES = 20  # 32 letters and digits, safe in email addresses, where upper and lower case may be lost
 TOKEN_LENGTH = 32
+_TOKEN = re.compile(rf"([A-Za-z2-7]{{{TOKEN_LENGTH}}})[\s.,;:!?)\]>'\"*_~=-]{{0,5}}")
 _SALT_BYTES = 8
 _MERGES_MAX = 10
 
@@ -132,9 +134,12 @@ def find_token(session: Session, token: str, purpose: TokenPurpose) -> FoundToke
 
 
 def find_row(session: Session, token: str, purpose: TokenPurpose) -> ContactToken | None:
-    """Return the row of a token, also an expired or revoked one; None for an unknown token."""
-    is_possible = len(token) == TOKEN_LENGTH and token.isascii()
-    row = session.get(ContactToken, hash_token(token.lower())) if is_possible else None
+    """Return the row of a token, also an expired or revoked one; None for an unknown token.
+
+    Email programs take the full stop or bracket after a link for a part of it, and people paste it so.
+    """
+    found = _TOKEN.fullmatch(token)
+    row = session.get(ContactToken, hash_token(found[1].lower())) if found is not None else None
     return row if row is not None and row.purpose == purpose else None
 
 

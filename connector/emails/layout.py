@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from connector.branding import colours
 from connector.languages import elide_articles
+from connector.plain_text import in_left_to_right_text
 from providers.import_lock import IMPORT_LOCK
 
 if TYPE_CHECKING:
@@ -234,7 +235,10 @@ def render_line(template: str, values: Lines) -> str:
 
     _check_syntax(template)
     try:
-        return elide_articles(_environment().render_str(template, "text", **values))
+        safe = {
+            name: in_left_to_right_text(value) if isinstance(value, str) else value for name, value in values.items()
+        }
+        return elide_articles(_environment().render_str(template, "text", **safe))
     except minijinja.TemplateError as error:
         raise RenderError(str(error).splitlines()[0]) from error
 

@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, Response
 
 from connector.app_context import AppContext
 from connector.emails.inbound import email_stops, reminder_stops
+from connector.emails.inbound.stopped_addresses import MARK_LENGTH
 from connector.emails.layout import load_texts, render_line
 from connector.languages import Language, browser_language, language_of
 from connector.web.bodies import BodyTooLarge, read_whole
@@ -60,7 +61,7 @@ def _endpoint(app: AppContext, handler: PageHandler) -> Callable[[Request], Awai
             body = b""
         said = StopRequest(
             request.path_params["token"],
-            request.query_params.get("to", ""),
+            request.query_params.get("to", "")[:MARK_LENGTH],
             {name: value[:_ADDRESS_MAX] for name, value in parse_qsl(body.decode(errors="replace"))},
             browser_language(request.headers.get("accept-language", "")),
         )

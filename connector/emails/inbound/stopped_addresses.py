@@ -17,7 +17,7 @@ from connector.db.tables import Connection, CustomerRow, CustomerSetting
 from connector.sync.mirror.pages import load_statements
 from policies.receivables import Customer, Invoice
 
-_MARK_LENGTH = 12  # of a hash: it only tells the addresses of one customer apart
+MARK_LENGTH = 12  # of a hash: it only tells the addresses of one customer apart
 
 
 class Readers(NamedTuple):
@@ -29,7 +29,7 @@ class Readers(NamedTuple):
 
 def mark_of(address: str) -> str:
     """Return the part of a link that names its reader, without showing the address."""
-    return hashlib.sha256(address.strip().lower().encode()).hexdigest()[:_MARK_LENGTH]
+    return hashlib.sha256(address.strip().lower().encode()).hexdigest()[:MARK_LENGTH]
 
 
 def find_readers(app: AppContext, session: Session, customer: CustomerRow) -> Readers:

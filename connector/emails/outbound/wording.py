@@ -9,7 +9,7 @@ from decimal import Decimal
 from connector.emails.layout import load_texts, render_line
 from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine, PaidLine
 from connector.languages import Language
-from connector.plain_text import one_line
+from connector.plain_text import in_left_to_right_text, one_line
 
 NUMBERS_MAX = 3  # invoices named in a sentence
 
@@ -61,7 +61,11 @@ class Wording:
         number, issued_on = one_line(line.number, 40), self.language.format_date(line.issued_on)
         if not number:
             return self.text("date_item" if by_date else "unnumbered_item", issued_on=issued_on)
-        return self.text("number_of_date", number=number, issued_on=issued_on) if number in self.repeated else number
+        return (
+            self.text("number_of_date", number=number, issued_on=issued_on)
+            if number in self.repeated
+            else in_left_to_right_text(number)
+        )
 
     def format_money(self, amount: Decimal) -> str:
         """Format an amount in the email's currency."""

@@ -108,6 +108,15 @@ def test_the_page_that_stops_one_email_is_in_the_language_of_the_digest(scenario
     assert shows_text(scenario.client.post(link), "es", "No se enviará: rejected by ann@larkspur.example")
 
 
+@pytest.mark.parametrize("after", [".", ")", "%3E", "%22.", "%20"])
+def test_a_link_with_what_stood_behind_it_in_the_text_works_too(scenario: InboundScenario, after: str) -> None:
+    link = scenario.email.headers["List-Unsubscribe"].strip("<>")
+    for tried in (f"{link}{after}", link.replace("?", f"{after}?utm_source=mail&")):
+        page = scenario.client.get(tried)
+        assert (page.status_code, "Stop payment reminders" in page.text) == (200, True), tried
+    assert scenario.client.get(link.replace("?", "x?")).status_code == 404
+
+
 @pytest.mark.parametrize("token", ["a" * 32, "x", "2" * 32, "%00" * 32, "é" * 32])
 def test_a_guessed_link_is_not_found(scenario: InboundScenario, token: str) -> None:
     for request in (scenario.client.get, scenario.client.post):

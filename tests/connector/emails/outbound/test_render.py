@@ -370,3 +370,14 @@ def test_the_preview_has_whole_sentences_in_languages_that_go_on_after_the_salut
     texts = EmailTexts(facts_for(Step.PAST_DUE, language=language), language_of(language)).layout_values()
     opening = texts.opening[0]
     assert f". {opening[0].upper()}{opening[1:20]}" in texts.preview
+
+
+def test_what_follows_a_hebrew_or_arabic_name_is_shown_behind_it(facts_for: FactsFor) -> None:
+    facts = facts_for(Step.PAST_DUE, customer_name="شركة النور")
+    line = replace(facts.invoices[0], number="חש")
+    email = compose_email(replace(facts, invoices=[line, *facts.invoices[1:]], about=[line.key]))
+    assert "Invoice חש\u200e for €1,200.00" in email.text  # the mark keeps the amount from moving before the number
+    assert "Invoice חש\u200e of" in email.text
+    assert "sent شركة النور\u200e an invoice" in email.text
+    assert "חש\u200e" in email.html
+    assert "\u200e" not in compose_email(facts_for(Step.PAST_DUE)).text
