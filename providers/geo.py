@@ -30,7 +30,7 @@ def time_zone(country: str, region: str, company_country: str = "", company_zone
     most of the country's people live.
     """
     code = country_code(country)
-    key = re.sub(r"[^a-z0-9]+", "_", _normalise(region)).strip("_")
+    key = _as_key(region)
     company_zone = company_zone if code and code == company_country else ""
     return _zones_by_region().get((code, key)) or company_zone or _main_zones().get(code, "")
 
@@ -48,10 +48,17 @@ def holiday_region(country: str, region: str) -> str:
         known = country_holidays(code)
     except NotImplementedError:  # a country the package does not know
         return code
-    by_name = {_normalise(name): short for name, short in known.subdivisions_aliases.items()}
-    by_name |= {each.lower(): each for each in known.subdivisions}
-    found = by_name.get(_normalise(region), "")
+    by_name = dict(_other_region_names(code))
+    by_name |= {_as_key(name): short for name, short in known.subdivisions_aliases.items()}
+    by_name |= {_as_key(each): each for each in known.subdivisions}
+    found = by_name.get(_as_key(region)) or by_name.get(_as_key(region).removeprefix(f"{code.lower()}_"), "")
     return f"{code}-{found}" if found else code
+
+
+@lru_cache(maxsize=64)
+def _other_region_names(code: str) -> dict[str, str]:
+    regions = _load_regions()["holiday_regions"].get(code, {})
+    return {name: region for region, names in regions.items() for name in names.split()}
 
 
 def language_in(country: str) -> str:
@@ -107,6 +114,11 @@ def _normalise(text: str) -> str:
     """Fold case, accents, spaces and what is in brackets: "Österreich " and "osterreich" are the same country."""
     plain = unicodedata.normalize("NFKD", re.sub(r" \(.*\)", "", text).replace("’", "'"))
     return " ".join("".join(letter for letter in plain if not unicodedata.combining(letter)).casefold().split())
+
+
+def _as_key(region: str) -> str:
+    """Return a region as ``regions.toml`` names it: "A Coruña" is ``a_coruna``."""
+    return re.sub(r"[^a-z0-9]+", "_", _normalise(region)).strip("_")
 
 
 def currency_of(country: str) -> str:

@@ -6,9 +6,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from holidays import country_holidays
 
 from connector.geo import HolidayCalendar
-from providers.geo import holiday_region
+from providers.geo import _load_regions, holiday_region
 
 # The weekdays on which offices are closed; for a country the days of the region in which most people live. What each
 # country's days were compared with, and what differed, is in docs/holidays.md.
@@ -152,6 +153,18 @@ def test_of_unknown_region_a_british_customer_has_the_holidays_of_england(
         ("AU", "vic", "AU-VIC"),
         ("CA", "Québec", "CA-QC"),
         ("Germany", "Bayern", "DE-BY"),
+        ("Germany", "Bavaria", "DE-BY"),
+        ("DE", "NRW", "DE-NW"),
+        ("ES", "Sevilla", "ES-AN"),
+        ("ES", "A Coruña", "ES-GA"),
+        ("Spain", "Bizkaia", "ES-PV"),
+        ("ES", "Comunidad de Madrid", "ES-MD"),
+        ("CH", "Geneva", "CH-GE"),
+        ("CH", "St. Gallen", "CH-SG"),
+        ("AT", "Vienna", "AT-9"),
+        ("CA", "PEI", "CA-PE"),
+        ("US", "US-NY", "US-NY"),  # ISO 3166-2
+        ("AU", "N.S.W.", "AU"),
         ("GB", "West Yorkshire", "GB"),
         ("GB", "", "GB"),
         ("", "Victoria", ""),
@@ -162,3 +175,11 @@ def test_a_region_is_found_by_name_or_code_and_otherwise_the_country_counts(
     country: str, region: str, place: str
 ) -> None:
     assert holiday_region(country, region) == place
+
+
+def test_every_region_of_the_table_is_one_that_has_holidays() -> None:
+    for country, regions in _load_regions()["holiday_regions"].items():
+        known = country_holidays(country).subdivisions
+        assert set(regions) <= set(known), country
+        names = [name for each in regions.values() for name in each.split()]
+        assert len(names) == len(set(names)), country
