@@ -49,7 +49,7 @@ types: $(READY) ## mypy, strict
 	$(BIN)/mypy $(wildcard $(CODE))
 
 unit: $(READY) ## All tests, on all cores
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 faults: $(READY) ## The fault campaign for a change: syncs killed and disturbed everywhere, planted bugs to be found (ten minutes)
 	$(BIN)/python -m tests.faults.campaign --size commit $(FAULTS_ARGS)
