@@ -258,16 +258,19 @@ class _KeptScenario:
 
 
 class ResumeAfter(Protocol):
-    """Continues in a copy of a scenario after ``prepare``, which is simulated for the first test of a module only."""
+    """Continues in a copy of a scenario after ``prepare``, which is simulated for the first test only."""
 
     def __call__(
         self, prepare: Callable[[Scenario], object], provider: str, now: datetime = NOON
     ) -> AbstractContextManager[Scenario]: ...
 
 
-@pytest.fixture(scope="module")
-def _kept_scenarios() -> Iterator[dict[str, _KeptScenario]]:
-    kept: dict[str, _KeptScenario] = {}
+_Prepared = tuple[Callable[[Scenario], object], str, datetime]
+
+
+@pytest.fixture(scope="session")
+def _kept_scenarios() -> Iterator[dict[_Prepared, _KeptScenario]]:
+    kept: dict[_Prepared, _KeptScenario] = {}
     yield kept
     for each in kept.values():
         each.close()
@@ -275,13 +278,13 @@ def _kept_scenarios() -> Iterator[dict[str, _KeptScenario]]:
 
 @pytest.fixture
 def resume_after(
-    _kept_scenarios: dict[str, _KeptScenario],
+    _kept_scenarios: dict[_Prepared, _KeptScenario],
     scenario_at: ScenarioFactory,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> ResumeAfter:
     @contextmanager
     def resume(prepare: Callable[[Scenario], object], provider: str, now: datetime = NOON) -> Iterator[Scenario]:
-        key = f"{prepare!r} {provider} {now}"
+        key = (prepare, provider, now)
         if key not in _kept_scenarios:
             with scenario_at(now, provider) as scenario:
                 prepare(scenario)

@@ -145,7 +145,7 @@ def test_fees_on_invoices_without_or_with_one_number_are_separate_documents(quic
     quickbooks.connect()
     quickbooks.set_policy(FEES)
     quickbooks.go_live()
-    quickbooks.run_for_days(40, every=2)
+    quickbooks.run_for_days(40, every=4)
     posted = [
         each for each in quickbooks.company.simulator.invoices() if str(each.get("DocNumber", "")).startswith("LF-")
     ]
@@ -176,7 +176,7 @@ def test_a_number_that_changes_after_the_first_reminder_starts_nothing_anew(scen
         scenario.company.simulator.edit(number, number="R-77", **scenario.company.company_filter)
     else:
         scenario.company.simulator.edit(number, DocNumber="R-77")
-    scenario.run_for_days(12)
+    scenario.run_for_days(12, every=4)
     subjects = [email.subject for email in emails(scenario)]
     assert len(subjects) == 2
     assert (number in subjects[0], "R-77" in subjects[1]) == (True, True)
@@ -217,7 +217,7 @@ def test_single_lines_notes_and_lists_add_the_date_to_a_number_of_two_invoices(q
         row = session.get_one(InvoiceRow, (quickbooks.connection, first))
         attribution = Attribution(by="Ann", at=quickbooks.app.now())
         set_promise(session, row, attribution, on=days(2))
-    quickbooks.run_for_days(24, every=2)
+    quickbooks.run_for_days(24, every=4)
     with reading(quickbooks.app.engine) as session:
         lines = [
             text

@@ -45,7 +45,7 @@ def test_numbers_and_persons_come_from_the_ledger_and_a_customer_is_called_once(
     if company.provider == "xero":
         assert customer.contacts == "Jo Fox <jo@ashdown.example>"
 
-    scenario.run_for_days(25)
+    scenario.run_for_days(25, every=4)
     with reading(scenario.app.engine) as session:
         calls = session.scalars(select(Task).where(col(Task.code).in_(["call", "escalation_call"]))).all()
     assert sum(task.state == TaskState.OPEN for task in calls) == 1

@@ -203,9 +203,7 @@ def test_a_balance_in_xero_that_was_read_before_the_invoice_says_nothing(
         company.simulator.set_outstanding("Ashdown Ltd", "300.00", **company.company_filter)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("connector.sync.reconcile.is_due", lambda *_: False)
-            for _day in range(10):
-                scenario.run()
-                scenario.pass_days(1)
+            scenario.run_for_days(12, every=3)
         assert scenario.customer_emails() != []
 
 
@@ -367,7 +365,7 @@ def test_a_late_fee_is_posted_to_the_sub_customer_and_only_where_both_agree(quic
     quickbooks.go_live().set_policy(
         '[late_fees]\nenabled = true\napproval = "automatic"\nterms_agreed_on = 2026-01-31\nrate = 1\n'
     )
-    quickbooks.run_for_days(12)
+    quickbooks.run_for_days(12, every=4)
     books = quickbooks.company.simulator
     (fee,) = [each for each in books.invoices() if each["DocNumber"].startswith("LF-")]
     assert fee["CustomerRef"]["name"].endswith("Harbor East")

@@ -69,7 +69,7 @@ def test_one_failing_customer_stops_no_other(three_customers: Scenario, monkeypa
 
 def test_a_suppressed_address_does_not_stay_in_the_outbox_for_ever(three_customers: Scenario) -> None:
     three_customers.sandbox.sendgrid.suppress("accounts@birch.example")
-    three_customers.run_for_days(12)
+    three_customers.run_for_days(12, every=4)
     assert emailed_customers(three_customers) == {"ashdown", "cedar"}
     unfinished = three_customers.outbox("planned", "awaiting_approval", "sending", "unconfirmed")
     assert [entry for entry in unfinished if entry.kind == OutboxKind.EMAIL] == []

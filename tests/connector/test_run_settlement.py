@@ -267,12 +267,12 @@ def test_a_payment_that_came_back_after_the_thank_you_is_a_task_first_and_then_a
     assert explained(late_customer).decision.code == "payment_returned"  # type: ignore[union-attr]
     late_customer.run_for_days(3)
     assert sent_steps(late_customer) == ["past_due", "thank_you"]  # a mistake can still be corrected
-    late_customer.run_for_days(9)
+    late_customer.run_for_days(9, every=3)
     assert sent_steps(late_customer)[:3] == ["past_due", "thank_you", "payment_returned"]
     returned = texts(late_customer)[2]
     assert "On 15 June 2026 we thanked you for your payment" in returned
     assert "£1,200.00 is outstanding again" in returned
-    late_customer.run_for_days(14)
+    late_customer.run_for_days(14, every=4)
     assert sent_steps(late_customer).count("payment_returned") == 1
     assert sent_steps(late_customer)[3] == "second_notice"  # reminders continue where they stopped
     assert len([each for each in open_tasks(late_customer) if each[0] == "payment_returned"]) == 1
@@ -286,7 +286,7 @@ def test_a_payment_that_is_entered_again_in_time_is_never_mentioned_to_the_custo
     customer.run()
     assert [code for code, _ in open_tasks(customer)] == ["payment_returned"]
     customer.company.pay(customer.number)
-    customer.run_for_days(20)
+    customer.run_for_days(20, every=4)
     assert sent_steps(customer) == ["thank_you"]
     assert open_tasks(customer) == []
 
@@ -299,7 +299,7 @@ def test_of_a_payment_that_is_entered_again_with_less_only_a_part_was_returned(l
     late_customer.company.delete_payment(late_customer.number)
     late_customer.run()
     late_customer.company.pay(late_customer.number, "1100.00")
-    late_customer.run_for_days(12)
+    late_customer.run_for_days(12, every=3)
     returned = texts(late_customer)[2]
     assert "part of it has been returned or reversed, so that £100.00 is outstanding again" in returned
 

@@ -92,7 +92,7 @@ def test_money_in_the_bank_holds_the_reminder_until_the_ledger_shows_it(late: Sc
 
 def test_money_that_nobody_books_becomes_a_second_task_and_nothing_is_sent(late: Scenario) -> None:
     drop(late, csv_of((late.days_ago(1), "Ashdown", late.number, "1200.00")))
-    late.run_for_days(14)
+    late.run_for_days(14, every=3)
     (late_task,) = tasks(late, TaskCode.PAYMENT_NOT_BOOKED)
     assert "still not booked after 3 business days" in late_task.reason
     assert "book it, or say that it is for something else" in decision(late).reason

@@ -43,7 +43,11 @@ def test_after_a_due_date_is_moved_out_reminders_start_again(late_customer: Scen
     assert [step for _on, step in late_customer.sent_steps()] == ["past_due"]
     late_customer.pass_days(1)
     late_customer.company.move_due(late_customer.number, days(30))
-    late_customer.run_for_days(60)
+    late_customer.run_for_days(21, every=7)
+    late_customer.run_for_days(2)  # the day of the email before the new due date, and the day before
+    late_customer.run_for_days(6, every=3)
+    late_customer.run_for_days(6)  # the new due date, and what follows it
+    late_customer.run_for_days(25, every=4)
     steps = late_customer.sent_steps()[1:]
     assert [step for _on, step in steps[:4]] == ["before_due", "due_today", "past_due", "second_notice"]
     assert steps[0][0] == days(23)
@@ -57,14 +61,14 @@ def test_a_due_date_moved_out_and_back_continues_where_it_stopped(late_customer:
     late_customer.run()
     late_customer.pass_days(1)
     late_customer.company.move_due(late_customer.number, days(-6))
-    late_customer.run_for_days(15)
+    late_customer.run_for_days(15, every=7)
     assert [step for _on, step in late_customer.sent_steps()] == ["past_due", "second_notice", "plan_offer"]
 
 
 def test_an_overdue_invoice_that_gets_an_even_earlier_due_date_continues_where_it_was(late_customer: Scenario) -> None:
-    late_customer.run_for_days(12)
+    late_customer.run_for_days(12, every=3)
     late_customer.company.move_due(late_customer.number, days(-9))
-    late_customer.run_for_days(8, weekends=True)
+    late_customer.run_for_days(8, every=3)
     assert [step for _on, step in late_customer.sent_steps()] == ["past_due", "second_notice", "plan_offer"]
     assert "Days count from 4 Jun 2026" in reason_of(late_customer, late_customer.number)
 
@@ -90,7 +94,7 @@ def test_a_call_is_cancelled_when_the_due_date_moves_out_and_open_again_when_it_
 
 def test_a_proposed_waiver_is_cancelled_when_the_due_date_moves_back(late_customer: Scenario) -> None:
     late_customer.set_policy(FEES)
-    late_customer.run_for_days(10)
+    late_customer.run_for_days(10, every=4)
     assert len(fee_amounts(late_customer)) == 1
     for due_on, expected in ((days(30), [TaskCode.PROPOSE_WAIVER]), (days(-6), [TaskCode.CALL])):
         late_customer.company.move_due(late_customer.number, due_on)
@@ -123,7 +127,10 @@ def test_a_due_date_moved_forward_counts_from_the_day_it_was_moved(scenario: Sce
     scenario.run()
     assert scenario.customer_emails() == []
     assert "Days count from 11 Jun 2026" in reason_of(scenario, number)
-    scenario.run_for_days(45)
+    scenario.run_for_days(7)
+    scenario.run_for_days(6, every=3)
+    scenario.run_for_days(3)  # the day of the fee, and the day before
+    scenario.run_for_days(29, every=10)
     (first_on, first), *_more = scenario.sent_steps()
     assert first == "past_due"
     assert days(4) <= first_on <= days(7)
@@ -139,7 +146,10 @@ def test_an_invoice_entered_late_counts_from_the_day_it_was_entered(scenario: Sc
     scenario.run()
     assert scenario.customer_emails() == []
     assert "Days count from 11 Jun 2026" in reason_of(scenario, number)
-    scenario.run_for_days(45, weekends=True)
+    scenario.run_for_days(8)
+    scenario.run_for_days(20, every=4)
+    scenario.run_for_days(4, weekends=True)  # the day of the fee, and the days before
+    scenario.run_for_days(13, every=6)
     first_on, first = scenario.sent_steps()[0]
     assert first == "past_due"
     assert days(4) <= first_on <= days(8)
@@ -185,7 +195,7 @@ def test_a_draft_that_is_approved_late_counts_from_its_approval(scenario_at: Any
         company.simulator.edit(number, status="AUTHORISED", sent=True, **company.company_filter)
         scenario.run()
         assert scenario.customer_emails() == []
-        scenario.run_for_days(10)
+        scenario.run_for_days(10, every=3)
         assert [step for _on, step in scenario.sent_steps()] == ["past_due"]
 
 
@@ -201,7 +211,7 @@ def test_an_invoice_counts_from_the_day_it_was_first_sent(late_customer: Scenari
     late_customer.run()
     steps = [step for _on, step in late_customer.sent_steps()]
     assert steps == (["past_due"] if was_contacted else [])
-    late_customer.run_for_days(8)
+    late_customer.run_for_days(8, every=3)
     second = "second_notice" if was_contacted else "past_due"
     assert [step for _on, step in late_customer.sent_steps()][-1] == second
 
@@ -216,7 +226,9 @@ def _set_sent(company: Any, number: str, *, sent: bool) -> None:
 def charge(scenario: Scenario, kind: str, day_count: int) -> None:
     add_late_customer(scenario)
     scenario.set_policy(f'{FEES}kind = "{kind}"\n')
-    scenario.run_for_days(day_count, weekends=True)
+    scenario.run_for_days(8, every=4)
+    scenario.run_for_days(max(day_count - 12, 0), every=4)
+    scenario.run_for_days(min(day_count - 8, 4), weekends=True)  # the fee is charged on its day
     assert len(fee_amounts(scenario)) == 1
 
 
@@ -246,7 +258,7 @@ def test_a_fee_is_to_be_waived_where_the_moved_due_date_leaves_no_time_for_it(
 
 def test_after_a_due_date_is_moved_out_the_fee_for_the_old_one_is_to_be_waived(late_customer: Scenario) -> None:
     late_customer.set_policy(FEES)
-    late_customer.run_for_days(20)
+    late_customer.run_for_days(20, every=4)
     assert len(fee_amounts(late_customer)) == 1
     late_customer.company.move_due(late_customer.number, days(60))
     late_customer.run()
@@ -254,7 +266,7 @@ def test_after_a_due_date_is_moved_out_the_fee_for_the_old_one_is_to_be_waived(l
         reasons = [task.reason for task in session.scalars(select(Task)) if task.code == TaskCode.PROPOSE_WAIVER]
     assert len(reasons) == 1
     assert f", the due date of invoice {late_customer.number} was moved to 9 Aug 2026." in reasons[0]
-    late_customer.run_for_days(20)
+    late_customer.run_for_days(20, every=5)
     assert len(fee_amounts(late_customer)) == 1
 
 

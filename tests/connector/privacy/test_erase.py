@@ -203,9 +203,9 @@ def test_only_keys_and_amounts_of_an_erased_customer_remain_and_they_are_never_c
     assert opened.expired
 
     mails, tasks = len(scenario.sandbox.sendgrid.emails_to("ann@miller.example")), open_tasks(scenario)
-    for _day in range(20):
-        scenario.pass_days(1)
-        if _day == 5:
+    for days in range(0, 20, 4):
+        scenario.pass_days(4)
+        if days == 4:
             scenario.company.invoice("Miller & Sons", "55.00", due_on=TODAY - timedelta(days=6))
             scenario.sandbox.xero.set_email(
                 "Miller & Sons", "new@miller.example", organisation=scenario.company.external_id

@@ -94,7 +94,9 @@ def list_fees(scenario: Any) -> list[FeeItem]:
 def run_until_posted(scenario: Any, policy: str = AUTOMATIC, state: str = "posted") -> FeeItem:
     """Sync until the fee is posted (or in another state), and return it."""
     scenario.set_policy(policy)
-    for _day in range(40):
+    run_for_days(scenario, 8, every=4)
+    assert list_fees(scenario) == []
+    for _day in range(32):
         run_for_days(scenario, 1)
         there = [fee for fee in list_fees(scenario) if fee.state == state]
         if there:
@@ -105,7 +107,7 @@ def run_until_posted(scenario: Any, policy: str = AUTOMATIC, state: str = "poste
 def warn(scenario: Any) -> None:
     add_late_customer(scenario)
     scenario.set_policy(AUTOMATIC)
-    run_for_days(scenario, 8)
+    run_for_days(scenario, 8, every=4)
 
 
 @pytest.fixture
@@ -225,7 +227,7 @@ def test_interest_is_charged_on_the_balance_at_the_time_although_most_was_paid_s
     scenario.number = scenario.company.invoice("Ashdown Ltd", "10000.00", due_on=days(-6))  # 4 June
     scenario.go_live()
     scenario.set_policy(f'{AUTOMATIC}preset = "uk"\nrates = {{ "2026-01-01" = 11.75 }}\n')
-    run_for_days(scenario, 22)
+    run_for_days(scenario, 22, every=11)
     scenario.company.pay(scenario.number, "9500.00")
     run_for_days(scenario, 4)
     [fee] = list_fees(scenario)
@@ -286,7 +288,7 @@ def test_no_fee_is_dated_in_a_closed_period_and_the_message_names_its_end(late_c
     late_customer.set_policy(AUTOMATIC)
     run_for_days(late_customer, 2)
     close_books(late_customer, days(35))
-    run_for_days(late_customer, 33, every=3)
+    run_for_days(late_customer, 33, every=11)
     assert list_fees(late_customer) == []
     assert late_customer.company.fees() == {}
     assert "the accounts are locked up to 15 Jul" in decision_reason(late_customer, late_customer.number)
@@ -309,11 +311,11 @@ def test_waiving_a_fee_in_a_period_closed_since_credits_it(posted: Any) -> None:
 def test_monthly_fees_are_one_invoice_with_a_line_for_each(late_customer: Any) -> None:
     other = late_customer.company.invoice("Ashdown Ltd", "300.00", due_on=days(2))
     late_customer.set_policy(f'{AUTOMATIC}invoicing = "monthly"\ninvoice_day = 16\n')
-    run_for_days(late_customer, 18)
+    run_for_days(late_customer, 18, every=2)
     run_for_days(late_customer, 12, every=4)  # the fees were due on 18 and 26 June: the fee invoice follows on 16 July
     assert list_fees(late_customer) == []
     assert "will be on this customer's fee invoice of 16 Jul" in decision_reason(late_customer, late_customer.number)
-    run_for_days(late_customer, 12, every=2)
+    run_for_days(late_customer, 12, every=6)
     [fee] = list_fees(late_customer)
     assert (fee.state, fee.invoice, fee.amount) == ("posted", f"{late_customer.number}, {other}", "15.00")
     assert list(late_customer.company.fees().values()) == [Decimal("15.00")]
@@ -350,8 +352,8 @@ def test_a_late_fee_charged_by_the_ledger_prevents_a_second_one(scenario_at: Any
         scenario.go_live()
         scenario.set_policy(AUTOMATIC)
         reasons = []
-        for _turn in range(14):
-            run_for_days(scenario, 2, every=2)
+        for _turn in range(7):
+            run_for_days(scenario, 4, every=4)
             reasons.append(decision_reason(scenario, scenario.number))
         assert list_fees(scenario) == []
         assert any("the accounting system has charged one of its own on this invoice" in each for each in reasons), (

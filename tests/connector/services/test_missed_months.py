@@ -127,7 +127,7 @@ def test_a_dispute_that_is_lost_costs_its_months_and_one_that_is_won_does_not(wa
     with writing(warned.app.engine) as session:
         invoice = session.query(InvoiceRow).filter_by(number=warned.number).one()
         agreements.record_dispute(session, invoice, Attribution("ann@example.com", warned.app.now()), reason="price")
-    warned.run_for_days(60, every=3)
+    warned.run_for_days(60, every=6)
     assert list_fees(warned) == []
     if not is_lost:
         warned.company.pay(warned.number, "900.00")
@@ -168,7 +168,7 @@ def test_days_under_a_payment_plan_are_never_charged(warned: Scenario) -> None:
     instalments = [Instalment(warned.today + timedelta(days=days), Decimal(600)) for days in (45, 90)]
     with writing(warned.app.engine) as session:
         agreements.set_payment_plan(session, find_invoice(warned), by_ann(warned), instalments=instalments)
-    warned.run_for_days(40, every=5)
+    warned.run_for_days(40, every=10)
     with writing(warned.app.engine) as session:
         agreements.set_payment_plan(session, find_invoice(warned), by_ann(warned), instalments=None)
     warned.run_for_days(20, every=5)
@@ -178,9 +178,9 @@ def test_days_under_a_payment_plan_are_never_charged(warned: Scenario) -> None:
 
 def test_days_on_which_the_ledger_said_paid_are_never_charged(warned: Scenario) -> None:
     warned.company.pay(warned.number)
-    warned.run_for_days(40, every=5)
+    warned.run_for_days(40, every=10)
     warned.company.delete_payment(warned.number)
-    warned.run_for_days(30, every=5)
+    warned.run_for_days(30, every=10)
     assert [fee.amount for fee in list_fees(warned) if fee.state == "posted"] == ["2.40", "5.81"]
 
 
@@ -190,5 +190,5 @@ def test_a_payment_that_is_entered_again_is_counted_once(warned: Scenario) -> No
     warned.run()
     warned.company.delete_payment(warned.number)
     warned.company.pay(warned.number, "600.00", on=paid_on)
-    warned.run_for_days(30, every=5)
+    warned.run_for_days(30, every=8)
     assert [fee.amount for fee in list_fees(warned)] == ["7.20"]  # 1,200 for 6 days, 600 for 24

@@ -57,7 +57,7 @@ def test_a_late_bounce_suppresses_the_address_and_creates_one_task(scenario: Inb
     with reading(scenario.app.engine) as session:
         texts = [each.text for each in invoice_timeline(session, session.scalars(select(InvoiceRow)).one())]
     assert texts.count(f"First reminder: the email to {ASHDOWN} bounced") == 1
-    run_for_days(scenario, 20)
+    run_for_days(scenario, 20, every=5)
     assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
     assert len(list_tasks(scenario, TaskCode.SUPPRESSED)) == 1
 
@@ -67,7 +67,7 @@ def test_a_customer_who_complains_receives_no_more_emails(scenario: InboundScena
     getattr(scenario.sandbox.sendgrid, kind)(scenario.email.number)
     scenario.sandbox.sendgrid.unsuppress(ASHDOWN)  # only the event shows it
     post_events(scenario)
-    run_for_days(scenario, 20)
+    run_for_days(scenario, 20, every=5)
     assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
 
 

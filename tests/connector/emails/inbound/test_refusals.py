@@ -113,13 +113,13 @@ def test_a_drop_for_sendgrids_own_list_suppresses_the_address_and_counts_as_not_
     report(scenario, "dropped", reason=reason)
     assert list(suppressed(scenario)) == [ASHDOWN]
     assert first_email(scenario).refusal == RefusalCause.ADDRESS
-    run_for_days(scenario, 10)
+    run_for_days(scenario, 10, every=5)
     assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
 
 
 def test_after_a_corrected_address_the_ladder_starts_where_nobody_was_reached(scenario: InboundScenario) -> None:
     report(scenario, "bounce", **HARD)
-    run_for_days(scenario, 25)
+    run_for_days(scenario, 25, every=5)
     correct_address(scenario)
     run_for_days(scenario, 2)
     assert [step for step, _ in steps_emailed(scenario)] == [Step.PAST_DUE, Step.PAST_DUE]
@@ -152,7 +152,7 @@ def test_a_bounced_email_warns_nobody_of_a_fee(scenario: InboundScenario) -> Non
 def test_a_late_bounce_after_a_fee_asks_whether_to_waive_it(scenario: InboundScenario) -> None:
     scenario.set_policy(FEES)
     post_events(scenario)
-    run_for_days(scenario, 16)
+    run_for_days(scenario, 16, every=4)
     assert len(scenario.company.fees()) == 1
     report(scenario, "bounce", timestamp=int(scenario.email.at.timestamp()) + 60, **HARD)
     [task] = list_tasks(scenario, TaskCode.UNDELIVERED)
@@ -197,7 +197,7 @@ def test_a_bounce_long_after_the_last_email_is_about_another_one(scenario: Inbou
 def test_an_email_that_one_of_two_recipients_got_counts(scenario: InboundScenario) -> None:
     correct_address(scenario, f"{ASHDOWN},{NEW_ADDRESS}")
     scenario.company.invoice("Ashdown Ltd", "700.00", due_on=scenario.days_ago(-1))
-    run_for_days(scenario, 12)
+    run_for_days(scenario, 12, every=4)
     with reading(scenario.app.engine) as session:
         entry = session.scalars(
             select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.EMAIL).order_by(col(OutboxEntry.id).desc())
@@ -219,7 +219,7 @@ def test_a_recipient_who_subscribes_again_is_emailed_again(scenario: InboundScen
     post_events(scenario)
     assert suppressed(scenario) == {}
     assert [task.state for task in list_tasks(scenario, TaskCode.UNDELIVERED)] == [TaskState.CANCELLED]
-    run_for_days(scenario, 15)
+    run_for_days(scenario, 15, every=5)
     assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) > 1
 
 
@@ -324,5 +324,5 @@ def test_a_step_that_a_person_did_by_hand_is_not_emailed_after_the_address_works
     [task] = list_tasks(scenario, TaskCode.SUPPRESSED)
     tasks.complete(scenario.app, [task.id or 0], by="Ann", note="called them")
     correct_address(scenario)
-    run_for_days(scenario, 20)
+    run_for_days(scenario, 20, every=5)
     assert [step for step, _ in steps_emailed(scenario)][:2] == [Step.PAST_DUE, Step.SECOND_NOTICE]

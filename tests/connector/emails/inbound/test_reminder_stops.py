@@ -52,7 +52,7 @@ def test_one_click_stops_the_reminders_and_creates_one_task(scenario: InboundSce
     [task] = list_tasks(scenario, TaskCode.REMINDERS_STOPPED)
     assert "Ashdown Ltd stopped the reminders" in task.reason
     assert "with the link in an email" in log_text(scenario)
-    run_for_days(scenario, 30)
+    run_for_days(scenario, 30, every=5)
     assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
 
 
