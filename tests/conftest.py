@@ -37,11 +37,27 @@ if os.environ.get("CI"):
     hypothesis.settings.load_profile("steady")
 
 
+_NEW_OBJECTS_MAX = 50_000
+
+
 def pytest_collection_finish() -> None:
     """Keep the garbage collector from walking through all modules again and again: a tenth of the time of a test."""
+    gc.set_threshold(20_000, 20, 20)
+    _keep_from_collection()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Do the same after a module whose tests have imported or kept much: the whole run is one process per worker."""
+    yield
+    is_last = nextitem is not None and nextitem.path != item.path
+    if is_last and len(gc.get_objects(generation=2)) > _NEW_OBJECTS_MAX:
+        _keep_from_collection()
+
+
+def _keep_from_collection() -> None:
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 # Each test has an engine of its own, and SQLAlchemy compiles each statement once per engine: a third of the time of a

@@ -288,7 +288,7 @@ def test_no_fee_is_dated_in_a_closed_period_and_the_message_names_its_end(late_c
     late_customer.set_policy(AUTOMATIC)
     run_for_days(late_customer, 2)
     close_books(late_customer, days(35))
-    run_for_days(late_customer, 33, every=11)
+    run_for_days(late_customer, 33, every=3)
     assert list_fees(late_customer) == []
     assert late_customer.company.fees() == {}
     assert "the accounts are locked up to 15 Jul" in decision_reason(late_customer, late_customer.number)
@@ -311,11 +311,11 @@ def test_waiving_a_fee_in_a_period_closed_since_credits_it(posted: Any) -> None:
 def test_monthly_fees_are_one_invoice_with_a_line_for_each(late_customer: Any) -> None:
     other = late_customer.company.invoice("Ashdown Ltd", "300.00", due_on=days(2))
     late_customer.set_policy(f'{AUTOMATIC}invoicing = "monthly"\ninvoice_day = 16\n')
-    run_for_days(late_customer, 18, every=2)
+    run_for_days(late_customer, 18)
     run_for_days(late_customer, 12, every=4)  # the fees were due on 18 and 26 June: the fee invoice follows on 16 July
     assert list_fees(late_customer) == []
     assert "will be on this customer's fee invoice of 16 Jul" in decision_reason(late_customer, late_customer.number)
-    run_for_days(late_customer, 12, every=6)
+    run_for_days(late_customer, 12, every=3)
     [fee] = list_fees(late_customer)
     assert (fee.state, fee.invoice, fee.amount) == ("posted", f"{late_customer.number}, {other}", "15.00")
     assert list(late_customer.company.fees().values()) == [Decimal("15.00")]

@@ -152,7 +152,7 @@ def test_a_bounced_email_warns_nobody_of_a_fee(scenario: InboundScenario) -> Non
 def test_a_late_bounce_after_a_fee_asks_whether_to_waive_it(scenario: InboundScenario) -> None:
     scenario.set_policy(FEES)
     post_events(scenario)
-    run_for_days(scenario, 16, every=4)
+    run_for_days(scenario, 16)
     assert len(scenario.company.fees()) == 1
     report(scenario, "bounce", timestamp=int(scenario.email.at.timestamp()) + 60, **HARD)
     [task] = list_tasks(scenario, TaskCode.UNDELIVERED)
