@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from connector.audit.log_search import LogEntryItem
+    from connector.connections.registry import ConnectionItem
     from connector.services.invoice_explanation import DecisionAudit, InvoiceExplanation
     from connector.services.status import ConnectionStatus
     from connector.services.upcoming_actions import UpcomingAction
@@ -287,7 +288,7 @@ def _explanation_lines(explanation: InvoiceExplanation) -> list[str]:
     why_none = f"None: the invoice is {in_sentence(label(invoice.status))}, and is not chased"
     lines += [f"  {format_decision(decision.kind, decision.reason)}" if decision else f"  {why_none}"]
     lines += [f"  Exception: {each}" for each in explanation.exceptions]
-    lines += ["What happens next, if nothing changes:"]
+    lines += [f"What happens next, if nothing changes{_mode_note(explanation.connection)}:"]
     lines += [f"  {each.on} {label(each.step, 'task_code')}: {each.reason}" for each in explanation.upcoming] or [
         "  Nothing"
     ]
@@ -298,6 +299,19 @@ def _explanation_lines(explanation: InvoiceExplanation) -> list[str]:
         if item.state is not OutboxState.DONE
     ]
     return lines + _audit_lines(explanation.decision_audit)
+
+
+def _mode_note(connection: ConnectionItem) -> str:
+    """Return why what comes next is not sent, where it is not: a date alone would promise it."""
+    from connector.vocabulary import ConnectionHealth, ConnectionMode
+
+    if connection.health is ConnectionHealth.DISCONNECTED:
+        return f"; none of it is sent, because {connection.name} is disconnected"
+    if connection.mode is ConnectionMode.OBSERVE:
+        return f"; none of it is sent, because {connection.name} is in observe mode"
+    if connection.pause_reason:
+        return f"; none of it is sent while {connection.name} is paused"
+    return "; emails and late fees await approval first" if connection.mode is ConnectionMode.APPROVE else ""
 
 
 def _audit_lines(decisions: Sequence[DecisionAudit]) -> list[str]:

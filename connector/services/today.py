@@ -81,6 +81,15 @@ class Dashboard:
         return [company for company in self.companies if company.problems]
 
     @property
+    def observing(self) -> list[CompanySummary]:
+        """The companies of which nothing is sent, whatever comes next."""
+        return [
+            each
+            for each in self.companies
+            if each.row.mode == ConnectionMode.OBSERVE and each.row.health != ConnectionHealth.DISCONNECTED
+        ]
+
+    @property
     def unread(self) -> list[CompanySummary]:
         """The companies whose invoices have not all been read yet."""
         return [company for company in self.companies if company.is_unread]

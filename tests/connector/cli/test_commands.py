@@ -605,6 +605,11 @@ def test_an_invoice_is_explained(duewell: Command, company: Connection) -> None:
     text = duewell("explain", "INV-1").out
     assert "GBP 120.50 of GBP 120.50 is due" in text
     assert "wrong sum" in text
+    assert f"What happens next, if nothing changes; none of it is sent, because {company.name} is in observe" in text
+    duewell("connections", "mode", company.short_name, "approve")
+    assert "if nothing changes; emails and late fees await approval first:" in duewell("explain", "INV-1").out
+    duewell("connections", "pause", company.short_name, "--reason", "holidays")
+    assert f"if nothing changes; none of it is sent while {company.name} is paused:" in duewell("explain", "INV-1").out
     missing = duewell("explain", "INV-99")
     assert missing.exit_code == 1
     assert "duewell run" in missing.err

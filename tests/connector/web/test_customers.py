@@ -11,12 +11,14 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from benchmarks.full_year import NOW
-from connector.db.engine import reading
+from connector.db.engine import reading, writing
 from connector.db.tables import (
     Agreement,
+    Connection,
     CustomerRow,
     CustomerSetting,
     ExceptionRow,
+    InvoiceRow,
     InvoiceSetting,
     PaymentRow,
     SyncLogEntry,
@@ -80,6 +82,30 @@ def test_a_customer_page_shows_balance_forecast_agreements_and_payments(site_wit
 
 
 PROMISE = {"do": "promise", "promised_on": "2026-12-02", "invoice": "i10"}
+
+
+def test_next_steps_that_are_not_sent_say_so_beside_their_dates(site_with_invoices: Site) -> None:
+    site = site_with_invoices
+    browser = site.sign_in("bookkeeper")
+    with reading(site.app.engine) as session:
+        row = session.scalars(select(InvoiceRow).where(col(InvoiceRow.is_open))).first()
+    company = f"/companies/{row.connection_id}"
+    pages = [f"{company}/invoices/{row.external_id}", f"{company}/customers/{row.customer_id}"]
+    for change, words in (
+        ({"mode": "observe"}, "is in observe mode: none of this is sent."),
+        ({"mode": "approve"}, "Emails and late fees await approval first."),
+        ({"mode": "live", "pause_reason": "Holidays"}, "is paused: none of this is sent"),
+        ({"mode": "live", "pause_reason": ""}, ""),
+    ):
+        with writing(site.app.engine) as session:
+            for name, value in change.items():
+                setattr(session.get_one(Connection, row.connection_id), name, value)
+        for page in pages:
+            shown = browser.get(page).text.partition('id="next"')[2].partition("</section>")[0]
+            assert words in shown
+            assert words or "none of this is sent" not in shown
+        today = browser.get("/").text
+        assert ("in observe mode: nothing of it is sent" in today) == (change["mode"] == "observe")
 
 
 def test_an_agreement_is_recorded_for_all_selected_invoices_or_none(site_with_invoices: Site) -> None:
