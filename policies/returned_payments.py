@@ -160,10 +160,10 @@ def hold_for(context: StatementContext, invoice: Invoice, returned: ReturnedPaym
 
 
 def returned_payment_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:
-    """Yield one task for each payment that came back, and again until the customer is told: the amounts may change."""
+    """Yield one task for each payment that came back, and again while it is missing: the amounts may change."""
     for each in assessments:
         returned, context = each.returned, each.context
-        if returned is None or returned.notified_on is not None or each.hold_code in _NO_TASK_CODES:
+        if returned is None or (returned.task_on is None and each.hold_code in _NO_TASK_CODES):
             continue
         due = format_amount(each.invoice.due, each.invoice.currency)
         if returned.moved_to:
@@ -173,6 +173,8 @@ def returned_payment_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable
         else:
             what = "it was deleted, returned by the bank or applied elsewhere"
             then = f"otherwise the customer is told on {format_date(returned.notify_on)}"
+        if returned.notified_on is not None:
+            then = f"the customer was told on {format_date(returned.notified_on)}"
         text = (
             f"{each.number}: {_describe(each.invoice, returned)} is no longer applied to it: {what}. {due} is open. "
             f"Correct it in the accounting system if that is a mistake; {then}."

@@ -33,18 +33,17 @@ _DRY_RUN_VERBS = {
     OutboxKind.LATE_FEE: "Would charge a late fee",
 }
 
-# The tasks that every decision asks for again while their reason lasts, and their outcome when it is gone
+# The tasks that every decision asks for again while their reason lasts, so that their text follows what is known, and
+# their outcome when it is gone
 _CANCELLED_OUTCOMES = {
     TaskCode.APPLY_CREDIT: "the credit has been applied or used",
     TaskCode.BOOK_PAYMENT: "the payment is booked, or the money is for something else",
+    TaskCode.PAYMENT_RETURNED: "as much is settled again as the customer was thanked for",
     TaskCode.PAYMENT_NOT_BOOKED: "the payment is booked, or the money is for something else",
     TaskCode.PROPOSE_WAIVER: "the reason to waive the fee is gone",
     TaskCode.UNPAID_FEE: "the fee is no longer the only thing left unpaid",
     TaskCode.UNREADABLE_DATA: set_aside_records.READABLE_AGAIN,
 }
-
-# The tasks whose text follows what is known now
-_UPDATED_CODES = {*_CANCELLED_OUTCOMES, TaskCode.PAYMENT_RETURNED}
 
 
 @dataclass(slots=True)
@@ -156,7 +155,7 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
         known = session.scalar(select(Task).where(col(Task.key) == key))
         if known is not None:
             is_right_again = known.code in _CANCELLED_OUTCOMES and known.state == TaskState.CANCELLED
-            if known.code in _UPDATED_CODES and (is_right_again or known.state == TaskState.OPEN):
+            if known.code in _CANCELLED_OUTCOMES and (is_right_again or known.state == TaskState.OPEN):
                 known.reason = task.reason
             if is_right_again:
                 reopen_task(session, known, at=ctx.now(), run_id=ctx.run_id)

@@ -275,6 +275,8 @@ def test_a_payment_that_came_back_after_the_thank_you_is_a_task_first_and_then_a
     late_customer.run_for_days(14, every=4)
     assert sent_steps(late_customer).count("payment_returned") == 1
     assert sent_steps(late_customer)[3] == "second_notice"  # reminders continue where they stopped
+    told_on = next(on for on, step in late_customer.sent_steps() if step == "payment_returned")
+    assert f"We last wrote to you about this on {told_on:%-d %B %Y}" in texts(late_customer)[3]
     assert len([each for each in open_tasks(late_customer) if each[0] == "payment_returned"]) == 1
 
 
@@ -390,6 +392,26 @@ def test_a_payment_that_is_entered_again_without_a_cent_is_no_returned_payment(c
     customer.company.pay(customer.number, "1199.99")
     customer.run()
     assert open_tasks(customer) == []
+
+
+@pytest.mark.parametrize("again", ["400.00", "399.50"])
+def test_the_task_ends_once_a_part_payment_that_was_thanked_for_is_entered_again(
+    late_customer: Scenario, again: str
+) -> None:
+    late_customer.company.pay(late_customer.number, "400.00")
+    late_customer.run()
+    late_customer.pass_days(1)
+    late_customer.company.delete_payment(late_customer.number)
+    late_customer.run()
+    assert [code for code, _ in open_tasks(late_customer)] == ["payment_returned"]
+    late_customer.company.pay(late_customer.number, again)
+    late_customer.run()
+    assert "payment_returned" not in [code for code, _ in open_tasks(late_customer)]
+    late_customer.run_for_days(12)
+    assert "payment_returned" not in sent_steps(late_customer)
+    late_customer.company.delete_payment(late_customer.number)
+    late_customer.run()
+    assert "payment_returned" in [code for code, _ in open_tasks(late_customer)]
 
 
 def test_a_payment_that_a_credit_replaces_is_not_said_to_have_come_back(late_customer: Scenario) -> None:

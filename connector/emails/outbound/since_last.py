@@ -24,7 +24,16 @@ from policies.receivables import BalanceChange, CreditKind, Invoice, SettlementK
 
 _BEFORE_DUE = frozenset({Step.BEFORE_DUE, Step.DUE_TODAY})
 _CHASING = frozenset({Step.PAST_DUE, Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE, Step.PROMISE_BROKEN})
-_REMINDERS = _BEFORE_DUE | _CHASING | {Step.RECEIPT_CHECK, Step.DISCOUNT_ENDING}
+_EARLIER = (
+    _BEFORE_DUE
+    | _CHASING
+    | {
+        Step.RECEIPT_CHECK,
+        Step.DISCOUNT_ENDING,
+        Step.PAYMENT_RETURNED,
+        Step.WITHHOLDING_CERTIFICATE,
+    }
+)
 _EMAILS_MAX = 50  # of a customer that are looked through, the newest first
 
 
@@ -64,11 +73,11 @@ def _may_be_in_bank(statement: Statement, ids: set[str]) -> bool:
 
 
 def _find_last(session: Session, connection_id: int, statement: Statement, ids: set[str]) -> OutboxEntry | None:
-    """Return the newest reminder that reached the customer and listed one of the invoices."""
+    """Return the newest email that reached the customer and listed one of the invoices; thanks are none of these."""
     query = (
         select(OutboxEntry)
         .where(*_sent_to(connection_id, statement.customer.id), col(OutboxEntry.currency) == statement.currency)
-        .where(col(OutboxEntry.step).in_(_REMINDERS), col(OutboxEntry.refusal) == "")
+        .where(col(OutboxEntry.step).in_(_EARLIER), col(OutboxEntry.refusal) == "")
         .order_by(col(OutboxEntry.dispatched_at).desc(), col(OutboxEntry.id).desc())
         .limit(_EMAILS_MAX)
     )
