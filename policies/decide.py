@@ -177,8 +177,7 @@ def _assess_invoice(context: StatementContext, invoice: Invoice, day: _DayContex
     task = task_step_due(schedule, invoice, completed, day.today)
     assessment.task_steps = (task,) if task is not None else ()
     net = unapplied_credit.net_of_credit(context, invoice)
-    assessed = late_fees.assess_late_fees(context, net, schedule, day.past_actions)
-    assessment.fees, assessment.no_fee_reason = assessed
+    assessment.late_fees = late_fees.assess_late_fees(context, net, schedule, day.past_actions)
     if assessment.email_step is not None and assessment.email_step in schedule.by_call:
         assessment.task_steps, assessment.email_step = (*assessment.task_steps, assessment.email_step), None
     return assessment
@@ -278,7 +277,11 @@ def _pending_decision(assessment: InvoiceAssessment) -> InvoiceDecision:
 
 
 def _no_fee_note(assessment: InvoiceAssessment) -> str:
-    return f" {assessment.no_fee_reason}" if assessment.no_fee_reason else ""
+    context, invoice = assessment.context, assessment.invoice
+    net = unapplied_credit.net_of_credit(context, invoice)
+    found, past_actions = assessment.late_fees, assessment.past_actions
+    reason = late_fees.explain_no_fee(found, context, net, assessment.schedule, past_actions)
+    return f" {reason}" if reason else ""
 
 
 def _fees_reason(fees: Sequence[ChargeLateFee]) -> str:

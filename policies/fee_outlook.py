@@ -37,14 +37,15 @@ def find_expected_fee(
     rules = context.policy.late_fees
     if schedule.late_fee is None:
         return None
-    warned_on = past_actions.warned_on.get(invoice.id, context.today)
-    warned = replace(past_actions, warned_on={**past_actions.warned_on, invoice.id: warned_on})
+    warned_on, warned = past_actions.warned_on.get(invoice.id, context.today), past_actions
+    if invoice.id not in past_actions.warned_on:
+        warned = replace(past_actions, warned_on={**past_actions.warned_on, invoice.id: warned_on})
     first_day = max(schedule.late_fee, rules.grace_days + 1)
     earliest_on = max(
         context.today, starts_on(invoice) + timedelta(days=first_day), warned_on + timedelta(days=MIN_WARNING_DAYS)
     )
     for on in _possible_dates(rules, invoice, earliest_on):
-        found = assess_late_fees(replace(context, today=on), invoice, schedule, warned)
+        found = assess_late_fees(replace(context, today=on), invoice, schedule, warned, only_first=True)
         if found.fees:
             return ExpectedFee(on, found.fees[0])
     return None

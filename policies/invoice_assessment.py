@@ -10,6 +10,7 @@ from policies.fee_outlook import find_expected_fee
 from policies.fee_reviews import FeeReview
 from policies.formatting import format_amount, format_date, format_days
 from policies.invoice_names import invoice_name
+from policies.late_fees import NOT_ASSESSED, LateFeeAssessment
 from policies.past_actions import PastActions
 from policies.receivables import Invoice, Step
 from policies.returned_payments import ReturnedPayment
@@ -41,14 +42,18 @@ class InvoiceAssessment:
     is_gathered: bool = False
     task_steps: tuple[Step, ...] = ()
     notify_owner: bool = False
-    fees: tuple[ChargeLateFee, ...] = ()
-    no_fee_reason: str = ""
+    late_fees: LateFeeAssessment = NOT_ASSESSED
     broken_agreement: str = ""
     broken_promise_key: str = ""
     manual_step: Step | None = None
     returned: ReturnedPayment | None = None
     fee_review: FeeReview | None = None
     manual_note: str = ""
+
+    @property
+    def fees(self) -> tuple[ChargeLateFee, ...]:
+        """The late fees to charge today, oldest period first."""
+        return self.late_fees.fees
 
     @property
     def number(self) -> str:

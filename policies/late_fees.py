@@ -29,29 +29,42 @@ _CENTS = Decimal("0.01")
 
 
 class LateFeeAssessment(NamedTuple):
-    """The late fees to charge on an invoice today, oldest period first, and why there is none, or not one for all."""
+    """The late fees to charge on an invoice today, oldest period first, and why there is none, or not one for all.
+
+    ``is_refused`` is whether none can be charged for any period; ``explain_no_fee`` knows whether that is all there is
+    to say.
+    """
 
     fees: tuple[ChargeLateFee, ...] = ()
     reason: str = ""
+    is_refused: bool = False
+
+
+NOT_ASSESSED = LateFeeAssessment()
 
 
 def assess_late_fees(
-    context: StatementContext, invoice: Invoice, schedule: Schedule, past_actions: PastActions
+    context: StatementContext,
+    invoice: Invoice,
+    schedule: Schedule,
+    past_actions: PastActions,
+    *,
+    only_first: bool = False,
 ) -> LateFeeAssessment:
     """Return the late fees on one invoice: one for each period that has ended and was not charged, oldest first.
 
     A month in which nobody looked (duewell was off, the invoice was disputed) is charged like any other.
+    ``only_first`` looks for the oldest fee alone.
     """
     rules, invoice = context.policy.late_fees, bearing_invoice(invoice, context.today)
     if not rules.enabled or schedule.late_fee is None or invoice.fee_of:
-        return LateFeeAssessment()
+        return NOT_ASSESSED
     first_day = max(schedule.late_fee, rules.grace_days + 1)
     if (context.today - starts_on(invoice)).days < first_day:
-        return LateFeeAssessment()
+        return NOT_ASSESSED
     refusal = _refusal_reason(context, invoice, past_actions)
     if refusal:
-        reason = _reason_apart_from_warning(context, invoice, schedule, past_actions)
-        return LateFeeAssessment(reason=f"No late fee: {refusal}." if reason is None else reason)
+        return LateFeeAssessment(reason=f"No late fee: {refusal}.", is_refused=True)
     fees: list[ChargeLateFee] = []
     reason, is_invoiced = "", _is_invoiced(context, past_actions)
     for period in list_periods(rules, invoice, context.today):
@@ -60,11 +73,24 @@ def assess_late_fees(
         fee = _assess_period(context, invoice, past_actions, period, first_day, is_invoiced=is_invoiced)
         if isinstance(fee, ChargeLateFee):
             fees.append(fee)
+            if only_first:
+                break
             (charged,) = as_past_actions(fee, context.now, context.today)
             past_actions = past_actions.with_fee(invoice.id, charged)  # the fees for later months count it
         else:
             reason = fee or reason
     return LateFeeAssessment(tuple(fees), reason)
+
+
+def explain_no_fee(
+    found: LateFeeAssessment, context: StatementContext, invoice: Invoice, schedule: Schedule, past_actions: PastActions
+) -> str:
+    """Return why an invoice that was assessed is charged no late fee, or not one for each month; "" if nothing says."""
+    if not found.is_refused:
+        return found.reason
+    bearing = bearing_invoice(invoice, context.today)
+    reason = _reason_apart_from_warning(context, bearing, schedule, past_actions)
+    return found.reason if reason is None else reason
 
 
 def _reason_apart_from_warning(
@@ -82,7 +108,7 @@ def _reason_apart_from_warning(
         context = replace(context, policy=replace(context.policy, late_fees=singly))
     warned_on = context.today - timedelta(days=MIN_WARNING_DAYS)
     warned = replace(past_actions, warned_on={**past_actions.warned_on, invoice.id: warned_on})
-    found = assess_late_fees(context, invoice, schedule, warned)
+    found = assess_late_fees(context, invoice, schedule, warned, only_first=True)
     return None if found.fees else found.reason
 
 
