@@ -30,6 +30,7 @@ from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_amount, format_date
 from policies.schedule import TASK_STEPS
 
+TaskCheck = Callable[[Task | None], None]  # raises where a task is not what somebody read, or none of theirs
 _IN_MAX = 500  # ids in one query
 _FEE_CODES = frozenset({TaskCode.PROPOSE_WAIVER, TaskCode.UNPAID_FEE})
 _NOT_LATE = "the due date was moved out"
@@ -91,18 +92,22 @@ class TaskOutcome:
         return "; ".join(parts)
 
 
-def complete(app: AppContext, ids: Iterable[int], *, by: str, note: str) -> list[TaskStatus]:
-    """Close tasks as completed, with what came of them.
+def complete(
+    app: AppContext, ids: Iterable[int], *, by: str, note: str, require: TaskCheck | None = None
+) -> list[TaskStatus]:
+    """Close tasks as completed, with what came of them; those that ``require`` lets pass.
 
     Raises:
         NoOutcomeError: the ``note`` is blank.
         TaskError: a task is not open.
 
     """
-    return [record_task_outcome(app, task_id, TaskOutcome(note=note), by=by) for task_id in ids]
+    return [record_task_outcome(app, task_id, TaskOutcome(note=note), by=by, require=require) for task_id in ids]
 
 
-def record_task_outcome(app: AppContext, task_id: int, outcome: TaskOutcome, *, by: str) -> TaskStatus:
+def record_task_outcome(
+    app: AppContext, task_id: int, outcome: TaskOutcome, *, by: str, require: TaskCheck | None = None
+) -> TaskStatus:
     """Record the outcome of a task and close it, or set its new due date where it is to be tried again.
 
     Raises:
@@ -115,7 +120,7 @@ def record_task_outcome(app: AppContext, task_id: int, outcome: TaskOutcome, *, 
         raise NoOutcomeError("Enter the outcome: what came of it.")
     attribution = Attribution(by, app.now())
     with writing(app.engine) as session:
-        task = _get_open_task(session, task_id)
+        task = _get_open_task(session, task_id, require)
         _apply_outcome(session, task, outcome, attribution)
         if outcome.retry_on is not None:
             task.due_on, task.outcome = outcome.retry_on, _joined(task.outcome, summary)
@@ -125,12 +130,12 @@ def record_task_outcome(app: AppContext, task_id: int, outcome: TaskOutcome, *, 
         return TaskStatus(id=task_id, state=TaskState(task.state), outcome=task.outcome, due_on=task.due_on)
 
 
-def reassign(app: AppContext, ids: Iterable[int], owner: str, *, by: str) -> None:
-    """Assign tasks to another owner ("Ann Lee <ann@example.com>")."""
+def reassign(app: AppContext, ids: Iterable[int], owner: str, *, by: str, require: TaskCheck | None = None) -> None:
+    """Assign tasks to another owner ("Ann Lee <ann@example.com>"); those that ``require`` lets pass."""
     owner, attribution = account_owners.normalise_mailbox(owner), Attribution(by, app.now())
     with writing(app.engine) as session:
         for task_id in ids:
-            task = _get_open_task(session, task_id)
+            task = _get_open_task(session, task_id, require)
             task.owner = owner
             _log(session, task, attribution, LogKind.TASK_ASSIGNED, f"{by} assigned task {task.id} to {owner}.")
 
@@ -260,8 +265,10 @@ def _task_invoices(session: Session, task: Task, names: Sequence[str]) -> list[I
     return [row for row in found if not names or row.number in names or row.external_id in names]
 
 
-def _get_open_task(session: Session, task_id: int) -> Task:
+def _get_open_task(session: Session, task_id: int, require: TaskCheck | None = None) -> Task:
     task = session.get(Task, task_id)
+    if require is not None:
+        require(task)
     if task is None:
         message = f"There is no task {task_id}. List the open ones: duewell tasks"
         raise TaskError(message)

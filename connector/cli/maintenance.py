@@ -221,13 +221,14 @@ def _report_consequences(done: RestoreResult) -> None:
     if done.access_revoked:
         echo_err(
             "Users disabled, tokens revoked, and companies and mailboxes disconnected since the backup stay so. Users"
-            " and tokens created since are missing."
+            " and tokens created since are missing. Customers pay into the accounts that were in use last."
         )
     else:
         echo_err(
             "Users and API tokens are as they were in the backup. Disable or revoke again what has changed since, with"
             " `duewell users` and `duewell tokens`. A company or mailbox that was disconnected since looks"
-            " connected until it is read: run `duewell run`, or disconnect it again."
+            " connected until it is read: run `duewell run`, or disconnect it again. Customers pay into the accounts"
+            " of the backup: check them with `duewell bank-details`."
         )
 
 

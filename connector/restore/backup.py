@@ -183,7 +183,7 @@ def _take(file: Path, draft: Path, keyring: Keyring, at: datetime, *, unsealed: 
 def _unsealed_message(file: Path, reason: str) -> str:
     return (
         f"{file} is not an intact backup of this installation: {reason}. Whoever could write to it decides who may sign"
-        " in and what is sent. Nothing was changed. If you trust it all the same, add --unsealed"
+        " in, what is sent and where customers pay. Nothing was changed. If you trust it all the same, add --unsealed"
     )
 
 

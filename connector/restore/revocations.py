@@ -1,4 +1,4 @@
-"""Revocations at a restore: access that was revoked after the backup was made stays revoked."""
+"""Revocations at a restore: access that was revoked after the backup, and accounts that were changed, stay so."""
 
 from __future__ import annotations
 
@@ -54,6 +54,22 @@ _REVOCATIONS = (
     SELECT token_hash, connection_id, customer_id, purpose, salt, outbox_key, recipient, created_at, expires_at,
         revoked_at
     FROM former.contact_token AS new WHERE EXISTS (SELECT 1 FROM main.connection AS kept JOIN former.connection AS last
+        ON last.id = kept.id AND last.provider = kept.provider AND last.external_id = kept.external_id
+        WHERE kept.id = new.connection_id)
+    """,
+    # Customers pay into the latest account: the backup's may have been removed since, or never have been the company's.
+    """
+    DELETE FROM bank_details WHERE EXISTS (SELECT 1 FROM main.connection AS kept JOIN former.connection AS last
+        ON last.id = kept.id AND last.provider = kept.provider AND last.external_id = kept.external_id
+        WHERE kept.id = bank_details.connection_id)
+    """,
+    """
+    INSERT OR IGNORE INTO bank_details
+        (id, connection_id, currency, payee, scheme, account, bank_code, bic, street, building_number, postcode, town,
+        country, use_creditor_reference, set_by, set_at, applies_at, cancelled_at, decided_by)
+    SELECT id, connection_id, currency, payee, scheme, account, bank_code, bic, street, building_number, postcode, town,
+        country, use_creditor_reference, set_by, set_at, applies_at, cancelled_at, decided_by
+    FROM former.bank_details AS new WHERE EXISTS (SELECT 1 FROM main.connection AS kept JOIN former.connection AS last
         ON last.id = kept.id AND last.provider = kept.provider AND last.external_id = kept.external_id
         WHERE kept.id = new.connection_id)
     """,

@@ -134,24 +134,34 @@ def waive_fees(app: AppContext, rows: Sequence[SeenRow], actor: Actor, *, reason
 
 def complete_tasks(app: AppContext, rows: Sequence[SeenRow], actor: Actor, note: str) -> BulkResult:
     """Record the same outcome for tasks, and close them."""
-    return _for_tasks(app, rows, actor, lambda task_id: tasks.complete(app, [task_id], by=actor.name, note=note))
+
+    def complete(task_id: int, require: tasks.TaskCheck) -> None:
+        tasks.complete(app, [task_id], by=actor.name, note=note, require=require)
+
+    return _for_tasks(rows, actor, complete)
 
 
 def assign_tasks(app: AppContext, rows: Sequence[SeenRow], actor: Actor, owner: str) -> BulkResult:
     """Assign tasks to a person ("Ann Lee <ann@example.com>")."""
-    return _for_tasks(app, rows, actor, lambda task_id: tasks.reassign(app, [task_id], owner, by=actor.name))
+
+    def assign(task_id: int, require: tasks.TaskCheck) -> None:
+        tasks.reassign(app, [task_id], owner, by=actor.name, require=require)
+
+    return _for_tasks(rows, actor, assign)
 
 
-def _for_tasks(app: AppContext, rows: Sequence[SeenRow], actor: Actor, act: Callable[[int], object]) -> BulkResult:
+def _for_tasks(rows: Sequence[SeenRow], actor: Actor, act: Callable[[int, tasks.TaskCheck], None]) -> BulkResult:
+    """Act on each task as it was seen: that is checked in the transaction that changes it."""
+
     def change(row: SeenRow) -> None:
-        with reading(app.engine) as session:
-            task = session.get(Task, row.key[0])
+        def require(task: Task | None) -> None:
             if task is None:
                 raise NotFound
             actor.require(task.connection_id)
             if task_version(task) != row.version:
                 raise tasks.TaskError(f"Task {task.id} has changed since you read it.")
-        act(row.key[0])
+
+        act(row.key[0], require)
 
     return _one_by_one(rows, change)
 

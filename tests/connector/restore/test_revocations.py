@@ -19,6 +19,7 @@ from connector.auth.users import add_user, change_role, disable, find_user
 from connector.db.engine import open_engine, reading, upgrade, writing
 from connector.db.tables import (
     ApiToken,
+    BankDetailsRow,
     ConnectedMailbox,
     Connection,
     ContactToken,
@@ -85,7 +86,16 @@ def _build_home(folder: Path) -> Engine:
                     token_hash=name, connection_id=1, customer_id="c", purpose=TokenPurpose.PORTAL, created_at=NOON
                 )
             )
+        _add_account(session, 1, "the first")
+        _add_account(session, 2, "the other")
     return engine
+
+
+def _add_account(session: Session, company: int, account: str) -> BankDetailsRow:
+    row = BankDetailsRow(connection_id=company, currency="GBP", account=account, set_at=NOON, applies_at=NOON)
+    session.add(row)
+    session.flush()
+    return row
 
 
 def _revoke(engine: Engine) -> None:
@@ -109,6 +119,8 @@ def _revoke(engine: Engine) -> None:
         [hook] = [row for row in session.exec(select(WebhookEndpoint)) if b"ended" in row.url]
         session.delete(hook)
         suppress(session, "no@more.example", "they said no", NOON)
+        _add_account(session, 1, "").set_by = "ann@example.com"  # removed
+        session.exec(select(BankDetailsRow).where(BankDetailsRow.connection_id == 2)).one().cancelled_at = NOON
         [mailbox] = [row for row in session.exec(select(ConnectedMailbox)) if "ended" in row.address]
         session.delete(mailbox)
         session.flush()
@@ -127,6 +139,9 @@ def _credentials(session: Session) -> dict[str, Any]:
         "pages": sorted(row.token_hash for row in session.exec(select(ContactToken)) if row.revoked_at is None),
         "webhooks": sorted(row.url.decode() for row in session.exec(select(WebhookEndpoint))),
         "no email": [*suppressed_addresses(session)],
+        "accounts": [
+            (row.connection_id, row.account, row.cancelled_at is None) for row in session.exec(select(BankDetailsRow))
+        ],
         "mailboxes": sorted(row.address for row in session.exec(select(ConnectedMailbox))),
         "companies": {
             row.name: row.grant_id is not None
@@ -145,6 +160,7 @@ FIRST = {
     "pages": ["ended", "kept"],
     "webhooks": ["https://ended.example", "https://kept.example"],
     "no email": [],
+    "accounts": [(1, "the first", True), (2, "the other", True)],
     "mailboxes": ["ended@mail.example", "kept@mail.example"],
     "companies": {"north": True, "south": True},
     "grants": ["ended", "kept", "north", "south"],
@@ -161,6 +177,7 @@ LAST = {
     "pages": ["kept", "sent since"],
     "webhooks": ["https://kept.example"],
     "no email": ["no@more.example"],
+    "accounts": [(1, "the first", True), (2, "the other", False), (1, "", True)],
     "mailboxes": ["kept@mail.example"],
     "companies": {"south": True},
     "grants": ["kept", "south"],

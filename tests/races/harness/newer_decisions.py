@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from types import MappingProxyType
 
-from connector import policy_store
 from connector.auth import passkey_requirement
 from connector.bank.formats.bank_line import StatementError
 from connector.branding.brand import BrandChange
-from connector.connections.mailboxes import MailboxNotConnected
 from connector.db.engine import reading, writing
 from connector.db.tables import InvoiceRow
 from connector.emails.portal_links import PortalVisitor
@@ -24,12 +22,10 @@ from connector.services import agreement_acts, bank_details, bank_statements, br
 from connector.services.lists import bulk
 from connector.services.lists.bulk import Actor, SeenRow
 from connector.vocabulary import ResponseKind
-from policies.policy import PolicyError
-from policies.rate_tables import read_rate
 from tests.races.harness.world import IBANS, STATEMENT, World
 
 Decision = Callable[[World], object]
-REFUSALS = (NotPossible, NotFound, StatementError, MailboxNotConnected, PolicyError)
+REFUSALS = (NotPossible, NotFound, StatementError)
 _ANN, _BEN = Actor("ann"), Actor("ben")
 
 
@@ -107,20 +103,6 @@ def _tag_many(world: World) -> object:
     return str(bulk.set_for_customers(world.app, rows, _ANN, {"tags": "slow"}).left or "done")
 
 
-def _add_rate(rate: str) -> Decision:
-    def decide(world: World) -> object:
-        found = read_rate(
-            {"preset": "eu", "from_on": date(2026, 1, 1), "rate": rate, "added_by": "ann",
-             "source": "https://rates.example",
-             "checked_on": world.app.now().date(), "added_on": world.app.now().date()}
-        )  # fmt: skip
-        with writing(world.app.engine) as session:
-            policy_store.add_rates(session, [found], by="ann", at=world.app.now(), connection_id=None, replace=True)
-        return None
-
-    return decide
-
-
 NEWER: Mapping[str, Decision] = MappingProxyType(
     {
         "import statement": partial(_import, text="order 7"),
@@ -154,7 +136,5 @@ NEWER: Mapping[str, Decision] = MappingProxyType(
         "reject in a list": partial(_on_entries, approve=False, actor=_BEN),
         "tag in a list": _tag_many,
         "require passkeys": lambda world: passkey_requirement.set_required(world.app, required=True, by="ann"),
-        "add a rate": _add_rate("8.5"),
-        "add another rate": _add_rate("9"),
     }
 )
