@@ -5,22 +5,17 @@ A response never undoes what a user has set. The result of a handler is the name
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
-from sqlalchemy import func, select
 from sqlmodel import col
 
 from connector.arrangements import agreements
 from connector.db.money import from_e4, to_e4
-from connector.db.tables import Agreement, Connection, CustomerRow, CustomerSetting, InvoiceRow
-from connector.emails.inbound import reminder_stops, stopped_addresses
-from connector.languages import LANGUAGES
+from connector.db.tables import Agreement, Connection, InvoiceRow
 from connector.plain_text import one_line
-from connector.portal import payment_plans
+from connector.portal import email_handlers, payment_plans
 from connector.portal.customer_response import REFERENCE_MAX, TEXT_MAX, ResponseRejected
 from connector.portal.response_context import ResponseContext, was_taken_back
 from connector.vocabulary import AgreementKind, AgreementState, ConnectionMode, PaymentMethod, ResponseKind, TaskCode
@@ -31,12 +26,7 @@ PROMISE_DAYS_MAX = 30  # ahead: a later date is for a user to agree to
 PAID_DAYS_MAX = 90  # back
 PROMISES_MAX = 2  # promises per invoice that pause reminders automatically; a user judges the next one
 PAID_PAUSE_INTERVAL = timedelta(days=30)
-_IN_PORTAL = "in the customer portal"
 _AMOUNT_MAX = Decimal(10) ** 11
-_FREE_EMAIL_DOMAIN = re.compile(
-    r"(gmail|googlemail|yahoo|outlook|hotmail|live|icloud|aol|gmx|web|proton|protonmail|orange|free|mail|t-online)\.[a-z.]+"
-)
-_EMAIL_ADDRESS = re.compile(r"[^\s<>,;:\"()\\@]+@([a-z0-9-]+\.)+[a-z]{2,}", re.IGNORECASE)
 
 
 def check(context: ResponseContext) -> None:
@@ -262,89 +252,6 @@ def _record_file(context: ResponseContext) -> str:
     return "done_file"
 
 
-def _check_contact(context: ResponseContext) -> None:
-    email = context.response.email.strip()
-    if not _EMAIL_ADDRESS.fullmatch(email) or len(email) > 200:
-        raise ResponseRejected("error_contact_email")
-
-
-def _record_contact(context: ResponseContext) -> str:
-    """Add an address at once where the customer already has one at its domain; else ask a user.
-
-    Otherwise whoever has the link could have invoices sent to anybody.
-    """
-    name = one_line(context.response.text, 80).replace("<", "").replace(">", "")
-    email = context.response.email.strip()
-    setting = context.session.get(CustomerSetting, context.customer_key)
-    used = (setting and setting.emails) or context.customer.emails
-    known = [each.strip() for each in used.split(",") if each.strip()]
-    contact = f"{name} <{email}>" if name else email
-    stopped = stopped_addresses.split_stopped(setting)
-    if email.lower() in stopped:
-        context.apply_settings({"stopped_emails": ",".join(each for each in stopped if each != email.lower())})
-    if email.lower() in {each.lower() for each in known}:
-        return "done_contact" if email.lower() in stopped else "done_already"
-    request = f"{context.customer_name} asks to send emails to {contact} as well."
-    if _is_customer_domain(context, email, known):
-        context.apply_settings({"emails": ", ".join([*known, email])}, [email])
-        reason = f"{request} Emails are sent there from now on."
-    else:
-        # quoted: the customer's own text must not run anything in the shell of whoever copies the command
-        command = shlex.join(["duewell", "customers", "set", context.customer.external_id, "--contact", contact])
-        reason = f"{request} Make sure that the address is theirs, then run: {command}"
-    context.create_task(TaskCode.CONTACT_CHANGE, reason)
-    context.plan_notes("asks to send emails to another contact")
-    return "done_contact"
-
-
-def _is_customer_domain(context: ResponseContext, email: str, known: Sequence[str]) -> bool:
-    """Return whether a domain is used by this customer alone and is no public email service."""
-    domain = email.rpartition("@")[2].lower()
-    if _FREE_EMAIL_DOMAIN.fullmatch(domain) or domain not in {each.rpartition("@")[2].lower() for each in known}:
-        return False
-    others = select(func.count()).where(
-        col(CustomerRow.connection_id) == context.customer.connection_id,
-        col(CustomerRow.external_id) != context.customer.external_id,
-        col(CustomerRow.emails).icontains(f"@{domain}", autoescape=True),
-    )
-    return not context.session.scalar(others)
-
-
-def _check_language(context: ResponseContext) -> None:
-    if context.response.text not in LANGUAGES:
-        raise ResponseRejected("error_select")
-
-
-def _record_language(context: ResponseContext) -> str:
-    context.apply_settings({"language": context.response.text})
-    return "done_language"
-
-
-def _check_stop(context: ResponseContext) -> None:
-    address = context.response.email.strip().lower()
-    setting = context.session.get(CustomerSetting, context.customer_key)
-    if address and address not in stopped_addresses.split_stopped(setting):
-        readers = stopped_addresses.find_readers(context.app, context.session, context.customer)
-        if address not in readers.all:
-            raise ResponseRejected("error_stop_address")
-
-
-def _record_stop(context: ResponseContext) -> str:
-    """Stop all reminders, or those to the one address that was named."""
-    setting = context.session.get(CustomerSetting, context.customer_key)
-    address = context.response.email.strip().lower()
-    if (setting is not None and setting.no_reminders) or address in stopped_addresses.split_stopped(setting):
-        return "done_already"
-    where = (context.app, context.session, context.customer)
-    if address and not reminder_stops.stop_for_address(*where, address, how=_IN_PORTAL):
-        context.plan_notes(f"asks for no more reminders to {address}")
-        return "done_stop"
-    if not address:
-        reminder_stops.stop_for_customer(*where, how=_IN_PORTAL)
-    context.plan_notes("asks for no more reminders by email")
-    return "done_stop"
-
-
 _CHECKS: dict[ResponseKind, Callable[[ResponseContext], None]] = {
     ResponseKind.PAID: _check_paid,
     ResponseKind.PROMISE: _check_promise,
@@ -352,9 +259,9 @@ _CHECKS: dict[ResponseKind, Callable[[ResponseContext], None]] = {
     ResponseKind.DISPUTE: _check_dispute,
     ResponseKind.WITHDRAW: _check_withdraw,
     ResponseKind.FILE: _check_file,
-    ResponseKind.CONTACT: _check_contact,
-    ResponseKind.LANGUAGE: _check_language,
-    ResponseKind.STOP: _check_stop,
+    ResponseKind.CONTACT: email_handlers.check_contact,
+    ResponseKind.LANGUAGE: email_handlers.check_language,
+    ResponseKind.STOP: email_handlers.check_stop,
 }
 _HANDLERS: dict[ResponseKind, Callable[[ResponseContext], str]] = {
     ResponseKind.PAID: _record_paid,
@@ -363,7 +270,7 @@ _HANDLERS: dict[ResponseKind, Callable[[ResponseContext], str]] = {
     ResponseKind.DISPUTE: _record_dispute,
     ResponseKind.WITHDRAW: _record_withdraw,
     ResponseKind.FILE: _record_file,
-    ResponseKind.CONTACT: _record_contact,
-    ResponseKind.LANGUAGE: _record_language,
-    ResponseKind.STOP: _record_stop,
+    ResponseKind.CONTACT: email_handlers.record_contact,
+    ResponseKind.LANGUAGE: email_handlers.record_language,
+    ResponseKind.STOP: email_handlers.record_stop,
 }
