@@ -9,6 +9,7 @@ the email, or of the browser where that is not known.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
@@ -133,6 +134,8 @@ class _StopPage:
         """Render the question whether one reader wants no more reminders, or nobody at the customer does."""
         texts = {name: render_line(text, self._values) for name, text in self._texts.items() if name.startswith("remi")}
         problem = texts["reminders_unknown_address"] if stop.is_unknown else ""
+        if code != HTTPStatus.OK and not problem:
+            problem = load_texts(self._language.code).portal["error_contact_email"]
         html = render("stop_reminders.html", lang=self._language.code, t=texts, stop=stop, problem=problem)
         return HTMLResponse(html, code, headers=_HEADERS)
 

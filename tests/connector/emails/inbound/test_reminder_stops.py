@@ -181,7 +181,7 @@ def test_the_last_reader_who_stops_ends_all_reminders(with_colleague: InboundSce
     [
         ({"address": REP}, f"Ashdown Ltd to {REP}", 200),
         ({"address": "x@else.example"}, "sends no reminders to x@else.example", 422),
-        ({}, "Which reminders should stop?", 422),
+        ({}, "This is not a valid email address.", 422),
         ({"scope": "all"}, "Reminders stopped", 200),
     ],
     ids=["somebody with a copy", "a stranger", "nobody named", "everybody"],
