@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -21,6 +21,19 @@ R = TypeVar("R", bound=Struct)
 
 _REPAIRS_MAX: Final = 40  # of one record: more is no record
 _PATH: Final = re.compile(r" - at `\$\.?([^`]*)`$")
+_MISSING: Final = re.compile(r"Object missing required field `([^`]*)`(?: - at `\$\.?([^`]*)`)?")
+_EXPECTED: Final = re.compile(r"Expected `([a-z]+)[^`]*`, got `([a-z]+)`(?: - at `\$\.?([^`]*)`)?")
+_TYPE_NAMES: Final = {
+    "array": "a list", "bool": "yes or no", "decimal": "a number", "float": "a number", "int": "a whole number",
+    "object": "a record", "str": "a text",
+}  # fmt: skip
+_PLAIN: Final = {
+    "RFC3339": "a date",
+    "decimal string": "a number",
+    "an amount below 10^14": "an amount below 10^14",
+    "an amount": "an amount",
+}
+_NUMBER_LENGTH_MAX: Final = 40
 _STEP: Final = re.compile(r"\[(\d+)\]|([^.\[]+)")
 _DATE_WITH_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT")
 _NO_DATE: Final = "0000-00-00"
@@ -60,6 +73,39 @@ def text_at(raw: Raw | bytes, *path: str) -> str:
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None
     return str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
+
+
+def describe_problem(error: Exception, raw: Raw | bytes, *number_fields: str) -> str:
+    """Return what is wrong with a record in plain words: the field, never its content, and the record's number.
+
+    Args:
+        error: what decoding or checking it raised.
+        raw: the record's JSON.
+        number_fields: the fields that may hold the number that people know it by.
+
+    """
+    number = next(filter(None, (text_at(raw, each) for each in number_fields)), "")[:_NUMBER_LENGTH_MAX]
+    return f"{_describe(error)} (number {number})" if number else _describe(error)
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "a text is not valid UTF-8"
+    if isinstance(error, InvalidOperation):
+        return "an amount is not a number"
+    text = str(error)
+    if missing := _MISSING.fullmatch(text):
+        return f"{f'{missing[2]}.' if missing[2] else ''}{missing[1]} is missing"
+    if expected := _EXPECTED.fullmatch(text):
+        name, wanted, found = expected[3] or "the record", expected[1], expected[2]
+        if found == "null":
+            return f"{name} is empty"
+        return f"{name} is {_TYPE_NAMES.get(found, found)}, not {_TYPE_NAMES.get(wanted, wanted)}"
+    if place := _PATH.search(text):
+        plain = next((plain for said, plain in _PLAIN.items() if said in text), "")
+        problem = f"is not {plain}" if plain else f"is not as documented ({text[: place.start()]})"
+        return f"{place[1] or 'the record'} {problem}"
+    return text
 
 
 def _repair(record: Any, error: str, descriptive: Collection[str]) -> bool:

@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 from policies.currencies import round_amount
 from providers.ledger import DeletedRecord, MalformedRecord, RecordKind
 from providers.quickbooks.schemas import CreditMemo, Customer, Invoice, Meta, Payment, Stub, Term
-from providers.record_decoding import decode_leniently, text_at
+from providers.record_decoding import decode_leniently, describe_problem, text_at
 from providers.record_values import is_above_total, is_far_off, parse_currency, utc_instant
 
 RECORD_KINDS: Final = {
@@ -63,7 +63,11 @@ def decode_records(
             round_amounts(record, home_currency)
         except (msgspec.MsgspecError, ValueError, InvalidOperation) as error:
             yield _decode_deleted(raw, kind) or MalformedRecord(
-                kind, record_id(raw), _describe_error(error), bytes(raw), text_at(raw, "CustomerRef", "value")
+                kind,
+                record_id(raw),
+                describe_problem(error, raw, "DocNumber"),
+                bytes(raw),
+                text_at(raw, "CustomerRef", "value"),
             )
         else:
             yield _deleted_record(kind, record) if record.status == "Deleted" else record
@@ -110,11 +114,11 @@ def _on_no_invoice(record: Payment) -> Decimal:
 
 def _rounded(amount: Decimal, currency: str, key: str) -> Decimal:
     if not amount.is_finite():
-        message = f"Expected an amount - at `$.{key}`"
+        message = f"`{key}` is not an amount"
         raise msgspec.ValidationError(message)
     rounded = round_amount(amount, currency) if -AMOUNT_MAX < amount < AMOUNT_MAX else amount
     if not -AMOUNT_MAX < rounded < AMOUNT_MAX:
-        message = f"Expected an amount below 10^14 - at `$.{key}`"
+        message = f"`{key}` is not an amount below 10^14"
         raise msgspec.ValidationError(message)
     return amount if rounded == amount else rounded
 
@@ -147,12 +151,3 @@ def record_id(raw: Raw) -> str:
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
         return "?" + hashlib.sha256(bytes(raw)).hexdigest()[:12]
     return found
-
-
-def _describe_error(error: Exception) -> str:
-    """Return the field and what is wrong with it, never its content."""
-    if isinstance(error, UnicodeDecodeError):
-        return "a text is not valid UTF-8"
-    if isinstance(error, InvalidOperation):
-        return "an amount is not a number"
-    return str(error).replace(" - at `$.", " - at `")

@@ -22,7 +22,7 @@ from providers.ledger import (
     PaymentRecord,
     RecordKind,
 )
-from providers.record_decoding import decode_leniently, text_at
+from providers.record_decoding import decode_leniently, describe_problem, text_at
 from providers.record_values import is_above_total, repair_text
 from providers.xero import schemas
 from providers.xero.contacts import add_contact
@@ -269,7 +269,8 @@ class _RecordReader(NamedTuple):
     def malformed(self, raw: Raw, error: Exception) -> MalformedRecord:
         data = bytes(raw)
         external_id = text_at(data, self.id_field) or f"unnamed-{hashlib.sha256(data).hexdigest()[:16]}"
-        return MalformedRecord(self.kind, external_id, str(error), data, text_at(data, "Contact", "ContactID"))
+        reason = describe_problem(error, data, "InvoiceNumber", "CreditNoteNumber")
+        return MalformedRecord(self.kind, external_id, reason, data, text_at(data, "Contact", "ContactID"))
 
 
 def _record_reader(

@@ -71,23 +71,23 @@ def test_amounts_are_exact_as_integers_and_as_decimals(text: str) -> None:
         ({"TotalAmt": 1e15}, "TotalAmt"),
         ({"Balance": 99999999999999.999}, "Balance"),
         ({"Balance": "NaN"}, "Balance"),
-        ({"TxnDate": "2026-02-30"}, "TxnDate"),
-        ({"CustomerRef": {"value": None}}, "CustomerRef.value"),
-        ({"MetaData": {}}, "LastUpdatedTime"),
+        ({"TxnDate": "2026-02-30"}, "TxnDate is not a date (number "),
+        ({"CustomerRef": {"value": None}}, "CustomerRef.value is "),
+        ({"MetaData": {}}, "MetaData.LastUpdatedTime is missing"),
         ({"Line": [{"Amount": [1]}]}, "Line"),
     ],
 )
 def test_error_of_a_malformed_record_names_the_field_but_not_its_value(changed: dict[str, Any], field: str) -> None:
-    create_company = one(Invoice, INVOICE, **changed)
-    assert isinstance(create_company, MalformedRecord)
-    assert (create_company.kind, create_company.external_id) == ("invoice", "95")
-    assert field in create_company.reason
-    assert "lots" not in create_company.reason
+    record = one(Invoice, INVOICE, **changed)
+    assert isinstance(record, MalformedRecord)
+    assert (record.kind, record.external_id) == ("invoice", "95")
+    assert field in record.reason
+    assert "lots" not in record.reason
 
 
 def test_one_malformed_record_does_not_affect_the_others() -> None:
     raws = [raw(INVOICE, Id="1"), Raw(b'{"Id": "2", "DocNumber": "\xff"}'), raw(INVOICE, Id="3")]
-    kinds = [type(create_company).__name__ for create_company in decoding.decode_records(raws, Invoice)]
+    kinds = [type(each).__name__ for each in decoding.decode_records(raws, Invoice)]
     assert kinds == ["Invoice", "MalformedRecord", "Invoice"]
 
 
@@ -160,7 +160,7 @@ def line(item: str, account: str = "Sales", **changed: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("create_company", "fee"),
+    ("line", "fee"),
     [
         (line("Gardening"), False),
         (line("Late fee"), True),
@@ -170,18 +170,18 @@ def line(item: str, account: str = "Sales", **changed: Any) -> dict[str, Any]:
         ({"Amount": 5, "DetailType": "GroupLineDetail", "GroupLineDetail": {"Line": [line("Late fee")]}}, True),
     ],
 )
-def test_late_fee_charged_by_the_ledger_is_recognised(create_company: dict[str, Any], fee: bool) -> None:
-    assert invoice(Line=[create_company]).ledger_fee is fee
+def test_late_fee_charged_by_the_ledger_is_recognised(line: dict[str, Any], fee: bool) -> None:
+    assert invoice(Line=[line]).ledger_fee is fee
 
 
 def test_lines_are_read_without_subtotals() -> None:
-    create_company = [
+    lines = [
         line("Gardening", Description="Roses", Amount=140.5),
         {"Amount": 140.5, "DetailType": "SubTotalLineDetail"},
         {"Amount": 14.05, "DetailType": "DiscountLineDetail"},
         {"DetailType": "DescriptionOnly", "Description": "thank you"},
     ]
-    assert json.loads(invoice(Line=create_company).lines) == [["Roses", "140.5", "Gardening"], ["", "-14.05", ""]]
+    assert json.loads(invoice(Line=lines).lines) == [["Roses", "140.5", "Gardening"], ["", "-14.05", ""]]
 
 
 @pytest.mark.parametrize(
