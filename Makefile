@@ -9,6 +9,7 @@ PYTHON ?=# a Python to use instead of the first one found that is new enough
 DEMO_ARGS ?= --once
 PYTEST_ARGS ?=
 REV ?= a0d576d# the revision that bench-against compares this one with
+KILLS ?= 200# how many workers faults-workers kills
 FAULTS_ARGS ?=# --write updates the table in docs/reliability.md, --seed N tries other cases
 MUTANTS_ARGS ?=# --sample N draws more of them, --minutes N stops in between, --only policies tries a part
 WORKERS ?= auto
@@ -18,7 +19,7 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations sandbox benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist test lint types unit faults faults-long mutants contract races ninety bench bench-against screenshots gallery audit sbom lock outdated format clean
+.PHONY: help demo dist test lint types unit faults faults-long faults-workers mutants contract races ninety bench bench-against screenshots gallery audit sbom lock outdated format clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -57,6 +58,9 @@ faults: $(READY) ## The fault campaign for a change: syncs killed and disturbed 
 faults-long: $(READY) ## Every kill, every disturbance and every network fault over real HTTP: a night
 	$(BIN)/python -m tests.faults.campaign --size long $(FAULTS_ARGS)
 	FAULTS_EVERY=1 $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/connector/delivery/test_recover.py $(PYTEST_ARGS)
+
+faults-workers: $(READY) ## Real workers on PostgreSQL killed while they sync, again and again (KILLS=2000: some hours)
+	$(BIN)/python -m tests.faults.workers --kills $(KILLS) --minutes 600
 
 mutants: $(READY) build/mutants/tools ## Mutation testing: change policies and core in small ways, list what no test notices; goes on where it was (hours)
 	PYTHONPATH=build/mutants/tools $(BIN)/python -m tests.mutants $(MUTANTS_ARGS)

@@ -53,6 +53,7 @@ MONDAY = datetime(2026, 6, 1, 10, 0, tzinfo=UTC)
 _WORKING_HOURS = range(10, 16)  # in UTC, in June: in London an hour more
 _WORKERS = 2
 _HOUR_SECONDS_MAX = 60.0
+_QUIET_HOUR_SECONDS_MAX = 600.0  # what is due at the end is to be done, however busy the machine is
 _IDLE_SECONDS = 3.0  # nobody takes what is left for so long: leases and jobs of killed workers end later
 _QUIET_HOURS = 14  # without kills, at the end: two days, in which everything due is done
 _NAMES = ("Ashdown", "Birch", "Cedar", "Dunmore", "Elder", "Fernhill", "Garland", "Hollins")
@@ -254,7 +255,8 @@ def _next_hour(hour: datetime) -> datetime:
 def _sync_all(fleet: Fleet, zygote: Zygote, workers: list[Worker], *, disturbed: bool) -> None:
     """Wait until nothing is due or running, killing workers meanwhile; or go on with what killed workers left."""
     synced_at = time.monotonic()
-    give_up_at = synced_at + _HOUR_SECONDS_MAX
+    seconds_max = _HOUR_SECONDS_MAX if disturbed else _QUIET_HOUR_SECONDS_MAX
+    give_up_at = synced_at + seconds_max
     kill_at: dict[Worker, float] = {}
     while True:
         look = fleet.look()
@@ -269,7 +271,7 @@ def _sync_all(fleet: Fleet, zygote: Zygote, workers: list[Worker], *, disturbed:
                 fleet.kills += 1
                 workers[workers.index(worker)] = fleet.start_worker(zygote)
         if time.monotonic() > give_up_at:
-            print(f"\n{look.due} due, leases of {look.owners} after {_HOUR_SECONDS_MAX:.0f} s", file=sys.stderr)
+            print(f"\n{look.due} due, leases of {look.owners} after {seconds_max:.0f} s", file=sys.stderr)
             return
         time.sleep(0.02)
 

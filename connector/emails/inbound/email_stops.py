@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
@@ -48,10 +50,14 @@ def email_stop_link(app: AppContext, entry: OutboxEntry, recipient: str) -> Emai
 
 
 def store_links(session: Session, links: Iterable[EmailStopLink]) -> None:
-    """Store the tokens of links before they are sent, so that they work whatever becomes of the key."""
+    """Store the tokens of links before they are sent, so that they work whatever becomes of the key.
+
+    A digest is about all companies of its reader: the run of another one may be storing the same at this moment.
+    """
     for _link, token in links:
         if session.get(ContactToken, token.token_hash) is None:
-            session.add(token)
+            with suppress(IntegrityError), session.begin_nested():
+                session.add(token)
 
 
 def find_stop(app: AppContext, token: str) -> EmailStop | None:
