@@ -112,7 +112,7 @@ class Life:
                 approvals.approve(session, [entry.id or 0], by="Ann", at=self.scenario.app.now())
 
     def step(self) -> None:
-        """Let an hour pass, or a night, and something happen in it."""
+        """An hour or a night passes, and something happens in it."""
         self.scenario.sandbox.clock.advance(timedelta(minutes=self.random.choice([*(9 * [20]), 960])))
         rarely = [
             self.approve,
