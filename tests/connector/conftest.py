@@ -23,6 +23,7 @@ from tests.connector.scenario import (  # noqa: F401
     _kept_scenarios,
     late_customer,
     noon,
+    reminded_customer,
     resume_after,
     scenario,
     scenario_at,

@@ -336,6 +336,18 @@ def late_customer(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Sce
         yield resumed
 
 
+def send_first_reminder(scenario: Scenario) -> None:
+    add_late_customer(scenario)
+    scenario.run()
+
+
+@pytest.fixture
+def reminded_customer(scenario: Scenario, resume_after: ResumeAfter) -> Iterator[Scenario]:
+    """The same after the customer was sent the first reminder."""
+    with resume_after(send_first_reminder, scenario.company.provider) as resumed:
+        yield resumed
+
+
 TODAY = NOON.date()
 
 

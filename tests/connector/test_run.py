@@ -34,13 +34,12 @@ def test_a_late_customer_gets_one_email_and_the_invoice_one_note(late_customer: 
     assert late_customer.sandbox.sendgrid.emails()[0].custom_args["duewell_key"] == entry.key
 
 
-def test_a_second_run_right_after_does_nothing(late_customer: Scenario) -> None:
-    late_customer.run()
-    writes = late_customer.sandbox.requests.count_of(late_customer.company.provider, "write")
-    result = late_customer.run()
+def test_a_second_run_right_after_does_nothing(reminded_customer: Scenario) -> None:
+    writes = reminded_customer.sandbox.requests.count_of(reminded_customer.company.provider, "write")
+    result = reminded_customer.run()
     assert result.outcome is RunOutcome.OK
-    assert len(late_customer.customer_emails()) == 1
-    assert late_customer.sandbox.requests.count_of(late_customer.company.provider, "write") == writes
+    assert len(reminded_customer.customer_emails()) == 1
+    assert reminded_customer.sandbox.requests.count_of(reminded_customer.company.provider, "write") == writes
 
 
 def test_a_sync_without_changes_costs_one_read_on_quickbooks_and_three_on_xero(late_customer: Scenario) -> None:

@@ -118,7 +118,7 @@ def test_who_was_told_that_the_payment_came_back_is_thanked_for_the_next_one(cus
     customer.run()
     customer.pass_days(1)
     customer.company.delete_payment(customer.number)
-    customer.run_for_days(14, every=2)
+    customer.run_for_days(14, every=4)
     assert sent_steps(customer)[:2] == ["thank_you", "payment_returned"]
     customer.company.pay(customer.number)
     customer.run_for_days(6, every=2)
@@ -251,33 +251,32 @@ def sent_steps(scenario: Scenario) -> list[str]:
 
 
 def test_a_payment_that_came_back_after_the_thank_you_is_a_task_first_and_then_an_email_of_its_own(
-    late_customer: Scenario,
+    reminded_customer: Scenario,
 ) -> None:
-    late_customer.run()
-    late_customer.pass_days(5)
-    late_customer.company.pay(late_customer.number)
-    late_customer.run()
-    assert sent_steps(late_customer) == ["past_due", "thank_you"]
-    late_customer.pass_days(14)
-    late_customer.company.delete_payment(late_customer.number)
-    late_customer.run()
-    [(code, text)] = open_tasks(late_customer)
+    reminded_customer.pass_days(5)
+    reminded_customer.company.pay(reminded_customer.number)
+    reminded_customer.run()
+    assert sent_steps(reminded_customer) == ["past_due", "thank_you"]
+    reminded_customer.pass_days(14)
+    reminded_customer.company.delete_payment(reminded_customer.number)
+    reminded_customer.run()
+    [(code, text)] = open_tasks(reminded_customer)
     assert code == "payment_returned"
     assert "The payment of GBP 1,200.00 that the customer was thanked for on 15 Jun 2026" in text
-    assert explained(late_customer).decision.code == "payment_returned"  # type: ignore[union-attr]
-    late_customer.run_for_days(3)
-    assert sent_steps(late_customer) == ["past_due", "thank_you"]  # a mistake can still be corrected
-    late_customer.run_for_days(9, every=3)
-    assert sent_steps(late_customer)[:3] == ["past_due", "thank_you", "payment_returned"]
-    returned = texts(late_customer)[2]
+    assert explained(reminded_customer).decision.code == "payment_returned"  # type: ignore[union-attr]
+    reminded_customer.run_for_days(3)
+    assert sent_steps(reminded_customer) == ["past_due", "thank_you"]  # a mistake can still be corrected
+    reminded_customer.run_for_days(9, every=3)
+    assert sent_steps(reminded_customer)[:3] == ["past_due", "thank_you", "payment_returned"]
+    returned = texts(reminded_customer)[2]
     assert "On 15 June 2026 we thanked you for your payment" in returned
     assert "£1,200.00 is outstanding again" in returned
-    late_customer.run_for_days(14, every=4)
-    assert sent_steps(late_customer).count("payment_returned") == 1
-    assert sent_steps(late_customer)[3] == "second_notice"  # reminders continue where they stopped
-    told_on = next(on for on, step in late_customer.sent_steps() if step == "payment_returned")
-    assert f"We last wrote to you about this on {told_on:%-d %B %Y}" in texts(late_customer)[3]
-    assert len([each for each in open_tasks(late_customer) if each[0] == "payment_returned"]) == 1
+    reminded_customer.run_for_days(14, every=4)
+    assert sent_steps(reminded_customer).count("payment_returned") == 1
+    assert sent_steps(reminded_customer)[3] == "second_notice"  # reminders continue where they stopped
+    told_on = next(on for on, step in reminded_customer.sent_steps() if step == "payment_returned")
+    assert f"We last wrote to you about this on {told_on:%-d %B %Y}" in texts(reminded_customer)[3]
+    assert len([each for each in open_tasks(reminded_customer) if each[0] == "payment_returned"]) == 1
 
 
 def test_a_payment_that_is_entered_again_in_time_is_never_mentioned_to_the_customer(customer: Scenario) -> None:
@@ -293,16 +292,15 @@ def test_a_payment_that_is_entered_again_in_time_is_never_mentioned_to_the_custo
     assert open_tasks(customer) == []
 
 
-def test_of_a_payment_that_is_entered_again_with_less_only_a_part_was_returned(late_customer: Scenario) -> None:
-    late_customer.run()
-    late_customer.pass_days(5)
-    late_customer.company.pay(late_customer.number)
-    late_customer.run()
-    late_customer.company.delete_payment(late_customer.number)
-    late_customer.run()
-    late_customer.company.pay(late_customer.number, "1100.00")
-    late_customer.run_for_days(12, every=3)
-    returned = texts(late_customer)[2]
+def test_of_a_payment_that_is_entered_again_with_less_only_a_part_was_returned(reminded_customer: Scenario) -> None:
+    reminded_customer.pass_days(5)
+    reminded_customer.company.pay(reminded_customer.number)
+    reminded_customer.run()
+    reminded_customer.company.delete_payment(reminded_customer.number)
+    reminded_customer.run()
+    reminded_customer.company.pay(reminded_customer.number, "1100.00")
+    reminded_customer.run_for_days(12, every=3)
+    returned = texts(reminded_customer)[2]
     assert "part of it has been returned or reversed, so that £100.00 is outstanding again" in returned
 
 
@@ -360,7 +358,7 @@ def test_nobody_is_told_that_money_was_returned_which_another_invoice_has(scenar
     assert code == "payment_returned"
     what = "a payment of the same date and amount" if company.provider == "xero" else "the money"
     assert f"{what} is applied to {second} of 8 Jun 2026 now" in text
-    scenario.run_for_days(21, every=3)
+    scenario.run_for_days(21, every=7)
     assert not any("was returned" in each for each in texts(scenario))
     assert any("£1,200.00" in each and "overdue" in each for each in texts(scenario))
 
@@ -528,17 +526,16 @@ def test_no_part_payment_is_claimed_before_the_date_of_a_post_dated_cheque(scena
     assert "part payment" not in text
 
 
-def test_the_task_about_a_returned_payment_follows_its_amounts(late_customer: Scenario) -> None:
-    late_customer.run()
-    late_customer.pass_days(5)
-    late_customer.company.pay(late_customer.number)
-    late_customer.run()
-    late_customer.pass_days(14)
-    late_customer.company.delete_payment(late_customer.number)
-    late_customer.run()
-    late_customer.company.pay(late_customer.number, "700.00")
-    late_customer.run()
-    [(code, text)] = open_tasks(late_customer)
+def test_the_task_about_a_returned_payment_follows_its_amounts(reminded_customer: Scenario) -> None:
+    reminded_customer.pass_days(5)
+    reminded_customer.company.pay(reminded_customer.number)
+    reminded_customer.run()
+    reminded_customer.pass_days(14)
+    reminded_customer.company.delete_payment(reminded_customer.number)
+    reminded_customer.run()
+    reminded_customer.company.pay(reminded_customer.number, "700.00")
+    reminded_customer.run()
+    [(code, text)] = open_tasks(reminded_customer)
     assert code == "payment_returned"
     assert "The payment of GBP 500.00 that the customer was thanked for" in text
     assert "GBP 500.00 is open" in text

@@ -38,31 +38,29 @@ def fee_amounts(scenario: Scenario) -> list[tuple[date, Any]]:
     return [(entry.ended_at.date(), entry.payload["amount"]) for entry in reversed(entries) if entry.ended_at]
 
 
-def test_after_a_due_date_is_moved_out_reminders_start_again(late_customer: Scenario) -> None:
-    late_customer.run()
-    assert [step for _on, step in late_customer.sent_steps()] == ["past_due"]
-    late_customer.pass_days(1)
-    late_customer.company.move_due(late_customer.number, days(30))
-    late_customer.run_for_days(21, every=7)
-    late_customer.run_for_days(2)  # the day of the email before the new due date, and the day before
-    late_customer.run_for_days(6, every=3)
-    late_customer.run_for_days(6)  # the new due date, and what follows it
-    late_customer.run_for_days(25, every=4)
-    steps = late_customer.sent_steps()[1:]
+def test_after_a_due_date_is_moved_out_reminders_start_again(reminded_customer: Scenario) -> None:
+    assert [step for _on, step in reminded_customer.sent_steps()] == ["past_due"]
+    reminded_customer.pass_days(1)
+    reminded_customer.company.move_due(reminded_customer.number, days(30))
+    reminded_customer.run_for_days(21, every=7)
+    reminded_customer.run_for_days(2)  # the day of the email before the new due date, and the day before
+    reminded_customer.run_for_days(6, every=3)
+    reminded_customer.run_for_days(6)  # the new due date, and what follows it
+    reminded_customer.run_for_days(25, every=4)
+    steps = reminded_customer.sent_steps()[1:]
     assert [step for _on, step in steps[:4]] == ["before_due", "due_today", "past_due", "second_notice"]
     assert steps[0][0] == days(23)
     assert days(33) <= steps[2][0] <= days(35)
 
 
-def test_a_due_date_moved_out_and_back_continues_where_it_stopped(late_customer: Scenario) -> None:
-    late_customer.run()
-    late_customer.pass_days(1)
-    late_customer.company.move_due(late_customer.number, days(30))
-    late_customer.run()
-    late_customer.pass_days(1)
-    late_customer.company.move_due(late_customer.number, days(-6))
-    late_customer.run_for_days(15, every=7)
-    assert [step for _on, step in late_customer.sent_steps()] == ["past_due", "second_notice", "plan_offer"]
+def test_a_due_date_moved_out_and_back_continues_where_it_stopped(reminded_customer: Scenario) -> None:
+    reminded_customer.pass_days(1)
+    reminded_customer.company.move_due(reminded_customer.number, days(30))
+    reminded_customer.run()
+    reminded_customer.pass_days(1)
+    reminded_customer.company.move_due(reminded_customer.number, days(-6))
+    reminded_customer.run_for_days(15, every=7)
+    assert [step for _on, step in reminded_customer.sent_steps()] == ["past_due", "second_notice", "plan_offer"]
 
 
 def test_an_overdue_invoice_that_gets_an_even_earlier_due_date_continues_where_it_was(late_customer: Scenario) -> None:
@@ -167,9 +165,8 @@ def test_an_email_about_an_invoice_entered_late_counts_no_days_before(scenario: 
     assert f", {(first_on - days(1)).days} days overdue, counted from 11 Jun" in email.text, "the sum is explained"
 
 
-def test_an_old_ledger_that_is_connected_late_counts_from_its_due_dates(late_customer: Scenario) -> None:
-    late_customer.run()
-    assert [step for _on, step in late_customer.sent_steps()] == ["past_due"]
+def test_an_old_ledger_that_is_connected_late_counts_from_its_due_dates(reminded_customer: Scenario) -> None:
+    assert [step for _on, step in reminded_customer.sent_steps()] == ["past_due"]
 
 
 def test_an_invoice_first_seen_after_an_outage_counts_from_its_due_date(scenario: Scenario) -> None:

@@ -74,28 +74,26 @@ def test_a_decision_that_is_not_reproduced_is_reported(late_customer: Scenario) 
     assert last.note.startswith("it would now be: GBP 1,200.00 is below the minimum")
 
 
-def test_only_new_decisions_are_recorded(late_customer: Scenario) -> None:
-    late_customer.run()
-    late_customer.sandbox.clock.advance(timedelta(hours=1))
-    late_customer.run()
-    with reading(late_customer.app.engine) as session:
+def test_only_new_decisions_are_recorded(reminded_customer: Scenario) -> None:
+    reminded_customer.sandbox.clock.advance(timedelta(hours=1))
+    reminded_customer.run()
+    with reading(reminded_customer.app.engine) as session:
         before = len(session.scalars(select(DecisionRecord)).all())
     for _run in range(3):
-        late_customer.sandbox.clock.advance(timedelta(hours=1))
-        late_customer.run()
-    with reading(late_customer.app.engine) as session:
+        reminded_customer.sandbox.clock.advance(timedelta(hours=1))
+        reminded_customer.run()
+    with reading(reminded_customer.app.engine) as session:
         rows = session.scalars(select(DecisionRecord)).all()
     assert len(rows) == before
     assert max(len(row.snapshot) for row in rows) < 2000
 
 
-def test_recorded_facts_are_unpacked_unchanged(late_customer: Scenario) -> None:
-    late_customer.run()
-    with reading(late_customer.app.engine) as session:
+def test_recorded_facts_are_unpacked_unchanged(reminded_customer: Scenario) -> None:
+    with reading(reminded_customer.app.engine) as session:
         row = session.scalars(select(DecisionRecord)).all()[-1]
         facts, replayed = decision_records.replay(session, row)
     [statement] = facts.statements
-    assert [invoice.number for invoice in statement.invoices] == [late_customer.number]
+    assert [invoice.number for invoice in statement.invoices] == [reminded_customer.number]
     assert statement.customer.name == "Ashdown Ltd"
     assert replayed == facts.invoice_decisions
 
