@@ -1,8 +1,9 @@
 """A made year at the bank of a company with 300 customers: what they pay, how banks write it, and what is none of it.
 
-Customers pay one invoice or several, in parts, less charges or a discount; they name the number in full, badly, wrongly
-or not at all; banks cut names and numbers. Loans, tax refunds and strangers pay as well. Each payment knows which
-invoices it is for, so that matching can be judged.
+Customers pay one invoice or several, in parts, less charges, less a discount, too much or twice; relatives, directors
+and factors pay for them. Invoices are numbered in seven ways, some alike. Payouts of card acquirers, taxes, loans,
+transfers from own accounts and strangers' money come in as well. Each payment knows which invoices it is for, so that
+matching can be judged.
 """
 
 from __future__ import annotations
@@ -12,75 +13,58 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
+from enum import StrEnum
 
-from connector.bank.facts import MatchFacts, OpenInvoice, Receipt
+from benchmarks.bank_payers import factor, is_somebody_else, make_names, write_payer, write_purpose
+from connector.bank.facts import LedgerPayment, Match, MatchFacts, OpenInvoice, Receipt
 from connector.bank.matching import match_receipts
 from connector.vocabulary import MatchCertainty
 
-_FIRST = date(2026, 1, 1)
-_WORDS = [
-    "Ashdown",
-    "Bramley",
-    "Calder",
-    "Dunmore",
-    "Elmfield",
-    "Fairview",
-    "Grafton",
-    "Hartwell",
-    "Ivybridge",
-    "Juniper",
-    "Kestrel",
-    "Larkspur",
-    "Midland",
-    "Norwood",
-    "Oakridge",
-    "Pemberton",
-    "Quarry",
-    "Redwood",
-    "Selwyn",
-    "Thornbury",
-    "Upton",
-    "Vickers",
-    "Westgate",
-    "Yarrow",
-    "Zenith",
-]
-_TRADES = [
-    "Haulage",
-    "Foods",
-    "Textiles",
-    "Print",
-    "Dairy",
-    "Joinery",
-    "Plastics",
-    "Optics",
-    "Motors",
-    "Paper",
-    "Timber",
-    "Ceramics",
-    "Packing",
-]
-_FORMS = ("Ltd", "Limited", "GmbH", "Inc", "& Co", "BV", "SARL", "plc")
+FIRST = date(2026, 1, 1)
 _STRANGERS = (
     "Tax Office",
-    "HM Revenue",
+    "HM Revenue and Customs",
     "Mutual Insurance",
     "City Bank Loan",
     "J Smith",
-    "Marketplace Payout",
+    "Own Savings Account",
     "Energy Refund",
+    "Payroll return",
 )
-_RETAINER = Decimal("900.00")
+_ACQUIRERS = ("STRIPE PAYMENTS UK LTD", "SUMUP PAYMENTS", "PAYPAL EUROPE")
+_RETAINER, _CENT, _ZERO = Decimal("900.00"), Decimal("0.01"), Decimal(0)
+_FEE = (Decimal("7.00"), Decimal("12.50"), Decimal(15))
+_SERIES = ("INV-{:05}", "{}", "2026/{:04}", "26-{:04}", "RE{}", "A-{:03}", "2026-{:02}-{:03}")
+
+
+class PaymentKind(StrEnum):
+    """What a payment is."""
+
+    FULL = "full"
+    PART = "part"
+    CHARGES = "charges"
+    EXCHANGE = "exchange"  # a part is lost in exchange
+    DISCOUNT = "discount"
+    OVER = "over"
+    TWICE = "twice"
+    FACTORED = "factored"
+    STRANGER = "stranger"
+    PAYOUT = "payout"
 
 
 @dataclass(slots=True)
 class Payment:
-    """One entry of the statement, and the truth about it: which invoices it is for, none for a stranger's."""
+    """One entry of the statement, and the truth about it.
 
+    ``invoices`` are what it is for, none for a stranger's; ``settles`` is whether it pays them in full.
+    """
+
+    kind: PaymentKind
     receipt: Receipt
     family: str
     invoices: tuple[str, ...]
     booked_on: date  # when the ledger shows it
+    settles: bool = True
 
 
 @dataclass(slots=True)
@@ -100,6 +84,7 @@ class Judgement:
     sure: int = 0
     sure_right: int = 0
     probable: int = 0
+    strangers: int = 0  # money that is no customer's, and that something was held for
     missed: list[Payment] = field(default_factory=list)  # money of customers that nothing was held for
     wrong: list[Payment] = field(default_factory=list)
 
@@ -114,31 +99,36 @@ class Judgement:
         return self.sure_right / self.unbooked if self.unbooked else 1.0
 
 
-def make_year(seed: int = 7, customers: int = 300, months: int = 12) -> Year:
-    """Make a year."""
+def make_year(seed: int = 7, customers: int = 300, months: int = 12, *, repeat_numbers: bool = True) -> Year:
+    """Make a year; with ``repeat_numbers`` some customers' invoices have the same numbers, as QuickBooks allows."""
     chance, year = random.Random(seed), Year()
-    number = 400
-    names = _make_names(chance, customers)
-    for place, name in enumerate(names):
-        family = f"c{place}"
+    counters = [400, 1041, 20, 400, 10040, 0, 0]
+    for place, name in enumerate(make_names(chance, customers)):
+        family, series = f"c{place}", place % len(_SERIES)
         year.names[family] = (name,)
         account = f"GB{chance.randrange(10, 99)}BANK{chance.randrange(10**13, 10**14)}"
         is_retainer = place % 6 == 0
+        if series == 5 and repeat_numbers:
+            counters[series] = 0
         owed: list[OpenInvoice] = []
         for month in range(months):
             for _ in range(1 if is_retainer else chance.choice((0, 1, 1, 2, 3))):
-                number += 1
+                counters[series] += 1
+                number = _number(series, counters[series], month)
                 amount = _RETAINER if is_retainer else Decimal(chance.randrange(5_000, 900_000)) / 100
-                issued_on = _FIRST + timedelta(days=month * 30 + chance.randrange(25))
+                issued_on = FIRST + timedelta(days=month * 30 + chance.randrange(25))
+                discount = (amount * Decimal("0.02")).quantize(_CENT) if chance.random() < 0.06 else None
                 invoice = OpenInvoice(
-                    f"i{number}",
-                    f"INV-{number:05}",
+                    f"i{len(year.invoices)}",
+                    number,
                     family,
                     family,
                     "GBP",
                     amount,
                     issued_on,
                     issued_on + timedelta(days=30),
+                    discount,
+                    issued_on + timedelta(days=10) if discount else None,
                 )
                 year.invoices[invoice.id] = invoice
                 owed.append(invoice)
@@ -146,6 +136,8 @@ def make_year(seed: int = 7, customers: int = 300, months: int = 12) -> Year:
             year.payments += _pay(chance, group, name, account)
     for _ in range(customers):
         year.payments.append(_stranger(chance))
+    for week in range(months * 30 // 7):
+        year.payments.append(_payout(chance, week))
     year.payments.sort(key=lambda each: each.receipt.booked_on)
     for place, payment in enumerate(year.payments, 1):
         payment.receipt = replace(payment.receipt, id=place)
@@ -156,8 +148,8 @@ def judge_year(year: Year, every_days: int = 3) -> Judgement:
     """Import a statement every few days, match, and judge each payment by what was found for it first."""
     result, seen = Judgement(), set[int]()
     last_on = max(each.receipt.booked_on for each in year.payments)
-    on = _FIRST
-    paid: dict[str, Decimal] = dict.fromkeys(year.invoices, Decimal(0))
+    on = FIRST - timedelta(days=every_days)
+    paid: dict[str, Decimal] = dict.fromkeys(year.invoices, _ZERO)
     done: set[int] = set()
     accounts: dict[str, set[str]] = {}
     while on <= last_on + timedelta(days=every_days):
@@ -165,41 +157,49 @@ def judge_year(year: Year, every_days: int = 3) -> Judgement:
         for payment in year.payments:
             if payment.booked_on <= on and payment.receipt.id not in done:
                 done.add(payment.receipt.id)
-                left = payment.receipt.amount
-                for invoice_id in payment.invoices:
-                    due = year.invoices[invoice_id].due - paid[invoice_id]
-                    part = due if len(payment.invoices) > 1 or left > due * Decimal("0.9") else min(left, due)
-                    paid[invoice_id] += part
+                book(year, payment, paid)
                 if payment.family and payment.receipt.payer_account and payment.receipt.payer:
                     accounts.setdefault(payment.receipt.payer_account, set()).add(payment.family)
         current = [each for each in year.payments if each.receipt.booked_on <= on and each.receipt.id not in done]
         if current:
             found = match_receipts([each.receipt for each in current], _facts(year, on, paid, accounts))
-            _judge(result, current, found.matches, seen)
+            _judge(result, current, {each.receipt_id: each for each in found.matches}, seen)
     return result
 
 
-def _judge(result: Judgement, current: list[Payment], matches: object, seen: set[int]) -> None:
-    by_receipt = {each.receipt_id: each for each in matches}  # type: ignore[attr-defined]
+def book(year: Year, payment: Payment, paid: dict[str, Decimal]) -> list[tuple[str, Decimal]]:
+    """Apply a payment as a bookkeeper does, add it to ``paid``, and return what of it is applied to which invoice."""
+    left, applied = payment.receipt.amount, []
+    for invoice_id in payment.invoices:
+        due = year.invoices[invoice_id].due - paid[invoice_id]
+        part = due if payment.settles else min(left, due)
+        if part > 0:
+            paid[invoice_id] += part
+            left -= part
+            applied.append((invoice_id, part))
+    return applied
+
+
+def _judge(result: Judgement, current: list[Payment], matches: dict[int, Match], seen: set[int]) -> None:
     for payment in current:
         if payment.receipt.id in seen:
             continue
         seen.add(payment.receipt.id)
-        match = by_receipt.get(payment.receipt.id)
+        match = matches.get(payment.receipt.id)
         result.unbooked += 1 if payment.invoices else 0
+        shares = {share.invoice_id for share in match.shares} if match is not None else set()
+        if payment.invoices and not shares & set(payment.invoices):
+            result.missed.append(payment)
         if match is None:
-            result.missed += [payment] if payment.invoices else []
             continue
-        shares = {share.invoice_id for share in match.shares}
+        result.strangers += not payment.family
         if match.certainty is MatchCertainty.SURE:
             result.sure += 1
             is_right = shares == set(payment.invoices)
             result.sure_right += is_right
             result.wrong += [] if is_right else [payment]
-            result.missed += [payment] if payment.invoices and not shares & set(payment.invoices) else []
         else:
             result.probable += 1
-            result.missed += [payment] if payment.invoices and not shares & set(payment.invoices) else []
 
 
 def _facts(year: Year, on: date, paid: dict[str, Decimal], accounts: dict[str, set[str]]) -> MatchFacts:
@@ -208,19 +208,13 @@ def _facts(year: Year, on: date, paid: dict[str, Decimal], accounts: dict[str, s
         invoices=tuple(replace(each, due=each.due - paid[each.id]) for each in known if each.due > paid[each.id]),
         names=year.names,
         closed=tuple((each.id, each.number, each.family) for each in known if each.due <= paid[each.id]),
-        payments=(),
+        payments=tuple[LedgerPayment, ...](),
         payers=accounts,
     )
 
 
-def _make_names(chance: random.Random, count: int) -> list[str]:
-    names: list[str] = []
-    while len(names) < count:
-        word, trade, form = chance.choice(_WORDS), chance.choice(_TRADES), chance.choice(_FORMS)
-        name = f"{word} {trade} {form}" if chance.random() < 0.8 else f"{word} & {chance.choice(_WORDS)} {form}"
-        if all(not each.startswith(name.rpartition(" ")[0]) for each in names) or chance.random() < 0.02:
-            names.append(name)  # a few companies differ by their legal form alone
-    return names
+def _number(series: int, count: int, month: int) -> str:
+    return _SERIES[series].format(month + 1, count) if series == len(_SERIES) - 1 else _SERIES[series].format(count)
 
 
 def _groups(chance: random.Random, owed: list[OpenInvoice]) -> Iterator[list[OpenInvoice]]:
@@ -233,64 +227,65 @@ def _groups(chance: random.Random, owed: list[OpenInvoice]) -> Iterator[list[Ope
 
 def _pay(chance: random.Random, group: list[OpenInvoice], name: str, account: str) -> Iterator[Payment]:
     on = max(each.due_on or each.issued_on for each in group) + timedelta(days=chance.randrange(-10, 25))
-    total = sum((each.due for each in group), Decimal(0))
-    ids = tuple(each.id for each in group)
-    family = group[0].family
-    kind = chance.random()
-    amounts = [total]
-    if kind < 0.03 and len(group) == 1 and total > 200:
-        first = (total * Decimal(chance.randrange(30, 60)) / 100).quantize(Decimal("0.01"))
-        amounts = [first, total - first]
-    elif kind < 0.06 and total > 400:
-        amounts = [total - chance.choice((Decimal("12.50"), Decimal(15), Decimal("7.00")))]
+    total = sum((each.due for each in group), _ZERO)
+    kind, amounts = _amounts(chance, group, total)
+    if kind is PaymentKind.DISCOUNT:
+        on = max(each.issued_on for each in group) + timedelta(days=chance.randrange(3, 10))
     for place, amount in enumerate(amounts):
         paid_on = on + timedelta(days=14 * place)
-        receipt = Receipt(
-            id=0,
-            currency="GBP",
-            amount=amount,
-            booked_on=paid_on,
-            payer=_payer(chance, name),
-            payer_account=account if chance.random() < 0.7 else "",
-            reference="",
-            text=_purpose(chance, [each.number for each in group]),
+        purpose = write_purpose(chance, [each.number for each in group])
+        payer, from_account = write_payer(chance, name), account if chance.random() < 0.7 else ""
+        if is_somebody_else(payer) and not any(each.isdecimal() for each in purpose):
+            purpose = f"for {name}"  # or no bookkeeper could ever book it
+        if kind is PaymentKind.FACTORED:
+            payer, from_account = factor(chance), ""
+            purpose = f"{name} {' '.join(each.number for each in group)}"
+        receipt = Receipt(0, "GBP", amount, paid_on, payer, from_account if payer else "", text=purpose[:140])
+        is_second = kind is PaymentKind.TWICE and place > 0
+        yield Payment(
+            kind,
+            receipt,
+            group[0].family,
+            () if is_second else tuple(each.id for each in group),
+            paid_on + timedelta(days=chance.choice((1, 2, 4, 6, 9))),
+            settles=kind is not PaymentKind.PART or place == len(amounts) - 1,
         )
-        yield Payment(receipt, family, ids, paid_on + timedelta(days=chance.choice((1, 2, 4, 6, 9))))
 
 
-def _payer(chance: random.Random, name: str) -> str:
-    kind = chance.random()
-    if kind < 0.45:
-        return name
-    if kind < 0.75:
-        return name.upper().replace("LTD", "LIMITED")
-    if kind < 0.83:
-        return name.upper()[:18]
-    if kind < 0.93:
-        place = chance.randrange(1, len(name) - 1)
-        return name[:place] + name[place + 1 :]  # a letter is missing
-    return name.rpartition(" ")[0]
-
-
-def _purpose(chance: random.Random, numbers: list[str]) -> str:
-    kind = chance.random()
-    digits = [each.partition("-")[2] for each in numbers]
-    if kind < 0.45:
-        return "Invoice " + " ".join(numbers)
-    if kind < 0.58:
-        return "inv " + ", ".join(each.lstrip("0") for each in digits)
-    if kind < 0.66:
-        return " ".join(each.replace("-", " ").lower() for each in numbers) + " thank you"
-    if kind < 0.70:
-        return "PAYMENT " + " ".join(f"{each[:6]} {each[6:]}" for each in numbers)  # cut by a bank
-    if kind < 0.73:
-        wrong = digits[0][:-2] + digits[0][-1] + digits[0][-2]
-        return f"Invoice INV-{wrong}"  # two digits swapped
-    return chance.choice(("", "thank you", "payment", "monthly account"))
+def _amounts(chance: random.Random, group: list[OpenInvoice], total: Decimal) -> tuple[PaymentKind, list[Decimal]]:
+    """Choose what is paid of a total, and in how many payments."""
+    kind, is_single = chance.random(), len(group) == 1
+    if is_single and group[0].discount and kind < 0.6:
+        return PaymentKind.DISCOUNT, [total - group[0].discount]
+    if kind < 0.03 and is_single and total > 200:
+        first = (total * Decimal(chance.randrange(30, 60)) / 100).quantize(_CENT)
+        return PaymentKind.PART, [first, total - first]
+    if kind < 0.055 and total > 400:
+        return PaymentKind.CHARGES, [total - chance.choice(_FEE)]
+    if kind < 0.06 and total > 400:
+        return PaymentKind.EXCHANGE, [(total * Decimal(chance.randrange(970, 990)) / 1000).quantize(_CENT)]
+    if kind < 0.065:
+        return PaymentKind.OVER, [total + chance.randrange(5, 50)]
+    if kind < 0.07:
+        return PaymentKind.TWICE, [total, total]
+    if kind < 0.08:
+        return PaymentKind.FACTORED, [total]
+    return PaymentKind.FULL, [total]
 
 
 def _stranger(chance: random.Random) -> Payment:
     amount = chance.choice((Decimal(chance.randrange(100, 900_000)) / 100, _RETAINER, Decimal(10_000)))
-    on = _FIRST + timedelta(days=chance.randrange(330))
-    receipt = Receipt(0, "GBP", amount, on, chance.choice(_STRANGERS), "", "", f"REF {chance.randrange(10**6, 10**7)}")
-    return Payment(receipt, "", (), on + timedelta(days=400))
+    on = FIRST + timedelta(days=chance.randrange(330))
+    text = chance.choice(("REF {}", "VAT {}", "Mandate no {}", "{}")).format(chance.randrange(10**3, 10**7))
+    receipt = Receipt(0, "GBP", amount, on, chance.choice(_STRANGERS), "", "", text)
+    return Payment(PaymentKind.STRANGER, receipt, "", (), on + timedelta(days=400))
+
+
+def _payout(chance: random.Random, week: int) -> Payment:
+    """Make a payout of card payments, less fees and without names: the ledger has had them since they were made."""
+    on = FIRST + timedelta(days=7 * week + 1)
+    amount = Decimal(chance.randrange(20_000, 900_000)) / 100
+    receipt = Receipt(
+        0, "GBP", amount, on, chance.choice(_ACQUIRERS), "GB00ACQ", "", f"PAYOUT {chance.randrange(10**6)}"
+    )
+    return Payment(PaymentKind.PAYOUT, receipt, "", (), on + timedelta(days=400))

@@ -7,6 +7,7 @@ only way to read a payment.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date
@@ -17,20 +18,23 @@ from typing import NamedTuple
 from connector.bank.facts import Match, MatchFacts, MatchResult, OpenInvoice, Receipt, Share
 from connector.bank.ledger_payments import LedgerPayments
 from connector.bank.names import ONE_WORD, NameIndex, normalise_name
+from connector.bank.near_numbers import is_nearly_written, number_tokens
 from connector.bank.number_index import NAMED, VAGUE, NumberHit, NumberIndex
 from connector.vocabulary import MatchCertainty
 
 SURE, PROBABLE = 75, 40  # the least scores
 LEAD = 12  # what is sure is so far ahead of the next customer
 _EXACT, _DISCOUNT, _CHARGES, _CENTS, _PART, _OVER = 30, 27, 24, 26, 8, 6
-_LEARNED, _SAME_NAME, _LIKE_NAME, _ONE_WORD = 35, 28, 25, 20
-_ONLY_ONE, _IN_TIME = 17, 5
+_LEARNED, _SAME_NAME, _LIKE_NAME, _NAMED_IN_TEXT, _ONE_WORD = 35, 28, 25, 22, 20
+_ONLY_ONE, _IN_TIME, _NEARLY = 17, 5, 18
 _OTHER_PAYER, _OTHER_NUMBER, _BEFORE_ISSUE, _PENDING = -30, -20, -30, -40
 _CHARGE_MAX, _CHARGE_SHARE = Decimal(45), Decimal("0.05")
 _CENTS_MAX = Decimal("0.05")
 _DISCOUNT_GRACE_DAYS = 5
 _SEARCHED, _TOGETHER = 14, 4  # how many open invoices are tried in combinations, and how many together
 _POSSIBLE_MAX = 24  # invoices that one payment may be for
+_RARE_MAX = 3  # an amount of more invoices says nothing by itself
+_AMOUNTS_MAX, _LIKE_MAX = 40, 40  # amounts, and invoices of each, whose numbers are compared with a text
 _ZERO = Decimal(0)
 
 
@@ -56,6 +60,15 @@ class _Hypothesis(NamedTuple):
     amount: _Amount
     parts: tuple[tuple[str, int], ...]
     is_unique: bool
+    is_likely: bool = False  # of the payer's own invoices, or of this very amount: a number may be mistyped
+
+
+def _likely(hypothesis: _Hypothesis) -> _Hypothesis:
+    return hypothesis._replace(score=max(hypothesis.score, PROBABLE), is_likely=True)
+
+
+def _ranked(hypotheses: Iterable[_Hypothesis]) -> list[_Hypothesis]:
+    return sorted(hypotheses, key=lambda each: (-each.score, [one.id for one in each.invoices]))
 
 
 def match_receipts(receipts: Sequence[Receipt], facts: MatchFacts) -> MatchResult:
@@ -75,6 +88,7 @@ def match_receipts(receipts: Sequence[Receipt], facts: MatchFacts) -> MatchResul
 class _Matcher:
     def __init__(self, facts: MatchFacts) -> None:
         self._facts = facts
+        self._written: list[str] = []  # what may be numbers in the text of the receipt at hand
         self._invoices = {each.id: each for each in facts.invoices}
         self._due = {each.id: each.due for each in facts.invoices}
         for share in facts.confirmed:
@@ -90,6 +104,12 @@ class _Matcher:
         for each in sorted(facts.invoices, key=lambda one: (one.due_on or one.issued_on, one.id)):
             self._by_family[each.family, each.currency].append(each)
             self._by_amount[each.currency, each.due].append(each)
+            if each.discount:
+                self._by_amount[each.currency, each.due - each.discount].append(each)
+        self._amounts: defaultdict[str, list[Decimal]] = defaultdict(list)
+        for currency, amount in sorted(self._by_amount):
+            self._amounts[currency].append(amount)
+        self._sums: defaultdict[tuple[str, Decimal], list[tuple[OpenInvoice, ...]]] = defaultdict(list)
         self._payments = LedgerPayments(facts.payments)
 
     def match(self, receipts: Sequence[Receipt]) -> MatchResult:
@@ -136,6 +156,9 @@ class _Matcher:
             if known:  # the account of a payment service is several customers': the name decides, or nothing
                 families = known & same or known | same
                 return [_Payer(each, _LEARNED, f"{what} known from earlier payments") for each in sorted(families)]
+        if not likes:  # somebody pays for a customer, and says so
+            named = self._names.find_in_text(receipt.text) - refused
+            return [_Payer(each, _NAMED_IN_TEXT, "the text names them") for each in sorted(named)]
         return [
             _Payer(each.customer, _SAME_NAME, "same name as the payer")
             if each.likeness >= 1
@@ -147,25 +170,30 @@ class _Matcher:
 
     def _match_one(self, receipt: Receipt, hits: Sequence[NumberHit]) -> Match | None:
         payers = self._payers(receipt)
-        found = list(self._from_numbers(receipt, hits, payers))
-        if not any(each.score >= SURE for each in found):
-            found += self._from_payers(receipt, hits, payers)
-        if not found and not payers:
-            found += self._from_amount(receipt)
-        if not found:
+        self._written = number_tokens(f"{receipt.text} {receipt.reference}")
+        found = _ranked(self._from_numbers(receipt, hits, payers))
+        if not self._is_sure(receipt, found):
+            found = _ranked([*found, *self._from_payers(receipt, hits, payers)])
+        if not self._is_sure(receipt, found):
+            every = self._numbers.find(receipt.text, receipt.reference, every=True)
+            others = self._from_numbers(receipt, every, payers) if len(every) > len(hits) else ()
+            is_known = any(each.points >= _SAME_NAME for each in payers)
+            found = _ranked([*found, *others, *self._from_amount(receipt, is_known=is_known)])
+        is_sure = self._is_sure(receipt, found)
+        if not found or found[0].score < PROBABLE:
             return None
-        found.sort(key=lambda each: (-each.score, [one.id for one in each.invoices]))
         best = found[0]
-        rivals = [each for each in found[1:] if {one.id for one in each.invoices} != {one.id for one in best.invoices}]
-        is_ahead = not rivals or best.score - rivals[0].score >= LEAD
-        is_sure = best.score >= SURE and best.is_unique and is_ahead and not receipt.is_pending
-        if best.score < PROBABLE:
-            return None
         certainty = MatchCertainty.SURE if is_sure else MatchCertainty.PROBABLE
         shares = self._shares(receipt, best) if is_sure else self._possible_shares(receipt, found)
-        if not shares:
-            return None
-        return Match(receipt.id, certainty, min(best.score, 100), best.parts, shares)
+        return Match(receipt.id, certainty, min(best.score, 100), best.parts, shares) if shares else None
+
+    def _is_sure(self, receipt: Receipt, found: Sequence[_Hypothesis]) -> bool:
+        """Return whether the best reading is good enough, and far enough ahead of all others."""
+        if not found or found[0].score < SURE or not found[0].is_unique or receipt.is_pending:
+            return False
+        best = found[0]
+        rivals = [each for each in found[1:] if {one.id for one in each.invoices} != {one.id for one in best.invoices}]
+        return not rivals or best.score - rivals[0].score >= LEAD
 
     def _shares(self, receipt: Receipt, best: _Hypothesis) -> tuple[Share, ...]:
         """Split an amount among its invoices, the oldest first."""
@@ -179,8 +207,13 @@ class _Matcher:
         return tuple(shares)
 
     def _possible_shares(self, receipt: Receipt, found: Sequence[_Hypothesis]) -> tuple[Share, ...]:
-        """Return every invoice that the money may be for: all readings that are nearly as good as the best one."""
-        near = [each for each in found if each.score >= PROBABLE and found[0].score - each.score < LEAD]
+        """Return every invoice that the money may be for: readings nearly as good as the best, and all of the payer.
+
+        A number with a typing error is somebody else's: what the payer owes may be meant as well.
+        """
+        near = [
+            each for each in found if each.score >= PROBABLE and (each.is_likely or found[0].score - each.score < LEAD)
+        ]
         shares: dict[str, Share] = {}
         for hypothesis in near:
             for each in hypothesis.invoices:
@@ -209,14 +242,12 @@ class _Matcher:
         for (family,) in groups:
             group = [(invoice, hit) for invoice, hit in named if invoice.family == family]
             for some in self._selections(receipt, group):
-                yield self._hypothesis(
-                    receipt,
-                    tuple(one for one, _hit in some),
-                    payers,
-                    min(hit.points for _one, hit in some),
-                    some[0][1].text,
-                    hits,
-                )
+                invoices = tuple(one for one, _hit in some)
+                points, text = min(hit.points for _one, hit in some), some[0][1].text
+                yield self._hypothesis(receipt, invoices, payers, points, text, hits)
+                whole = self._completed(receipt, family, invoices) if family in {each.family for each in payers} else ()
+                if whole:
+                    yield self._hypothesis(receipt, whole, payers, points, text, hits)
 
     def _selections(
         self, receipt: Receipt, group: list[tuple[OpenInvoice, NumberHit]]
@@ -232,6 +263,20 @@ class _Matcher:
             if len(strong) == 1 or self._fit(receipt, [each[0]]).points >= _CHARGES:
                 yield [each]
 
+    def _completed(self, receipt: Receipt, family: str, named: tuple[OpenInvoice, ...]) -> tuple[OpenInvoice, ...]:
+        """Return what a payer pays who names some of their invoices: those and the only others that make the sum."""
+        rest = receipt.amount - self._total(named)
+        if rest <= 0:
+            return ()
+        others = [each for each in self._open(family, receipt.currency, receipt) if each not in named][:_SEARCHED]
+        found = [
+            some
+            for count in range(1, _TOGETHER)
+            for some in combinations(others, count)
+            if self._total(some) == rest and all(self._is_after_issue(receipt, each) for each in some)
+        ]
+        return (*named, *found[0]) if len(found) == 1 else ()
+
     def _from_payers(
         self, receipt: Receipt, hits: Sequence[NumberHit], payers: Sequence[_Payer]
     ) -> Iterable[_Hypothesis]:
@@ -242,12 +287,12 @@ class _Matcher:
             for invoices in fitting:
                 found = self._hypothesis(receipt, invoices, payers, 0, "", hits, is_only=len(fitting) == 1)
                 is_late = all(self._is_after_issue(receipt, each) for each in invoices)
-                is_theirs = payer.points >= _SAME_NAME and is_late and not receipt.is_pending
-                yield found._replace(score=max(found.score, PROBABLE)) if is_theirs else found
-            if not fitting and owed:
+                is_theirs = payer.points >= _LIKE_NAME and is_late and not receipt.is_pending
+                yield _likely(found) if is_theirs else found
+            if owed and (not fitting or len(fitting) > 1 or self._fit(receipt, fitting[0]).points < _EXACT):
                 on_account = self._hypothesis(receipt, tuple(owed), payers, 0, "", hits)
                 is_theirs = payer.points >= _LIKE_NAME or len(payers) == 1  # their money, whatever it is for
-                yield on_account._replace(score=max(on_account.score, PROBABLE)) if is_theirs else on_account
+                yield _likely(on_account) if is_theirs else on_account
 
     def _fitting(self, receipt: Receipt, owed: Sequence[OpenInvoice]) -> Iterable[tuple[OpenInvoice, ...]]:
         """Yield the invoices, one or together, that an amount pays in full; else those it pays less a deduction."""
@@ -267,21 +312,56 @@ class _Matcher:
         if len(owed) > 1 and self._fit(receipt, owed).points >= _CHARGES:
             yield tuple(owed)
 
-    def _from_amount(self, receipt: Receipt) -> Iterable[_Hypothesis]:
-        """Yield the one invoice with an amount that is nobody else's; a round one says nothing."""
-        found = [
-            each
-            for each in self._by_amount.get((receipt.currency, receipt.amount), ())
-            if self._is_payable(each, receipt)
-        ]
-        if len(found) == 1 and receipt.amount % 1:
-            parts = (
-                (f"amount of {found[0].number or 'an invoice'} exactly", _EXACT),
-                ("the only invoice with it", _ONLY_ONE),
-            )
-            if self._is_after_issue(receipt, found[0]) and not receipt.is_pending:
-                amount = _Amount(_EXACT, "exact", settles=True)
-                yield _Hypothesis(_EXACT + _ONLY_ONE, (found[0],), amount, parts, is_unique=False)
+    def _from_amount(self, receipt: Receipt, *, is_known: bool) -> Iterable[_Hypothesis]:
+        """Yield the invoices whose amount is nearly nobody else's, and those whose number is nearly written.
+
+        Of a payer who is known the amount says nothing about other customers' invoices.
+        """
+        if receipt.is_pending:
+            return
+        found = [each for each in self._of_about(receipt) if self._is_after_issue(receipt, each)]
+        exact = [each for each in found if self._fit(receipt, [each]).points >= _DISCOUNT]
+        is_rare = len(exact) <= _RARE_MAX and not is_known
+        for each in found:
+            amount = self._fit(receipt, [each])
+            if is_rare and each in exact:
+                what = "the only invoice with it" if len(exact) == 1 else "few invoices have it"
+                parts = ((f"amount of {each.number or 'an invoice'} exactly", _EXACT), (what, _ONLY_ONE))
+            elif amount.points >= _CHARGES and is_nearly_written(each.number, self._written):
+                parts = ((f"names nearly {each.number}", _NEARLY), (amount.reason, amount.points))
+            else:
+                continue
+            score = sum(points for _text, points in parts)
+            yield _Hypothesis(score, (each,), amount, parts, is_unique=False, is_likely=True)
+        if not exact and not is_known:
+            yield from self._from_sum(receipt)
+
+    def _from_sum(self, receipt: Receipt) -> Iterable[_Hypothesis]:
+        """Yield the invoices of one customer, due one after another, that make an amount together."""
+        if not self._sums:
+            for (_family, currency), owed in self._by_family.items():
+                for count in range(2, min(_TOGETHER, len(owed)) + 1):
+                    for place in range(len(owed) - count + 1):
+                        some = tuple(owed[place : place + count])
+                        self._sums[currency, sum((each.due for each in some), _ZERO)].append(some)
+        found = self._sums.get((receipt.currency, receipt.amount), [])
+        is_rare = len(found) <= _RARE_MAX
+        for some in found[:_LIKE_MAX]:
+            if not is_rare and not any(is_nearly_written(each.number, self._written) for each in some):
+                continue
+            if all(self._is_payable(each, receipt) and self._is_after_issue(receipt, each) for each in some):
+                amount = _Amount(_EXACT, f"sum of {len(some)} invoices exactly", settles=True)
+                parts = ((amount.reason, _EXACT), ("few invoices have it", _ONLY_ONE))
+                yield _Hypothesis(_EXACT + _ONLY_ONE, some, amount, parts, is_unique=False, is_likely=True)
+
+    def _of_about(self, receipt: Receipt) -> list[OpenInvoice]:
+        """Return the invoices of an amount, and of little more, which a bank's charge may have taken."""
+        amounts = self._amounts[receipt.currency]
+        first = bisect_left(amounts, receipt.amount)
+        last = bisect_right(amounts, receipt.amount + min(_CHARGE_MAX, receipt.amount * _CHARGE_SHARE))
+        places = range(first, min(last, first + _AMOUNTS_MAX))
+        several = [self._by_amount[receipt.currency, amounts[place]] for place in places]
+        return [each for some in several for each in some[:_LIKE_MAX] if self._is_payable(each, receipt)]
 
     def _hypothesis(
         self,
@@ -311,7 +391,16 @@ class _Matcher:
             fits = amount.points >= _CHARGES
             parts.append(("the payer is another customer", _OTHER_PAYER // 2 if fits else _OTHER_PAYER))
         others = {hit.invoice_id for hit in hits if self._is_named(hit, families)} - {each.id for each in invoices}
-        if others and not number_points:
+        is_near = (
+            not number_points
+            and payer is not None
+            and len(invoices) == 1
+            and amount.points >= _CHARGES
+            and is_nearly_written(invoices[0].number, self._written)
+        )
+        if is_near:  # what is written is another's number, or nobody's, but for one slip
+            parts.append((f"names nearly {invoices[0].number}", _NEARLY))
+        elif others and not number_points:
             parts.append(("names another invoice", _OTHER_NUMBER))
         if is_only and amount.points >= _CHARGES:
             parts.append(("only one way to reach this amount", _ONLY_ONE))
@@ -323,7 +412,9 @@ class _Matcher:
         is_exact = amount.points >= _CENTS  # without a number only an exact amount says which invoice
         is_like = payer is not None and payer.points < _SAME_NAME and not receipt.amount % 10
         is_named = bool(number_points) and amount.points != _OVER and not (others and not amount.settles)
-        is_unique = is_named or (is_only and same_family and is_exact and not is_like)
+        is_theirs = same_family or (is_exact and bool(receipt.amount % 10))  # nobody else of that name owes as much
+        is_slip = is_near and payer is not None and payer.points >= _SAME_NAME
+        is_unique = is_named or ((is_only or is_slip) and is_theirs and is_exact and not is_like)
         return _Hypothesis(sum(points for _text, points in parts), invoices, amount, tuple(parts), is_unique)
 
     def _is_named(self, hit: NumberHit, families: Collection[str]) -> bool:

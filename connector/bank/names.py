@@ -75,11 +75,14 @@ _LEGAL_FORMS = frozenset(
         "FIRMA",
     ]
 )
+_ENDS = _LEGAL_FORMS - {"A", "AS", "CO", "DE", "E", "ET", "SA", "SE", "Y"}  # no beginning of another word that was cut
 _SPELLINGS = str.maketrans({"ß": "ss", "Æ": "AE", "æ": "ae", "Ø": "O", "ø": "o", "Ł": "L", "ł": "l"})
 _UMLAUTS = str.maketrans({"Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ä": "ae", "ö": "oe", "ü": "ue"})
 _SIMILAR, _PREFIX = 0.86, 3
 ONE_WORD = 0.86  # the likeness where only one word of several is the same: Hans Müller and Müller GmbH
-_CUT_LENGTHS = frozenset({27, 32, 35, 54, 70})  # at which banks cut names
+# At which banks cut names; where that is behind a blank, one less
+_CUT_LENGTHS = frozenset({length - less for length in (16, 18, 22, 27, 32, 35, 54, 70) for less in (0, 1)})
+_TEXT_WORDS_MAX, _NAME_WORDS_MAX = 40, 8
 _COMMON_SHARE = 40  # a word in more names than this says nothing
 
 
@@ -150,7 +153,8 @@ class NameIndex:
             return []
         joined = "".join(words)
         if exact := self._exact.get(joined):
-            longer = self._cut_off(joined) if len(name.strip()) in _CUT_LENGTHS else set()
+            is_whole = plain_upper(name).replace(".", "").split()[-1] in _ENDS
+            longer = self._cut_off(joined) if len(name.strip()) in _CUT_LENGTHS and not is_whole else set()
             return [NameMatch(each, 1.0) for each in sorted(exact | longer)]
         candidates: set[str] = set()
         for word in words:
@@ -161,6 +165,16 @@ class NameIndex:
         found = [NameMatch(each, max(_likeness(words, own) for own in self._words[each])) for each in candidates]
         kept = [each for each in found if each.likeness >= _SIMILAR]
         return sorted(kept, key=lambda each: (-each.likeness, each.customer))[:5]
+
+    def find_in_text(self, text: str) -> set[str]:
+        """Return the customers whose whole name, of two words or more, stands in a text."""
+        words = [each for each in _WORDS.findall(plain_upper(text).replace("'", "")) if each not in _LEGAL_FORMS]
+        words = words[:_TEXT_WORDS_MAX]
+        found: set[str] = set()
+        for place in range(len(words)):
+            for count in range(2, min(_NAME_WORDS_MAX, len(words) - place) + 1):
+                found |= self._exact.get("".join(words[place : place + count]), set())
+        return found
 
     def _cut_off(self, joined: str) -> set[str]:
         """Return the customers whose longer name a bank would have cut to this one."""

@@ -11,7 +11,7 @@ from connector.bank.names import plain_upper
 
 # How strong it is: letters and digits; digits after a word for invoice; after one that also numbers other things
 # ("customer no 1042"), or read in one of two ways; digits alone.
-FULL, NAMED, VAGUE, DIGITS = 50, 45, 30, 25
+FULL, NAMED, VAGUE, DIGITS = 50, 45, 30, 27
 _REFERENCE = 60
 _TOKENS = re.compile(r"[A-Z0-9]+")
 _GROUPS = re.compile(r"[A-Z]+|\d+")
@@ -91,6 +91,7 @@ class NumberIndex:
         self._grouped: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
         self._digits: defaultdict[str, set[str]] = defaultdict(set)
         self._separated: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)  # 2026-0107
+        self._split: defaultdict[str, set[str]] = defaultdict(set)
         self._tails: defaultdict[str, set[str]] = defaultdict(set)  # 12 of RE-2026-0012
         self._numbers: dict[str, str] = {}
         self._lengths: set[int] = set()
@@ -107,13 +108,17 @@ class NumberIndex:
                 self._lengths.add(len(groups))
             elif len(tokens) > 1 and len(joined) >= _STRONG_DIGITS:
                 self._separated[tuple(tokens)].add(invoice_id)
+                self._split[joined].add(invoice_id)
             if tokens[-1].isdecimal() and any(each[-1].isdecimal() for each in tokens[:-1]):
                 self._tails[_bare(tokens[-1])].add(invoice_id)
             digits = next(each for each in reversed(groups) if each.isdecimal()) if not joined.isdecimal() else joined
             self._digits[_bare(digits)].add(invoice_id)
 
-    def find(self, text: str, reference: str = "") -> list[NumberHit]:
-        """Return the invoices that a purpose or a structured reference names, each with its strongest evidence."""
+    def find(self, text: str, reference: str = "", *, every: bool = False) -> list[NumberHit]:
+        """Return the invoices that a purpose or a structured reference names, each with its strongest evidence.
+
+        With ``every`` also those that share only digits with a number that stands there in full.
+        """
         best: dict[str, NumberHit] = {}
         for hit in [*self._in_reference(reference), *self._in_text(text)]:
             known = best.get(hit.invoice_id)
@@ -121,7 +126,7 @@ class NumberIndex:
                 best[hit.invoice_id] = hit
         strongest = max((hit.points for hit in best.values()), default=0)
         # Where a number stands in full, the same digits with another prefix are no second invoice.
-        return [hit for hit in best.values() if hit.points >= NAMED or strongest < NAMED]
+        return [hit for hit in best.values() if every or hit.points >= NAMED or strongest < NAMED]
 
     def _in_text(self, text: str) -> Iterator[NumberHit]:
         if not text:
@@ -149,7 +154,9 @@ class NumberIndex:
             for count, token in enumerate(tokens[place : place + _JOINED_MAX], 1):
                 joined += token
                 here += self._joined.get(joined, ())
-                found += self._separated.get(tuple(tokens[place : place + count]), ()) if count > 1 else ()
+                if count > 1:
+                    found += self._separated.get(tuple(tokens[place : place + count]), ())
+                    found += self._split.get(joined, ()) if count > _TWO_PARTS else ()  # 2026-01-4 77, cut by a bank
             found += here
             unclear.update(here if len({len(self._numbers[each]) for each in here}) > 1 else ())
         bare = [_bare(group) for token in tokens for group in _GROUPS.findall(token)]
