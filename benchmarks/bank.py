@@ -92,7 +92,7 @@ def _repeat(payments: Sequence[Payment], count: int) -> list[Payment]:
             payer_account=receipt.payer_account,
             text=receipt.text,
         )
-        found.append(Payment(other, one.family, (), one.booked_on))
+        found.append(Payment(one.kind, other, one.family, (), one.booked_on))
     return sorted(found[:count], key=lambda each: each.receipt.booked_on)
 
 

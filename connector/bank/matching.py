@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from connector.bank.facts import Match, MatchFacts, MatchResult, OpenInvoice, Receipt, Share
 from connector.bank.ledger_payments import LedgerPayments
-from connector.bank.names import ONE_WORD, NameIndex, normalise_name
+from connector.bank.names import ONE_WORD, NameIndex, is_institution, normalise_name
 from connector.bank.near_numbers import is_nearly_written, number_tokens
 from connector.bank.number_index import NAMED, VAGUE, NumberHit, NumberIndex
 from connector.vocabulary import MatchCertainty
@@ -177,7 +177,7 @@ class _Matcher:
         if not self._is_sure(receipt, found):
             every = self._numbers.find(receipt.text, receipt.reference, every=True)
             others = self._from_numbers(receipt, every, payers) if len(every) > len(hits) else ()
-            is_known = any(each.points >= _SAME_NAME for each in payers)
+            is_known = any(each.points >= _SAME_NAME for each in payers) or is_institution(receipt.payer)
             found = _ranked([*found, *others, *self._from_amount(receipt, is_known=is_known)])
         is_sure = self._is_sure(receipt, found)
         if not found or found[0].score < PROBABLE:
@@ -315,7 +315,7 @@ class _Matcher:
     def _from_amount(self, receipt: Receipt, *, is_known: bool) -> Iterable[_Hypothesis]:
         """Yield the invoices whose amount is nearly nobody else's, and those whose number is nearly written.
 
-        Of a payer who is known the amount says nothing about other customers' invoices.
+        Of a payer who is known, or an authority, the amount says nothing about customers' invoices.
         """
         if receipt.is_pending:
             return
@@ -395,6 +395,7 @@ class _Matcher:
             not number_points
             and payer is not None
             and len(invoices) == 1
+            and not any(self._family_of[each] in families for each in others)  # theirs is written without a slip
             and amount.points >= _CHARGES
             and is_nearly_written(invoices[0].number, self._written)
         )

@@ -86,6 +86,20 @@ _TEXT_WORDS_MAX, _NAME_WORDS_MAX = 40, 8
 _COMMON_SHARE = 40  # a word in more names than this says nothing
 
 
+_INSTITUTIONS = re.compile(
+    r"\b(?:TAX|REVENUE|HMRC|IRS|INLAND REVENUE|CUSTOMS|TREASURY|FINANZAMT|FINANZKASSE|BUNDESKASSE|STEUER\w*|URSSAF"
+    r"|DGFIP|TRESOR PUBLIC|AGENZIA|BELASTINGDIENST|HACIENDA|AEAT|SEGURANCA SOCIAL|SEGURIDAD SOCIAL|KRANKENKASSE|AOK"
+    r"|INSURANCE|VERSICHERUNG\w*|ASSURANCE\w*|LOANS?|DARLEHEN|KREDIT|PRET|PAYROLL|WAGES|GEHALT|SALARY"
+    r"|STRIPE|SUMUP|PAYPAL|ADYEN|MOLLIE|WORLDPAY|SQUARE|ZETTLE|IZETTLE|KLARNA|GOCARDLESS|ELAVON|BARCLAYCARD|CONCARDIS"
+    r"|PAYONE|NEXI|WORLDLINE|SHOPIFY|AMAZON PAYMENTS|INTEREST|ZINSEN|SAVINGS|UMBUCHUNG|TRANSFER FROM OWN)\b"
+)
+
+
+def is_institution(payer: str) -> bool:
+    """Return whether a payer that no customer is called like is an authority, an insurer or a payment service."""
+    return _INSTITUTIONS.search(plain_upper(payer)) is not None
+
+
 class NameMatch(NamedTuple):
     """A customer whose name is like a payer's: 1.0 is the same."""
 

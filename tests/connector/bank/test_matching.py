@@ -77,6 +77,14 @@ OTHERS = invoice("INV-0051", "777.00", "c2")
         (money("250.50", "A person"), PROBABLE, {"i-INV-0042"}),
         (money("900.00", "A person"), PROBABLE, {"i-INV-0041"}),  # the only one: somebody has to look
         (money("901.00", "A person"), None, set()),
+        (money("900.00", "HM Revenue and Customs", "VAT"), None, set()),
+        (money("250.50", "Stripe Payments UK Ltd", "payout"), None, set()),
+        (money("900.00", "J Marsh", "INV-004"), PROBABLE, {"i-INV-0041"}),  # cut off
+        (money("250.50", "J Marsh", "for Bramley Foods"), PROBABLE, {"i-INV-0042", "i-INV-0051"}),
+        (money("777.00", "J Marsh", "for Bramley Foods"), PROBABLE, {"i-INV-0051"}),
+        (money("370.50", "J Marsh", "rent"), PROBABLE, {"i-INV-0042", "i-INV-0043"}),  # two, one after another
+        (money("900.00", "Ashdown Ltd", "INV-0014"), SURE, {"i-INV-0041"}),  # two digits swapped
+        (money("1150.50", "Ashdown Ltd", "INV-0041"), SURE, {"i-INV-0041", "i-INV-0042"}),  # and another one
         (money("900.00", "Bramley Foods"), PROBABLE, {"i-INV-0051"}),  # theirs, for whatever
         (money("900.00", "Ashdown Ltd", "INV-0041", is_pending=True), PROBABLE, {"i-INV-0041"}),
         (money("900.00", "Ashdown Ltd", "INV-0041", currency="USD"), None, set()),
