@@ -20,13 +20,15 @@ def is_nearly_written(number: str, tokens: list[str]) -> bool:
     """Return whether one of the tokens is an invoice's number but for one slip."""
     digits = "".join(each for each in number if each.isdecimal())
     last = re.split(r"\D+", number.rstrip())[-1]
-    wanted = {each.lstrip("0") for each in (digits, last)} - {""}
-    return any(_is_near(each, token.lstrip("0")) for each in wanted for token in tokens)
+    wanted = {each.lstrip("0") for each in (digits, last)}
+    return any(
+        _is_near(each, token.lstrip("0")) for each in wanted if len(each) > _DIGITS_MIN for token in tokens
+    )  # of two digits anything is nearly one
 
 
 def _is_near(number: str, written: str) -> bool:
-    if len(number) <= _DIGITS_MIN or len(written) < _DIGITS_MIN:
-        return number == written
+    if len(written) < _DIGITS_MIN:
+        return False
     if number == written or (number.startswith(written) and len(number) - len(written) <= _DIGITS_MIN):
         return True
     if abs(len(number) - len(written)) > 1:

@@ -147,3 +147,49 @@ def test_a_file_that_brings_down_its_reader_is_put_aside_and_the_others_are_impo
     assert (folder / "failed" / "a-odd.csv").exists()
     assert len(stored(site)) == 1
     assert watched_folder.import_files(site.app, company, "first-ltd") == []
+
+
+def test_an_import_that_is_killed_around_any_commit_is_finished_by_the_next_sync(
+    site: Site,
+    company: int,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Nothing is stored twice and nothing is lost, also where the file was not moved any more."""
+    folder = tmp_path / "bank" / "first-ltd"
+    folder.mkdir(parents=True)
+    long_ago = site.clock.at.timestamp() - 60
+    dialect: Any = site.app.engine.dialect
+    do_commit = dialect.do_commit
+    killed = 0
+    for kill_at in range(1, 20):
+        for is_done in (False, True):
+            commits = 0
+
+            def commit(connection: Any, kill_at: int = kill_at, is_done: bool = is_done) -> None:
+                nonlocal commits
+                commits += 1
+                if commits == kill_at and not is_done:
+                    raise KeyboardInterrupt
+                do_commit(connection)
+                if commits == kill_at:
+                    raise KeyboardInterrupt
+
+            file = folder / f"{kill_at}-{is_done}.csv"
+            file.write_text(CSV + line(9, f"Payer {kill_at}", "INV-0042", f"{kill_at}.{int(is_done) + 10}"))
+            os.utime(file, (long_ago, long_ago))
+            dialect.do_commit = commit
+            try:
+                watched_folder.import_files(site.app, company, "first-ltd")
+            except KeyboardInterrupt:
+                killed += 1
+            finally:
+                dialect.do_commit = do_commit
+            assert watched_folder.import_files(site.app, company, "first-ltd") == []
+            assert not file.exists()
+        if commits < kill_at:
+            break
+    amounts = [row.amount_e4 for row in stored(site)]
+    assert killed >= 2
+    assert len(amounts) == len(set(amounts)) == 2 * kill_at
+    with reading(site.app.engine) as session:
+        assert len(session.scalars(select(BankFile)).all()) == 2 * kill_at

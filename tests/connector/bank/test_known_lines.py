@@ -152,3 +152,21 @@ def test_a_return_is_not_taken_for_another_customers_payment_of_nearly_its_amoun
     load(site, company, CSV + line(9, "Bramley", "rent", "895.00"))
     load(site, company, CSV + line(10, "Calder", "Ruecklastschrift INV-0052", "-903.50"), "b.csv")
     assert [row.state for row in stored(site)] == [ReceiptState.UNMATCHED, ReceiptState.REVERSED]
+
+
+def test_two_entries_under_one_reference_of_one_day_are_both_kept(site: Site, company: int) -> None:
+    """A payment and its fee in exchange come under one FITID."""
+    content = corpus("ofx/03-qfx-of-a-us-bank.qfx").decode()
+    first = content.partition("<STMTTRN>")[2].partition("</STMTTRN>")[0]
+    amount = first.partition("<TRNAMT>")[2].partition("\n")[0].partition("<")[0]
+    twin = content.replace("<STMTTRN>", f"<STMTTRN>{first.replace(amount, '1.25')}</STMTTRN><STMTTRN>", 1)
+    result = load(site, company, twin.encode(), "a.qfx")
+    assert load(site, company, twin.replace("\n\n", "\n\n\n").encode() + b"\n", "b.qfx").new == 0
+    assert len([row for row in stored(site) if row.amount_e4 == 12_500]) == 1
+    assert result.new == len(stored(site))
+
+
+def test_the_statement_of_the_next_month_does_not_take_the_last_ones_place(site: Site, company: int) -> None:
+    load(site, company, CSV + "2026-05-30;Shop;;1.50;EUR;;booked\n", "may.csv")
+    assert load(site, company, CSV + line(1, "Shop", "", "1.50") * 2, "june.csv").new == 2
+    assert sorted(row.booked_on for row in stored(site)) == [date(2026, 5, 30), date(2026, 6, 1), date(2026, 6, 1)]

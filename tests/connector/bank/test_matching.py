@@ -220,3 +220,25 @@ def test_a_made_year_is_matched_rightly_and_nobody_is_forgotten() -> None:
     assert judged.precision >= 0.995
     assert judged.recall >= 0.9
     assert judged.missed == []
+
+
+@pytest.mark.parametrize(
+    ("receipt", "certainty", "paid"),
+    [
+        # of two invoices of one amount the written one, not the oldest: odoo 9177
+        (money("250.50", "Ashdown Ltd", "INV-0045"), SURE, {"i-INV-0045"}),
+        # references that share groups of digits with others': odoo 39005
+        (money("250.50", "Ashdown Ltd", "45 RE34Y U0000 00000 02019 00045"), SURE, {"i-INV-0045"}),
+        # 990 of 1000 is the whole, a bank abroad kept the rest: OCA account-reconcile 500
+        (money("990.00", "Ashdown Ltd", "INV-0046"), SURE, {"i-INV-0046"}),
+        # all of one invoice and a part of the next: odoo 25721
+        (money("1500.00", "Bramley Foods GmbH", "INV-0051 INV-0052"), SURE, {"i-INV-0051", "i-INV-0052"}),
+        # an amount alone, whoever pays: odoo 61584
+        (money("1000.00", "", "transfer"), PROBABLE, {"i-INV-0046"}),
+    ],
+)
+def test_what_other_programs_matched_wrongly(receipt: Receipt, certainty: MatchCertainty, paid: set[str]) -> None:
+    same, thousand = invoice("INV-0045", "250.50", due_on=date(2026, 6, 5)), invoice("INV-0046", "1000.00")
+    found = match(receipt, SECOND, same, thousand, OTHERS, invoice("INV-0052", "1000.50", "c2"))
+    assert (found.certainty if found else None) == certainty
+    assert set(shares(found)) == paid
