@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from connector.audit import sync_log
 from connector.bank import matches
+from connector.bank.match_writer import ACTIVE, describe
 from connector.bank.names import normalise_name
 from connector.db.invoice_names import title_of
 from connector.db.tables import BankMatch, BankPayer, BankReceipt, Connection, CustomerRow, InvoiceRow
@@ -40,7 +41,7 @@ def reject(session: Session, match_id: int, *, by: str, at: datetime) -> BankMat
     """Record that money is not for an invoice: nothing is held for it, and it is matched with others."""
     row, receipt = _get_active(session, match_id)
     row.state, row.changed_at, row.decided_by = MatchState.REJECTED, at, by
-    others = [each for each in matches.list_of_receipt(session, receipt) if each.state in matches.ACTIVE]
+    others = [each for each in matches.list_of_receipt(session, receipt) if each.state in ACTIVE]
     if not any(each.customer_id == row.customer_id for each in others):
         _learn(session, receipt, row.customer_id, pays=False, by=by, at=at)
     if not others:
@@ -90,7 +91,7 @@ def set_aside(session: Session, receipt: BankReceipt, *, by: str, at: datetime) 
     receipt.state, receipt.customer_id, receipt.decided_by = ReceiptState.SET_ASIDE, "", by
     session.get_one(Connection, receipt.connection_id).mirror_version += 1
     for row in matches.list_of_receipt(session, receipt):
-        if row.state in matches.ACTIVE:
+        if row.state in ACTIVE:
             row.state, row.changed_at, row.decided_by = MatchState.REJECTED, at, by
             _learn(session, receipt, row.customer_id, pays=False, by=by, at=at)
             _log(session, row, receipt, by, at, "said that {money} is no customer's payment, and not for {invoice}")
@@ -101,7 +102,7 @@ def _get_active(session: Session, match_id: int) -> tuple[BankMatch, BankReceipt
     if row is None:
         raise MatchDecisionError(f"There is no match {match_id}. List them: duewell bank matches")
     receipt = session.get(BankReceipt, row.receipt_id)
-    if row.state not in matches.ACTIVE or receipt is None:
+    if row.state not in ACTIVE or receipt is None:
         raise MatchDecisionError(f"Match {match_id} is settled already.")
     return row, receipt
 
@@ -139,7 +140,7 @@ def _is_own_name(session: Session, receipt: BankReceipt, customer_id: str) -> bo
 def _log(session: Session, row: BankMatch, receipt: BankReceipt, by: str, at: datetime, what: str) -> None:
     invoice = session.get(InvoiceRow, (row.connection_id, row.invoice_id))
     title = title_of(session, invoice) if invoice is not None else "an invoice"
-    text = f"{by} {what.format(money=matches.describe(receipt), invoice=title)}."
+    text = f"{by} {what.format(money=describe(receipt), invoice=title)}."
     sync_log.write(
         session,
         at=at,

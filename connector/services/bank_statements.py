@@ -14,7 +14,7 @@ from connector.bank import deciding
 from connector.bank.deciding import MatchDecisionError
 from connector.bank.formats.csv_mapping import CsvMapping
 from connector.bank.importing import ImportResult, import_statement
-from connector.bank.matches import ACTIVE
+from connector.bank.match_writer import ACTIVE
 from connector.connections import registry
 from connector.db.engine import reading, writing
 from connector.db.invoice_names import names_of

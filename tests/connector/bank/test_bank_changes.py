@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from connector.bank import matches as bank_matches
+from connector.bank.matching import match_receipts
 from connector.db.engine import reading, writing
 from connector.db.tables import BankReceipt, InvoiceRow, Task
 from connector.outbox import approvals
@@ -113,7 +114,6 @@ def test_only_the_newest_of_very_much_money_is_matched_again(late: Scenario, mon
     rows = [(late.days_ago(20 - day), f"Stranger {day}", "", f"{day + 1}.00") for day in range(9)]
     drop(late, csv_of(*rows, (late.days_ago(1), "Ashdown Ltd", late.number, "1200.00")))
     seen: list[list[str]] = []
-    match_receipts = bank_matches.match_receipts
 
     def count(receipts: Any, facts: Any) -> Any:
         seen.append([each.payer for each in receipts])
