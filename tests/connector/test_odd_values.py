@@ -19,7 +19,7 @@ from policies.decisions import HoldCode
 from policies.receivables import InvoiceStatus
 from providers.calls import CallKind
 from providers.ledger import ChangePage, InvoiceRecord, MalformedRecord
-from providers.quickbooks import ledger, mapping
+from providers.quickbooks import decoding, ledger, mapping
 from providers.quickbooks.client import Client
 from providers.quickbooks.queries import decode_reply
 from providers.quickbooks.reader import RecordMapper
@@ -46,7 +46,7 @@ def json_of(fields: dict[str, Any], amount: str) -> bytes:
 
 def read_quickbooks(amount: str = "100", home: str = "GBP", **fields: Any) -> InvoiceRecord | MalformedRecord:
     raw = Raw(json_of({key: value for key, value in (QUICKBOOKS | fields).items() if value is not None}, amount))
-    [found] = mapping.decode_records([raw], Invoice, home)
+    [found] = decoding.decode_records([raw], Invoice, home)
     assert isinstance(found, Invoice | MalformedRecord)
     return (
         found
@@ -172,7 +172,7 @@ def test_a_text_that_is_cut_within_a_character_costs_no_reply(written: bytes, re
     whole = json.dumps(QUICKBOOKS).replace('"@"', "100").encode()[:-1] + b', "DocNumber": "' + written + b'"}'
     body = b'{"QueryResponse": {"Invoice": [' + whole + b"]}}"
     reply = decode_reply(body, QueryReply, CallKind.READ)
-    [found] = mapping.decode_records(reply.query_response.invoice, Invoice, "GBP")
+    [found] = decoding.decode_records(reply.query_response.invoice, Invoice, "GBP")
     assert isinstance(found, MalformedRecord) or (isinstance(found, Invoice) and found.doc_number == read)
 
 
@@ -457,7 +457,7 @@ def test_a_bare_nan_costs_no_reply(name: str) -> None:
     whole = json.dumps(QUICKBOOKS_RECORDS["customer"] | {"DisplayName": name, "Balance": "@"})
     body = '{"QueryResponse": {"Customer": [' + whole.replace('"@"', "NaN") + "]}}"
     [raw] = decode_reply(body.encode(), QueryReply, CallKind.READ).query_response.customer
-    [found] = mapping.decode_records([raw], Customer)
+    [found] = decoding.decode_records([raw], Customer)
     assert isinstance(found, Customer)
     assert found.display_name == name
 
