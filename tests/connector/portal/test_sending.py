@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 
@@ -12,14 +12,25 @@ import pytest
 from sqlalchemy import select
 from typer.testing import CliRunner
 
+from connector.app_context import open_app
 from connector.arrangements import agreements
 from connector.arrangements.customer_settings import find_customer
 from connector.cli.main import cli
+from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
 from connector.db.tables import Agreement, CustomerRow, PortalResponse
 from connector.emails import portal_links
+from connector.restore.backup import restore_backup, write_backup
 from connector.services.invoices import record_agreement
-from connector.vocabulary import AgreementKind, AgreementState, OutboxKind, ResponseState, TaskCode, TaskState
+from connector.vocabulary import (
+    AgreementKind,
+    AgreementState,
+    ConnectionMode,
+    OutboxKind,
+    ResponseState,
+    TaskCode,
+    TaskState,
+)
 from tests.connector.portal.conftest import (
     TODAY,
     PortalClient,
@@ -29,6 +40,7 @@ from tests.connector.portal.conftest import (
     draft_key,
     find_row,
     list_tasks,
+    serve,
     stored_state,
     visible_text,
 )
@@ -242,3 +254,26 @@ def test_history_shows_what_was_said_on_both_sides_and_several_invoices_can_be_p
     assert f"you I have paid: {scenario.overdue}, {scenario.upcoming}, 9 June 2026, £1,280.50, TRF 77" in shown
     [task] = list_tasks(scenario, TaskCode.PAYMENT_REPORTED)
     assert "(GBP 1,280.50, reference “TRF 77”)" in task.reason
+
+
+def test_a_draft_in_a_restored_backup_is_sent_again_without_doing_anything_twice(scenario: PortalScenario) -> None:
+    invoice = find_row(scenario, scenario.overdue).external_id
+    key = draft_key(scenario.client.draft("promise", invoice=invoice, on="2026-06-20"))
+    app = scenario.app
+    backup = app.settings.duewell_home / "backup.db"
+    write_backup(app.engine, backup, app.keyring, at=app.now())
+    scenario.client.send(key)
+    scenario.run()
+    noted = len([each for each in scenario.company.notes(scenario.overdue) if "promises to pay" in each])
+    app.close()
+    clock = scenario.sandbox.clock
+    restore_backup(app.settings.duewell_database_url, backup, app.keyring, at=clock.now())
+    scenario.app = open_app(app.settings, now=clock.now, sleep=clock.sleep)
+    scenario.connect()
+    set_mode(scenario.app, scenario.connection, ConnectionMode.LIVE)
+    with contextmanager(serve)(scenario) as url:
+        assert "expect your payment by then" in visible_text(PortalClient(url, scenario.client.link).send(key))
+    scenario.run()
+    assert len(list_tasks(scenario, TaskCode.PROMISE_RECEIVED)) == 1
+    notes = [each for each in scenario.company.notes(scenario.overdue) if "promises to pay" in each]
+    assert (noted, len(notes)) == (1, 1)
