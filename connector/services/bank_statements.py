@@ -318,7 +318,8 @@ def describe_import(result: ImportResult) -> list[str]:
         return [f"{result.name} was imported before: nothing was changed."]
     days = f", {result.first_on:%Y-%m-%d} to {result.last_on:%Y-%m-%d}" if result.first_on and result.last_on else ""
     known = result.received - result.new
-    brought = f"{result.name}: {result.entries} entries{days}. {result.received} brought money in, {result.new} new"
+    entries = "1 entry" if result.entries == 1 else f"{result.entries} entries"
+    brought = f"{result.name}: {entries}{days}. {result.received} brought money in, {result.new} new"
     return [
         f"{brought}, {known} known from earlier files." if known else f"{brought}.",
         f"{result.sure} surely for open invoices, {result.probable} probably, {result.unmatched} for none of them.",
