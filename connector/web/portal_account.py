@@ -15,12 +15,12 @@ from connector.db.money import from_e4
 from connector.emails.portal_links import PortalVisitor
 from connector.portal import documents
 from connector.portal.account_statement import AccountStatement, load_statements_of_account
-from connector.portal.account_statement_pdf import draw_account_statement
 from connector.portal.customer_page import CustomerPage, build_customer_page
 from connector.portal.documents import InvoiceFile
 from connector.web.portal_guard import PageHandler, PortalForm, PortalGuard, error_page, pdf_response
 from connector.web.portal_texts import PortalTexts
 from connector.web.rendering import render
+from providers.import_lock import IMPORT_LOCK
 from providers.mailer import Attachment
 
 _MONTHS = 3  # of the period that is shown where none is asked for
@@ -62,6 +62,9 @@ def _get_account_pdf(guard: PortalGuard, visitor: PortalVisitor, request: Reques
     statement = next((each for each in statements if each.currency == currency), None)
     if statement is None or len(statement.entries) > _PDF_ENTRIES_MAX:
         return error_page(request, 404, "account", "error_period")
+    with IMPORT_LOCK:
+        from connector.portal.account_statement_pdf import draw_account_statement  # noqa: PLC0415 - 40 MiB
+
     pdf = draw_account_statement(statement, company=page.company, customer=page.customer, language=page.language)
     return pdf_response(pdf.content, pdf.filename)
 
