@@ -62,6 +62,7 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
         "list_fees": ({}, None),
         "list_customers": ({}, None),
         "get_customer": ({**site_with_invoices, "customer": "c1"}, None),
+        "list_reported": ({**site_with_invoices, "customer": "c1"}, None),
         "list_invoices": ({}, None),
         "explain_invoice": (site_with_invoices | one, None),
         "list_tasks": ({}, None),
