@@ -235,7 +235,8 @@ def _pay(chance: random.Random, group: list[OpenInvoice], name: str, account: st
         paid_on = on + timedelta(days=14 * place)
         purpose = write_purpose(chance, [each.number for each in group])
         payer, from_account = write_payer(chance, name), account if chance.random() < 0.7 else ""
-        if is_somebody_else(payer) and not any(each.isdecimal() for each in purpose):
+        names_invoice = any(each.isdecimal() for each in purpose) and not purpose.startswith("PO")
+        if is_somebody_else(payer) and not names_invoice:
             purpose = f"for {name}"  # or no bookkeeper could ever book it
         if kind is PaymentKind.FACTORED:
             payer, from_account = factor(chance), ""

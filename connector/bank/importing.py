@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 
 from sqlalchemy import delete, select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
+from connector.arrangements import review_tasks
 from connector.audit import sync_log
 from connector.bank import matches
 from connector.bank.formats.bank_line import BankLine, StatementError, StatementFile
@@ -18,14 +19,15 @@ from connector.bank.formats.csv_mapping import CsvMapping
 from connector.bank.formats.readers import ReadStatement, find_table, read_statement
 from connector.bank.formats.values import clean, is_plausible
 from connector.bank.known_lines import KnownLine, KnownLines, Span
+from connector.bank.match_writer import describe
+from connector.bank.stored_lines import known_line, load_known
 from connector.db.engine import reading, writing
-from connector.db.money import MoneyError, from_e4, to_e4
-from connector.db.tables import BankCsvMapping, BankFile, BankMatch, BankReceipt, Connection
+from connector.db.money import MoneyError, to_e4
+from connector.db.tables import BankCsvMapping, BankFile, BankMatch, BankReceipt, Connection, CustomerRow
 from connector.geo import today_in
 from connector.results import Result
-from connector.vocabulary import LineStatus, LogKind, ReceiptState, StatementFormat
-
-_KNOWN_DAYS = timedelta(days=15)  # around a file, for what it overlaps with
+from connector.vocabulary import LineStatus, LogKind, ReceiptState, StatementFormat, TaskCode
+from policies.formatting import format_date
 
 
 class ImportResult(Result):
@@ -87,7 +89,7 @@ def import_statement(
         if known is not None:
             return _result(session, known, is_known=True)
         row = _store_file(session, connection, read.file, digest, clean(name, 200), by=by, at=app.now())
-        _store_lines(session, row, read.file, app.now())
+        _store_lines(app, session, row, read.file)
         _keep_mapping(session, connection_id, read, by=by, at=app.now())
         matches.refresh(session, connection, at=app.now())
         result = _result(session, row)
@@ -127,12 +129,12 @@ def _store_file(
     return row
 
 
-def _store_lines(session: Session, row: BankFile, file: StatementFile, at: datetime) -> None:
+def _store_lines(app: AppContext, session: Session, row: BankFile, file: StatementFile) -> None:
     """Store the money that came in and that no earlier file has; then what took some of it back."""
     if row.first_on is None or row.last_on is None:
         return
     span = Span(row.first_on, row.last_on)
-    known = KnownLines(_load_known(session, row.connection_id, span, file))
+    known = KnownLines(load_known(session, row.connection_id, span, file))
     counts = _Counts()
     replaced: set[int] = set()
     came = [line for line in file.lines if line.amount > 0 and line.status is not LineStatus.REVERSAL]
@@ -147,11 +149,11 @@ def _store_lines(session: Session, row: BankFile, file: StatementFile, at: datet
             continue
         if (whole := known.whole_of(line)) is not None:
             replaced.add(whole.id)
-        fresh.append(_build_receipt(row, line, file.format, at))
+        fresh.append(_build_receipt(row, line, file.format, app.now()))
     session.add_all(fresh)
     session.flush()
     for receipt in fresh:
-        known.add(_known_line(receipt, span))
+        known.add(known_line(receipt, span))
     counts.new = len(fresh)
     if replaced:
         of_replaced = col(BankMatch.connection_id) == row.connection_id, col(BankMatch.receipt_id).in_(replaced)
@@ -160,27 +162,45 @@ def _store_lines(session: Session, row: BankFile, file: StatementFile, at: datet
         known.forget(replaced)
     for line in file.lines:
         if line.amount < 0 and line.status is LineStatus.REVERSAL:
-            _store_reversal(session, row, line, file.format, known, span, at)
+            _store_reversal(app, session, row, line, file.format, known, span)
     row.received_count, row.new_count = counts.received, counts.new
 
 
 def _store_reversal(
+    app: AppContext,
     session: Session,
     row: BankFile,
     line: BankLine,
     file_format: StatementFormat,
     known: KnownLines,
     span: Span,
-    at: datetime,
 ) -> None:
     if known.recognise(line, file_format, span) is not None:
         return
     reversed_line = known.find_reversed(line)
-    receipt = _build_receipt(row, replace(line, payer="", text="", payer_account=""), file_format, at)
+    receipt = _build_receipt(row, replace(line, payer="", text="", payer_account=""), file_format, app.now())
     receipt.state = ReceiptState.REVERSED
     session.add(receipt)
     if reversed_line is not None:
-        matches.reverse(session, session.get_one(BankReceipt, reversed_line.id), on=line.booked_on, at=at)
+        reversed_receipt = session.get_one(BankReceipt, reversed_line.id)
+        if reversed_receipt.state == ReceiptState.IN_LEDGER:
+            _ask_to_reverse(app, session, reversed_receipt, line.booked_on)
+        matches.reverse(session, reversed_receipt, on=line.booked_on, at=app.now())
+
+
+def _ask_to_reverse(app: AppContext, session: Session, receipt: BankReceipt, on: date) -> None:
+    """Create a task: the ledger shows a payment as received that the bank has taken back."""
+    customer = session.get(CustomerRow, (receipt.connection_id, receipt.customer_id))
+    if customer is not None:
+        review_tasks.create_review_task(
+            app,
+            session,
+            customer,
+            code=TaskCode.PAYMENT_TAKEN_BACK,
+            recurrence_key=f"bank {receipt.id}",
+            reason=f"{describe(receipt)} was taken back by the bank on {format_date(on)}, and the accounting"
+            " system still shows the payment: remove it there. Until then its invoices count as paid.",
+        )
 
 
 def _confirm_pending(session: Session, known: KnownLine, line: BankLine) -> None:
@@ -213,42 +233,6 @@ def _build_receipt(row: BankFile, line: BankLine, file_format: StatementFormat, 
         text=line.text,
         bank_reference=line.bank_reference,
         seen_at=at,
-    )
-
-
-def _load_known(session: Session, connection_id: int, span: Span, file: StatementFile) -> list[KnownLine]:
-    """Return the stored lines around the days of a file; where it has reversals, all of the last year."""
-    has_reversals = any(line.status is LineStatus.REVERSAL for line in file.lines)
-    since_on = span.first_on - (timedelta(days=400) if has_reversals else _KNOWN_DAYS)
-    query = (
-        select(BankReceipt, col(BankFile.first_on), col(BankFile.last_on))
-        .join(BankFile, col(BankFile.id) == col(BankReceipt.file_id))
-        .where(
-            col(BankReceipt.connection_id) == connection_id,
-            col(BankReceipt.booked_on) >= since_on,
-            col(BankReceipt.booked_on) <= span.last_on + _KNOWN_DAYS,
-        )
-    )
-    return [_known_line(receipt, Span(first_on, last_on)) for receipt, first_on, last_on in session.execute(query)]
-
-
-def _known_line(receipt: BankReceipt, span: Span) -> KnownLine:
-    return KnownLine(
-        id=receipt.id or 0,
-        format=StatementFormat(receipt.format),
-        account=receipt.account,
-        currency=receipt.currency,
-        amount=from_e4(receipt.amount_e4),
-        booked_on=receipt.booked_on,
-        value_on=receipt.value_on,
-        status=LineStatus(receipt.status),
-        payer=receipt.payer,
-        text=f"{receipt.text} {receipt.reference}".strip() if receipt.reference not in receipt.text else receipt.text,
-        bank_reference=receipt.bank_reference,
-        batch_amount=None if receipt.batch_e4 is None else from_e4(receipt.batch_e4),
-        is_batch=receipt.is_batch,
-        span=span,
-        is_reversed=receipt.state == ReceiptState.REVERSED,
     )
 
 

@@ -46,6 +46,7 @@ class TaskCode(StrEnum):
     APPLY_CREDIT = "apply_credit"
     BOOK_PAYMENT = "book_payment"
     PAYMENT_NOT_BOOKED = "payment_not_booked"
+    PAYMENT_TAKEN_BACK = "payment_taken_back"
     PAYMENT_RETURNED = "payment_returned"
     PROPOSE_WAIVER = "propose_waiver"
     UNPAID_FEE = "unpaid_fee"

@@ -30,6 +30,7 @@ TASK_CODES: dict[str, str] = {
     TaskCode.APPLY_CREDIT: "Apply credit",
     TaskCode.BOOK_PAYMENT: "Book a payment",
     TaskCode.PAYMENT_NOT_BOOKED: "Payment not booked for days",
+    TaskCode.PAYMENT_TAKEN_BACK: "Payment taken back by the bank",
     TaskCode.AUTO_REPLY: "Automatic reply",
     TaskCode.REPLY: "Customer reply",
     TaskCode.REMINDERS_STOPPED: "Customer stopped reminders",

@@ -15,9 +15,9 @@ from connector.db.engine import reading, writing
 from connector.db.tables import BankReceipt, InvoiceRow, Task
 from connector.outbox import approvals
 from connector.services import bank_statements
-from connector.vocabulary import MatchCertainty, MatchState, ReceiptState, TaskCode
+from connector.vocabulary import MatchCertainty, MatchState, ReceiptState, TaskCode, TaskState
 from policies.decisions import HoldCode
-from tests.connector.bank.test_bank_run import csv_of, decision, drop, matches
+from tests.connector.bank.test_bank_run import csv_of, decision, drop, matches, tasks
 from tests.connector.scenario import LEDGERS, ResumeAfter, Scenario, add_late_customer
 
 REREAD: dict[str, dict[str, Any]] = {"xero": {"query": "IDs="}, "quickbooks": {"path": "/cdc$", "nth": 2}}
@@ -159,3 +159,16 @@ def test_no_email_says_that_a_reported_payment_is_missing_while_money_may_be_it(
     first, second = [each.text for each in late.sandbox.sendgrid.emails() if "accounts@ashdown.example" in each.to]
     assert "find this payment" not in first
     assert ("have not been able to find this payment" in second) == (not may_be_there)
+
+
+def test_a_booked_payment_that_the_bank_takes_back_becomes_a_task(late: Scenario) -> None:
+    late.company.pay(late.number, on=late.days_ago(3))
+    late.run()
+    drop(late, csv_of((late.days_ago(3), "Ashdown Ltd", late.number, "1200.00")))
+    drop(
+        late, csv_of((late.days_ago(1), "Ashdown Ltd", f"Returned direct debit {late.number}", "-1204.00")), "back.csv"
+    )
+    late.run()
+    (task,) = tasks(late, TaskCode.PAYMENT_TAKEN_BACK)
+    assert task.state == TaskState.OPEN
+    assert "was taken back by the bank on 9 Jun 2026, and the accounting system still shows the payment" in task.reason
