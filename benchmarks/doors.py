@@ -206,6 +206,9 @@ def _others(port: int) -> list[Door]:
         Door("/api/v1 /api/v1/openapi.json", "the document of the API", 200, _get(port, "/api/v1/openapi.json")),
         Door("(an operation of the API)", "1 MB with a made-up token", 401, operation),
         Door("(a page)", "a form of 256 kB without a session", 401, _post_form(port, "/policy/document")),
+        Door(
+            "(a page that takes files)", "4,000 fields without a session", 401, _post_parts(port, "/companies/1/bank")
+        ),
         Door("(no such page)", "an address of 40 kB", 404, _get(port, "/" + _LONG)),
         Door("(no HTTP)", "64 kB that are no request", 400, b"x" * 64_000 + b"\r\n\r\n"),
         Door("(any)", "a body in pieces of one byte", ANY, _in_small_pieces(port)),
@@ -229,6 +232,12 @@ def _post(port: int, path: str, body: bytes, *headers: str) -> bytes:
 def _post_form(port: int, path: str) -> bytes:
     """Return a request with the largest form that a page takes."""
     return _post(port, path, _FIELDS, _FORM, _origin(port))
+
+
+def _post_parts(port: int, path: str) -> bytes:
+    """Return a request with as many parts as a form of that size can have."""
+    part = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n'
+    return _post(port, path, part * 4000 + b"--b--\r\n", "Content-Type: multipart/form-data; boundary=b", _origin(port))
 
 
 def _request(port: int, method: str, path: str, body: bytes, headers: tuple[str, ...]) -> bytes:
