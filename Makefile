@@ -9,6 +9,7 @@ PYTHON ?=# a Python to use instead of the first one found that is new enough
 DEMO_ARGS ?= --once
 PYTEST_ARGS ?=
 REV ?= a0d576d# the revision that bench-against compares this one with
+FLEET_ARGS ?=# of bench-fleet: --companies N, --workers N, --threads N, --per-hour N
 KILLS ?= 200# how many workers faults-workers kills
 FAULTS_ARGS ?=# --write updates the table in docs/reliability.md, --seed N tries other cases
 MUTANTS_ARGS ?=# --sample N draws more of them, --minutes N stops in between, --only policies tries a part
@@ -19,7 +20,7 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations sandbox benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dist test lint types unit faults faults-long faults-workers mutants contract races ninety bench bench-against screenshots gallery audit sbom lock outdated format clean
+.PHONY: help demo dist test lint types unit faults faults-long faults-workers mutants contract races ninety bench bench-against bench-fleet screenshots gallery audit sbom lock outdated format clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -81,6 +82,9 @@ ninety: $(READY) ## Ninety simulated days synced daily, hourly and every five mi
 
 bench-against: $(READY) ## This revision beside another one: make bench-against REV=a0d576d
 	$(BIN)/python -m benchmarks.against $(REV)
+
+bench-fleet: $(READY) ## Many companies, one PostgreSQL, several workers: make bench-fleet FLEET_ARGS="--companies 1000"
+	$(BIN)/python -m benchmarks.fleet $(FLEET_ARGS)
 
 bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured in the same run
 	$(BIN)/python -m benchmarks.first_load

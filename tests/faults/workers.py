@@ -62,10 +62,10 @@ _NAMES = ("Ashdown", "Birch", "Cedar", "Dunmore", "Elder", "Fernhill", "Garland"
 class Zygote:
     """A process without threads that forks workers: they start within a tenth of a second."""
 
-    def __init__(self, offset: Any) -> None:
+    def __init__(self, offset: Any, threads: int = 2) -> None:
         """Start it; ``offset`` is shared: the seconds that the simulated time is ahead of the machine's."""
         self._ours, theirs = Pipe()
-        self._process = Process(target=_fork_workers, args=(theirs, offset), daemon=True)
+        self._process = Process(target=_fork_workers, args=(theirs, offset, threads), daemon=True)
         self._process.start()
 
     def start_worker(self, settings: dict[str, str], host: str) -> int:
@@ -79,21 +79,21 @@ class Zygote:
         self._process.join()
 
 
-def _fork_workers(orders: Channel, offset: Any) -> None:
+def _fork_workers(orders: Channel, offset: Any, threads: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # killed workers leave no zombies
     while (order := orders.recv()) is not None:
         settings, host = order
         if (process_id := os.fork()) == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _work(settings, host, offset)
+            _work(settings, host, offset, threads)
         orders.send(process_id)
 
 
-def _work(settings: dict[str, str], host: str, offset: Any) -> None:
+def _work(settings: dict[str, str], host: str, offset: Any, threads: int) -> None:
     socket.gethostname = lambda: host
     app = open_app(load_settings(**settings), now=lambda: datetime.fromtimestamp(time.time() + offset.value, UTC))
     signal.signal(signal.SIGTERM, lambda _number, _frame: app.stop.set())
-    worker = QueueWorker(app, run_connection, threads=2, poll_seconds=1, jobs=BACKGROUND_JOBS)
+    worker = QueueWorker(app, run_connection, threads=threads, poll_seconds=1, jobs=BACKGROUND_JOBS)
     worker.start()
     app.stop.wait()
     worker.stop()
