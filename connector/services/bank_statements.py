@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from typing import NamedTuple, TypeVar
 
@@ -345,7 +346,8 @@ def _sync_soon(app: AppContext, connection_id: int) -> None:
         connection = session.get_one(Connection, connection_id)
         if connection.health == ConnectionHealth.DISCONNECTED or connection.pause_reason:
             return
-    registry.run_soon(app, connection_id)
+    with suppress(registry.DisconnectedError):  # a moment ago: what was decided about the money is stored all the same
+        registry.run_soon(app, connection_id)
 
 
 def _get_receipt(session: Session, receipt_id: int) -> BankReceipt:

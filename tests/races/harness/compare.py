@@ -44,6 +44,8 @@ _IDS = {"id", "task_id", "outbox_id", "version"}
 _UNSTABLE_TABLES = {"alembic_version"}
 _NUMBERED = re.compile(r"\b(version|task) \d+|\b(the key) [0-9a-f]{16}")  # ids in sentences
 
+_RESPONSE_KEY = re.compile(r':[\w-]{24}(?=[:"])')  # of a response in the portal, inside other keys
+
 
 def read_state(app: AppContext) -> State:
     """Return every row of every table, as often as it is there; of secrets, only whether they can be decrypted."""
@@ -79,7 +81,7 @@ def _describe(table: Table, row: dict[str, Any]) -> str:
         left_out = left_out | {"value"}
     kept = {name: value for name, value in row.items() if name not in left_out}
     text = json.dumps(kept, default=_plain, sort_keys=True, ensure_ascii=False)
-    stable = _NUMBERED.sub(r"\1\2 N", text)
+    stable = _RESPONSE_KEY.sub(":KEY", _NUMBERED.sub(r"\1\2 N", text))
     return f"{table.name} {stable}"
 
 
