@@ -72,7 +72,7 @@ def main() -> int:
 
 
 def _prepare(fleet: Fleet, invoices: int) -> float:
-    """Give every company its invoices, sync each twice in this process, and return the processor time of the second."""
+    """Enter each company's invoices and sync it twice in this process; return the mean processor time of the second."""
     for company in fleet.companies:
         names = [company.customer(f"{name} Ltd") for name in NAMES]
         today = fleet.sandbox.clock.now().date()
