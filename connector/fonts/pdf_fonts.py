@@ -1,15 +1,19 @@
 """Letters in a PDF: Western European ones by the fonts that every reader has, others by an embedded font.
 
 A document whose texts are all Western stays at some eight kilobytes. Where one has a letter more (Greek, Cyrillic,
-Polish, Turkish, Czech, Hungarian, Hebrew …), the whole document is set in DejaVu Sans Condensed, of which only what it
-uses is embedded. What neither has becomes "?", so that a reader sees that something is missing; emoji are left out.
+Polish, Turkish, Czech, Hungarian, Hebrew …), the whole document is set in FiraGO of the package ``pymupdf-fonts``, of
+which only what it uses is embedded. What neither has becomes "?", so that a reader sees that something is missing;
+emoji are left out. So do the letters of scripts that must be shaped (Arabic, Thai, those of India): FiraGO has them,
+but each would stand alone.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from functools import cache
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from connector.languages import replace_nbsp
@@ -19,8 +23,8 @@ if TYPE_CHECKING:
     from fpdf import FPDF
 
 ENCODING = "windows-1252"
-_FILES = {"": "DejaVuSansCondensed.ttf", "B": "DejaVuSansCondensed-Bold.ttf"}
-_FOLDER = Path(__file__).parent
+_FONTS = {"": "figo", "B": "figbo"}  # by style: their names in pymupdf-fonts
+_UNSHAPED_BLOCKS = (range(0x600), range(0x10A0, 0x1100), range(0x1C90, 0x1CC0), range(0x1E00, 0x2C00))
 _SYMBOLS_AND_MARKS = {"So", "Sk", "Mn", "Cf"}  # of which emoji consist
 _STROKED_LETTERS = str.maketrans("łŁđĐħĦıŧŦ", "lLdDhHitT")  # whose stroke is no combining mark
 _FROM_RIGHT_TO_LEFT = {"R", "AL"}
@@ -34,9 +38,9 @@ class PdfFonts:
         self.family, self._letters = "helvetica", frozenset[str]()
         further = {char for text in texts for char in replace_nbsp(text) if not _is_western(char)}
         if any(map(str.isalpha, further & _embedded_letters())):
-            self.family, self._letters = "dejavu", _embedded_letters()
-            for style, name in _FILES.items():
-                pdf.add_font(self.family, style, _FOLDER / name)
+            self.family, self._letters = "firago", _embedded_letters()
+            for style, name in _FONTS.items():
+                pdf.add_font(self.family, style, Path(_font_folder().name, f"{name}.ttf"))
 
     def clean(self, text: str) -> str:
         """Return what the fonts can draw, in the order in which it is drawn."""
@@ -65,13 +69,30 @@ def _is_western(char: str) -> bool:
     return True
 
 
+def _font(style: str) -> bytes:
+    with IMPORT_LOCK:
+        from pymupdf_fonts import myfont  # noqa: PLC0415 - only a PDF needs it
+
+    font: bytes = myfont(_FONTS[style])
+    return font
+
+
+@cache
+def _font_folder() -> TemporaryDirectory[str]:
+    """Return a folder, for as long as the process lives, with the fonts as files: fpdf2 reads nothing else."""
+    folder = TemporaryDirectory(prefix="duewell-fonts-")
+    for style, name in _FONTS.items():
+        Path(folder.name, f"{name}.ttf").write_bytes(_font(style))
+    return folder
+
+
 @cache
 def _embedded_letters() -> frozenset[str]:
     with IMPORT_LOCK:
         from fontTools.ttLib import TTFont  # noqa: PLC0415 - only a PDF needs it
 
-    with TTFont(_FOLDER / _FILES[""]) as font:
-        return frozenset(map(chr, font.getBestCmap()))
+    with TTFont(BytesIO(_font(""))) as font:
+        return frozenset(chr(code) for code in font.getBestCmap() if any(code in block for block in _UNSHAPED_BLOCKS))
 
 
 def _in_order_of_drawing(line: str) -> str:
