@@ -20,9 +20,9 @@ from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from zxcvbn import zxcvbn
 
 from connector.errors import Busy
+from providers.import_lock import IMPORT_LOCK
 
 T = TypeVar("T")
 LENGTH_MIN, LENGTH_MAX = 12, 256
@@ -126,6 +126,8 @@ def _refuse_weak(password: str, email: str, names: Collection[str]) -> None:
         raise WeakPasswordError(message)
     rest = _without_guessable_words(password, email, names)[:_CHECKED_LENGTH]
     rest = rest.replace("\n", " ")  # zxcvbn fails on "1985" before a line end, which it takes for a date
+    with IMPORT_LOCK:
+        from zxcvbn import zxcvbn  # noqa: PLC0415 - 12 MiB of words that only a new password needs
     if not rest or zxcvbn(rest)["guesses_log10"] < _GUESSES_LOG10_MIN:
         message = "This password is easily guessed. Several random words work well; avoid known names."
         raise WeakPasswordError(message)
