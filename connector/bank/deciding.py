@@ -28,6 +28,8 @@ class MatchDecisionError(NotPossible):
 def confirm(session: Session, match_id: int, *, by: str, at: datetime) -> BankMatch:
     """Record that money is for the invoice it was matched with: it holds reminders, however sure the match was."""
     row, receipt = _get_active(session, match_id)
+    if (left_e4 := _left_of(session, receipt, row.invoice_id)) < row.amount_e4:
+        row.amount_e4, row.settles = left_e4, False
     row.state, row.changed_at, row.decided_by = MatchState.CONFIRMED, at, by
     receipt.state, receipt.customer_id = ReceiptState.MATCHED, row.customer_id
     _learn(session, receipt, row.customer_id, pays=True, by=by, at=at)
@@ -59,6 +61,9 @@ def assign(session: Session, receipt: BankReceipt, invoice: InvoiceRow, *, by: s
         raise MatchDecisionError("This money cannot be for this invoice.")
     if receipt.currency != invoice.currency:
         raise MatchDecisionError(f"The money is in {receipt.currency}, the invoice in {invoice.currency}.")
+    left_e4 = _left_of(session, receipt, invoice.external_id)
+    if left_e4 <= 0:
+        raise MatchDecisionError("All of this money is for other invoices. Say first which of them it is not for.")
     known = matches.list_of_receipt(session, receipt)
     for each in known:
         if each.state == MatchState.OPEN and each.invoice_id != invoice.external_id:
@@ -78,7 +83,7 @@ def assign(session: Session, receipt: BankReceipt, invoice: InvoiceRow, *, by: s
         created_at=at,
         changed_at=at,
     )
-    row.amount_e4, row.state = min(receipt.amount_e4, invoice.due_e4), MatchState.OPEN
+    row.amount_e4, row.state = min(left_e4, invoice.due_e4), MatchState.OPEN
     session.add(row)
     session.flush()
     return confirm(session, row.id or 0, by=by, at=at)
@@ -105,6 +110,12 @@ def _get_active(session: Session, match_id: int) -> tuple[BankMatch, BankReceipt
     if row.state not in ACTIVE or receipt is None:
         raise MatchDecisionError(f"Match {match_id} is settled already.")
     return row, receipt
+
+
+def _left_of(session: Session, receipt: BankReceipt, invoice_id: str) -> int:
+    """Return what of some money is not confirmed for other invoices than this one: it pays for each of them once."""
+    confirmed = (each for each in matches.list_of_receipt(session, receipt) if each.state == MatchState.CONFIRMED)
+    return receipt.amount_e4 - sum(each.amount_e4 for each in confirmed if each.invoice_id != invoice_id)
 
 
 def _end_other_readings(session: Session, receipt: BankReceipt, at: datetime) -> None:

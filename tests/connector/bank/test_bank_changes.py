@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from connector.bank import matches as bank_matches
+from connector.bank.deciding import MatchDecisionError
 from connector.bank.matching import match_receipts
 from connector.db.engine import reading, writing
 from connector.db.tables import BankReceipt, InvoiceRow, Task
@@ -68,6 +69,20 @@ def test_money_of_an_invoice_that_was_credited_may_be_for_the_others(late: Scena
     assert len(late.customer_emails()) == sent
 
 
+def test_money_that_is_confirmed_for_several_invoices_is_counted_once(late: Scenario) -> None:
+    late.company.invoice("Ashdown Ltd", "300.00", due_on=late.days_ago(3))
+    third = late.company.invoice("Ashdown Ltd", "75.00", due_on=late.days_ago(-20))
+    late.run()
+    drop(late, csv_of((late.days_ago(1), "Ashdown Ltd", "on account", "1300.00")))
+    money = {each.amount: each for each in matches(late)}
+    assert set(money) == {"1200.00", "300.00", "75.00"}
+    for amount in ("1200.00", "300.00"):
+        bank_statements.confirm_match(late.app, money[amount].id, by="ann")
+    assert sorted(each.amount for each in matches(late)) == ["100.00", "1200.00"]
+    with pytest.raises(MatchDecisionError, match="All of this money is for other invoices"):
+        bank_statements.assign_receipt(late.app, money["75.00"].receipt, third, by="ann")
+
+
 def test_money_that_was_booked_with_another_amount_holds_nothing_more(late: Scenario) -> None:
     """The bank kept 15.00: the ledger has the payment in full, and the charge as an expense."""
     late.company.invoice("Ashdown Ltd", "800.00", due_on=late.days_ago(-5))
@@ -84,11 +99,11 @@ def test_money_that_was_booked_with_another_amount_holds_nothing_more(late: Scen
 
 
 def test_what_a_person_confirmed_is_confirmed_again_when_its_payment_is_deleted(late: Scenario) -> None:
-    """The payer's name says nothing: without the confirmation nobody would know whose money it is."""
+    """The payer's name says nothing: without the confirmation the money would hold nothing."""
     drop(late, csv_of((late.days_ago(1), "Hr 4711 Treuhand", "Sammler", "1200.00")))
-    with reading(late.app.engine) as session:
-        money = bank_statements.list_unmatched(session, [late.connection])[0].id
-    bank_statements.assign_receipt(late.app, money, late.number, by="ann")
+    (found,) = matches(late)  # nothing but the amount says so
+    assert found.certainty is MatchCertainty.PROBABLE
+    bank_statements.assign_receipt(late.app, found.receipt, late.number, by="ann")
     late.company.pay(late.number, on=late.days_ago(1))
     late.run()
     assert receipt_states(late) == [ReceiptState.IN_LEDGER]
