@@ -18,6 +18,7 @@ from connector.db.tables import (
     PortalResponse,
 )
 from connector.emails.inbound import stopped_addresses
+from connector.emails.inbound.reminder_stops import ALL_READERS
 from connector.emails.portal_links import PortalVisitor
 from connector.outbox.drafts import note_key
 from connector.outbox.entries import UNSENT_STATES
@@ -90,8 +91,9 @@ def _undo_settings(context: ResponseContext) -> None:
             context.apply_settings({"stopped_emails": ",".join(each for each in stopped if each != address)})
         else:
             context.apply_settings({"no_reminders": False})
+        start = f"{address if address in stopped else ALL_READERS} "  # other readers' stops stay, and so do their tasks
         review_tasks.cancel_review_tasks(
-            context.app, context.session, context.customer, TaskCode.REMINDERS_STOPPED, "", _UNDONE
+            context.app, context.session, context.customer, TaskCode.REMINDERS_STOPPED, start, _UNDONE
         )
     elif context.response.kind is ResponseKind.CONTACT and setting is not None and setting.emails:
         email = context.response.email.strip().lower()

@@ -18,6 +18,8 @@ from connector.emails.inbound.stopped_addresses import Readers
 from connector.plain_text import one_line
 from connector.vocabulary import TaskCode, TokenPurpose
 
+ALL_READERS = "all"  # begins the key of a task about a stop of all reminders, as an address does of one about its own
+
 
 class ReminderStop(NamedTuple):
     """The customer a link is for, and what has stopped; ``language`` is "" where it is not known.
@@ -99,7 +101,12 @@ def stop_for_address(app: AppContext, session: Session, customer: CustomerRow, a
         f" get them still do. To undo it: duewell customers set {customer.external_id} --stopped-emails none"
     )
     review_tasks.create_review_task(
-        app, session, customer, code=TaskCode.REMINDERS_STOPPED, recurrence_key=now.isoformat(), reason=reason
+        app,
+        session,
+        customer,
+        code=TaskCode.REMINDERS_STOPPED,
+        recurrence_key=f"{address.lower()} {now.isoformat()}",
+        reason=reason,
     )
     return False
 
@@ -114,7 +121,12 @@ def stop_for_customer(app: AppContext, session: Session, customer: CustomerRow, 
         f"duewell customers set {customer.external_id} --reminders"
     )
     review_tasks.create_review_task(
-        app, session, customer, code=TaskCode.REMINDERS_STOPPED, recurrence_key=now.isoformat(), reason=reason
+        app,
+        session,
+        customer,
+        code=TaskCode.REMINDERS_STOPPED,
+        recurrence_key=f"{ALL_READERS} {now.isoformat()}",
+        reason=reason,
     )
 
 
@@ -124,7 +136,7 @@ def _build_stop(app: AppContext, session: Session, customer: CustomerRow, mark: 
     readers = stopped_addresses.find_readers(app, session, customer) if mark else Readers(frozenset(), frozenset())
     stopped = [each for each in stopped_addresses.split_stopped(setting) if stopped_addresses.mark_of(each) == mark]
     marked = [*stopped, *(each for each in sorted(readers.all) if stopped_addresses.mark_of(each) == mark)]
-    address = marked[0] if marked else ""
+    address = marked[0] if marked else stopped_addresses.find_earlier_reader(session, customer, mark) if mark else ""
     return ReminderStop(
         company=one_line(connection.name),
         customer=one_line(customer.name),

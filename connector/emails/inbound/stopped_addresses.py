@@ -10,14 +10,18 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlmodel import Session
+from sqlalchemy import select
+from sqlmodel import Session, col
 
 from connector.app_context import AppContext
-from connector.db.tables import Connection, CustomerRow, CustomerSetting
+from connector.db.tables import Connection, CustomerRow, CustomerSetting, OutboxEntry
+from connector.outbox.payloads import EmailPayload, payload_as
 from connector.sync.mirror.pages import load_statements
+from connector.vocabulary import OutboxKind, OutboxState
 from policies.receivables import Customer, Invoice
 
 MARK_LENGTH = 12  # of a hash: it only tells the addresses of one customer apart
+_EMAILS_MAX = 200  # of a customer that are looked through, the newest first
 
 
 class Readers(NamedTuple):
@@ -46,6 +50,25 @@ def find_readers(app: AppContext, session: Session, customer: CustomerRow) -> Re
     stopped = set(split_stopped(setting))
     cleaned = [{each.strip().lower() for each in some if "@" in each} - stopped for some in (main, main | copies)]
     return Readers(*map(frozenset, cleaned))
+
+
+def find_earlier_reader(session: Session, customer: CustomerRow, mark: str) -> str:
+    """Return the address of a mark among those that were emailed before, in lower case; "" for none.
+
+    A paid invoice's own address, or one that was changed since, gets nothing today and may get the next reminder.
+    """
+    query = select(OutboxEntry).where(
+        col(OutboxEntry.connection_id) == customer.connection_id,
+        col(OutboxEntry.customer_id) == customer.external_id,
+        col(OutboxEntry.kind) == OutboxKind.EMAIL,
+        col(OutboxEntry.state).in_([OutboxState.DONE, OutboxState.UNCONFIRMED, OutboxState.SENDING]),
+    )
+    for entry in session.scalars(query.order_by(col(OutboxEntry.id).desc()).limit(_EMAILS_MAX)):
+        payload = payload_as(EmailPayload, entry)
+        for address in (*payload.to, *payload.cc, *payload.bcc):
+            if mark_of(address) == mark:
+                return address.strip().lower()
+    return ""
 
 
 def split_stopped(setting: CustomerSetting | None) -> list[str]:

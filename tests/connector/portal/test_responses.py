@@ -12,6 +12,7 @@ from connector.arrangements import agreements
 from connector.arrangements.customer_settings import find_customer
 from connector.db.engine import reading, writing
 from connector.db.tables import Agreement, SuppressedAddress
+from connector.emails.inbound.reminder_stops import stop_for_address
 from connector.services.invoices import record_agreement
 from connector.vocabulary import AgreementState, RunOutcome, TaskCode, TaskState
 from tests.connector.portal.conftest import (
@@ -114,17 +115,20 @@ def test_a_new_address_is_used_at_once_only_at_the_customers_own_domain(scenario
 def test_a_stop_in_the_portal_can_be_for_one_address_alone(scenario: PortalScenario) -> None:
     with writing(scenario.app.engine) as session:
         customer = find_customer(session, "Miller & Sons")
-        customer.emails = f"{MILLER},ben@miller.example"
+        customer.emails = f"{MILLER},ben@miller.example,eve@miller.example"
+        stop_for_address(scenario.app, session, customer, "eve@miller.example", how="with the link in an email")
     refused = scenario.client.submit("stop", email="x@else.example")
     assert (refused.status_code, "No reminders are sent to this address" in refused.text) == (422, True)
     page = scenario.client.submit("stop", email="Ben@miller.example")
     setting = customer_setting(scenario)
     assert setting is not None
-    assert (setting.stopped_emails, setting.no_reminders) == ("ben@miller.example", False)
+    assert (setting.stopped_emails, setting.no_reminders) == ("eve@miller.example,ben@miller.example", False)
     scenario.client.undo(page.url.partition("done=")[2])
     setting = customer_setting(scenario)
     assert setting is not None
-    assert (setting.stopped_emails, setting.no_reminders) == ("", False)
+    assert (setting.stopped_emails, setting.no_reminders) == ("eve@miller.example", False)
+    eves, bens = list_tasks(scenario, TaskCode.REMINDERS_STOPPED)
+    assert (eves.state, bens.state) == (TaskState.OPEN, TaskState.CANCELLED)
 
 
 def test_the_chosen_language_and_the_stop_are_followed(scenario: PortalScenario) -> None:

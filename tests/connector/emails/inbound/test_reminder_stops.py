@@ -168,6 +168,22 @@ def test_one_click_stops_only_its_reader_where_colleagues_get_reminders_too(with
     assert "?to=" not in last.headers["List-Unsubscribe"]
 
 
+def test_one_click_counts_for_a_reader_who_gets_nothing_at_the_moment(scenario: InboundScenario) -> None:
+    link = scenario.email.headers["List-Unsubscribe"].strip("<>")
+    with reading(scenario.app.engine) as session:
+        found = find_customer(session, "Ashdown Ltd")
+    key = (found.connection_id, found.external_id)
+    update_settings(scenario.app, *key, {"emails": BEN}, by="Ann")
+    page = scenario.client.post(link, data="List-Unsubscribe=One-Click")
+    assert (page.status_code, f"Ashdown Ltd to {ASHDOWN}" in page.text) == (200, True)
+    setting = customer_setting(scenario)
+    assert setting is not None
+    assert (setting.stopped_emails, setting.no_reminders) == (ASHDOWN, False)
+    update_settings(scenario.app, *key, {"emails": ""}, by="Ann")
+    run_for_days(scenario, 30, every=10)
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
+
+
 def test_the_last_reader_who_stops_ends_all_reminders(with_colleague: InboundScenario) -> None:
     one_choice(with_colleague, address=BEN)
     one_choice(with_colleague, address=ASHDOWN.upper())
