@@ -10,11 +10,14 @@ from connector.sync.mirror.customer_batch import TABLES
 from connector.sync.mirror.pages import PageCounts
 from providers.ledger import ChangePage, CreditRecord, InvoiceRecord, PaymentRecord
 
-_RECORDS_MAX = 200  # with more, everybody is decided about
+_RECORDS_MAX = 200  # of a page: with more, everybody is decided about
+_NOTED_MAX = 2000  # of all pages: a database takes no more than some thousand values in one query
 
 
 def note_page(session: Session, connection_id: int, page: ChangePage, changes: MirrorChanges) -> None:
     """Note whose records a page is about, before it is stored: also whose they were until now."""
+    if changes.is_unclear:
+        return
     documents: list[InvoiceRecord | PaymentRecord | CreditRecord] = [*page.invoices, *page.payments, *page.credits]
     if len(documents) + len(page.customers) + len(page.applications) > _RECORDS_MAX:
         changes.is_unclear = True
@@ -24,6 +27,7 @@ def note_page(session: Session, connection_id: int, page: ChangePage, changes: M
     changes.invoice_ids.update(each.external_id for each in page.invoices)
     changes.invoice_ids.update(page.replaced_invoice_ids)
     changes.invoice_ids.update(each[2] for each in page.applications)
+    changes.is_unclear = len(changes.customer_ids) + len(changes.invoice_ids) > _NOTED_MAX
     if not (documents or page.replaced_sources):
         return
     invoice, application = TABLES["invoice"], TABLES["application"]

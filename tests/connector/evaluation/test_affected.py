@@ -19,6 +19,7 @@ from connector.db.engine import reading, writing
 from connector.outbox import approvals
 from connector.run import run_connection
 from connector.services import invoices
+from connector.sync import changed_customers
 from connector.vocabulary import ConnectionMode
 from tests.connector.scenario import LEDGERS, Scenario, open_scenario_app
 
@@ -187,7 +188,9 @@ def test_what_all_customers_are_compared_by_brings_decisions_about_all(quiet: Sc
     assert [*counts, decided(quiet)] == [4, 4]
 
 
-def test_changes_that_a_run_cannot_assign_bring_decisions_about_all(quiet: Scenario) -> None:
+def test_changes_that_a_run_cannot_assign_bring_decisions_about_all(
+    quiet: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ashdown = quiet.company.numbers[0]
     quiet.company.pay(ashdown, "1.00", on=quiet.today)
     decided(quiet)
@@ -196,4 +199,7 @@ def test_changes_that_a_run_cannot_assign_bring_decisions_about_all(quiet: Scena
     with writing(quiet.app.engine) as session:  # as somebody does who matches money on a bank statement
         session.execute(text("UPDATE connection SET mirror_version = mirror_version + 1"))
     quiet.company.pay(ashdown, "2.00", on=quiet.today)
-    assert [*counts, decided(quiet)] == [3, 3]
+    counts.append(decided(quiet))
+    monkeypatch.setattr(changed_customers, "_NOTED_MAX", 1)  # many pages, each of them small
+    quiet.company.pay(ashdown, "3.00", on=quiet.today)
+    assert [*counts, decided(quiet)] == [3, 3, 3]
