@@ -36,15 +36,15 @@ class PdfFonts:
     def __init__(self, pdf: FPDF, *texts: str) -> None:
         pdf.core_fonts_encoding = ENCODING
         self.family, self._letters = "helvetica", frozenset[str]()
-        further = {char for text in texts for char in replace_nbsp(text) if not _is_western(char)}
+        further = {char for text in texts for char in _composed(text) if not _is_western(char)}
         if any(map(str.isalpha, further & _embedded_letters())):
             self.family, self._letters = "firago", _embedded_letters()
-            for style, name in _FONTS.items():
-                pdf.add_font(self.family, style, Path(_font_folder().name, f"{name}.ttf"))
+            for style in _FONTS:
+                pdf.add_font(self.family, style, _font_file(style))
 
     def clean(self, text: str) -> str:
         """Return what the fonts can draw, in the order in which it is drawn."""
-        drawn = "".join(char if self.has(char) else self._replace(char) for char in replace_nbsp(text))
+        drawn = "".join(char if self.has(char) else self._replace(char) for char in _composed(text))
         if any(unicodedata.bidirectional(char) in _FROM_RIGHT_TO_LEFT for char in drawn):
             return "\n".join(map(_in_order_of_drawing, drawn.split("\n")))
         return drawn
@@ -61,6 +61,11 @@ class PdfFonts:
         return "" if unicodedata.category(char) in _SYMBOLS_AND_MARKS else "?"
 
 
+def _composed(text: str) -> str:
+    """Return a text whose letters and accents are one character each, as some programs write them as two."""
+    return unicodedata.normalize("NFC", replace_nbsp(text))
+
+
 def _is_western(char: str) -> bool:
     try:
         char.encode(ENCODING)
@@ -75,6 +80,11 @@ def _font(style: str) -> bytes:
 
     font: bytes = myfont(_FONTS[style])
     return font
+
+
+def _font_file(style: str) -> Path:
+    with IMPORT_LOCK:  # or two threads would each make a folder, and one would lose its own at once
+        return Path(_font_folder().name, f"{_FONTS[style]}.ttf")
 
 
 @cache

@@ -3,11 +3,16 @@
 import io
 import re
 import struct
+import threading
+import unicodedata
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from tempfile import TemporaryDirectory
 
 import pytest
 import segno
@@ -16,6 +21,7 @@ from PIL import Image
 
 from connector.emails.outbound.render import EmailFacts, InvoiceLine
 from connector.emails.outbound.statement_pdf import draw_statement
+from connector.fonts import pdf_fonts
 from connector.languages import LANGUAGES
 from policies.receivables import Step
 from tests.connector.emails.outbound.accounts import EUROS, FRANCS
@@ -95,6 +101,32 @@ def test_names_keep_the_letters_of_their_language(facts_for: FactsFor, name: str
     content = draw_statement(facts_for(Step.SECOND_NOTICE, customer_name=f"{name} 株\r\n(Evil) \\ Tj"), TODAY).content
     assert f"For {name} ? (Evil) \\ Tj" in extract_embedded_text(content)
     assert len(content) < 30_000  # only what is used is embedded
+
+
+def test_a_letter_that_is_written_apart_from_its_accent_keeps_it(facts_for: FactsFor) -> None:
+    western, polish = (unicodedata.normalize("NFD", name) for name in ("Café Ltd", NAMES[0]))
+    assert "For Café Ltd" in extract_text(
+        draw_statement(facts_for(Step.SECOND_NOTICE, customer_name=western), TODAY).content
+    )
+    content = draw_statement(facts_for(Step.SECOND_NOTICE, customer_name=polish), TODAY).content
+    assert f"For {NAMES[0]}" in extract_embedded_text(content)
+
+
+def test_two_threads_that_first_need_the_font_share_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second folder would be deleted while the first thread reads from it."""
+    both_began, made = threading.Barrier(2), []
+
+    def make_folder(prefix: str) -> TemporaryDirectory[str]:
+        with suppress(threading.BrokenBarrierError):
+            both_began.wait(timeout=0.3)  # without the lock the other thread is here as well
+        made.append(TemporaryDirectory(prefix=prefix))
+        return made[-1]
+
+    monkeypatch.setattr(pdf_fonts, "TemporaryDirectory", make_folder)
+    pdf_fonts._font_folder.cache_clear()
+    with ThreadPoolExecutor(2) as threads:
+        files = list(threads.map(pdf_fonts._font_file, ["", "B"]))
+    assert (len(made), [each.exists() for each in files]) == (1, [True, True])
 
 
 def test_hebrew_is_drawn_from_right_to_left(facts_for: FactsFor) -> None:
