@@ -30,7 +30,12 @@ _BY_LENGTH = {
     33: "RU",
 }  # the IBAN registry: the countries whose IBANs have so many characters
 _LENGTHS = {country: length for length, each in _BY_LENGTH.items() for country in re.findall("..", each)}
-_SORT_CODE = re.compile(r"(?<!\d)\d{2}[-\u2010-\u2013. ]\d{2}[-\u2010-\u2013. ]\d{2}(?!\d)")
+# Not where one more pair of digits stands beside it: that is a phone number
+_PAIR_BEFORE = r"(?<!(?<!\d)\d\d[-\u2010-\u2013. ])"
+_PAIR_AFTER = r"(?![-\u2010-\u2013. ]\d\d(?!\d))"
+_SORT_CODE = re.compile(
+    rf"{_PAIR_BEFORE}(?<!\d)\d{{2}}[-\u2010-\u2013. ]\d{{2}}[-\u2010-\u2013. ]\d{{2}}(?!\d){_PAIR_AFTER}"
+)
 _UK_ACCOUNT = re.compile(r"(?<!\d)\d{8}(?!\d)")
 _LABELLED = re.compile(
     r"(?:routing|\bABA\b|\bBSB\b|\bIFSC\b|account (?:no|number|#)|a/c no|kontonummer|kontonr)\D{0,20}\d[\d -]{5,}",

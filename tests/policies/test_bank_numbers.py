@@ -18,6 +18,8 @@ from policies.policy import PolicyError, ReminderPolicy
         "DE02\u200b1203 0000 0000 2020 51",
         "Konto: CH93 0076 2011 6238 5295 7",
         "Sort code 12-34-56, account 01234567",
+        "12 34 56 01234567",
+        "01234567 12-34-56",
         "Routing number 021000021, account 123456789",
         "BSB 062-000 a/c 12345678",
         "Account number: 12-3456-7890123-00",
@@ -38,6 +40,8 @@ def test_a_bank_account_is_found(text: str) -> None:
         "Please quote INV-2026-000123456789 with every payment",
         "VAT GB 123 4567 89, company number 01234567",
         "Call +44 20 7946 0018 on 01-02-26",
+        "Call 01 23 45 67 89 about invoice 20260001",
+        "Facture 20260001, t\u00e9l. 01.23.45.67.89",
         "DE02 1203 0000 0000 2020 52",  # wrong check digits: no account
         "USt-IdNr. DE123456789, HRB 123456 Amtsgericht Berlin",
         "PayPal: pay@larkspur.example, M-Pesa till 123456",
