@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperOption
+from typer.core import TyperArgument, TyperOption
 from typer.testing import CliRunner
 
 from connector.cli.main import cli
@@ -69,7 +70,7 @@ TEXTS = [
 ]
 
 
-def walk(command: TyperCommand, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Parameter]]:
+def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Parameter]]:
     """Yield each parameter of each command that takes a whole number, with what is written before it."""
     for name, each in getattr(command, "commands", {}).items():
         yield from walk(each, (*path, name))

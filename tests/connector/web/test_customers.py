@@ -88,7 +88,7 @@ def test_next_steps_that_are_not_sent_say_so_beside_their_dates(site_with_invoic
     site = site_with_invoices
     browser = site.sign_in("bookkeeper")
     with reading(site.app.engine) as session:
-        row = session.scalars(select(InvoiceRow).where(col(InvoiceRow.is_open))).first()
+        row = session.scalars(select(InvoiceRow).where(col(InvoiceRow.is_open)).limit(1)).one()
     company = f"/companies/{row.connection_id}"
     pages = [f"{company}/invoices/{row.external_id}", f"{company}/customers/{row.customer_id}"]
     for change, words in (
