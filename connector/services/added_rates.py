@@ -31,11 +31,8 @@ def add_rates(
     """
     added = policy_store.get_rates(session, connection_id)
     check_new_rates(rates, added, at.date(), replace=replace)
-    owners = (
-        [connection_id] if connection_id is not None else [None, *policy_store.connections_with_own_policy(session)]
-    )
     versions = []
-    for owner in owners:
+    for owner in _list_owners(session, connection_id):
         theirs = policy_store.get_rates(session, owner)
         own = {(each.preset, each.from_on) for each in theirs if each not in added}
         new = [each for each in rates if owner == connection_id or (each.preset, each.from_on) not in own]
@@ -50,10 +47,7 @@ def add_rates(
 
 def list_overruled_rates(session: Session, rates: Sequence[AddedRate], connection_id: int | None) -> list[str]:
     """List whose policy document has a rate of its own for the half-year of an added one, which then applies."""
-    owners = (
-        [connection_id] if connection_id is not None else [None, *policy_store.connections_with_own_policy(session)]
-    )
-    found = []
+    owners, found = _list_owners(session, connection_id), []
     for owner, (policy, _version) in policy_store.get_policies(session, owners).items():
         rules = policy.late_fees
         if any(each.preset == rules.preset and rules.annual_rate_on(each.from_on) != each.rate for each in rates):
