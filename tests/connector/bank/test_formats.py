@@ -9,6 +9,7 @@ import pytest
 
 from connector.bank.formats.bank_line import BankLine, StatementError
 from connector.bank.formats.readers import read_statement
+from connector.bank.formats.returns import says_returned
 
 CORPUS = Path(__file__).parent / "corpus"
 FILES = sorted(each for each in CORPUS.glob("*/*") if each.suffix != ".expected")
@@ -70,3 +71,19 @@ def test_a_file_that_is_cut_off_anywhere_is_refused_or_read_to_a_beginning_of_it
             except StatementError:
                 continue
             assert lines == whole[: len(lines)], (path, end)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_return"),
+    [
+        ("Lastschriftrückgabe Miller", True),
+        ("SEPA-LASTSCHR.RETOURE INV-0051", True),
+        ("Rückgabe einer SEPA-Lastschrift", True),
+        ("RETOURE SEPA INV-0051", True),
+        ("SCHECKRUCKGABE 4711", True),
+        ("Erstattung Retoure Bestellung 4711", False),
+        ("Rückgabe der Kaution, Miller GmbH", False),
+    ],
+)
+def test_money_given_back_for_goods_is_no_payment_that_the_bank_took_back(text: str, *, is_return: bool) -> None:
+    assert says_returned(text) is is_return
