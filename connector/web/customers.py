@@ -15,6 +15,7 @@ from connector.db.engine import reading
 from connector.db.tables import Connection, CustomerRow, ErasedCustomer
 from connector.emails import portal_links
 from connector.errors import InvalidField, NotFound
+from connector.geo import today_in
 from connector.languages import LANGUAGES
 from connector.portal import files
 from connector.services import customer_timeline, portal_reports
@@ -63,6 +64,7 @@ def _render_customer(request: PageRequest, problems: Mapping[str, str]) -> Respo
             if problems and is_settings
             else {},
             company=company,
+            today=today_in(company.time_zone, request.now),
             customer=row,
             details=load_customer_details(session, company, row, request.now),
             reports=portal_reports.list_portal_reports(session, row),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from html import escape, unescape
 from typing import Any
 
@@ -25,6 +25,7 @@ from connector.db.tables import (
     Task,
 )
 from connector.evaluation import exceptions
+from connector.services.customer_profile import build_profile
 from connector.vocabulary import AgreementKind, LogKind, TaskCode
 
 Site = Any
@@ -79,6 +80,22 @@ def test_a_customer_page_shows_balance_forecast_agreements_and_payments(site_wit
     assert "Some days late." in text  # the email that awaits approval
     assert 'name="do"' not in browser.page.text  # a viewer is offered no button
     assert browser.get("/companies/1/customers/nobody").status_code == 404
+
+
+def test_a_payment_is_expected_until_the_companys_own_day_is_over(site_with_invoices: Site) -> None:
+    site = site_with_invoices
+    site.clock.at = NOW + timedelta(hours=15)  # the next day in UTC, and still this one in Los Angeles
+    with writing(site.app.engine) as session:
+        session.get_one(Connection, 1).time_zone = "America/Los_Angeles"
+        customer = session.scalars(select(CustomerRow).where(col(CustomerRow.external_id) == "c1")).one()
+        first = build_profile(session, customer, site.clock.at).invoices[0]
+        invoice = session.get_one(InvoiceRow, (1, first.id))
+        assert invoice.due_on is not None
+        assert first.expected_on is not None
+        invoice.due_on += NOW.date() - first.expected_on
+    page = site.sign_in("viewer").get(PAGE).text
+    shown = page.partition(f">{first.number}<")[2].partition('data-label="Expected">')[2].partition("</td>")[0]
+    assert shown.startswith("<time>23 Nov 2026</time>")
 
 
 PROMISE = {"do": "promise", "promised_on": "2026-12-02", "invoice": "i10"}
