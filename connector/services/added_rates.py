@@ -11,6 +11,7 @@ from connector import policy_store
 from connector.audit import sync_log
 from connector.db.tables import Connection
 from connector.vocabulary import LogKind
+from connector.vocabulary.labels import label
 from policies.formatting import format_date, format_percent
 from policies.rate_tables import AddedRate, check_new_rates, format_rates, merge_rates
 
@@ -67,7 +68,7 @@ def _log_rates(
     session: Session, rates: Sequence[AddedRate], version: int, *, by: str, at: datetime, connection_id: int | None
 ) -> None:
     figures = "; ".join(
-        f"{each.preset} {format_percent(each.rate)} from {format_date(each.from_on)}"
+        f"{label(each.preset)} {format_percent(each.rate)} from {format_date(each.from_on)}"
         f" (source: {each.source}, compared on {format_date(each.checked_on)})"
         for each in rates
     )
