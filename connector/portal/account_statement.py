@@ -108,12 +108,16 @@ def load_entries(session: Session, visitor: PortalVisitor, now: datetime) -> dic
 
 
 def _on_no_document(session: Session, visitor: PortalVisitor, now: datetime) -> Iterator[tuple[str, Entry]]:
-    """Yield what only the ledger's own balance of the customer shows: a deposit or a journal entry in QuickBooks."""
+    """Yield what only the ledger's own balance of the customer shows: a deposit or a journal entry in QuickBooks.
+
+    What a relative lends is deducted in emails, and stays on the relative's account.
+    """
+    own = set(load_families(session, visitor.connection_id).billed_to(visitor.customer_id))
     connection = session.get_one(Connection, visitor.connection_id)
     today = today_in(connection.time_zone, now)
     for statements in load_statements(session, connection, now=now, customer_ids=[visitor.customer_id]):
         for credit in (each for statement in statements for each in statement.credits):
-            if credit.kind is CreditKind.LEDGER_BALANCE:
+            if credit.kind is CreditKind.LEDGER_BALANCE and credit.customer_id in own:
                 on = today if credit.dated_on == date.min else min(credit.dated_on, today)
                 yield credit.currency, Entry(on, EntryKind.ADJUSTMENT, "", -to_e4(credit.remaining))
 

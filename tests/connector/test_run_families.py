@@ -11,9 +11,12 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from connector.arrangements.customer_settings import SettingChanges, update_settings
+from connector.arrangements.customer_settings import SettingChanges, find_customer, update_settings
 from connector.db.engine import reading
+from connector.db.money import from_e4
 from connector.db.tables import CustomerRow, ExceptionRow, InvoiceDecisionRow, InvoiceRow, Task
+from connector.emails.portal_links import PortalVisitor
+from connector.portal.account_statement import load_statements_of_account
 from connector.services.upcoming_actions import list_upcoming
 from connector.vocabulary import UpcomingKind
 from providers.quickbooks.ledger import QuickBooksLedger
@@ -251,6 +254,20 @@ def test_a_journal_entry_on_the_parent_counts_for_the_family(quickbooks: Scenari
     with reading(quickbooks.app.engine) as session:
         (reason,) = session.scalars(select(col(ExceptionRow.reason)))
     assert "own balance of the family of Harbor East is GBP 300.00 below the open invoices" in reason
+
+
+def test_what_the_parent_lends_is_on_no_statement_of_a_sub_customers_account(quickbooks: Scenario) -> None:
+    add_group(quickbooks, "Harbor East", billed=False)
+    quickbooks.company.invoice("Harbor East", "400.00", due_on=quickbooks.days_ago(6))
+    quickbooks.company.simulator.book_on_no_invoice("Harbor Group", "300.00")
+    quickbooks.go_live().run()
+    with reading(quickbooks.app.engine) as session:
+        east = find_customer(session, "Harbor East").external_id
+        visitor = PortalVisitor(quickbooks.connection, east, expired=False)
+        [account] = load_statements_of_account(
+            session, visitor, quickbooks.days_ago(90), quickbooks.today, quickbooks.app.now()
+        )
+    assert from_e4(account.closing_e4) == Decimal("400.00")
 
 
 def test_a_family_billed_with_its_parent_gets_one_email(quickbooks: Scenario) -> None:
