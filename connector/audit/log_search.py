@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -22,7 +22,6 @@ T = TypeVar("T", SyncLogEntry, SyncRun)
 
 PAGE_SIZE = 50
 _MATCHES_MAX = 500  # customers or invoices that a name may match
-_CHUNK_SIZE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +81,6 @@ def find_log_page(session: Session, log_filter: LogFilter, *, size: int = PAGE_S
     """Return a page of log entries."""
     query = _entries_query(session, log_filter)
     return LogPage([], None, None) if query is None else _fetch_page(session, query, SyncLogEntry, log_filter, size)
-
-
-def iter_entries(session: Session, log_filter: LogFilter, limit: int) -> Iterator[SyncLogEntry]:
-    """Yield up to ``limit`` log entries, newest first, with one chunk in memory at a time."""
-    query, left = _entries_query(session, log_filter), limit
-    while query is not None and left > 0:
-        page = _fetch_page(session, query, SyncLogEntry, log_filter, min(_CHUNK_SIZE, left))
-        yield from page.rows
-        left -= len(page.rows)
-        if page.older_id is None:
-            return
-        log_filter = replace(log_filter, before_id=page.older_id)
 
 
 def find_run_page(session: Session, log_filter: LogFilter, *, size: int = PAGE_SIZE) -> LogPage[SyncRun]:

@@ -10,7 +10,6 @@ from connector.bank.formats.bank_line import TEXT_LENGTH_MAX, StatementError
 
 _AMOUNT = re.compile(r"\d{1,15}(?:[.,]\d{0,4})?")
 _SPACES = re.compile(r"\s+")
-_YEARS_AHEAD = 50
 _ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
 
 
