@@ -83,7 +83,7 @@ def record_unconfirmed(ctx: RunContext, entry_id: int, detail: str) -> None:
     def change(session: Session, entry: OutboxEntry) -> None:
         entries.mark_unconfirmed(entry, at=ctx.now(), detail=detail)
         ctx.tally["unconfirmed"] += 1
-        text = f"{entry.reason} Delivery unconfirmed; it is not sent again automatically: {detail}."
+        text = f"{entry.reason} Delivery unconfirmed; it is not sent again automatically: {detail.rstrip('.')}."
         ctx.log(session, LogKind.UNCONFIRMED, text, **log_fields(entry))
 
     update_entry(ctx, entry_id, change)

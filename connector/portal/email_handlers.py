@@ -43,12 +43,15 @@ def record_contact(context: ResponseContext) -> str:
     known = [each.strip() for each in used.split(",") if each.strip()]
     contact = f"{name} <{email}>" if name else email
     stopped = stopped_addresses.split_stopped(setting)
-    if email.lower() in stopped:
-        context.apply_settings({"stopped_emails": ",".join(each for each in stopped if each != email.lower())})
-    if email.lower() in {each.lower() for each in known}:
-        return "done_contact" if email.lower() in stopped else "done_already"
+    has_stopped = email.lower() in stopped  # the stop is its reader's own: whoever has the portal's link cannot lift it
+    if email.lower() in {each.lower() for each in known} and not has_stopped:
+        return "done_already"
     request = f"{context.customer_name} asks to send emails to {contact} as well."
-    if _is_customer_domain(context, email, known):
+    if has_stopped:
+        rest = ",".join(each for each in stopped if each != email.lower()) or "none"
+        command = shlex.join(["duewell", "customers", "set", context.customer.external_id, "--stopped-emails", rest])
+        reason = f"{request} Its reader stopped the reminders there. If they want them again, run: {command}"
+    elif _is_customer_domain(context, email, known):
         context.apply_settings({"emails": ", ".join([*known, email])}, [email])
         reason = f"{request} Emails are sent there from now on."
     else:

@@ -63,12 +63,15 @@ _REVOCATIONS = (
         ON last.id = kept.id AND last.provider = kept.provider AND last.external_id = kept.external_id
         WHERE kept.id = bank_details.connection_id)
     """,
+    # One whose id belongs to a company that only the backup has gets another.
     """
-    INSERT OR IGNORE INTO bank_details
+    INSERT INTO bank_details
         (id, connection_id, currency, payee, scheme, account, bank_code, bic, street, building_number, postcode, town,
         country, use_creditor_reference, set_by, set_at, applies_at, cancelled_at, decided_by)
-    SELECT id, connection_id, currency, payee, scheme, account, bank_code, bic, street, building_number, postcode, town,
-        country, use_creditor_reference, set_by, set_at, applies_at, cancelled_at, decided_by
+    SELECT id + CASE WHEN id IN (SELECT id FROM main.bank_details) THEN
+        (SELECT max(id) FROM main.bank_details) + (SELECT max(id) FROM former.bank_details) ELSE 0 END, connection_id, currency, payee, scheme,
+        account, bank_code, bic, street, building_number, postcode, town, country, use_creditor_reference, set_by,
+        set_at, applies_at, cancelled_at, decided_by
     FROM former.bank_details AS new WHERE EXISTS (SELECT 1 FROM main.connection AS kept JOIN former.connection AS last
         ON last.id = kept.id AND last.provider = kept.provider AND last.external_id = kept.external_id
         WHERE kept.id = new.connection_id)

@@ -112,6 +112,19 @@ def test_a_new_address_is_used_at_once_only_at_the_customers_own_domain(scenario
     assert any({MILLER, "ann@miller.example"} <= set(email.to) for email in scenario.sandbox.sendgrid.emails())
 
 
+def test_nobody_else_lifts_the_stop_of_a_reader_by_naming_their_address(scenario: PortalScenario) -> None:
+    with writing(scenario.app.engine) as session:
+        customer = find_customer(session, "Miller & Sons")
+        customer.emails = f"{MILLER},eve@miller.example"
+        stop_for_address(scenario.app, session, customer, "eve@miller.example", how="with the link in an email")
+    scenario.client.submit("contact", text="Eve", email="Eve@miller.example")
+    setting = customer_setting(scenario)
+    assert setting is not None
+    assert setting.stopped_emails == "eve@miller.example"
+    [task] = list_tasks(scenario, TaskCode.CONTACT_CHANGE)
+    assert shlex.split(task.reason.partition(", run: ")[2])[-2:] == ["--stopped-emails", "none"]
+
+
 def test_a_stop_in_the_portal_can_be_for_one_address_alone(scenario: PortalScenario) -> None:
     with writing(scenario.app.engine) as session:
         customer = find_customer(session, "Miller & Sons")
