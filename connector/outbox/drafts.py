@@ -86,7 +86,7 @@ def build_drafts(
     ``accounts`` are the bank accounts that emails name, by currency: an approval is for one of them, too.
     """
     invoices = {invoice.id: invoice for statement in statements for invoice in statement.invoices}
-    due = {each.id: plain(each.due - covered) for each, covered in _with_coverage(statements)}
+    amounts = {each.id: (plain(each.due - covered), plain(each.total)) for each, covered in _with_coverage(statements)}
     customer = statements[0].customer
     refused = Counter((each.invoice_id, each.step) for each in statements[0].past_actions if each.refused)
     drafts: list[Draft] = []
@@ -96,7 +96,7 @@ def build_drafts(
             covered_invoices = [invoices[invoice_id] for invoice_id, _step in action.completed]
             recipients = recipients_of(customer, covered_invoices, action.step, words.copies)
             paid = {each.id: plain(each.paid_by(today)) for each in covered_invoices if _is_named(each, today, words)}
-            draft = _reminder_draft(ledger_key, action, recipients, due, paid, refused)
+            draft = _reminder_draft(ledger_key, action, recipients, amounts, paid, refused)
             if action.step is not Step.THANK_YOU:
                 about = {*action.listed, *(invoice_id for invoice_id, _step in action.completed)}
                 draft = _with_possible_payments(draft, about, statements)
@@ -167,11 +167,15 @@ def _reminder_draft(
     ledger_key: str,
     action: SendReminder,
     recipients: Recipients,
-    due: Mapping[str, Decimal],
+    amounts: Mapping[str, tuple[Decimal, Decimal]],
     paid: dict[str, Decimal],
     refused: Mapping[tuple[str, Step], int],
 ) -> Draft:
-    """Draft an email; ``refused`` counts the earlier ones of the same step that reached nobody."""
+    """Draft an email; ``refused`` counts the earlier ones of the same step that reached nobody.
+
+    ``amounts`` are what is due on each invoice and what it is for.
+    """
+    listed = [each for each in action.listed if each in amounts]
     lead, step = action.completed[0]
     recurrence_keys = dict(action.recurrence_keys)
     suffix = f":{recurrence_keys[lead]}" if lead in recurrence_keys else ""
@@ -195,7 +199,8 @@ def _reminder_draft(
             listed=action.listed,
             announces_fee_on=action.announces_fee_on,
             fee_terms=action.fee_terms,
-            due={invoice_id: due[invoice_id] for invoice_id in action.listed if invoice_id in due},
+            due={each: amounts[each][0] for each in listed},
+            totals={each: amounts[each][1] for each in listed},
             suspension_on=action.suspension_on,
             recurrence_keys=recurrence_keys,
             paid=paid,

@@ -29,7 +29,8 @@ class _Payload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class EmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
     """An email to a customer.
 
-    ``listed`` are the ids of the invoices in its table, ``due`` the amounts due on them, ``recurrence_keys`` tell
+    ``listed`` are the ids of the invoices in its table, ``due`` the amounts due on them, ``totals`` what they were for:
+    one that is raised later has been paid more than it fell by. ``recurrence_keys`` tell
     apart the times a step recurs for an invoice (a broken promise: its date). ``paid`` is the money received for the
     invoices it is about, which it thanks for. ``announces_fee_on`` are the ids of those it warns of a late fee on;
     ``fee_terms`` stands for that fee.
@@ -43,6 +44,7 @@ class EmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
     bcc: tuple[str, ...] = ()
     listed: tuple[str, ...] = ()
     due: dict[str, Decimal] = {}
+    totals: dict[str, Decimal] = {}
     suspension_on: date | None = None
     recurrence_keys: dict[str, str] = {}
     paid: dict[str, Decimal] = {}

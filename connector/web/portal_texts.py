@@ -92,6 +92,8 @@ class PortalTexts:
             state = self("one_day_overdue" if line.days_late == 1 else "days_overdue", days=str(line.days_late))
             if line.counted_from_on is not None:
                 state = self("counted_from", state=state, from_on=self.short_date(line.counted_from_on))
+        elif line.payable_by_on is not None:
+            state = self("payable_by", payable_on=self.short_date(line.payable_by_on))
         else:
             state = self("due_soon" if line.days_late < 0 else "due_today")
         return self("falls_due", due_on=self.short_date(line.due_on), state=state)

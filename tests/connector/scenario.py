@@ -110,6 +110,14 @@ class SandboxCompany:
         else:
             self.simulator.edit(number, DueDate=due_on.isoformat())
 
+    def change_total(self, number: str, amount: str) -> None:
+        """Change what an invoice is for."""
+        if self.provider == "xero":
+            self.simulator.edit(number, total=Decimal(amount), **self.company_filter)
+            return
+        line = self.simulator.find(number)["Line"][0]
+        self.simulator.edit(number, Line=[{**line, "Amount": Decimal(amount)}])
+
     def void(self, number: str) -> None:
         self.simulator.void(number, **self.company_filter)
 

@@ -295,6 +295,14 @@ def test_invoices_sent_from_elsewhere_are_chased_where_the_policy_says_so(
     assert (HoldCode.NEVER_SENT in codes) is (emails == 0)
 
 
+def test_quickbooks_invoices_that_were_neither_emailed_nor_printed_there_are_chased(quickbooks: Scenario) -> None:
+    made = quickbooks.company.simulator.add_invoice("Harbor Group", "300.00", on=days(-36), due_on=days(-6), sent=False)
+    assert (made["EmailStatus"], made["PrintStatus"]) == ("NotSet", "NeedToPrint")
+    quickbooks.go_live().run()
+    [email] = sent(quickbooks)
+    assert made["DocNumber"] in email.text
+
+
 def test_names_with_control_characters_are_clean_in_an_email(quickbooks: Scenario) -> None:
     quickbooks.company.simulator.edit_customer(
         "Harbor Group", GivenName="Ann\r\nBcc: x@evil.example\x07", FamilyName="Lee"

@@ -539,3 +539,17 @@ def test_the_task_about_a_returned_payment_follows_its_amounts(reminded_customer
     assert code == "payment_returned"
     assert "The payment of GBP 500.00 that the customer was thanked for" in text
     assert "GBP 500.00 is open" in text
+
+
+@pytest.mark.parametrize(("total", "rest"), [("1250.00", "£650.00"), ("1150.00", "£550.00")], ids=["raised", "lowered"])
+def test_what_an_invoice_was_raised_by_is_not_deducted_from_the_money_that_came(
+    reminded_customer: Scenario, total: str, rest: str
+) -> None:
+    reminded_customer.pass_days(1)
+    reminded_customer.company.pay(reminded_customer.number, "600.00")
+    reminded_customer.company.change_total(reminded_customer.number, total)
+    reminded_customer.pass_days(14)
+    reminded_customer.run()
+    text = texts(reminded_customer)[-1]
+    assert "we have received £600.00" in text
+    assert rest in text

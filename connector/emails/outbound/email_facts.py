@@ -31,8 +31,9 @@ class InvoiceLine:
     ``days_late`` counts in the company's time zone and is negative before the due date. ``paid`` is money that came:
     ``total`` less ``due`` may also be a credit or a deduction. ``due`` is the balance in the ledger, ``covered`` the
     part of it that unapplied credit covers. ``shares_number`` is true where another invoice of the customer, in this
-    email or not, has the same number. ``counted_from_on`` is when the customer could know of the due date, where days
-    late count from then and not from the due date that is shown.
+    email or not, has the same number. ``counted_from_on`` is when the customer could know of the due date, or the
+    business day that takes the place of one that is none, where days late count from then and not from the due date
+    that is shown; ``payable_by_on`` is that business day.
     """
 
     number: str
@@ -48,6 +49,7 @@ class InvoiceLine:
     shares_number: bool = False
     id: str = ""
     counted_from_on: date | None = None
+    payable_by_on: date | None = None
 
     @property
     def to_pay(self) -> Decimal:

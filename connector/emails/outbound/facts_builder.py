@@ -148,6 +148,8 @@ def build_invoice_line(
     """Return an invoice as an email shows it; unapplied credit covers a part of it, ``money`` of that is a payment."""
     payable_on, known_on = invoice.payable_until_on or invoice.due_on, invoice.known_on
     is_known_late = payable_on is not None and known_on is not None and payable_on < known_on < today
+    payable_by_on = payable_on if payable_on != invoice.due_on else None
+    days_late = _count_days_late(invoice, today)
     return InvoiceLine(
         id=invoice.id,
         number=invoice.number,
@@ -155,13 +157,14 @@ def build_invoice_line(
         due_on=invoice.due_on,
         total=invoice.total,
         due=invoice.due,
-        days_late=_count_days_late(invoice, today),
+        days_late=days_late,
         pay_link=pay_link,
         disputed=invoice.disputed_on is not None,
         paid=invoice.paid_by(today) + min(covered, money),
         covered=covered,
         shares_number=invoice.shares_number,
-        counted_from_on=known_on if is_known_late else None,
+        counted_from_on=known_on if is_known_late else payable_by_on if days_late > 0 else None,
+        payable_by_on=payable_by_on,
     )
 
 

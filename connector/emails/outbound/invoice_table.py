@@ -105,6 +105,8 @@ class InvoiceTable:
 
     def _overdue_status(self, line: InvoiceLine) -> str:
         wording = self._wording
+        if line.days_late <= 0 and line.payable_by_on is not None:
+            return wording.label("payable_by", payable_on=wording.language.format_date(line.payable_by_on, short=True))
         if line.days_late <= 0:
             return wording.label("due_soon" if line.days_late < 0 else "due_today")
         state = wording.label("one_day_overdue" if line.days_late == 1 else "days_overdue", days=str(line.days_late))

@@ -58,8 +58,8 @@ def load_since_last(
     if last is None or last.dispatched_at is None:
         return None
     wrote_on = today_in(connection.time_zone, last.dispatched_at)
-    due_then = payload_as(EmailPayload, last).due
-    since = SinceLast(wrote_on=wrote_on, paid=_money_since(statement, due_then, wrote_on, today))
+    said_then = payload_as(EmailPayload, last)
+    since = SinceLast(wrote_on=wrote_on, paid=_money_since(statement, said_then, wrote_on, today))
     if step in _BEFORE_DUE:
         return since
     found = _with_answers(since, said, last.dispatched_at, _promised_on(step, about), connection.time_zone)
@@ -93,12 +93,16 @@ def _sent_to(connection_id: int, customer_id: str) -> tuple[ColumnElement[bool],
     )
 
 
-def _money_since(statement: Statement, due_then: dict[str, Decimal], from_on: date, today: date) -> Decimal:
-    """Return the money that came for the invoices of an email since: what they fell by, as far as it was paid."""
+def _money_since(statement: Statement, then: EmailPayload, from_on: date, today: date) -> Decimal:
+    """Return the money that came for the invoices of an email since: what they fell by, as far as it was paid.
+
+    What an invoice was raised or lowered by meanwhile is no part of it.
+    """
     thanked = {each.invoice_id for each in statement.past_actions if each.acknowledged and each.on >= from_on}
     found = Decimal(0)
     for invoice in statement.invoices:
-        fallen = due_then.get(invoice.id, invoice.due) - invoice.due
+        raised = invoice.total - then.totals.get(invoice.id, invoice.total)
+        fallen = then.due.get(invoice.id, invoice.due) + raised - invoice.due
         if invoice.id not in thanked and fallen > 0:
             found += max(Decimal(0), min(fallen, _sum_payments(invoice.balance_changes, from_on, today)))
     return found

@@ -189,6 +189,7 @@ def test_lines_are_read_without_subtotals() -> None:
     [
         ("EmailSent", None, True),
         ("NotSet", None, True),
+        ("NotSet", "NeedToPrint", True),
         ("NeedToSend", None, False),
         ("NeedToSend", "PrintComplete", True),
     ],
