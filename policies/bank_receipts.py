@@ -14,7 +14,7 @@ from policies.calendar import add_business_days
 from policies.decisions import CreateTask, HoldCode, MoneyTask
 from policies.formatting import format_amount, format_date
 from policies.invoice_assessment import InvoiceAssessment
-from policies.receivables import Credit, Invoice, PossiblePayment
+from policies.receivables import Credit, CreditKind, Invoice, PossiblePayment, Statement
 from policies.statement_context import Hold, StatementContext
 
 _NO_TASK = frozenset({HoldCode.NOTHING_OWED, HoldCode.ERASED})
@@ -63,6 +63,28 @@ def possible_payment_note(payments: Sequence[PossiblePayment], numbers: dict[str
         f" {amount}{payer}, in the bank on {on},{others} may be for {number}: compare under Bank statements before you"
         " approve."
     )
+
+
+def same_money_note(statement: Statement) -> str:
+    """Return a sentence where what the balance lacks is exactly one receipt of a bank statement; "" elsewhere.
+
+    A deposit on accounts receivable names no invoice and no entry of the bank. It may be other money of that amount: so
+    both count until a person has looked.
+    """
+    lacking = {each.remaining for each in statement.credits if each.kind is CreditKind.LEDGER_BALANCE}
+    receipts: dict[str, list[Credit]] = {}
+    for each in statement.credits:
+        if each.kind is CreditKind.BANK_RECEIPT:
+            receipts.setdefault(each.id, []).append(each)
+    numbers = {each.id: each.number or each.id for each in statement.invoices}
+    for parts in receipts.values():
+        total = sum((each.remaining for each in parts), Decimal(0))
+        if total in lacking:
+            amount, on = format_amount(total, statement.currency), format_date(parts[0].dated_on)
+            payer = f" from {parts[0].payer}" if parts[0].payer else ""
+            paid = _join([numbers.get(each.invoice_id, "an invoice") for each in parts])
+            return f" It may be the {amount}{payer} that the bank statement has on {on}: then apply it to {paid} only."
+    return ""
 
 
 def _receipts(context: StatementContext, invoice: Invoice) -> list[Credit]:

@@ -13,6 +13,7 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
+from policies.bank_receipts import same_money_note
 from policies.calendar import add_business_days
 from policies.decisions import CreateTask, HoldCode, MoneyTask
 from policies.formatting import format_amount, format_date
@@ -181,7 +182,8 @@ def covered_hold(context: StatementContext, invoice: Invoice) -> Hold | None:
     total = format_amount(_total(_in_ledger(context.statement.credits)), invoice.currency)
     booked = next((each for each in context.statement.credits if each.kind is CreditKind.LEDGER_BALANCE), None)
     source = f" ({_describe_credit(booked)})" if booked is not None else ""
-    return Hold(f"{total} of unapplied credit{source} covers {part}: apply the credit first.")
+    same = same_money_note(context.statement)
+    return Hold(f"{total} of unapplied credit{source} covers {part}: apply the credit first.{same}")
 
 
 def net_of_credit(context: StatementContext, invoice: Invoice) -> Invoice:
@@ -233,6 +235,7 @@ def _task_text(group: Sequence[InvoiceAssessment], credits: Sequence[Credit]) ->
     return (
         f"Apply {format_amount(_total(credits), currency)} of unapplied credit"
         f" ({_join(_describe_credit(each) for each in credits)}): it covers {covers}. {after}"
+        f"{same_money_note(group[0].context.statement)}"
     )
 
 

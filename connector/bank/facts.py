@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -44,13 +45,14 @@ class OpenInvoice:
 
 @dataclass(frozen=True, slots=True)
 class LedgerPayment:
-    """A payment that the ledger shows, applied or not."""
+    """A payment that the ledger shows; ``invoice_ids`` are those it is applied to."""
 
     id: str
     family: str
     currency: str
     amount: Decimal
     paid_on: date
+    invoice_ids: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class MatchFacts:
     ``names`` are those of each family, ``closed`` the numbers of invoices closed lately with their family.
     ``payers`` says which families a payer pays for, ``not_payers`` for which not, by account or name.
     ``rejected`` are (receipt, invoice) pairs that a person said no to; ``confirmed`` are shares that stand.
+    ``were_sure`` are the invoices that a receipt surely paid when it was matched before.
     """
 
     invoices: tuple[OpenInvoice, ...] = ()
@@ -91,6 +94,7 @@ class MatchFacts:
     not_payers: dict[str, set[str]] = field(default_factory=dict)
     rejected: frozenset[tuple[int, str]] = frozenset()
     confirmed: tuple[Share, ...] = ()
+    were_sure: Mapping[int, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,35 @@ class LedgerPayments:
                     return ",".join(each.id for each in free)
         return ""
 
+    def take_parts(
+        self, receipt: Receipt, families: Collection[str], invoice_ids: Collection[str], due: Decimal
+    ) -> list[LedgerPayment]:
+        """Return what is booked of a receipt that pays several invoices, and take it.
+
+        Args:
+            receipt: money that is no payment, nor those of one day.
+            families: who may have paid.
+            invoice_ids: what the receipt pays, as its text says or as it was matched before.
+            due: what is still open of these invoices.
+
+        Returns:
+            The payments of these invoices alone, where with them all of the receipt is booked, or all but what is due:
+            else they may be other money.
+
+        """
+        found = [
+            each
+            for family in sorted(families)
+            for paid_on, payments in self._by_day.get((family, receipt.currency), {}).items()
+            if _is_near(paid_on, receipt)
+            for each in payments
+            if each.id not in self._taken and each.invoice_ids and each.invoice_ids <= set(invoice_ids)
+        ]
+        if receipt.amount - sum(each.amount for each in found) not in {due, Decimal(0)}:
+            return []
+        self._taken.update(each.id for each in found)
+        return found
+
 
 def _is_near(paid_on: date, receipt: Receipt) -> bool:
     return receipt.booked_on - BEFORE <= paid_on <= receipt.booked_on + AFTER

@@ -24,7 +24,7 @@ from connector.db.tables import (
     WriteOff,
 )
 from connector.sync.mirror.families import Families, load_families
-from connector.vocabulary import LineStatus, MatchState, ReceiptState
+from connector.vocabulary import LineStatus, MatchCertainty, MatchState, ReceiptState
 from policies.receivables import CreditKind
 
 _CLOSED_DAYS, _PAYMENT_DAYS = timedelta(days=120), timedelta(days=10)
@@ -56,6 +56,14 @@ def load_facts(session: Session, connection_id: int, receipts: Sequence[BankRece
         col(BankMatch.state).in_([MatchState.REJECTED, MatchState.CONFIRMED]),
     )
     matches = list(session.scalars(decided))
+    sure = select(col(BankMatch.receipt_id), col(BankMatch.invoice_id)).where(
+        col(BankMatch.connection_id) == connection_id,
+        col(BankMatch.certainty) == MatchCertainty.SURE,
+        col(BankMatch.state) != MatchState.REJECTED,
+    )
+    were_sure: defaultdict[int, frozenset[str]] = defaultdict(frozenset)
+    for receipt_id, invoice_id in session.execute(sure):
+        were_sure[receipt_id] |= {invoice_id}
     payers, not_payers = _payers(session, connection_id, families)
     return MatchFacts(
         invoices=_open_invoices(session, connection_id, families),
@@ -70,6 +78,7 @@ def load_facts(session: Session, connection_id: int, receipts: Sequence[BankRece
             for each in matches
             if each.state == MatchState.CONFIRMED
         ),
+        were_sure=were_sure,
     )
 
 
@@ -134,9 +143,18 @@ def _payments(session: Session, connection_id: int, families: Families, since_on
         col(PaymentRow.external_id).not_in(write_offs),
         is_standing(),
     )
+    rows = list(session.scalars(query))
+    applied = _applied(session, connection_id, since_on)
     found = [
-        LedgerPayment(row.external_id, families.root(row.customer_id), row.currency, from_e4(row.total_e4), row.paid_on)
-        for row in session.scalars(query)
+        LedgerPayment(
+            row.external_id,
+            families.root(row.customer_id),
+            row.currency,
+            from_e4(row.total_e4),
+            row.paid_on,
+            frozenset(applied.get(row.external_id, ())),
+        )
+        for row in rows
     ]
     kinds = [CreditKind.OVERPAYMENT, CreditKind.PREPAYMENT]
     credits = select(CreditRow).where(
@@ -161,6 +179,27 @@ def _payments(session: Session, connection_id: int, families: Families, since_on
     )
     used = {each for text in session.scalars(taken) for each in text.split(",")}
     return tuple(each for each in found if each.id not in used)
+
+
+def _applied(session: Session, connection_id: int, since_on: date) -> dict[str, set[str]]:
+    """Return the invoices to which each payment of these days is applied."""
+    query = (
+        select(col(ApplicationRow.source_id), col(ApplicationRow.invoice_id))
+        .join(
+            PaymentRow,
+            (col(PaymentRow.connection_id) == col(ApplicationRow.connection_id))
+            & (col(PaymentRow.external_id) == col(ApplicationRow.source_id)),
+        )
+        .where(
+            col(ApplicationRow.connection_id) == connection_id,
+            col(ApplicationRow.source_kind) == CreditKind.PAYMENT,
+            col(PaymentRow.paid_on) >= since_on,
+        )
+    )
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for payment_id, invoice_id in session.execute(query):
+        found[payment_id].add(invoice_id)
+    return found
 
 
 def _payers(

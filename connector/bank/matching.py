@@ -10,12 +10,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from itertools import combinations
 from typing import NamedTuple
 
-from connector.bank.facts import Match, MatchFacts, MatchResult, OpenInvoice, Receipt, Share
+from connector.bank.facts import LedgerPayment, Match, MatchFacts, MatchResult, OpenInvoice, Receipt, Share
 from connector.bank.ledger_payments import LedgerPayments
 from connector.bank.names import ONE_WORD, NameIndex, is_institution, normalise_name
 from connector.bank.near_numbers import is_nearly_written, number_tokens
@@ -122,8 +123,18 @@ class _Matcher:
             payment = self._payments.take(each, families[each.id])
             if payment:
                 in_ledger[each.id] = payment
+        rest: list[Receipt] = []
+        for each in receipts:
+            if each.id in in_ledger:
+                continue
+            parts = self._booked_parts(each, hits[each.id], families[each.id])
+            unbooked = each.amount - sum((one.amount for one in parts), _ZERO)
+            if unbooked > 0:
+                rest.append(replace(each, amount=unbooked))
+            else:
+                in_ledger[each.id] = ",".join(one.id for one in parts)
         recognised = frozenset(each for each in in_ledger if families[each])
-        left = [each for each in receipts if each.id not in in_ledger and not each.is_batch]
+        left = [each for each in rest if not each.is_batch]
         named = [each for each in left if any(hit.points >= NAMED for hit in hits[each.id])]
         named_ids = {each.id for each in named}
         matches: list[Match] = []
@@ -135,6 +146,17 @@ class _Matcher:
                     for share in match.shares:
                         self._take(share)
         return MatchResult(tuple(matches), in_ledger, recognised)
+
+    def _booked_parts(
+        self, receipt: Receipt, hits: Sequence[NumberHit], families: Collection[str]
+    ) -> list[LedgerPayment]:
+        """Return the payments of some of the invoices that money is for: the rest is not booked yet, or was later."""
+        named = {hit.invoice_id for hit in hits if hit.points >= NAMED}
+        paid = named | self._facts.were_sure.get(receipt.id, frozenset())
+        if len(paid) < 2 or receipt.is_pending:
+            return []
+        due = sum((self._due[each] for each in paid if each in self._due), _ZERO)
+        return self._payments.take_parts(receipt, families, paid, due)
 
     def _take(self, share: Share) -> None:
         left = self._due[share.invoice_id] - share.amount

@@ -203,6 +203,28 @@ def test_money_that_the_ledger_shows_is_taken_out_first(
     assert bool(found.matches) == (not in_ledger)
 
 
+@pytest.mark.parametrize(
+    ("amount", "due", "booked", "left"),
+    [
+        ("1150.50", "250.50", "900.00", {"i-INV-0042": "250.50"}),
+        ("900.00", "900.00", "300.00", {"i-INV-0042": "900.00"}),  # the 300.00 was other money, paid before
+    ],
+)
+def test_what_is_booked_of_money_for_several_invoices_is_taken_out(
+    amount: str, due: str, booked: str, left: dict[str, str]
+) -> None:
+    ledger = LedgerPayment("p", "c1", "EUR", Decimal(booked), ON, frozenset({"i-INV-0041"}))
+    found = match(
+        money(amount, "Ashdown Ltd", "INV-0041 INV-0042"),
+        invoice("INV-0042", due),
+        closed=(("i-INV-0041", "INV-0041", "c1"),),
+        payments=(ledger,),
+    )
+    assert found is not None
+    assert found.certainty == SURE
+    assert {key: str(value) for key, value in shares(found).items()} == left
+
+
 def test_an_invoice_number_is_found_in_any_spelling() -> None:
     index = NumberIndex([("a", "INV-0042"), ("b", "2026-0107"), ("c", "10001")])
     spelled = ("INV-0042", "inv0042", "INV 42", "Rg.Nr. 42", "RE42", "factura 0042", "INV-00 42")
