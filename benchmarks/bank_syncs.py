@@ -129,7 +129,7 @@ def _write(chance: random.Random, payments: Iterable[Payment], on: date) -> byte
 
 
 def _judge(state: _State) -> None:
-    """Look at every email of this sync: whether it asks for what is in the bank, or waits although nothing is."""
+    """Count the emails of this sync: what asks for money in the bank, and what waits without any."""
     names = {external_id: own for own, external_id in state.ids.items()}
     money = {key for payment in state.in_bank for key in payment.invoices}
     families = {each.family for each in state.in_bank if each.family}

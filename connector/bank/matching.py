@@ -34,7 +34,7 @@ _CENTS_MAX = Decimal("0.05")
 _DISCOUNT_GRACE_DAYS = 5
 _SEARCHED, _TOGETHER = 14, 4  # how many open invoices are tried in combinations, and how many together
 _POSSIBLE_MAX = 24  # invoices that one payment may be for
-_RARE_MAX = 3  # an amount of more invoices says nothing by itself
+_RARE_MAX = 3  # an amount of more invoices says nothing on its own
 _AMOUNTS_MAX, _LIKE_MAX = 40, 40  # amounts, and invoices of each, whose numbers are compared with a text
 _ZERO = Decimal(0)
 

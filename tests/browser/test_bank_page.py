@@ -1,4 +1,4 @@
-"""A statement is dropped in a real browser: its money is confirmed, the email is held, and all closes by itself."""
+"""A statement is dropped in a real browser: its money is confirmed, the email is held, and all closes on its own."""
 
 from __future__ import annotations
 

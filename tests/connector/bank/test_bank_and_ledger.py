@@ -87,7 +87,7 @@ def test_money_for_two_invoices_may_be_booked_one_after_the_other(late: Scenario
     assert matches(late) == []
 
 
-def test_money_for_two_invoices_of_which_one_was_credited_waits_for_a_person(late: Scenario) -> None:
+def test_money_for_two_invoices_of_which_one_was_credited_awaits_approval(late: Scenario) -> None:
     """Nobody knows what the credited part is for; what a person confirmed for the other invoice stays."""
     first, second = late.company.numbers
     drop(late, csv_of((late.days_ago(1), "Ashdown Ltd", f"{first} {second}", "2000.00")))
