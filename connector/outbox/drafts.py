@@ -256,7 +256,7 @@ def _combined_fee_draft(ledger_key: str, fees: list[ChargeLateFee], invoices: Ma
     # Months that were caught up on are told apart; their interest is often the same.
     months = {fee: f" ({fee.period})" if len(fees) > len(numbers) else "" for fee in fees}
     on = f"on {len(numbers)} invoices" if len(numbers) > 1 else f"for {len(fees)} months of one invoice"
-    reason = f"Late fees {on}, on one invoice: {currency} {amount}, at most {rate} % a year."
+    reason = f"Late fees {on}, charged together: {currency} {amount}, at most {rate} % a year."
     return Draft(
         key=f"{ledger_key}:late_fee:{lead.customer_id}:{currency}:{lead.invoice_month}",
         kind=OutboxKind.LATE_FEE,

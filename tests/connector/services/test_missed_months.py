@@ -75,7 +75,7 @@ def test_the_monthly_fee_invoice_after_an_outage_has_a_line_for_each_month(warne
     warned.run()
     (fee,) = list_fees(warned)
     assert (fee.amount, len(fee.calculation), fee.invoice, fee.state) == ("24.00", 2, warned.number, "posted")
-    assert fee.reason.startswith("Late fees on 1 invoice, on one invoice: GBP 24.00")
+    assert fee.reason.startswith("Late fees for 2 months of one invoice, charged together: GBP 24.00")
     assert len({line.text for line in fee.calculation}) == 2
     warned.run_for_days(20, every=5)
     assert len(list_fees(warned)) == 1  # the month that ended on 4 September is on the invoice of 1 October
