@@ -1,7 +1,7 @@
 """The balance that bears late fees: what the customer was held to owe, day by day.
 
 Nobody is charged for a part that they were right to dispute, for days under a payment plan, or for days on which the
-accounting system said that they had paid.
+accounting system said that they had paid. What a late invoice was raised by bears nothing before that.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from policies.receivables import BalanceChange, Invoice, SettlementKind
 
 def bearing_invoice(invoice: Invoice, today: date) -> Invoice:
     """Return an invoice with the history of the balance that bears fees instead of its own."""
-    if not (invoice.disputes or invoice.plan_spans or invoice.former_histories):
+    if not (invoice.disputes or invoice.plan_spans or invoice.former_histories or invoice.raised_on):
         return invoice
     changes = tuple(sorted((_as_undisputed(each, invoice) for each in invoice.balance_changes), key=_changed_on))
     own = replace(invoice, balance_changes=changes)
     plans = [(span.from_on, min(span.until_on or today, today)) for span in invoice.plan_spans]
     opening = balance_on(own, date.min)
     dates = {each.on for each in changes} | {on for plan in plans for on in plan}
+    dates |= {invoice.issued_on, invoice.raised_on} if invoice.raised_on else set()
     for history in invoice.former_histories:
         dates |= {min(history.until_on, today), *(each.on for each in history.changes if each.on < history.until_on)}
     bearing, found = opening, []
@@ -51,6 +52,8 @@ def _bearing_balance(own: Invoice, on: date, opening: Decimal, plans: Sequence[t
         if on < history.until_on:
             said = opening + sum((each.amount for each in history.changes if each.on <= on), Decimal(0))
             balance = min(balance, max(said, Decimal(0)))
+    if own.raised_on is not None and own.former_total is not None and on < own.raised_on:
+        return max(balance - max(own.total - own.former_total, Decimal(0)), Decimal(0))
     return balance
 
 

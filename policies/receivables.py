@@ -270,7 +270,8 @@ class Invoice:
 
     ``known_on`` is set where the customer cannot have known of the invoice, or of so early a due date, before: it was
     entered, approved, sent or reopened on that day, or its due date was moved forward. ``due_changed_on`` is when its
-    due date last changed.
+    due date last changed. ``raised_on`` is when it was last raised after it was due, ``former_total`` the least that it
+    was for before: nobody could know of the difference.
 
     ``disputes`` and ``plan_spans`` are the days of its disputes and payment plans, those that are over included;
     ``former_histories`` is what the ledger said of its payments before it was corrected (``bearing_balance.py``).
@@ -304,6 +305,8 @@ class Invoice:
     sub_customer: Customer | None = None
     known_on: date | None = None
     due_changed_on: date | None = None
+    raised_on: date | None = None
+    former_total: Decimal | None = None
     emails: tuple[str, ...] = ()
     cc_emails: tuple[str, ...] = ()
     bcc_emails: tuple[str, ...] = ()

@@ -726,6 +726,8 @@ Table(
     Column("sent_at", _INSTANT),
     Column("earliest_due_on", Date),
     Column("due_changed_at", _INSTANT),
+    Column("raised_at", _INSTANT),
+    Column("former_total_e4", BigInteger),
     Index("ix_invoice_customer", "connection_id", "customer_id"),
     Index(
         "ix_invoice_open",

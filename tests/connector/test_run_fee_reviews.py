@@ -216,6 +216,18 @@ def test_of_a_fee_that_a_payment_in_part_makes_too_high_the_difference_is_waived
     assert [fee.state for fee in list_fees(charged_percent)] == ["waived"]
 
 
+def test_what_an_invoice_was_raised_by_when_it_was_late_bears_interest_from_then_on(scenario: Scenario) -> None:
+    """1,200.00 until 30 June and 2,400.00 for four days of a month of thirty."""
+    add_late_customer(scenario)
+    scenario.set_policy(MONTHLY)
+    scenario.run_for_days(20, every=4)
+    scenario.company.change_total(scenario.number, "2400.00")
+    scenario.run_for_days(8, every=2)
+    [fee] = list_fees(scenario)
+    assert (fee.state, fee.amount) == ("posted", "13.60")
+    assert fee_tasks(scenario) == []
+
+
 def test_interest_is_calculated_again_for_its_days_and_at_its_rate(charged_monthly: Scenario) -> None:
     charged_monthly.set_policy(MONTHLY.replace("rate = 1", "rate = 5"))
     charged_monthly.company.pay(charged_monthly.number, "600.00", on=days(9))  # the middle of the month

@@ -85,3 +85,18 @@ def test_a_credit_given_on_the_first_or_last_day_of_a_dispute_was_never_due() ->
 def test_what_was_overpaid_at_the_time_bears_nothing() -> None:
     gone = FormerHistory(day(60), (payment(20, 1200),))
     assert balances(invoice(1000, former_histories=(gone,)), 19, 20, 60) == [1000, 0, 1000]
+
+
+def test_what_a_late_invoice_was_raised_by_bears_from_then_on() -> None:
+    raised = invoice(900, payment(45, 100), raised_on=day(50), former_total=Decimal(300))
+    assert balances(raised, 0, 44, 45, 49, 50) == [300, 300, 200, 200, 900]
+
+
+def test_an_invoice_that_was_raised_and_lowered_again_bears_what_it_is_for() -> None:
+    assert balances(invoice(1000, raised_on=day(50), former_total=Decimal(1200)), 0, 49, 50) == [1000] * 3
+
+
+def test_a_raised_invoice_under_a_payment_plan_bears_nothing_in_its_days() -> None:
+    plan = DateSpan(day(30), day(60))
+    raised = invoice(1000, plan_spans=(plan,), raised_on=day(50), former_total=Decimal(300))
+    assert balances(raised, 29, 30, 59, 60) == [300, 0, 0, 1000]

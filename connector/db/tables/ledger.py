@@ -55,7 +55,8 @@ class InvoiceRow(TableModel, table=True):
     ``known_at`` is set where the customer cannot have known of the invoice, or of so early a due date, before that
     instant: it was entered, approved or reopened then, or its due date was moved to before every earlier one
     (``earliest_due_on``). ``sent_at`` is when one that was not sent to the customer was; ``due_changed_at`` is the last
-    change of its due date.
+    change of its due date. ``raised_at`` is when one that was late already was last raised,
+    ``former_total_e4`` the least that it was for before.
     """
 
     __tablename__: ClassVar[Any] = "invoice"
@@ -87,6 +88,8 @@ class InvoiceRow(TableModel, table=True):
     sent_at: datetime | None = instant_column()
     earliest_due_on: date | None = None
     due_changed_at: datetime | None = instant_column()
+    raised_at: datetime | None = instant_column()
+    former_total_e4: int | None = money_column(None)
 
     # Each index of all invoices costs a first load a fifth of its time; that of the open ones answers what lists ask.
     __table_args__ = (

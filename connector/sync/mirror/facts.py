@@ -161,13 +161,15 @@ class InvoiceOverrides(NamedTuple):
 
 
 class KnownDates(NamedTuple):
-    """Since when the customer can know of an invoice and its due date, and when that date last changed."""
+    """Since when the customer can know of an invoice, its due date and its total, and when that date last changed."""
 
     known_on: date | None = None
     due_changed_on: date | None = None
+    raised_on: date | None = None
+    former_total: Decimal | None = None
 
 
-def build_known_dates(row: Row[Any, Any, Any, Any], contacted_at: datetime | None, zone: ZoneInfo) -> KnownDates:
+def build_known_dates(row: Row[*tuple[Any, ...]], contacted_at: datetime | None, zone: ZoneInfo) -> KnownDates:
     """Return the dates in the company's time zone.
 
     An invoice that was sent after the customer had been contacted about it (``contacted_at``) was only sent again.
@@ -175,8 +177,10 @@ def build_known_dates(row: Row[Any, Any, Any, Any], contacted_at: datetime | Non
     known_at, sent_at, changed_at = row.known_at, row.sent_at, row.due_changed_at
     if sent_at is not None and (contacted_at is None or contacted_at > sent_at):
         known_at = max(known_at or sent_at, sent_at)
-    days = (at.astimezone(zone).date() if at is not None else None for at in (known_at, changed_at))
-    return KnownDates(*days)
+    instants = (known_at, changed_at, row.raised_at)
+    known_on, changed_on, raised_on = (at.astimezone(zone).date() if at is not None else None for at in instants)
+    former_total = None if row.former_total_e4 is None else from_e4(row.former_total_e4)
+    return KnownDates(known_on, changed_on, raised_on, former_total)
 
 
 NO_OVERRIDES = InvoiceOverrides()
@@ -235,6 +239,8 @@ def build_invoice(
         payment_plan=payment_plan,
         known_on=known.known_on,
         due_changed_on=known.due_changed_on,
+        raised_on=known.raised_on,
+        former_total=known.former_total,
         emails=parse_addresses(emails).valid,
         cc_emails=parse_addresses(cc_emails).valid,
         bcc_emails=parse_addresses(bcc_emails).valid,

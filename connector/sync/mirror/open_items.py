@@ -108,10 +108,11 @@ def _former(batch: CustomerBatch, ids: Select[tuple[str]], zone: ZoneInfo) -> di
 def _known_dates(
     batch: CustomerBatch, past_actions: Mapping[str, Sequence[PastAction]], zone: ZoneInfo
 ) -> dict[str, KnownDates]:
-    """Return the dates of the invoices that were entered late, sent late or moved, by their ids."""
-    columns = (_INVOICE.c.known_at, _INVOICE.c.sent_at, _INVOICE.c.due_changed_at)
+    """Return the dates of the invoices that were entered late, sent late, moved or raised, by their ids."""
+    columns = (_INVOICE.c.known_at, _INVOICE.c.sent_at, _INVOICE.c.due_changed_at, _INVOICE.c.raised_at)
     is_any = or_(*(column.is_not(None) for column in columns))
-    rows = batch.session.execute(select(_INVOICE.c.external_id, *columns).where(batch.on_statement(), is_any)).all()
+    columns_read = (_INVOICE.c.external_id, *columns, _INVOICE.c.former_total_e4)
+    rows = batch.session.execute(select(*columns_read).where(batch.on_statement(), is_any)).all()
     contacts = (
         [each for actions in past_actions.values() for each in actions if each.is_contact and not each.refused]
         if rows

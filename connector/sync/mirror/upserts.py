@@ -37,7 +37,10 @@ SqlRow = tuple[Any, ...]
 DatedRecord = CustomerRecord | InvoiceRecord | PaymentRecord | CreditRecord  # with an id and an instant of change
 Record = DatedRecord | ApplicationRecord
 # Columns that do not make a row a different one
-_NOT_COMPARED = {"seen_at", "balance_at", "known_at", "sent_at", "earliest_due_on", "due_changed_at"}
+_NOT_COMPARED = {"seen_at", "balance_at", "known_at", "sent_at", "earliest_due_on", "due_changed_at"} | {
+    "raised_at",
+    "former_total_e4",
+}
 # As SQL text, because a compiled upsert has only the parameters of its row
 _NOT_OWED: tuple[ColumnElement[Any], ...] = tuple(
     literal_column(f"'{status}'") for status in (InvoiceStatus.DRAFT, InvoiceStatus.VOIDED, InvoiceStatus.DELETED)
@@ -122,7 +125,8 @@ def _date_changes(
 ) -> dict[str, ColumnElement[Any]]:
     """Return what a newer version of an invoice changes about since when the customer can know of it.
 
-    Where an invoice that is late already gets an even earlier due date, that is still the date before.
+    Where an invoice that is late already gets an even earlier due date, that is still the date before. Of one that is
+    raised when it is late, the least that it was for is kept.
     """
     earliest_on = func.coalesce(old.c.earliest_due_on, old.c.due_on)
     is_reopened = and_(old.c.status.in_(_NOT_OWED), new.status.not_in(_NOT_OWED))
@@ -131,12 +135,17 @@ def _date_changes(
     is_moved = new.due_on.is_distinct_from(old.c.due_on)
     due_at = _INSTANT_OF_DUE_DATE[dialect_name]
     late_at = case((old.c.known_at > due_at, old.c.known_at), else_=due_at)
+    is_raised = and_(not_(is_reopened), new.total_e4 > old.c.total_e4, due_at < new.updated_at)
+    is_less = or_(old.c.former_total_e4.is_(None), old.c.total_e4 < old.c.former_total_e4)
+    least_e4 = case((is_less, old.c.total_e4), else_=old.c.former_total_e4)
     known_at = case((and_(not_(is_reopened), late_at < new.updated_at), late_at), else_=new.updated_at)
     return {
         "known_at": case((or_(is_reopened, is_earlier), known_at), else_=old.c.known_at),
         "sent_at": case((is_sent, new.updated_at), else_=old.c.sent_at),
         "earliest_due_on": case((or_(is_reopened, is_earlier), new.due_on), else_=earliest_on),
         "due_changed_at": case((is_moved, new.updated_at), else_=old.c.due_changed_at),
+        "raised_at": case((is_raised, new.updated_at), else_=old.c.raised_at),
+        "former_total_e4": case((is_raised, least_e4), else_=old.c.former_total_e4),
     }
 
 
@@ -226,7 +235,7 @@ _COLUMN_BUILDERS: dict[str, list[ColumnBuilder]] = {
         _instant_or_none("created_at"),
         _none,
         _date("due_on"),
-        _none,
+        *(_none, _none, _none),
     ],
     "payment": [
         _copied("external_id"),
