@@ -44,10 +44,16 @@ class _DayContext:
     past_actions: PastActions
     send_slot: SendSlot
     sends_on: date
+    is_forecast: bool
 
 
 def decide(
-    statements: Sequence[Statement], policy: ReminderPolicy, now: datetime, calendar: Calendar
+    statements: Sequence[Statement],
+    policy: ReminderPolicy,
+    now: datetime,
+    calendar: Calendar,
+    *,
+    is_forecast: bool = False,
 ) -> CustomerDecision:
     """Decide about one customer.
 
@@ -56,6 +62,7 @@ def decide(
         policy: the policy of the company; a customer policy in it may apply instead.
         now: an aware instant.
         calendar: the public holidays.
+        is_forecast: whether ``now`` is ahead, so that reasons do not count days from it.
 
     Returns:
         The actions, and exactly one decision for each invoice of the statements.
@@ -66,7 +73,7 @@ def decide(
     today = now.astimezone(find_time_zone(statements[0].company.time_zone)).date()
     policy = policy.policy_for(statements[0].customer, today)
     statements = [with_payable_dates(statement, policy, calendar) for statement in statements]
-    day = _build_day_context(statements, policy, now, calendar)
+    day = _build_day_context(statements, policy, now, calendar, is_forecast=is_forecast)
     assessments = [each for statement in statements for each in _assess_statement(statement, day)]
 
     agreed = list(agreements.agreement_tasks(assessments))
@@ -93,7 +100,7 @@ def decide(
 
 
 def _build_day_context(
-    statements: Sequence[Statement], policy: ReminderPolicy, now: datetime, calendar: Calendar
+    statements: Sequence[Statement], policy: ReminderPolicy, now: datetime, calendar: Calendar, *, is_forecast: bool
 ) -> _DayContext:
     """Determine the day: the date is the company's, the send window the customer's."""
     company, customer = statements[0].company, statements[0].customer
@@ -106,7 +113,7 @@ def _build_day_context(
     past_actions = PastActions.from_actions(
         _actions_that_count(statements, customer, invoices), invoices, policy.late_fees
     )
-    return _DayContext(policy, now, today, calendar, past_actions, send_slot, sends_on)
+    return _DayContext(policy, now, today, calendar, past_actions, send_slot, sends_on, is_forecast)
 
 
 def _past_actions(statements: Sequence[Statement]) -> Iterable[PastAction]:
@@ -136,6 +143,7 @@ def _assess_statement(statement: Statement, day: _DayContext) -> Iterable[Invoic
         segment=segment_of(statement.customer, day.policy.segments, day.today),
         credit_coverage=unapplied_credit.allocate_credit(statement),
         stale_hold=holds.staleness(statement, day.policy, day.today, day.now),
+        is_forecast=day.is_forecast,
     )
     for invoice in statement.invoices:
         yield _assess_invoice(context, invoice, day)

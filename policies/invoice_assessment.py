@@ -102,8 +102,11 @@ class InvoiceAssessment:
         fee = UpcomingStep(Step.LATE_FEE, expected.on)
         return fee if others is None or fee.on <= others.on else others
 
-    def describe_balance(self) -> str:
-        """Return how much is due and since when, as part of a sentence."""
+    def describe_balance(self, *, is_lasting: bool = False) -> str:
+        """Return how much is due and since when, as part of a sentence.
+
+        A lasting one, and one of a forecast, is read on other days than today: it does not count the days.
+        """
         invoice, today = self.invoice, self.context.today
         due_on = invoice.payable_until_on or invoice.due_on or self.started_on
         days_late = (today - due_on).days
@@ -114,6 +117,8 @@ class InvoiceAssessment:
             what = "that is in the bank or unapplied" if in_bank else "of unapplied credit"
             amount += f" (less {format_amount(covered, invoice.currency)} {what})"
         when = f"{format_date(due_on)}{self._moved_note()}"
+        if is_lasting or self.context.is_forecast:
+            return f"{amount} {'was' if days_late > 0 else 'is'} due on {when}"
         if days_late > 0:
             return f"{amount} was due on {when}, {format_days(days_late)} ago"
         if days_late == 0:

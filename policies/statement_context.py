@@ -32,6 +32,7 @@ class StatementContext:
     segment: Segment
     credit_coverage: Mapping[str, Decimal]
     stale_hold: Hold | None
+    is_forecast: bool = False  # what is decided about a day ahead is read before it
 
     def customers(self, invoice: Invoice) -> tuple[Customer, ...]:
         """Return whose settings count for an invoice: who is written to, and whose invoice it is; the stricter wins."""

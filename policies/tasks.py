@@ -111,6 +111,8 @@ def _build_task(group: Sequence[InvoiceAssessment], step: Step | None, code: str
 
 
 def _summary(group: Sequence[InvoiceAssessment]) -> str:
-    listed = [f"{assessment.number}, {assessment.describe_balance()}" for assessment in group[:_MAX_LISTED]]
+    listed = [
+        f"{assessment.number}, {assessment.describe_balance(is_lasting=True)}" for assessment in group[:_MAX_LISTED]
+    ]
     more = f"; and {len(group) - _MAX_LISTED} more" if len(group) > _MAX_LISTED else ""
     return "; ".join(listed) + more + "."

@@ -179,7 +179,7 @@ def simulate(
                 continue
             customer.statements = tuple(replace(statement, synced_at=now) for statement in customer.statements)
             statements = mailboxes.mark_taken(customer.statements)
-            decision = decide(statements, customer.policy, now, calendar)
+            decision = decide(statements, customer.policy, now, calendar, is_forecast=now != instants[0])
             actions = [action for action in decision.actions if not _is_standing(action)]
             if not actions:
                 customer.idle_until = _next_possible_date(decision)

@@ -160,7 +160,7 @@ def test_a_task_names_three_invoices_and_counts_the_others(count: int, more: str
     past = tuple(sent_email(Step.PAST_DUE, MONDAY - timedelta(days=8), each.id) for each in overdue)
     (task,) = [each for each in tasks_in(decide_at(statement(*overdue, past_actions=past))) if each.step is Step.CALL]
     assert task.reason.count("was due on") == min(count, 3)
-    assert task.reason.endswith(f"ago{more}.")
+    assert task.reason.endswith(f"due on 9 Nov 2026{more}.")
 
 
 def test_a_call_that_falls_on_a_saturday_is_due_on_monday() -> None:

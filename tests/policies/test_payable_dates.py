@@ -12,6 +12,7 @@ from policies.calendar import Calendar
 from policies.decide import decide
 from policies.decisions import SendReminder
 from policies.fee_rules import FeePreset
+from policies.formatting import format_date
 from policies.payable_dates import with_payable_dates
 from policies.policy import ReminderPolicy
 from policies.receivables import Customer, Invoice, PastAction, Step
@@ -19,13 +20,17 @@ from policies.schedule import payable_on
 from tests.policies.builders import (
     COMPANY,
     KNOWN_CUSTOMER,
+    MONDAY,
+    POLICY,
     Holidays,
     at,
+    decide_at,
     fees_in,
     invoice,
     reminder_in,
     sent_email,
     statement,
+    tasks_in,
 )
 
 SATURDAY = date(2026, 6, 13)
@@ -163,6 +168,19 @@ def test_the_reason_says_why_the_days_count_from_later() -> None:
     facts = statement(invoice(0, today=SATURDAY, size="large"), now=at(on), customer=GERMAN)
     [decided] = decide([facts], preset_policy("germany"), at(on), HolidayCalendar()).invoice_decisions
     assert "was due on 15 Jun 2026 (13 Jun 2026 is not a business day), 3 days ago" in decided.reason
+
+
+@pytest.mark.parametrize(("due_in", "tense"), [(-9, "was"), (-40, "was"), (6, "is")])
+def test_days_are_not_counted_in_what_is_read_on_another_day(due_in: int, tense: str) -> None:
+    """A forecast is read before its day, and a task until it is completed."""
+    debt = invoice(due_in)
+    due_on = f"{tense} due on {format_date(MONDAY + timedelta(days=due_in))}"
+    foreseen = decide([statement(debt)], POLICY, at(MONDAY), HolidayCalendar(), is_forecast=True)
+    tasks = tasks_in(decide_at(statement(debt, customer=replace(KNOWN_CUSTOMER, emails=()))))
+    for reason in (foreseen.invoice_decisions[0].reason, *(each.reason for each in tasks)):
+        assert due_on in reason
+        assert " ago" not in reason
+        assert ", in " not in reason
 
 
 def final_notice(on: date, customer: Customer, *, calendar: Calendar) -> SendReminder:

@@ -44,3 +44,6 @@ def test_the_email_about_a_payment_that_came_back_is_foreseen_once(scenario: Sce
     emails = [item for item in list_upcoming(scenario.app, scenario.connection, 40) if item.kind is UpcomingKind.EMAIL]
     assert [item.step for item in emails].count(Step.PAYMENT_RETURNED) == 1
     assert Step.PAST_DUE in [item.step for item in emails]  # reminders continue after it
+    assert not [
+        item.reason for item in emails if " ago" in item.reason or ", in " in item.reason
+    ]  # read before its day
