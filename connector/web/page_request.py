@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from urllib.parse import quote, urlencode, urlsplit
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlmodel import Session, col
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -190,7 +190,7 @@ class PageRequest:
 
     def companies(self, session: Session) -> list[Connection]:
         """List the companies the user sees, by name."""
-        rows = session.scalars(select(Connection).order_by(col(Connection.name), col(Connection.id)))
+        rows = session.scalars(select(Connection).order_by(func.lower(col(Connection.name)), col(Connection.id)))
         return [row for row in rows if self.actor.can_see(row.id)]
 
     def company(self, session: Session, connection_id: int | None) -> Connection:

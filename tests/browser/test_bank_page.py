@@ -66,4 +66,4 @@ def test_money_is_dropped_confirmed_held_and_closed_once_it_is_booked(site: Site
     site.sandbox.clock.advance(timedelta(hours=1))
     assert site.sync() == "ok"
     page.goto(f"{site.base}/companies/1/bank")
-    assert "All money that was found for open invoices is booked." in page.inner_text("main")
+    assert "Nothing is waiting to be booked." in page.inner_text("main")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, or_, select
+from sqlalchemy import ColumnElement, SQLColumnExpression, func, or_, select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
@@ -78,7 +78,7 @@ def _list_companies(app: AppContext, session: Session, recipient: str) -> list[C
         col(Connection.health) != ConnectionHealth.DISCONNECTED,
         col(Connection.pause_reason) == "",
     )
-    return list(session.scalars(query.order_by(col(Connection.name), col(Connection.id))))
+    return list(session.scalars(query.order_by(func.lower(col(Connection.name)), col(Connection.id))))
 
 
 def _collect(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
@@ -91,7 +91,7 @@ def find_peers(session: Session, entry: OutboxEntry) -> list[tuple[Connection, O
             col(OutboxEntry.state) == OutboxState.PLANNED,
             col(OutboxEntry.connection_id) != entry.connection_id,
         )
-        .order_by(col(Connection.name), col(Connection.id))
+        .order_by(func.lower(col(Connection.name)), col(Connection.id))
     )
     found = []
     for row, connection in session.execute(query):

@@ -256,3 +256,15 @@ def test_the_reconnect_url_of_an_app_leads_to_a_new_consent(site: Site, role: st
     assert browser.get("/reconnect/elsewhere").status_code == 404
     visitor = requests.get(f"{site.base}/reconnect/quickbooks", allow_redirects=False, timeout=10)
     assert visitor.headers["Location"].startswith("/sign-in")
+
+
+def test_companies_are_listed_by_name_whether_it_begins_with_a_capital_or_not(site: Site) -> None:
+    for name in ("Zenith Ltd", "birch & Co", "Ashdown Ltd"):
+        site.add_company(name)
+    owner = site.sign_in("owner")
+    owner.get("/companies")
+    assert re.findall(r"birch & Co|(?:Ashdown|Zenith) Ltd", owner.text)[:3] == [
+        "Ashdown Ltd",
+        "birch & Co",
+        "Zenith Ltd",
+    ]
