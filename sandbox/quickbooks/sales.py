@@ -99,7 +99,7 @@ def check_open(ledger: CompanyLedger, dated_on: date, old: Entry | None) -> None
 
 def currency_fields(ledger: CompanyLedger, customer: Entry, data: JsonObject) -> JsonObject:
     """Return the currency of a document, which is the customer's, with its rate in multi-currency companies."""
-    code = customer.body["CurrencyRef"]["value"]
+    code = customer.body.get("CurrencyRef", {}).get("value", ledger.profile.currency)  # some companies lack it
     if has_value(data, "CurrencyRef") and data["CurrencyRef"].get("value") != code:
         raise business("You can only use one foreign currency per transaction.")
     body: JsonObject = {"CurrencyRef": {"value": code, "name": CURRENCIES.get(code, code)}}

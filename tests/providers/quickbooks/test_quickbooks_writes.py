@@ -70,6 +70,16 @@ def test_fee_invoice_is_recognised_with_its_original(small_company: SandboxCompa
     assert (records[invoice["Id"]].ledger_fee, records[invoice["Id"]].reference) == (False, "")
 
 
+def test_fee_is_posted_to_a_customer_whose_record_names_no_currency(
+    small_company: SandboxCompany, invoice: dict[str, Any]
+) -> None:
+    books = small_company.sandbox.quickbooks.ledger(small_company.realm)
+    entry = books.get("Customer", invoice["CustomerRef"]["value"])
+    books.change(entry, {name: value for name, value in entry.body.items() if name != "CurrencyRef"})
+    posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
+    assert small_company.bookkeeper.find(posted.number)["CurrencyRef"]["value"] == invoice["CurrencyRef"]["value"]
+
+
 def fees(small_company: SandboxCompany) -> list[str]:
     return [one["DocNumber"] for one in small_company.bookkeeper.invoices() if one["DocNumber"].startswith("LF-")]
 
