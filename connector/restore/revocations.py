@@ -69,7 +69,8 @@ _REVOCATIONS = (
         (id, connection_id, currency, payee, scheme, account, bank_code, bic, street, building_number, postcode, town,
         country, use_creditor_reference, set_by, set_at, applies_at, cancelled_at, decided_by)
     SELECT id + CASE WHEN id IN (SELECT id FROM main.bank_details) THEN
-        (SELECT max(id) FROM main.bank_details) + (SELECT max(id) FROM former.bank_details) ELSE 0 END, connection_id, currency, payee, scheme,
+        (SELECT max(id) FROM main.bank_details) + (SELECT max(id) FROM former.bank_details) ELSE 0 END,
+        connection_id, currency, payee, scheme,
         account, bank_code, bic, street, building_number, postcode, town, country, use_creditor_reference, set_by,
         set_at, applies_at, cancelled_at, decided_by
     FROM former.bank_details AS new WHERE EXISTS (SELECT 1 FROM main.connection AS kept JOIN former.connection AS last
