@@ -159,4 +159,4 @@ def test_the_digest_of_a_user_is_set_and_shown(duewell: Command) -> None:
     assert changed.out == "ann@small.example: the digest is sent at 06:30, Asia/Tokyo.\n"
     assert json.loads(duewell("users", "digest", "ann@small.example", "--off", "--json").out)["off"] is True
     refused = duewell("users", "digest", "ann@small.example", "--at", "6 o'clock")
-    assert (refused.exit_code, "Write it as 07:30" in refused.err) == (1, True)
+    assert (refused.exit_code, "Write it as 07:30" in refused.err) == (2, True)
