@@ -18,6 +18,7 @@ _AMOUNTS_MAX = 40  # amounts that are tried
 _CHARGE_MAX, _CHARGE_SHARE = Decimal(45), Decimal("0.05")
 _CENTS_MAX = Decimal("0.05")
 _DISCOUNT_GRACE_DAYS = 5
+_AHEAD_DAYS_MAX = 90  # money that is older than an invoice by more was for something else
 _ZERO = Decimal(0)
 
 
@@ -63,8 +64,9 @@ class OpenItems:
 
     def is_payable(self, invoice: OpenInvoice, receipt: Receipt) -> bool:
         """Return whether a receipt may be for an invoice."""
-        is_rejected = (receipt.id, invoice.id) in self._rejected
-        return invoice.currency == receipt.currency and self.due[invoice.id] > 0 and not is_rejected
+        if (receipt.id, invoice.id) in self._rejected or invoice.currency != receipt.currency:
+            return False
+        return self.due[invoice.id] > 0 and (invoice.issued_on - receipt.booked_on).days <= _AHEAD_DAYS_MAX
 
     def of_about(self, receipt: Receipt) -> list[OpenInvoice]:
         """Return the invoices of an amount, and of little more, which a bank's charge may have taken."""

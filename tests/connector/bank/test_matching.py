@@ -144,6 +144,14 @@ def test_an_umlaut_is_known_however_a_bank_writes_it(payer: str) -> None:
     assert found.certainty == SURE
 
 
+@pytest.mark.parametrize(("days_before", "is_possible"), [(30, True), (90, True), (91, False)])
+def test_old_money_of_a_customer_is_not_for_every_later_invoice(days_before: int, is_possible: bool) -> None:
+    """A sales receipt that nobody books would hold up all their reminders to come."""
+    booked_on = FIRST.issued_on - timedelta(days=days_before)
+    found = match(money("500.00", "Ashdown Ltd", booked_on=booked_on), FIRST)
+    assert (found is not None) is is_possible
+
+
 def test_two_invoices_of_one_amount_are_both_possible() -> None:
     found = match(money("900.00", "Ashdown Ltd"), FIRST, invoice("INV-0044", "900.00"))
     assert found is not None
