@@ -64,6 +64,7 @@ def compose(
     counts = {name: sum(len(getattr(part, name)) for part in shown) for name in _COUNTED}
     summary = ", ".join(text.render(f"summary_{name}", count=str(count)) for name, count in counts.items() if count)
     company = one_line(shown[0].connection.name) if is_one else text.render("several", count=str(len(shown)))
+    home = f"{app.settings.duewell_base_url}/"
     newest_hash = sync_log.newest_hash(session)[:LOG_HEAD_LENGTH]
     to_send = [(part, each) for part in shown for each in part.to_send]
     listed = to_send[:SECTION_LINES_MAX]
@@ -81,9 +82,9 @@ def compose(
         row_heading=text.render("customer"),
         amount_heading=text.render("amount"),
         groups=[RowGroup(rows=rows)] if rows else [],
-        notes=_more_line(text, len(to_send)),
+        notes=_more_line(text, len(to_send), home),
         sections=[
-            _section(name, [(part, line) for part in shown for line in getattr(part, name)], is_one=is_one)
+            _section(name, [(part, line) for part in shown for line in getattr(part, name)], home, is_one=is_one)
             for name in ("to_review", "overdue", "sent")
             if counts[name]
         ],
@@ -94,7 +95,7 @@ def compose(
         colon=text.colon,
         footer=[
             text.render("footer" if is_one else "footer_several"),
-            text.render("preferences", link=f"{app.settings.duewell_base_url}/account#digest"),
+            text.render("preferences", link=f"{home}account#digest"),
             text.render("log_head", head=newest_hash),
         ],
     )
@@ -140,18 +141,19 @@ def _email_row(entry: OutboxEntry, stop_link: str, part: CompanyPart, *, is_one:
     )
 
 
-def _section(name: str, lines: Sequence[tuple[CompanyPart, LinkedLine]], *, is_one: bool) -> LineSection:
+def _section(name: str, lines: Sequence[tuple[CompanyPart, LinkedLine]], home: str, *, is_one: bool) -> LineSection:
     """Return the first lines of a section, each with its company where there are several."""
     text = lines[0][0].text
     shown = [
         line if is_one else replace(line, text=f"{one_line(part.connection.name)}{text.colon}{line.text}")
         for part, line in lines[:SECTION_LINES_MAX]
     ]
-    return LineSection(text.render(name), shown, "".join(_more_line(text, len(lines))))
+    return LineSection(text.render(name), shown, "".join(_more_line(text, len(lines), home)))
 
 
-def _more_line(text: DigestText, count: int) -> list[str]:
-    return [text.render("more", count=str(count - SECTION_LINES_MAX))] if count > SECTION_LINES_MAX else []
+def _more_line(text: DigestText, count: int, home: str) -> list[str]:
+    more = count - SECTION_LINES_MAX
+    return [text.render("more", count=str(more), link=home)] if more > 0 else []
 
 
 def _quiet_companies(text: DigestText, parts: Sequence[CompanyPart]) -> list[str]:

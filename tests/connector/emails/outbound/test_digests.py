@@ -196,7 +196,7 @@ def test_emails_that_await_approval_are_listed_with_their_numbers(scenario: Scen
     assert "2 need your attention" in digest.subject
     assert "awaiting approval" in digest.text
     waiting = [entry.id for entry in scenario.outbox(OutboxState.AWAITING_APPROVAL)]
-    assert all(f"(duewell outbox, {each})" in digest.text for each in waiting)
+    assert all(f"(outbox {each})" in digest.text for each in waiting)
 
 
 def test_each_line_opens_what_it_speaks_of(scenario: Scenario) -> None:

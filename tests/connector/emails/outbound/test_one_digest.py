@@ -193,7 +193,7 @@ def test_its_length_is_bounded(office: Office, monkeypatch: pytest.MonkeyPatch) 
     office.run(hours=1)
     [digest] = office.digests()
     assert "2 need your attention" in digest.subject
-    assert digest.text.count("and 1 more; see duewell outbox") == 3  # of the emails of today and of two sections
+    assert digest.text.count("and 1 more: http://localhost:8710/") == 3  # of the emails of today and of two sections
     assert digest.text.count("/outbox/") == 1
 
 
