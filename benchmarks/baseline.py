@@ -111,7 +111,7 @@ def _xero_rows(page: XeroPage) -> Rows:
                 int(one.Total * 10_000), due, status, status == "open" and due > 0, one.SentToContact,
                 _xero_at(paid)[:10] if paid else None, None, None, None, one.Reference, False, "",
                 _encode([(line.Description, line.LineAmount, line.ItemCode) for line in one.LineItems]).decode(),
-                "", "", "", at, None, None, one.DueDateString[:10], None,
+                "", "", "", at, None, None, one.DueDateString[:10], None, None, None,
             )
         )  # fmt: skip
         for payment in one.Payments:
@@ -297,7 +297,7 @@ def _qb_rows(records: QbRecords, paid_on: dict[str, str]) -> Rows:
                 invoice.DueDate, int(invoice.TotalAmt * 10_000), due, "open" if due > 0 else "paid", due > 0,
                 invoice.EmailStatus != "NeedToSend", None if due > 0 else paid_on[invoice.LinkedTxn[0].TxnId], None,
                 None, None, "", False, invoice.SyncToken, _encode(lines).decode(), invoice.BillEmail.Address, "", "",
-                _qb_at(invoice.MetaData), None, None, invoice.DueDate, None,
+                _qb_at(invoice.MetaData), None, None, invoice.DueDate, None, None, None,
             )
         )  # fmt: skip
     customers = [

@@ -79,41 +79,31 @@ class Scorer:
 
         """
         amount = self._items.fit(receipt, invoices)
-        parts = (
-            [(f"names {number}" if len(invoices) == 1 else f"names {len(invoices)} invoices", number_points)]
-            if number_points
-            else []
-        )
-        parts.append((amount.reason, amount.points))
+        what = number if len(invoices) == 1 else f"{len(invoices)} invoices"
+        named = [(f"names {what}", number_points)] if number_points else []
+        parts = [*named, (amount.reason, amount.points)]
         families = {each.family for each in invoices}
         payer = next((each for each in payers if each.family in families), None)
         if payer is not None:
             parts.append((payer.reason, payer.points))
-        elif payers and not number_points:
-            parts.append(("the payer is another customer", _OTHER_PAYER))
-        elif payers and payers[0].points >= SAME_NAME:
-            fits = amount.points >= CHARGES
+        elif payers and (not number_points or payers[0].points >= SAME_NAME):
+            fits = number_points and amount.points >= CHARGES
             parts.append(("the payer is another customer", _OTHER_PAYER // 2 if fits else _OTHER_PAYER))
-        others = {hit.invoice_id for hit in hits if self._is_named(hit, families)} - {each.id for each in invoices}
-        is_near = (
-            not number_points
-            and payer is not None
-            and len(invoices) == 1
-            and not any(self._family_of[each] in families for each in others)  # theirs is written without a slip
-            and amount.points >= CHARGES
-            and self.is_nearly_written(invoices[0])
-        )
+        others = self._other_named(invoices, hits)
+        is_theirs_named = any(self._family_of[each] in families for each in others)  # another, without a slip
+        may_be_near = not number_points and payer is not None and amount.points >= CHARGES and not is_theirs_named
+        is_near = may_be_near and len(invoices) == 1 and self.is_nearly_written(invoices[0])
         if is_near:  # what is written is another's number, or nobody's, but for one slip
             parts.append((f"names nearly {invoices[0].number}", NEARLY))
         elif others and not number_points:
             parts.append(("names another invoice", _OTHER_NUMBER))
         if is_only and amount.points >= CHARGES:
             parts.append(("only one way to reach this amount", ONLY_ONE))
-        late = all(is_after_issue(receipt, each) for each in invoices)
-        parts.append(("after the invoice date", _IN_TIME) if late else ("before the invoice date", _BEFORE_ISSUE))
+        is_late = all(is_after_issue(receipt, each) for each in invoices)
+        parts.append(("after the invoice date", _IN_TIME) if is_late else ("before the invoice date", _BEFORE_ISSUE))
         if receipt.is_pending:
             parts.append(("not booked by the bank yet", _PENDING // 2))
-        same_family = sum(each.points == payers[0].points for each in payers) == 1 if payers else True
+        same_family = not payers or sum(each.points == payers[0].points for each in payers) == 1
         is_exact = amount.points >= CENTS  # without a number only an exact amount says which invoice
         is_like = payer is not None and payer.points < SAME_NAME and not receipt.amount % 10
         is_named = bool(number_points) and amount.points != OVER and not (others and not amount.settles)
@@ -121,6 +111,11 @@ class Scorer:
         is_slip = is_near and payer is not None and payer.points >= SAME_NAME
         is_unique = is_named or ((is_only or is_slip) and is_theirs and is_exact and not is_like)
         return Hypothesis(sum(points for _text, points in parts), invoices, amount, tuple(parts), is_unique)
+
+    def _other_named(self, invoices: Sequence[OpenInvoice], hits: Iterable[NumberHit]) -> set[str]:
+        """Return what the text names besides these invoices."""
+        families = {each.family for each in invoices}
+        return {hit.invoice_id for hit in hits if self._is_named(hit, families)} - {each.id for each in invoices}
 
     def _is_named(self, hit: NumberHit, families: Collection[str]) -> bool:
         """Return whether a payer of these families may well have meant an invoice."""

@@ -50,6 +50,7 @@ def test_money_is_dropped_confirmed_held_and_closed_once_it_is_booked(site: Site
     page.get_by_role("button", name="Import").click()
     page.get_by_text("june.csv: 1 entry").wait_for()
     assert "R Sandhu" in page.inner_text("main")
+    page.wait_for_load_state()  # the text is there before the style
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert Axe().run(page, options={"iframes": False}).violations_count == 0
     page.get_by_role("button", name="Yes").click()

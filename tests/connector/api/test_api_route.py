@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlmodel import col
 from typer.testing import CliRunner
 
+from connector.api.api_route import BODY_BYTES_MAX
 from connector.cli.main import cli
 from connector.db.engine import reading
 from connector.db.tables import Agreement, ApiRequest, CustomerRow, OutboxEntry
@@ -143,7 +144,7 @@ def test_too_many_and_too_large_requests_are_rejected(scenario: Scenario) -> Non
     assert program.request("GET", "/connections").status_code == 200
     scenario.site.clock.advance(seconds=60)
     assert stranger.request("GET", "/status").status_code == 401
-    big = program.request("POST", "/policy/check", {"document": "x" * 1_100_000})
+    big = program.request("POST", "/policy/check", {"document": "x" * BODY_BYTES_MAX})
     assert big.status_code == 413
     assert big.json()["title"] == "Request too large"
 
