@@ -18,7 +18,7 @@ from connector.db.tables import CompletedStep, Connection, OutboxEntry, Task
 from connector.emails.outbound import digests
 from connector.evaluation import decision_records, reported_payments, standing_alerts
 from connector.evaluation.invoice_decisions import AppliedPolicy, CustomerInvoice, rejected_decision, store_decisions
-from connector.outbox import entries
+from connector.outbox import replanning
 from connector.outbox.drafts import Draft, task_key
 from connector.outbox.payloads import invoice_ids
 from connector.runtime.run_context import RunContext
@@ -85,7 +85,7 @@ def apply_decisions(
     if ctx.dry_run:
         _log_dry_run(ctx, session, batch, drafts)
         return False
-    changes = entries.replan(
+    changes = replanning.replan(
         session,
         connection,
         drafts,
@@ -93,7 +93,7 @@ def apply_decisions(
         run_id=ctx.run_id,
         policy_version=version,
         policy_versions={customer_id: applied.version for customer_id, applied in batch.applied_policies.items()},
-        scope=entries.PlanScope(customer_ids, is_recheck),
+        scope=replanning.PlanScope(customer_ids, is_recheck),
     )
     decisions = _apply_rejections(batch, changes)
     store_decisions(
@@ -123,7 +123,7 @@ def _plan_digests(
     """Draft the digests, which are also about the customers who were not decided about again."""
     emails: list[Draft | OutboxEntry] = [*batch.drafts]
     if customer_ids is not None:
-        emails += entries.list_unsent_of_others(session, connection, customer_ids)
+        emails += replanning.list_unsent_of_others(session, connection, customer_ids)
         for other in standing_alerts.load_alerts(session, ctx.connection_id, customer_ids):
             batch.owner_alerts.append(other.alert)
             batch.customer_names[other.alert.customer_id] = other.name
@@ -133,7 +133,7 @@ def _plan_digests(
     return digests.plan(ctx, session, connection, emails, batch.owner_alerts, batch.customer_names)
 
 
-def _apply_rejections(batch: DecisionBatch, changes: entries.ReplanResult) -> list[CustomerInvoice]:
+def _apply_rejections(batch: DecisionBatch, changes: replanning.ReplanResult) -> list[CustomerInvoice]:
     """Replace the decisions whose email or fee was rejected before, so that they do not announce it again."""
     reasons = {
         (invoice_id, draft.kind == OutboxKind.LATE_FEE): changes.rejected[draft.key]
@@ -234,7 +234,7 @@ def _record_completed_steps(ctx: RunContext, session: Session, task: CreateTask,
         )
 
 
-def _log_plans(ctx: RunContext, session: Session, drafts: Sequence[Draft], changes: entries.ReplanResult) -> None:
+def _log_plans(ctx: RunContext, session: Session, drafts: Sequence[Draft], changes: replanning.ReplanResult) -> None:
     by_key = {draft.key: draft for draft in drafts}
     for key in changes.added:
         draft = by_key[key]

@@ -7,25 +7,22 @@ email: it is never sent again automatically.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime
-from typing import NamedTuple
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
 from connector.db.invoice_names import title_of, titles_of
 from connector.db.money import to_e4
 from connector.db.tables import CompletedStep, Connection, InvoiceRow, OutboxEntry, Task
-from connector.outbox.drafts import Draft, note_key
+from connector.outbox.drafts import note_key
 from connector.outbox.payloads import (
     EmailPayload,
     LateFeePayload,
     NotePayload,
     OwnerEmailPayload,
-    amount_of,
     dump_payload,
     invoice_ids,
     load_payload,
@@ -33,102 +30,17 @@ from connector.outbox.payloads import (
 from connector.outbox.released_steps import cancel_replaced_tasks, release_steps, release_undone_tasks
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, TaskCode
 from connector.vocabulary.labels import label
-from connector.vocabulary.outbox import APPROVED_KINDS, BANK_DETAILS_STEP
+from connector.vocabulary.outbox import APPROVED_KINDS
 from policies.receivables import Step
 
 UNSENT_STATES = (OutboxState.PLANNED, OutboxState.AWAITING_APPROVAL)
 EMAIL_KINDS = (OutboxKind.EMAIL, OutboxKind.OWNER_EMAIL)
-REPLANNED_KINDS = (*EMAIL_KINDS, OutboxKind.LATE_FEE)  # notes and waivers follow from what was done, and stay planned
 _NOTED_KINDS = (OutboxKind.EMAIL, OutboxKind.LATE_FEE, OutboxKind.FEE_WAIVER)
 _KEYS_PER_QUERY = 500
 
 
 class StepAlreadyCompleted(Exception):
     """A step of the entry has been completed before; the database accepts it only once."""
-
-
-@dataclass(slots=True)
-class ReplanResult:
-    """What planning anew has changed, by key.
-
-    ``rejected`` are drafts that were rejected before, with the reason; ``custom_text_lost`` are emails whose facts have
-    changed, so that the text a user wrote for them is gone.
-    """
-
-    added: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    cancelled: list[str] = field(default_factory=list)
-    custom_text_lost: list[str] = field(default_factory=list)
-    rejected: dict[str, str] = field(default_factory=dict)
-
-
-class PlanScope(NamedTuple):
-    """Whose entries are planned anew: those of some customers, with the account owners' emails, or with None all.
-
-    The recheck before sending adds none and leaves the owners' emails: it may cancel or correct an entry, while what it
-    newly brings is planned by the next run.
-    """
-
-    customer_ids: Collection[str] | None = None
-    is_recheck: bool = False
-
-
-EVERYBODY = PlanScope()
-
-
-def replan(
-    session: Session,
-    connection: Connection,
-    drafts: Sequence[Draft],
-    *,
-    at: datetime,
-    run_id: int,
-    policy_version: int | None,
-    policy_versions: Mapping[str, int | None] | None = None,
-    scope: PlanScope = EVERYBODY,
-) -> ReplanResult:
-    """Make the unsent entries of the connection equal to ``drafts``.
-
-    ``policy_versions`` are by customer; ``policy_version`` is for all others.
-    """
-    drafts_by_key = {draft.key: draft for draft in drafts}
-    rows = {row.key: row for row in _find_unsent(session, connection, scope)}
-    rows |= {row.key: row for row in _find_by_keys(session, [key for key in drafts_by_key if key not in rows])}
-    result = ReplanResult()
-    for key, draft in drafts_by_key.items():
-        row = rows.get(key)
-        if row is None and scope.is_recheck:
-            continue
-        if row is None:
-            row = OutboxEntry(
-                connection_id=connection.id or 0,
-                key=key,
-                kind=draft.kind,
-                state=OutboxState.PLANNED,
-                customer_id=draft.customer_id,
-                payload={},
-                planned_at=at,
-            )
-            session.add(row)
-            result.added.append(key)
-        elif row.state == OutboxState.REJECTED and (row.resolved_by or row.content_hash == draft.content_hash):
-            result.rejected[key] = row.response
-            continue
-        elif row.state not in {*UNSENT_STATES, OutboxState.REJECTED}:
-            continue  # sent, or being sent
-        elif row.content_hash != draft.content_hash:
-            result.changed.append(key)
-        if row.content_hash != draft.content_hash:
-            row.run_id = run_id
-            row.policy_version = (policy_versions or {}).get(draft.customer_id, policy_version)
-            result.custom_text_lost += [key] if row.custom_text else []
-            _withdraw_approval(row, at)
-        _update_from_draft(row, draft, connection.mode)
-    for key, row in rows.items():
-        if key not in drafts_by_key and row.state in UNSENT_STATES:
-            session.delete(row)
-            result.cancelled.append(key)
-    return result
 
 
 def find_ready(session: Session, connection: Connection, kinds: Collection[str], now: datetime) -> list[OutboxEntry]:
@@ -220,7 +132,7 @@ def mark_done(
     ids = invoice_ids(load_payload(entry).completed)
     titles = titles_of(session, entry.connection_id, ids)
     keys = {note_key(entry.key, invoice_id): invoice_id for invoice_id in ids}
-    known = {row.key for row in _find_by_keys(session, list(keys))}
+    known = {row.key for row in find_by_keys(session, list(keys))}
     for key, invoice_id in keys.items():
         if key not in known:
             session.add(_build_note(entry, key, invoice_id, titles.get(invoice_id, "an invoice"), at))
@@ -231,7 +143,7 @@ def plan_note(session: Session, invoice: InvoiceRow, *, recurrence_key: str, tex
     connection = session.get_one(Connection, invoice.connection_id)
     ledger_key = f"{connection.provider}:{connection.external_id}"
     key = note_key(f"{ledger_key}:{recurrence_key}", invoice.external_id)
-    if not list(_find_by_keys(session, [key])):
+    if not list(find_by_keys(session, [key])):
         session.add(
             OutboxEntry(
                 connection_id=invoice.connection_id,
@@ -287,47 +199,8 @@ def create_rejection_task(session: Session, entry: OutboxEntry, *, at: datetime,
     )
 
 
-def _withdraw_approval(row: OutboxEntry, at: datetime) -> None:
-    """Forget what users decided and wrote about content that is about to change."""
-    row.approved_at, row.approved_by, row.custom_text = None, "", None
-    if row.content_hash:  # else it is new: nobody has read it yet
-        row.changed_at, row.changed_by = at, ""
-
-
-def _update_from_draft(row: OutboxEntry, draft: Draft, mode: str) -> None:
-    row.payload, row.content_hash, row.reason = dump_payload(draft.payload), draft.content_hash, draft.reason
-    row.invoice_id, row.currency, row.step = draft.invoice_id, draft.currency, draft.step
-    amount = amount_of(draft.payload)
-    row.amount_e4 = None if amount is None else to_e4(amount)
-    row.customer_id = draft.customer_id  # the invoice may have moved to another customer
-    row.send_after = draft.send_after
-    # The account owner's own email needs nobody's approval; an email with a custom text always does.
-    needs_approval = draft.needs_approval or mode == ConnectionMode.APPROVE or bool(row.custom_text)
-    waits = needs_approval and row.approved_at is None and draft.kind != OutboxKind.OWNER_EMAIL
-    row.state, row.ended_at = (OutboxState.AWAITING_APPROVAL if waits else OutboxState.PLANNED), None
-
-
-def _find_unsent(session: Session, connection: Connection, scope: PlanScope) -> list[OutboxEntry]:
-    query = select(OutboxEntry).where(
-        col(OutboxEntry.connection_id) == connection.id,
-        col(OutboxEntry.state).in_(UNSENT_STATES),
-        col(OutboxEntry.kind).in_(REPLANNED_KINDS),
-        col(OutboxEntry.step) != BANK_DETAILS_STEP,
-    )
-    if scope.customer_ids is not None:
-        is_theirs = col(OutboxEntry.customer_id).in_(list(scope.customer_ids))
-        is_internal = col(OutboxEntry.kind) == OutboxKind.OWNER_EMAIL
-        query = query.where(is_theirs if scope.is_recheck else or_(is_theirs, is_internal))
-    return list(session.scalars(query))
-
-
-def list_unsent_of_others(session: Session, connection: Connection, customer_ids: Collection[str]) -> list[OutboxEntry]:
-    """Return the unsent emails to all customers but these."""
-    rows = _find_unsent(session, connection, EVERYBODY)
-    return [row for row in rows if row.kind == OutboxKind.EMAIL and row.customer_id not in customer_ids]
-
-
-def _find_by_keys(session: Session, keys: Sequence[str]) -> Iterable[OutboxEntry]:
+def find_by_keys(session: Session, keys: Sequence[str]) -> Iterable[OutboxEntry]:
+    """Yield the entries that have these keys, in whatever state."""
     for start in range(0, len(keys), _KEYS_PER_QUERY):
         some = keys[start : start + _KEYS_PER_QUERY]
         yield from session.scalars(select(OutboxEntry).where(col(OutboxEntry.key).in_(some)))

@@ -26,9 +26,10 @@ ROOT = str(Path(__file__).resolve().parents[3]) + "/"
 EFFECT_PATH = (
     "connector/run.py", "connector/runtime/run_context.py", "connector/runtime/lease.py", "connector/sync/pull.py",
     "connector/evaluation/evaluate.py", "connector/evaluation/apply.py", "connector/evaluation/invoice_decisions.py",
-    "connector/outbox/drafts.py", "connector/outbox/entries.py", "connector/delivery/deliver.py",
-    "connector/delivery/circuit_breaker.py", "connector/delivery/ledger_writes.py", "connector/delivery/recover.py",
-    "connector/delivery/after_restore.py", "connector/audit/sync_log.py", "connector/db/engine.py",
+    "connector/outbox/drafts.py", "connector/outbox/replanning.py", "connector/outbox/entries.py",
+    "connector/delivery/deliver.py", "connector/delivery/recheck.py", "connector/delivery/circuit_breaker.py",
+    "connector/delivery/ledger_writes.py", "connector/delivery/recover.py", "connector/delivery/after_restore.py",
+    "connector/audit/sync_log.py", "connector/db/engine.py",
     "connector/connections/tokens.py", "connector/arrangements/suppressions.py",
     "connector/emails/outbound/compose.py", "connector/sync/mirror/pages.py", "providers/http.py", "providers/xero/",
     "providers/quickbooks/", "providers/sendgrid/", "providers/microsoft365/",

@@ -13,7 +13,7 @@ from sqlmodel import Session
 from connector.connections import tokens
 from connector.db.engine import writing
 from connector.db.tables import Connection, OutboxEntry
-from connector.delivery import after_restore, deliver, ledger_writes, recover
+from connector.delivery import after_restore, ledger_writes, recheck, recover
 from connector.evaluation import evaluate
 from connector.outbox import entries
 from connector.runtime.lease import Lease
@@ -164,10 +164,10 @@ PLANTED = (
     Bug(
         "the intent is not in the log before the call", (Target(RunContext, "log"),), _log_without_intent, "quickbooks"
     ),
-    Bug("the ledger is not read again before sending", (Target(deliver, "_recheck"),), _nothing, groups="F"),
+    Bug("the ledger is not read again before sending", (Target(recheck, "read_again"),), _nothing, groups="F"),
     Bug(
         "the ledger is read again, but nothing is decided again",
-        (Target(deliver, "decide_again"), Target(evaluate, "decide_again")),
+        (Target(recheck, "decide_again"), Target(evaluate, "decide_again")),
         _nothing,
         "quickbooks",
         groups="F",
