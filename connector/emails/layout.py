@@ -76,6 +76,10 @@ class Texts:
                 lines[name] = worded[turn - 1]
         return lines
 
+    def moved_lines(self, step: str) -> dict[str, str]:
+        """Return the lines that replace those of a step about an invoice that was due on no business day."""
+        return dict(cast("Lines", self.steps[step].get("moved", {})))
+
 
 @dataclass(frozen=True, slots=True)
 class RowDetail:

@@ -116,6 +116,7 @@ class EmailTexts(Wording):
         shipped = {
             **self.texts.step_lines(facts.step, facts.tone),
             **self.texts.again_lines(facts.step, facts.earlier_of_step),
+            **(self.texts.moved_lines(facts.step) if any(line.payable_by_on for line in self.sums.asked) else {}),
         }
         filled = {name: render_line(text, self.values) for name, text in {**shipped, **facts.template_lines}.items()}
         since = self._since_last()

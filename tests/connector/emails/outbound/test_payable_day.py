@@ -26,4 +26,8 @@ def test_the_day_that_takes_the_place_of_a_saturday_is_named_and_counted_from(sc
     assert "due 13 Jun 2026, payable by 15 Jun 2026" in early.text
     assert "due 13 Jun 2026, payable by 15 Jun 2026" in on_monday.text
     assert "13 Jun 2026, today" not in on_monday.text
+    assert "was due on 13 June 2026. As 13 June 2026 was not a business day, a payment made today is in time" in (
+        on_monday.text.replace("\xa0", " ")
+    )
+    assert "due today" not in f"{on_monday.subject} {on_monday.text} {on_monday.html}"
     assert "overdue, counted from 15 Jun 2026" in late.text

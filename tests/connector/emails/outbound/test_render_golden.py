@@ -135,6 +135,22 @@ def _without_numbers(facts: EmailFacts) -> EmailFacts:
     return replace(facts, invoices=lines, paid=paid)
 
 
+def test_texts_on_the_day_that_takes_the_place_of_a_saturday_are_as_last_approved(
+    facts_for: Callable[..., EmailFacts],
+) -> None:
+    """One invoice that was due on no business day, then beside one that is due today."""
+    found = ""
+    for language in LANGUAGES:
+        facts = facts_for(Step.DUE_TODAY, language=language)
+        one = facts.invoices[0]
+        assert one.due_on is not None
+        moved = replace(one, number="INV-1039", due_on=one.due_on - timedelta(days=2), payable_by_on=one.due_on)
+        for lines in ((moved,), (moved, one)):
+            email = compose_email(replace(facts, invoices=lines, about=tuple(each.key for each in lines)))
+            found += f"===== {language}\nSubject: {email.subject}\n\n{email.text}\n"
+    check_golden("moved.txt", found)
+
+
 def _about_two(facts: EmailFacts) -> EmailFacts:
     one = next(line for line in facts.invoices if line.key in facts.about)
     assert one.due_on is not None
