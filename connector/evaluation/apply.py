@@ -16,7 +16,7 @@ from connector.arrangements.review_tasks import reopen_task
 from connector.connections.account_owners import load_team
 from connector.db.tables import CompletedStep, Connection, OutboxEntry, Task
 from connector.emails.outbound import digests
-from connector.evaluation import decision_records, reported_payments, standing_alerts
+from connector.evaluation import decision_records, reported_payments, standing_alerts, undelivered_emails
 from connector.evaluation.invoice_decisions import AppliedPolicy, CustomerInvoice, rejected_decision, store_decisions
 from connector.outbox import replanning
 from connector.outbox.drafts import Draft, task_key
@@ -106,6 +106,7 @@ def apply_decisions(
         agreement_outcomes.record_broken_from_emails(ctx, session, batch.drafts, today)
     _cancel_unwanted(ctx, session, batch)  # in observe mode as well, where unreadable data become a task too
     reported_payments.cancel_seen(ctx, session)
+    undelivered_emails.cancel_reached(ctx, session)
     _log_plans(ctx, session, drafts, changes)
     for text in batch.failures:
         ctx.log(session, LogKind.ERROR, f"No decision was possible about {text}")

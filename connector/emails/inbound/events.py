@@ -223,7 +223,13 @@ def _report_failure(app: AppContext, session: Session, entry: OutboxEntry | None
         period = event.at.strftime("%Y-%m-%d" if is_lasting else "%Y-%m")  # a full mailbox: one task a month
         recurrence_key = f"{_report_key(event)}{period}"
         review_tasks.create_review_task(
-            app, session, customer, code=TaskCode.UNDELIVERED, recurrence_key=recurrence_key, reason=reason
+            app,
+            session,
+            customer,
+            code=TaskCode.UNDELIVERED,
+            recurrence_key=recurrence_key,
+            reason=reason,
+            reopen_from=refusals.REACHED_LATER,
         )
         review_tasks.log_for_customer(
             app, session, customer, kind=LogKind.UNDELIVERED, text=" ".join([f"{sentence}.", *consequences])

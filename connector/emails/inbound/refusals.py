@@ -19,6 +19,7 @@ from providers.delivery_events import DeliveryEvent, EventKind
 from providers.mailer import RefusalCause
 
 RETURNED_WITHIN = timedelta(days=5)  # a server that has accepted an email tries for so long, and then returns it
+REACHED_LATER = "a later email has reached them"  # the outcome of a task about an email that was not delivered
 _SENT_STATES = (OutboxState.SENDING, OutboxState.DONE, OutboxState.UNCONFIRMED)
 
 

@@ -126,6 +126,35 @@ def test_after_a_corrected_address_the_ladder_starts_where_nobody_was_reached(sc
     assert len(scenario.sandbox.sendgrid.emails_to(NEW_ADDRESS)) == 1
 
 
+def task_states(scenario: InboundScenario) -> list[tuple[str, str]]:
+    return [(task.state, task.outcome) for task in list_tasks(scenario, TaskCode.UNDELIVERED)]
+
+
+@pytest.mark.parametrize("has_events", [True, False])
+def test_the_task_ends_once_a_later_email_has_reached_a_corrected_address(
+    scenario: InboundScenario, has_events: bool
+) -> None:
+    report(scenario, "bounce", **HARD)
+    scenario.pass_days(1)
+    correct_address(scenario)
+    scenario.run()
+    if has_events:
+        post_events(scenario)
+        scenario.run()
+    assert (task_states(scenario) == [(TaskState.OPEN, "")]) is not has_events
+    run_for_days(scenario, 2)
+    assert task_states(scenario) == [(TaskState.CANCELLED, "a later email has reached them")]
+
+
+def test_the_task_about_a_full_mailbox_ends_and_comes_back_with_its_emails(scenario: InboundScenario) -> None:
+    report(scenario, "bounce", **FULL)
+    run_for_days(scenario, 6)
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 2
+    assert [state for state, _ in task_states(scenario)] == [TaskState.CANCELLED]
+    report(scenario, "bounce", **FULL)
+    assert [state for state, _ in task_states(scenario)] == [TaskState.OPEN]
+
+
 def test_a_corrected_address_that_sendgrid_suppresses_too_is_no_delivery(scenario: InboundScenario) -> None:
     report(scenario, "bounce", **HARD)
     scenario.sandbox.sendgrid.suppress(NEW_ADDRESS)
