@@ -16,7 +16,10 @@ from policies.receivables import BalanceChange, Invoice, SettlementKind
 
 
 def bearing_invoice(invoice: Invoice, today: date) -> Invoice:
-    """Return an invoice with the history of the balance that bears fees instead of its own."""
+    """Return an invoice with the history of the balance that bears fees instead of its own.
+
+    Its days count from when what it was for before was late, whatever it was raised by: it is no raised one any more.
+    """
     if not (invoice.disputes or invoice.plan_spans or invoice.former_histories or invoice.raised_on):
         return invoice
     changes = tuple(sorted((_as_undisputed(each, invoice) for each in invoice.balance_changes), key=_changed_on))
@@ -32,7 +35,8 @@ def bearing_invoice(invoice: Invoice, today: date) -> Invoice:
         balance = _bearing_balance(own, on, opening, plans)
         found += [BalanceChange(on, balance - bearing)] if balance != bearing else []
         bearing = balance
-    return replace(own, balance_changes=tuple(found))
+    known_on = own.known_before_raise_on if own.raised_on is not None else own.known_on
+    return replace(own, balance_changes=tuple(found), known_on=known_on, raised_on=None)
 
 
 def _as_undisputed(change: BalanceChange, invoice: Invoice) -> BalanceChange:

@@ -269,9 +269,10 @@ class Invoice:
     a business day (``payable_dates.py``).
 
     ``known_on`` is set where the customer cannot have known of the invoice, or of so early a due date, before: it was
-    entered, approved, sent or reopened on that day, or its due date was moved forward. ``due_changed_on`` is when its
-    due date last changed. ``raised_on`` is when it was last raised after it was due, ``former_total`` the least that it
-    was for before: nobody could know of the difference.
+    entered, approved, sent or reopened on that day, its due date was moved forward, or what is due is only what it was
+    raised by (``known_before_raise_on`` leaves that out). ``due_changed_on`` is when its due date last changed.
+    ``raised_on`` is when it was last raised after it was due, ``former_total`` the least that it was for before: nobody
+    could know of the difference.
 
     ``disputes`` and ``plan_spans`` are the days of its disputes and payment plans, those that are over included;
     ``former_histories`` is what the ledger said of its payments before it was corrected (``bearing_balance.py``).
@@ -306,6 +307,7 @@ class Invoice:
     known_on: date | None = None
     due_changed_on: date | None = None
     raised_on: date | None = None
+    known_before_raise_on: date | None = None
     former_total: Decimal | None = None
     emails: tuple[str, ...] = ()
     cc_emails: tuple[str, ...] = ()

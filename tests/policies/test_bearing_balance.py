@@ -11,6 +11,7 @@ import pytest
 from policies.bearing_balance import bearing_invoice
 from policies.interest import balance_on
 from policies.receivables import BalanceChange, DateSpan, FormerHistory, Invoice, SettlementKind
+from policies.schedule import starts_on
 from tests.policies.builders import overdue_invoice
 
 TODAY = date(2026, 12, 14)
@@ -100,3 +101,10 @@ def test_a_raised_invoice_under_a_payment_plan_bears_nothing_in_its_days() -> No
     plan = DateSpan(day(30), day(60))
     raised = invoice(1000, plan_spans=(plan,), raised_on=day(50), former_total=Decimal(300))
     assert balances(raised, 29, 30, 59, 60) == [300, 0, 0, 1000]
+
+
+def test_fees_count_from_the_due_date_of_what_an_invoice_was_for_before_it_was_raised() -> None:
+    raised = invoice(50, raised_on=day(50), known_on=day(50), former_total=Decimal(950))
+    bearing = bearing_invoice(raised, day(60))
+    assert starts_on(bearing) == starts_on(replace(raised, known_on=None))
+    assert bearing_invoice(bearing, day(60)) == bearing, "nothing is deducted twice"

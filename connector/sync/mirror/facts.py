@@ -183,6 +183,13 @@ def build_known_dates(row: Row[*tuple[Any, ...]], contacted_at: datetime | None,
     return KnownDates(known_on, changed_on, raised_on, former_total)
 
 
+def _known_on(known: KnownDates, total: Decimal, due: Decimal) -> date | None:
+    """Return since when the customer can know of what is due: of a raise, once all before it is settled."""
+    if known.raised_on is None or known.former_total is None or due > total - known.former_total:
+        return known.known_on
+    return max(known.raised_on, known.known_on or known.raised_on)
+
+
 NO_OVERRIDES = InvoiceOverrides()
 NEVER_CHANGED = KnownDates()
 # In the order in which ``build_invoice`` unpacks them, because access by a row's names is slow.
@@ -210,7 +217,7 @@ def build_invoice(
         sent_to_customer, closed_on, promised_on, discount_e4, discount_until_on, ledger_fee,
         emails, cc_emails, bcc_emails,
     ) = row  # fmt: skip
-    total = from_e4(total_e4)
+    total, due = from_e4(total_e4), from_e4(due_e4)
     has_discount = discount_e4 is not None and discount_until_on is not None
     return Invoice(
         id=external_id,
@@ -220,7 +227,7 @@ def build_invoice(
         issued_on=issued_on,
         due_on=due_on,
         total=total,
-        due=from_e4(due_e4),
+        due=due,
         status=status,
         sent_to_customer=sent_to_customer,
         size_percentile=size_percentile,
@@ -237,9 +244,10 @@ def build_invoice(
         unreadable=unreadable,
         balance_changes=changes,
         payment_plan=payment_plan,
-        known_on=known.known_on,
+        known_on=_known_on(known, total, due),
         due_changed_on=known.due_changed_on,
         raised_on=known.raised_on,
+        known_before_raise_on=known.known_on,
         former_total=known.former_total,
         emails=parse_addresses(emails).valid,
         cc_emails=parse_addresses(cc_emails).valid,

@@ -226,6 +226,25 @@ def test_a_payment_plan_holds_while_its_instalments_are_paid(late_customer: Scen
     assert open_tasks(late_customer) == []
 
 
+def test_what_an_invoice_was_raised_by_is_chased_from_then_on_once_the_plan_is_over(late_customer: Scenario) -> None:
+    """Nobody could know of the 50.00 before: no second notice, no days counted from the old due date."""
+    late_customer.run()
+    change_invoice(late_customer, agreements.set_payment_plan, instalments=two_instalments(late_customer))
+    run_for_days(late_customer, 7)
+    late_customer.company.pay(late_customer.number, "600.00")
+    run_for_days(late_customer, 13)
+    late_customer.company.change_total(late_customer.number, "1250.00")
+    late_customer.company.pay(late_customer.number, "600.00")
+    raised_on = late_customer.today
+    late_customer.run()
+    assert sent_steps(late_customer) == ["past_due"], "of the whole, three weeks ago"
+    run_for_days(late_customer, 9, every=1)
+    assert sent_steps(late_customer) == ["past_due", "past_due"]
+    text = late_customer.sandbox.sendgrid.emails_to("accounts@ashdown.example")[-1].text.replace("\xa0", " ")
+    assert f"counted from {raised_on.day} {raised_on:%b %Y}" in text
+    assert "50.00" in text
+
+
 def test_a_missed_instalment_ends_the_plan_and_chasing_resumes(late_customer: Scenario) -> None:
     late_customer.run()
     change_invoice(late_customer, agreements.set_payment_plan, instalments=two_instalments(late_customer))
