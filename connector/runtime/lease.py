@@ -1,23 +1,26 @@
 """The lease on a connection: one run at a time, on one machine or many, with nothing to clean up after a kill.
 
 There are two guards. A file lock separates the runs on *this* machine and dies with its process, so that a killed run
-is taken over at once. The lease in the connection's row separates *machines*; it expires, and its ``fence`` number
-makes a late write of an owner that was declared dead fail instead of mixing with the new owner's.
+is taken over at once. The lease in the connection's row separates *machines*; it expires, or ends when its owner is
+known to be dead (``worker_beats``), and its ``fence`` number makes a late write of an owner that was declared dead fail
+instead of mixing with the new owner's.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+from pathlib import Path
 
 from filelock import FileLock, Timeout
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import and_, bindparam, not_, or_, select, update
 from sqlmodel import Session, SQLModel, col
 
 from connector.app_context import AppContext
@@ -94,9 +97,7 @@ class Lease:
 @contextmanager
 def acquire(app: AppContext, connection_id: int) -> Iterator[Lease]:
     """Hold the lease of a connection for one run; raise ``RunInProgress`` at once if another run holds it."""
-    folder = app.settings.duewell_home / "locks"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = FileLock(folder / f"run-{connection_id}.lock", mode=0o600)
+    lock = _run_lock(app.settings.duewell_home, connection_id)
     try:
         lock.acquire(blocking=False)
     except Timeout as taken:
@@ -114,17 +115,25 @@ def acquire(app: AppContext, connection_id: int) -> Iterator[Lease]:
         lock.release()
 
 
-def list_due(session: Session, now: datetime, limit: int, *, connection_id: int | None = None) -> list[int]:
+def list_due(
+    session: Session, now: datetime, limit: int, *, home: Path | None = None, connection_id: int | None = None
+) -> list[int]:
     """List the connections that are due and not being run, the longest overdue first; or only one of them.
 
     Nothing is claimed: each run acquires its own lease, so two workers that read the same list run nothing twice.
+    With ``home``, duewell's folder, a lease of a process of this machine that was killed is not waited for.
     """
+    own = "" if home is None else _machine(home)
+    is_running = and_(
+        col(Connection.lease_until_at) >= now, col(Connection.lease_until_at) <= now + LEASE_DURATION + CLOCK_SKEW
+    )
     rows = session.execute(
         select(
             col(Connection.id),
             col(Connection.pause_reason),
             col(Connection.paused_until_on),
             col(Connection.time_zone),
+            is_running.label("is_running"),
         )
         .where(
             *([col(Connection.id) == connection_id] if connection_id is not None else []),
@@ -137,14 +146,24 @@ def list_due(session: Session, now: datetime, limit: int, *, connection_id: int 
             ),
             or_(
                 col(Connection.lease_until_at).is_(None),
-                col(Connection.lease_until_at) < now,
-                col(Connection.lease_until_at) > now + LEASE_DURATION + CLOCK_SKEW,
+                not_(is_running),
+                *([col(Connection.lease_owner).startswith(f"{own}:", autoescape=True)] if home else []),
             ),
         )
         .order_by(col(Connection.next_run_at))
     )
-    due = (row.id for row in rows if not row.pause_reason or is_reached(row.paused_until_on, row.time_zone, now))
+    due = (
+        row.id
+        for row in rows
+        if (not row.pause_reason or is_reached(row.paused_until_on, row.time_zone, now))
+        and not (row.is_running and home and _is_locked(home, row.id))
+    )
     return list(islice(due, limit))
+
+
+def lease_owner(home: Path) -> str:
+    """Return the name by which this process owns leases: of its machine, of duewell's folder there, and its number."""
+    return f"{_machine(home)}:{os.getpid()}"
 
 
 def next_run_slot(app: AppContext, connection: Connection) -> datetime:
@@ -157,7 +176,7 @@ def next_run_slot(app: AppContext, connection: Connection) -> datetime:
 
 
 def _claim(app: AppContext, connection_id: int) -> Lease:
-    hostname = socket.gethostname()
+    home = app.settings.duewell_home
     now = app.now()
     with writing(app.engine, company_id=connection_id) as session:
         database = session.connection()
@@ -165,14 +184,18 @@ def _claim(app: AppContext, connection_id: int) -> Lease:
         # A lease of this machine belongs to a dead process: a living one would hold the file lock.
         # One that ends later than a lease can was taken by a wrong clock.
         is_running = row.lease_until_at is not None and now < row.lease_until_at <= now + LEASE_DURATION + CLOCK_SKEW
-        if is_running and not _is_local(row.lease_owner, hostname):
+        if is_running and not row.lease_owner.startswith(f"{_machine(home)}:"):
             message = (
                 f"connection {connection_id} is being run by {row.lease_owner} until {row.lease_until_at:%H:%M:%S} UTC"
             )
             raise RunInProgress(message)
         fence = row.fence + 1
-        owner = f"{hostname}:{os.getpid()}"
-        values = {"of_id": connection_id, "new_fence": fence, "until_at": now + LEASE_DURATION, "new_owner": owner}
+        values = {
+            "of_id": connection_id,
+            "new_fence": fence,
+            "until_at": now + LEASE_DURATION,
+            "new_owner": lease_owner(home),
+        }
         database.execute(_CLAIM, values)
     return Lease(app, connection_id, fence)
 
@@ -181,5 +204,30 @@ def _lease_lost_message(connection_id: int) -> str:
     return f"connection {connection_id} was taken over by another worker"
 
 
-def _is_local(owner: str, hostname: str) -> bool:
-    return owner.rpartition(":")[0] == hostname
+def _run_lock(home: Path, connection_id: int) -> FileLock:
+    return FileLock(_locks(home) / f"run-{connection_id}.lock", mode=0o600)
+
+
+def _is_locked(home: Path, connection_id: int) -> bool:
+    """Return whether a living process of this machine runs the connection."""
+    lock = _run_lock(home, connection_id)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _locks(home: Path) -> Path:
+    folder = home / "locks"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _machine(home: Path) -> str:
+    """Return the name of those that share file locks: machines, or containers, may have the same host name."""
+    file = _locks(home) / "id"
+    with suppress(FileExistsError), file.open("x", encoding="ascii") as new:
+        new.write(secrets.token_hex(4))
+    return f"{socket.gethostname()}/{file.read_text(encoding='ascii')}"

@@ -26,7 +26,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from connector.app_context import AppContext
 from connector.db.engine import reading, writing
 from connector.db.tables import KeyValue
-from connector.runtime.lease import list_due
+from connector.runtime import worker_beats
+from connector.runtime.lease import lease_owner, list_due
 from connector.runtime.queued_jobs import clear_stalled, has_queue, list_queueing_locks
 from connector.server.process import THREADS
 from connector.server.scheduler import POLL_SECONDS, BackgroundJob, RunFunction, SyncWorker
@@ -68,6 +69,8 @@ class QueueWorker(SyncWorker):
             jobs: What else is done regularly, by one worker at a time.
         """
         super().__init__(app, run, threads)
+        self._home = app.settings.duewell_home
+        self._owner = lease_owner(self._home)
         self._jobs = {job.__name__: job for job in jobs}
         self._queue = self._build_queue(poll_seconds)
         self._thread = threading.Thread(target=self._work, name="queue", daemon=True)
@@ -115,6 +118,7 @@ class QueueWorker(SyncWorker):
 
     async def _work_until_stopped(self) -> None:
         self._loop = asyncio.get_running_loop()
+        beating = asyncio.create_task(self._beat_on())
         self._is_ready.set()
         while not self._app.is_stopping():
             try:
@@ -123,6 +127,7 @@ class QueueWorker(SyncWorker):
                 log.warning("the queue cannot be reached, and is tried again: %s", type(error).__name__)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopped.wait(), _RESTART_SECONDS)
+        beating.cancel()
 
     async def _work_while_connected(self) -> None:
         is_pooled = self._app.settings.duewell_database_pooler == "1"
@@ -148,6 +153,19 @@ class QueueWorker(SyncWorker):
                 if isinstance(ended, Exception):
                     raise ended
 
+    async def _beat_on(self) -> None:
+        """Note in the database that this worker is alive, also while the queue cannot be reached or it is stopping."""
+        while True:
+            await asyncio.to_thread(self._beat)
+            await asyncio.sleep(_BEAT_SECONDS)
+
+    def _beat(self) -> None:
+        try:
+            with writing(self._app.engine, locks_its_rows=True) as session:
+                worker_beats.beat(session, self._owner)
+        except SQLAlchemyError as error:
+            log.warning("it could not be noted that this worker is alive: %s", type(error).__name__)
+
     async def _defer_due(self, timestamp: int) -> None:  # procrastinate hands over the time of the tick
         """Queue the connections that are due and do not wait in the queue yet, and the other regular work."""
         due = await asyncio.to_thread(self._look)
@@ -166,8 +184,9 @@ class QueueWorker(SyncWorker):
             return []
         with writing(self._app.engine, locks_its_rows=True) as session:
             clear_stalled(session)
+            worker_beats.release_silent(session)
         with reading(self._app.engine) as session:
-            due = list_due(session, self._app.now(), QUEUED_MAX)
+            due = list_due(session, self._app.now(), QUEUED_MAX, home=self._home)
             waiting = list_queueing_locks(session)
         return [each for each in due if _sync_lock(each) not in waiting]
 
@@ -175,7 +194,7 @@ class QueueWorker(SyncWorker):
         """Sync a connection that is still due: another worker may have done so since it was queued."""
         try:
             with reading(self._app.engine) as session:
-                is_due = bool(list_due(session, self._app.now(), 1, connection_id=connection_id))
+                is_due = bool(list_due(session, self._app.now(), 1, home=self._home, connection_id=connection_id))
         except SQLAlchemyError:
             log.exception("whether connection %s is due could not be read", connection_id)
             return

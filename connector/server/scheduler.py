@@ -132,7 +132,8 @@ class Scheduler(SyncWorker):
             running = set(self._running)
         try:
             with reading(self._app.engine) as session:
-                due = list_due(session, self._app.now(), self._threads + len(running))
+                limit = self._threads + len(running)
+                due = list_due(session, self._app.now(), limit, home=self._app.settings.duewell_home)
         except SQLAlchemyError as error:
             log.warning("the due connections could not be read: %s", type(error).__name__)
             return

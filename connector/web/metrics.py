@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -44,7 +45,7 @@ class _DatabaseCollector(Collector):
         with reading(self._app.engine) as session:
             rows = list(session.scalars(select(Connection).order_by(col(Connection.id))))
             yield from _connections(rows, now)
-            yield from _due(session, now)
+            yield from _due(session, now, self._app.settings.duewell_home)
             yield from _runs(session, rows, now)
             yield from _outbox_entries(session, now)
             yield from _budgets(session, rows, now)
@@ -69,9 +70,9 @@ def _connections(rows: Sequence[Connection], now: datetime) -> Iterator[Metric]:
     yield from (connections, age, drift)
 
 
-def _due(session: Session, now: datetime) -> Iterator[Metric]:
+def _due(session: Session, now: datetime, home: Path) -> Iterator[Metric]:
     """Yield how many companies wait for a sync and for how long, and on PostgreSQL what is in the queue."""
-    ids = list_due(session, now, sys.maxsize)
+    ids = list_due(session, now, sys.maxsize, home=home)
     oldest_at = session.scalar(select(func.min(Connection.next_run_at)).where(col(Connection.id).in_(ids[:1])))
     yield GaugeMetricFamily("duewell_due_connections", "Companies that are due and not being synced", value=len(ids))
     text = "Since the company that waits longest was due"

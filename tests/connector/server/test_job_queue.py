@@ -27,6 +27,7 @@ from connector.server.job_queue import QueueWorker, prepare_queue
 from connector.settings import load_settings
 from connector.web.metrics import metrics_text
 from tests.connector.installed import GiveConsent, SandboxServices
+from tests.connector.server.syncing_worker import syncing_worker
 from tests.connector.server.test_scheduler import FakeRuns
 
 
@@ -165,6 +166,31 @@ def test_a_job_that_a_killed_worker_had_just_taken_keeps_no_company_waiting(
     runs = LeasedRuns()
     with working(app, runs):
         runs.wait_for(1)
+    assert runs.ended == [1]
+
+
+def test_the_company_of_a_killed_worker_on_another_machine_is_synced_when_its_silence_is_noticed(
+    app: AppContext, give_consent: GiveConsent, tmp_path: Path
+) -> None:
+    give_consent(app, "quickbooks")
+    elsewhere = shutil.copytree(app.settings.duewell_home, tmp_path / "elsewhere")
+    with syncing_worker(app, elsewhere, "elsewhere") as worker:
+        worker.kill()
+    runs = LeasedRuns()
+    runs.let_go.set()
+    with working(app, runs, poll_seconds=1) as other:
+        assert other._look() == []  # it may be alive
+        execute(
+            app.engine, "UPDATE key_value SET stored_at = now() - interval '44 seconds' WHERE name LIKE 'worker els%'"
+        )
+        assert other._look() == []
+        execute(
+            app.engine, "UPDATE key_value SET stored_at = now() - interval '46 seconds' WHERE name LIKE 'worker els%'"
+        )
+        runs.wait_for_end()
+    with app.engine.connect() as connection:
+        owners = connection.execute(text("SELECT name FROM key_value WHERE name LIKE 'worker %'")).scalars().all()
+    assert owners == [f"worker {lease.lease_owner(app.settings.duewell_home)}"]
     assert runs.ended == [1]
 
 

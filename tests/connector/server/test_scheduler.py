@@ -11,6 +11,7 @@ from connector.db.engine import writing
 from connector.db.tables import Connection
 from connector.server.scheduler import Scheduler
 from tests.connector.installed import GiveConsent
+from tests.connector.server.syncing_worker import syncing_worker
 
 
 class FakeRuns:
@@ -48,6 +49,22 @@ def test_due_companies_run_and_paused_ones_do_not(app: AppContext, give_consent:
     runs.wait_for(1)
     scheduler.stop()
     assert runs.ended == [first.id]
+
+
+def test_the_company_of_a_killed_process_is_synced_at_once_and_that_of_a_living_one_is_not(
+    app: AppContext, give_consent: GiveConsent
+) -> None:
+    give_consent(app, "quickbooks")
+    runs = FakeRuns()
+    runs.let_go.set()
+    scheduler = Scheduler(app, runs)
+    with syncing_worker(app, app.settings.duewell_home):
+        scheduler.poll()
+        assert runs.begun == []
+    scheduler.poll()
+    runs.wait_for(1)
+    scheduler.stop()
+    assert runs.ended == [1]
 
 
 def test_background_jobs_run_beside_syncs_and_a_failing_one_stops_neither(
