@@ -7,26 +7,12 @@ amount out of range, say) is kept as malformed, and the rest of its page is stor
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import (
-    ColumnElement,
-    Delete,
-    Table,
-    Update,
-    and_,
-    bindparam,
-    delete,
-    func,
-    literal,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Delete, Table, Update, and_, bindparam, delete, func, literal, or_, select, update
 from sqlalchemy import Connection as Database
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
@@ -43,9 +29,9 @@ from connector.db.tables import (
     InvoiceRow,
     PaymentRow,
 )
-from connector.sync.mirror import applications, erased, merges, missing_currencies, sweep, write_offs
+from connector.sync.mirror import applications, erased, malformed_records, merges, missing_currencies, sweep, write_offs
 from connector.sync.mirror.statements import load_statements
-from connector.sync.mirror.upserts import STORAGE, DatedRecord, SqlRow, build_malformed_row, build_rows, upsert_text
+from connector.sync.mirror.upserts import STORAGE, DatedRecord, SqlRow, build_rows, upsert_text
 from policies.receivables import InvoiceStatus
 from providers.ledger import (
     ChangePage,
@@ -63,17 +49,6 @@ __all__ = ["PageCounts", "load_statements", "store_page"]
 _Dated = TypeVar("_Dated", CustomerRecord, InvoiceRecord, PaymentRecord, CreditRecord, DeletedRecord)
 _CLOCK_SKEW = timedelta(minutes=10)  # a ledger's clock may be ahead of ours by as much
 _MIRRORED = (CustomerRow, InvoiceRow, PaymentRow, CreditRow, ApplicationRow, CustomerSetting, CompletedStep)
-_MALFORMED = SQLModel.metadata.tables["malformed_record"]
-_MIRROR_TABLES = {
-    RecordKind.INVOICE: "invoice",
-    RecordKind.PAYMENT: "payment",
-    RecordKind.CREDIT_NOTE: "credit",
-    RecordKind.OVERPAYMENT: "credit",
-    RecordKind.PREPAYMENT: "credit",
-}
-_KNOWN_MALFORMED = select(_MALFORMED.c.kind, _MALFORMED.c.external_id).where(
-    _MALFORMED.c.connection_id == bindparam("company_id")
-)
 # What a record that cannot be stored raises; anything else is not caught.
 _STORAGE_ERRORS = (DataError, IntegrityError, ValueError, TypeError, AttributeError, OverflowError)
 
@@ -128,7 +103,7 @@ def store_page(session: Session, connection_id: int, page: ChangePage, *, at: da
         credits=credit_notes,
         applications=writer.applications() + written_off,
         deleted=deleted,
-        malformed=writer.malformed(stored_at),
+        malformed=malformed_records.store_malformed(database, connection_id, page, seen_at=stored_at),
     )
     for row in session.identity_map.values():
         if isinstance(row, _MIRRORED):  # loaded before, and perhaps changed by the statements above
@@ -236,45 +211,6 @@ class _PageWriter:
             )
         return changed
 
-    def malformed(self, seen_at: datetime) -> int:
-        """Store what could not be read, and delete what can be read by now; return how many rows changed."""
-        changed = self._delete_repaired()
-        rows = [
-            build_malformed_row(self._connection_id, self._with_customer(_storable(one)), self._storage, seen_at)
-            for one in self._page.malformed
-        ]
-        if rows:
-            changed += self._execute_many(upsert_text("malformed_record", self._dialect), rows)
-        return changed
-
-    def _with_customer(self, record: MalformedRecord) -> MalformedRecord:
-        """Return an unreadable record with whose it is, as it says or as an earlier version did."""
-        if record.kind == RecordKind.CUSTOMER:
-            return record._replace(customer_id=record.external_id)
-        name = _MIRROR_TABLES.get(record.kind, "")
-        if record.customer_id or not name:
-            return record
-        table = SQLModel.metadata.tables[name]
-        earlier = [table.c.connection_id == self._connection_id, table.c.external_id == record.external_id]
-        if name == "credit":
-            earlier.append(table.c.kind == record.kind)
-        return record._replace(
-            customer_id=self._database.execute(select(table.c.customer_id).where(*earlier)).scalar() or ""
-        )
-
-    def _delete_repaired(self) -> int:
-        known = {tuple(row) for row in self._database.execute(_KNOWN_MALFORMED, {"company_id": self._connection_id})}
-        repaired = known & _readable_keys(self._page) if known else known
-        for kind, external_id in repaired:
-            self._database.execute(
-                _MALFORMED.delete().where(
-                    _MALFORMED.c.connection_id == self._connection_id,
-                    _MALFORMED.c.kind == kind,
-                    _MALFORMED.c.external_id == external_id,
-                )
-            )
-        return len(repaired)
-
     def _newer_in_mirror(self, name: str, records: Sequence[DatedRecord]) -> set[tuple[str, str]]:
         table = SQLModel.metadata.tables[name]
         kind = table.c.kind if name == "credit" else literal(name)
@@ -322,28 +258,6 @@ def _matches_record(table: Table) -> ColumnElement[bool]:
 
 
 _DELETIONS = _deletions()
-
-
-def _readable_keys(page: ChangePage) -> set[tuple[RecordKind, str]]:
-    unreadable = {(one.kind, one.external_id) for one in page.malformed}
-    read = {(RecordKind.CUSTOMER, record.external_id) for record in page.customers}
-    read |= {(RecordKind.INVOICE, record.external_id) for record in page.invoices}
-    read |= {(RecordKind.PAYMENT, record.external_id) for record in page.payments}
-    read |= {(RecordKind(record.kind), record.external_id) for record in page.credits}
-    read |= {(record.kind, record.external_id) for record in page.deleted}
-    return read - unreadable
-
-
-def _storable(record: MalformedRecord) -> MalformedRecord:
-    """Return a malformed record with an id, by its hash if it has none, and in plain ASCII."""
-    external_id = record.external_id or hashlib.sha256(record.raw).hexdigest()[:16]
-    return record._replace(
-        external_id=_to_ascii(external_id), reason=_to_ascii(record.reason), customer_id=_to_ascii(record.customer_id)
-    )
-
-
-def _to_ascii(text: str) -> str:
-    return text.replace("\x00", "").encode("ascii", "backslashreplace").decode()
 
 
 def _as_json(record: DatedRecord) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Table, func, select, union
@@ -19,10 +19,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from connector.db.tables import Connection
-from connector.sync.mirror import customer_behaviour, former_applications, mailboxes, merges, open_items
-from connector.sync.mirror.bank_money import BankMoney, load_bank_money
+from connector.sync.mirror import customer_behaviour, family_money, former_applications, mailboxes, merges, open_items
+from connector.sync.mirror.bank_money import load_bank_money
 from connector.sync.mirror.charged_fees import load_charged_fees
 from connector.sync.mirror.customer_batch import TABLES, CustomerBatch, SqlRow
+from connector.sync.mirror.customer_data import CustomerData
 from connector.sync.mirror.facts import (
     build_company,
     build_customer,
@@ -35,22 +36,10 @@ from connector.sync.mirror.facts import (
     without_suppressed_addresses,
 )
 from connector.sync.mirror.families import load_families
-from connector.sync.mirror.ledger_balances import find_debt_on_no_invoice, find_unexplained, find_unexplained_of_family
 from connector.sync.mirror.past_actions import load_past_actions
 from connector.sync.mirror.portfolio_stats import PortfolioStats, is_billed, load_portfolio_stats
 from connector.sync.mirror.unreadable import describe_unreadable, load_unreadable_kinds
-from policies.receivables import (
-    Company,
-    Credit,
-    CreditKind,
-    Customer,
-    Invoice,
-    InvoiceStatus,
-    PastAction,
-    PaymentBehaviour,
-    Statement,
-)
-from policies.unapplied_credit import Group, share_credit
+from policies.receivables import Company, Customer, Invoice, InvoiceStatus, Statement
 from providers.ledger import RecordKind
 
 CLOSED_DAYS = 45  # so long a closed invoice stays on a statement, for the thank-you email and for late payments
@@ -60,22 +49,6 @@ _BATCH_SIZE = 300
 _IDS_PER_QUERY = 5000  # both databases accept as many
 _INVOICE = TABLES["invoice"]
 _NO_ADDRESSES: dict[str, Any] = {"emails": (), "cc_emails": (), "bcc_emails": (), "invalid_emails": ()}
-
-
-class CustomerData(NamedTuple):
-    """What was read for a batch of customers, by customer id."""
-
-    customers: dict[str, SqlRow]
-    settings: dict[str, SqlRow]
-    history: dict[str, SqlRow]
-    payment_behaviour: dict[str, PaymentBehaviour]
-    invoices: dict[str, list[Invoice]]
-    credits: dict[str, list[Credit]]
-    past_actions: dict[str, list[PastAction]]
-    peers: dict[str, mailboxes.PeerStop]
-    changed_at: dict[str, datetime]  # the last change of their open invoices
-    shared_credit: dict[str, dict[str, list[Credit]]]  # by family and member, once it is known
-    bank_money: BankMoney
 
 
 def load_statements(
@@ -227,12 +200,17 @@ class _StatementReader:
             past_actions = [action for member in members for action in loaded.past_actions.get(member, ())]
             past_actions.sort(key=lambda action: action.at)
         unreadable = describe_unreadable(self._unreadable_kinds, members, self._families, loaded.customers)
-        customer = replace(self._with_debt_on_no_invoice(customer, loaded), unreadable=unreadable)
+        customer = replace(
+            family_money.with_debt_on_no_invoice(customer, self._families, loaded), unreadable=unreadable
+        )
         invoices = self._with_moved_payments(customer_id, members, invoices, loaded)
         invoices = with_shared_numbers(invoices, self._portfolio_stats.repeated_numbers)
         for each in self._peers.get(customer_id, ()):  # the contact limits are of the mailbox
             past_actions += [action for action in loaded.past_actions.get(each, ()) if action.is_contact]
-        unapplied = [*self._credits(customer_id, loaded), *loaded.bank_money.credits_of(members)]
+        unapplied = [
+            *family_money.find_credits(customer_id, self._families, loaded),
+            *loaded.bank_money.credits_of(members),
+        ]
         possible = loaded.bank_money.possible_of(members)
         for currency in sorted({invoice.currency for invoice in invoices}):
             yield Statement(
@@ -302,26 +280,6 @@ class _StatementReader:
         customer = mailboxes.with_peers(customer, list(peers.values()))
         return replace(customer, shares_mailbox_with=tuple(sorted(peers[each].name for each in strangers)))
 
-    def _with_debt_on_no_invoice(self, customer: Customer, loaded: CustomerData) -> Customer:
-        """Return a customer with what they owe on no invoice; that of a family stands at the first with a statement."""
-        relatives = self._families.relatives(customer.id)
-        root = self._families.root(customer.id)
-        row = loaded.customers.get(root)
-        if customer.erased or customer.id != self._first_with_statement(root, relatives, loaded):
-            return customer
-        invoices = [invoice for each in relatives for invoice in loaded.invoices[each]]
-        credits = [credit for each in relatives for credit in loaded.credits.get(each, ())]
-        debt = find_debt_on_no_invoice(row, invoices, credits, of_family=len(relatives) > 1)
-        if row is None or not debt:
-            return customer
-        holder = row.name if root != customer.id else ""
-        return replace(customer, debt_on_no_invoice=debt, debt_currency=row.balance_currency, debt_holder=holder)
-
-    def _first_with_statement(self, root: str, relatives: list[str], loaded: CustomerData) -> str:
-        """Return the head of a family where it is written to, else the first of the others who is."""
-        payers = self._families.payers([each for each in relatives if loaded.invoices.get(each)])
-        return root if root in payers else min(payers, default="")
-
     def _unused_addresses(self, customer_id: str, loaded: CustomerData) -> Mapping[str, str]:
         """Return the addresses to which a customer's emails do not go, each with the reason."""
         setting = loaded.settings.get(customer_id)
@@ -359,52 +317,6 @@ class _StatementReader:
             revenue_ranks=next((each.revenue_ranks for each in everybody if each.revenue_ranks), ()),
             payment_behaviour=max(behaviours, key=lambda each: each.closed_invoices, default=None),
         ), invoices
-
-    def _credits(self, customer_id: str, loaded: CustomerData) -> list[Credit]:
-        """Return the unapplied credit that counts for a customer: their own, and what their family can spare."""
-        relatives = self._families.relatives(customer_id)
-        root = relatives[0]
-        if root not in loaded.shared_credit:
-            loaded.shared_credit[root] = self._share_credit(relatives, loaded)
-        found = loaded.shared_credit[root][customer_id]
-        if len(relatives) == 1:
-            return found
-        return [self._with_holder(each, loaded) if each.customer_id != customer_id else each for each in found]
-
-    def _with_holder(self, credit: Credit, loaded: CustomerData) -> Credit:
-        """Name the relative whose credit it is: there it has to be looked for."""
-        row = loaded.customers.get(credit.customer_id)
-        return replace(credit, holder=row.name) if row is not None else credit
-
-    def _share_credit(self, relatives: list[str], loaded: CustomerData) -> dict[str, list[Credit]]:
-        credits: dict[str, list[Credit]] = {}
-        for member in relatives:
-            known = loaded.credits.get(member, [])
-            changed_at = loaded.changed_at.get(member)
-            unexplained = find_unexplained(loaded.customers.get(member), loaded.invoices[member], known, changed_at)
-            credits[member] = [*known, *([unexplained] if unexplained else [])]
-        if len(relatives) > 1:
-            root = self._families.root(relatives[0])
-            credits[root] += self._family_credit(root, relatives, loaded, credits)
-        payers = sorted(self._families.payers(relatives))
-        groups = {}
-        for payer in payers:
-            members = self._families.billed_to(payer)
-            invoices = [invoice for member in members for invoice in loaded.invoices[member]]
-            groups[payer] = Group(invoices, [credit for member in members for credit in credits.get(member, ())])
-        return (
-            share_credit(groups) if len(groups) > 1 else {payer: list(group.credits) for payer, group in groups.items()}
-        )
-
-    def _family_credit(
-        self, root: str, relatives: list[str], loaded: CustomerData, credits: dict[str, list[Credit]]
-    ) -> list[Credit]:
-        """Return what the balance of the whole family lacks beyond what its members' balances lack."""
-        known = [credit for member in relatives for credit in loaded.credits.get(member, ())]
-        found = [each for own in credits.values() for each in own if each.kind is CreditKind.LEDGER_BALANCE]
-        invoices = [invoice for member in relatives for invoice in loaded.invoices[member]]
-        missing = find_unexplained_of_family(loaded.customers.get(root), invoices, known, found)
-        return [missing] if missing else []
 
     def _changed_at(self, batch: CustomerBatch, customers: dict[str, SqlRow]) -> dict[str, datetime]:
         """Return the last change of each customer's open invoices, where the age of a balance matters."""
