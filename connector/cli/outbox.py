@@ -1,4 +1,4 @@
-"""Commands for the outbox and for late fees."""
+"""Commands for the outbox."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ from connector.cli.terminal import (
     echo_rest,
     echo_results,
     find_connection_id,
-    money,
     open_command_app,
     os_user,
 )
-from connector.cli.wrong_values import wrong_value
 from connector.db.ids import ID_MAX
 from connector.vocabulary import OutboxState
 
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from connector.db.tables import OutboxEntry
-    from connector.services.fees import FeeItem
     from connector.services.outbox_search import EntryItem
 
     class Update(Protocol):
@@ -56,14 +53,12 @@ Seen = Annotated[
     ),
 ]
 outbox = build_group(ListGroup, "Show, approve and reject emails, notes and late fees.")
-fees = build_group(ListGroup, "Show, approve and waive late fees.")
 _STATES = tuple(OutboxState)
 
 
 def register(parent: typer.Typer) -> None:
-    """Add these groups."""
+    """Add these commands."""
     parent.add_typer(outbox, name="outbox")
-    parent.add_typer(fees, name="fees")
 
 
 @outbox.command("list")
@@ -130,7 +125,7 @@ def approve_entries(ids: Ids, seen: Seen = None, as_json: JsonOption = False) ->
     """Approve entries: the next sync sends them."""
     from connector.outbox.approvals import approve
 
-    _update_entries(ids, seen, approve, "approved, sent with the next sync", as_json=as_json)
+    update_entries(ids, seen, approve, "approved, sent with the next sync", as_json=as_json)
 
 
 @outbox.command("reject")
@@ -143,7 +138,7 @@ def reject_entries(
     """Reject entries: they are never sent."""
     from connector.outbox.approvals import reject
 
-    _update_entries(ids, seen, partial(reject, reason=reason), "rejected, never sent", as_json=as_json)
+    update_entries(ids, seen, partial(reject, reason=reason), "rejected, never sent", as_json=as_json)
 
 
 @outbox.command("undo")
@@ -154,7 +149,7 @@ def undo_decisions(ids: Ids, seen: Seen = None, as_json: JsonOption = False) -> 
     """
     from connector.outbox.approvals import undo
 
-    _update_entries(ids, seen, undo, "undone, awaits approval again", as_json=as_json)
+    update_entries(ids, seen, undo, "undone, awaits approval again", as_json=as_json)
 
 
 @outbox.command("edit")
@@ -218,73 +213,8 @@ def resolve_entry(
         echo(f"{status.id}: {label(status.state)}; {status.response}")
 
 
-@fees.command("list")
-def list_fees(
-    connection: ConnectionOption = None,
-    limit: LimitOption = None,
-    show_all: AllOption = False,
-    wide: WideOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """List late fees with their annual rate, newest first."""
-    from connector.db.engine import reading
-    from connector.services.fees import find_fees
-    from connector.vocabulary.labels import label
-
-    most = rows_max(limit, show_all=show_all, for_programs=as_json)
-    with open_command_app() as app:
-        inside = find_connection_id(app, connection)
-        with reading(app.engine) as session:
-            rows = find_fees(session, inside)
-    columns: Columns[FeeItem] = {
-        "ID": lambda row: row.id,
-        "STATE": lambda row: label(row.state),
-        "INVOICE": lambda row: row.invoice,
-        "FEE": lambda row: money(row.amount, row.currency),
-        "ANNUAL RATE %": lambda row: row.annual_rate,
-        "COMPANY": lambda row: row.connection,
-        "CUSTOMER": lambda row: row.customer,
-        "REASON": lambda row: row.reason,
-    }
-    echo_results(rows, columns, "There are no late fees.", as_json=as_json, wide=wide, limit=most)
-
-
-@fees.command("approve")
-def approve_fees(ids: Ids, seen: Seen = None, as_json: JsonOption = False) -> None:
-    """Approve draft fees: the next sync posts them."""
-    from connector.services.fees import approve
-
-    _update_entries(ids, seen, approve, "approved, posted with the next sync", as_json=as_json)
-
-
-@fees.command("waive")
-def waive_fees(
-    ids: Ids,
-    reason: Annotated[str, typer.Option(help="The reason, for the log.")] = "",
-    amount: Annotated[str, typer.Option(help="Waive only this much of a posted fee, like 4.00.")] = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Waive fees, or a part of one.
-
-    The next sync voids a posted fee invoice in the accounting system, or credits it where it is already (partly) paid,
-    or where only a part is waived.
-    """
-    from connector.services.fees import InvalidAmountError, parse_waived_amount, waive
-    from connector.vocabulary import FeeState
-
-    with open_command_app() as app:
-        with wrong_value(InvalidAmountError, amount):
-            waived = parse_waived_amount(amount)
-        rows = waive(app, ids, by=os_user(), reason=reason, amount=waived)
-    if as_json:
-        echo_json(rows)
-    else:
-        for row in rows:
-            done = row.state is FeeState.WAIVED
-            echo(f"{row.id}: waived" + ("" if done else "; the next sync voids or credits it in the accounting system"))
-
-
-def _update_entries(ids: list[int], seen: list[str] | None, update: Update, message: str, *, as_json: bool) -> None:
+def update_entries(ids: list[int], seen: list[str] | None, update: Update, message: str, *, as_json: bool) -> None:
+    """Change entries that a user named, each in the version that they have seen, and print what became of them."""
     from connector.db.engine import writing
     from connector.outbox.approvals import entry_status
 

@@ -1,4 +1,4 @@
-"""Commands for the reminder policy and for exceptions."""
+"""Commands for the reminder policy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from connector.cli.terminal import (
     echo_indented,
     echo_json,
     echo_results,
-    empty_list_message,
     find_connection_id,
     money,
     open_command_app,
@@ -36,7 +35,6 @@ from connector.db.ids import ID_MAX
 
 if TYPE_CHECKING:
     from connector.app_context import AppContext
-    from connector.evaluation.exceptions import ExceptionDetails
     from connector.policy_store import PolicyVersionItem
     from connector.services.policy_evaluation import BacktestEmail, PolicyChange
     from policies.policy import ReminderPolicy
@@ -55,7 +53,6 @@ def register(parent: typer.Typer) -> None:
 
     rates.register(policy)
     parent.add_typer(policy, name="policy")
-    parent.command("exceptions")(exceptions)
 
 
 @policy.command("show")
@@ -298,34 +295,3 @@ def set_policy(
     else:
         fallback = "the default policy" if inside is None else "the general policy"
         echo(f"The document is empty (version {version}): {fallback} applies again from the next sync.")
-
-
-def exceptions(
-    connection: OptionalConnectionArgument = None,
-    company: ConnectionOption = None,
-    wide: WideOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """List exceptions: what looks wrong in your accounting system.
-
-    Possible duplicates, unusual amounts, unapplied payments that match an open invoice, missing email addresses.
-    """
-    from dataclasses import asdict
-
-    from connector.evaluation.exceptions import list_exceptions
-    from connector.vocabulary.labels import label
-
-    with open_command_app() as app:
-        rows = list_exceptions(app, find_connection_id(app, chosen_connection(connection, company)))
-        nothing = empty_list_message(app, "No exceptions found.")
-    if as_json:
-        echo_json([asdict(each) for each in rows])
-        return
-    columns: Columns[ExceptionDetails] = {
-        "COMPANY": lambda item: item.connection,
-        "CUSTOMER": lambda item: item.customer,
-        "INVOICE": lambda item: item.invoice,
-        "EXCEPTION": lambda item: label(item.code, "exception_code"),
-        "REASON": lambda item: item.reason,
-    }
-    echo_results(rows, columns, nothing, as_json=False, wide=wide)
