@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
-
-from dateutil.relativedelta import relativedelta
 
 from policies.fee_rules import MONTHLY_KINDS, LateFees
 from policies.receivables import Invoice
@@ -29,8 +29,13 @@ def list_periods(rules: LateFees, invoice: Invoice, today: date) -> Sequence[Fee
     start_on = starts_on(invoice)
     if rules.kind not in MONTHLY_KINDS:
         return (FeePeriod(ONCE, start_on, today),)
-    ends = [add_months(start_on, count) for count in range(full_months(start_on, today) + 1)]
-    return [FeePeriod(f"{from_on:%Y-%m}", from_on, to_on) for from_on, to_on in pairwise(ends)]
+    return _list_months(start_on, full_months(start_on, today))
+
+
+@lru_cache(maxsize=1000)  # each invoice's are asked for again for each of its fees
+def _list_months(start_on: date, count: int) -> Sequence[FeePeriod]:
+    ends = [add_months(start_on, months) for months in range(count + 1)]
+    return tuple(FeePeriod(f"{from_on:%Y-%m}", from_on, to_on) for from_on, to_on in pairwise(ends))
 
 
 def find_period(key: str, rules: LateFees, invoice: Invoice, on: date) -> FeePeriod | None:
@@ -43,8 +48,8 @@ def find_period(key: str, rules: LateFees, invoice: Invoice, on: date) -> FeePer
 
 def full_months(start_on: date, on: date) -> int:
     """Return how many whole months have passed; what starts on the 31st ends on the last day of a shorter month."""
-    delay = relativedelta(on, start_on)
-    return delay.years * 12 + delay.months
+    months = (on.year - start_on.year) * 12 + on.month - start_on.month
+    return months - (add_months(start_on, months) > on)
 
 
 def last_invoice_date(today: date, day_of_month: int) -> date:
@@ -55,4 +60,5 @@ def last_invoice_date(today: date, day_of_month: int) -> date:
 
 def add_months(on: date, months: int) -> date:
     """Return the date whole months later; the 31st becomes the last day of a shorter month."""
-    return on + relativedelta(months=months)
+    year, month = divmod(on.year * 12 + on.month - 1 + months, 12)
+    return date(year, month + 1, min(on.day, monthrange(year, month + 1)[1]))

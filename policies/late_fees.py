@@ -67,8 +67,9 @@ def assess_late_fees(
         return LateFeeAssessment(reason=f"No late fee: {refusal}.", is_refused=True)
     fees: list[ChargeLateFee] = []
     reason, is_invoiced = "", _is_invoiced(context, past_actions)
+    charged_before = _charged_periods(rules, invoice, past_actions)
     for period in list_periods(rules, invoice, context.today):
-        if period.key in _charged_periods(rules, invoice, past_actions):
+        if period.key in charged_before:
             continue
         fee = _assess_period(context, invoice, past_actions, period, first_day, is_invoiced=is_invoiced)
         if isinstance(fee, ChargeLateFee):

@@ -34,12 +34,12 @@ def test_a_month_is_over_on_the_same_day_of_the_next_or_on_its_last(start_on: da
 
 
 def test_each_full_month_of_the_delay_is_a_period() -> None:
-    assert list_periods(MONTHLY, LATE, date(2026, 2, 27)) == [
+    assert list(list_periods(MONTHLY, LATE, date(2026, 2, 27))) == [
         FeePeriod("2025-11", date(2025, 11, 30), date(2025, 12, 30)),
         FeePeriod("2025-12", date(2025, 12, 30), date(2026, 1, 30)),
     ]
     assert len(list_periods(MONTHLY, LATE, date(2026, 2, 28))) == 3
-    assert list_periods(MONTHLY, LATE, date(2025, 12, 29)) == []
+    assert not list_periods(MONTHLY, LATE, date(2025, 12, 29))
 
 
 def test_a_fee_that_is_charged_once_has_the_whole_delay_as_its_period() -> None:
