@@ -6,6 +6,7 @@ Customers and invoices are named by their ids in the ledger; amounts are in the 
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import Protocol
 
 from sandbox.core import JsonObject
@@ -56,6 +57,18 @@ class Desk(Protocol):
 
     def move_due_date(self, invoice: str, due_on: date) -> None:
         """Change the due date of an invoice."""
+        ...
+
+    def change_total(self, invoice: str, amount: str) -> None:
+        """Change what an invoice is for."""
+        ...
+
+    def archive(self, customer: str) -> None:
+        """Archive a customer, or make them inactive."""
+        ...
+
+    def bill(self, customer: str, parent: str) -> None:
+        """Bill a sub-customer with another parent, or with "" themselves, where the ledger has parents."""
         ...
 
     def repeat_number(self, invoice: str, other: str) -> None:
@@ -136,6 +149,17 @@ class XeroDesk:
         """Change the due date."""
         self._bookkeeper.edit(invoice, self._organisation, due_on=due_on)
 
+    def change_total(self, invoice: str, amount: str) -> None:
+        """Change the total."""
+        self._bookkeeper.edit(invoice, self._organisation, total=Decimal(amount))
+
+    def archive(self, customer: str) -> None:
+        """Archive the contact."""
+        self._bookkeeper.archive(customer, self._organisation)
+
+    def bill(self, customer: str, parent: str) -> None:
+        """Do nothing: Xero has no parents."""
+
     def repeat_number(self, invoice: str, other: str) -> None:
         """Do nothing: Xero keeps the numbers of sales invoices unique."""
 
@@ -198,6 +222,20 @@ class QuickBooksDesk:
     def move_due_date(self, invoice: str, due_on: date) -> None:
         """Change the due date."""
         self._bookkeeper.edit(invoice, DueDate=due_on.isoformat())
+
+    def change_total(self, invoice: str, amount: str) -> None:
+        """Change the amount of the only line."""
+        line = self._bookkeeper.find(invoice)["Line"][0]
+        self._bookkeeper.edit(invoice, Line=[{**line, "Amount": Decimal(amount)}])
+
+    def archive(self, customer: str) -> None:
+        """Make the customer inactive."""
+        self._bookkeeper.deactivate(customer)
+
+    def bill(self, customer: str, parent: str) -> None:
+        """Change the parent, or bill the customer themselves."""
+        family: JsonObject = {"ParentRef": {"value": parent}} if parent else {}
+        self._bookkeeper.edit_customer(customer, BillWithParent=bool(parent), **family)
 
     def repeat_number(self, invoice: str, other: str) -> None:
         """Change the number: the browser only warns."""

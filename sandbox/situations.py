@@ -1,7 +1,8 @@
 """Situations that real ledgers and real people produce, played day by day on a simulated company.
 
-Each is a generator that works at a desk and yields the number of days until it goes on. The demo plays all of them; the
-fault campaign starts them at random. docs/situations.md lists what duewell does in each.
+Each is a generator that works at a desk and yields the number of days until it goes on. The demo plays those in
+``SITUATIONS``; the fault campaign starts them and the ``RARE_SITUATIONS`` at random. docs/situations.md lists what
+duewell does in each.
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ from sandbox.desks import Desk
 
 Play = Generator[int, None, None]
 SITUATIONS: dict[str, Callable[[Desk, date], Play]] = {}
+RARE_SITUATIONS: dict[str, Callable[[Desk, date], Play]] = {}
 _SATURDAY = 6  # ISO
 
 
 def situation(play: Callable[[Desk, date], Play]) -> Callable[[Desk, date], Play]:
     """Register a situation under its function's name."""
     SITUATIONS[play.__name__] = play
+    return play
+
+
+def rare_situation(play: Callable[[Desk, date], Play]) -> Callable[[Desk, date], Play]:
+    """Register a situation that takes too long for the demo's days, or would take too much of its room."""
+    RARE_SITUATIONS[play.__name__] = play
     return play
 
 
@@ -35,7 +43,8 @@ class Player:
         """Start a situation, once."""
         if name not in self._started:
             self._started.add(name)
-            self._playing.append((today, SITUATIONS[name](self._desk, today)))
+            play = {**SITUATIONS, **RARE_SITUATIONS}[name]
+            self._playing.append((today, play(self._desk, today)))
             self.go_on(today)
 
     def go_on(self, today: date) -> None:
@@ -282,3 +291,93 @@ def mailbox_full(desk: Desk, today: date) -> Play:
     desk.fail_address("accounts@fullbox-furniture.example", "blocked")
     _overdue(desk, "Fullbox Furniture", "390.00", today, 8)
     yield 1
+
+
+# Rare
+
+
+@rare_situation
+def raised_after_payment(desk: Desk, today: date) -> Play:
+    """An overdue invoice is paid in full, and raised by 50 a week later."""
+    _, invoice = _overdue(desk, "Upward Upholstery", "600.00", today, 20)
+    yield 4
+    desk.pay(invoice)
+    yield 7
+    desk.change_total(invoice, "650.00")
+
+
+@rare_situation
+def raised_beside_payment(desk: Desk, today: date) -> Play:
+    """An overdue invoice is raised, and half of it paid some days later."""
+    _, invoice = _overdue(desk, "Growing Gardens", "800.00", today, 10)
+    yield 3
+    desk.change_total(invoice, "900.00")
+    yield 4
+    desk.pay(invoice, "450.00")
+
+
+@rare_situation
+def archived_after_warning(desk: Desk, today: date) -> Play:
+    """The customer is archived after an email announced a late fee."""
+    customer, _ = _overdue(desk, "Shuttered Shoes", "480.00", today, 15)
+    yield 4
+    desk.archive(customer)
+
+
+@rare_situation
+def moved_out_after_fee(desk: Desk, today: date) -> Play:
+    """The due date is moved out after a late fee was charged."""
+    _, invoice = _overdue(desk, "Graceful Granite", "1100.00", today, 25)
+    yield 12
+    desk.move_due_date(invoice, today + timedelta(days=20))
+
+
+@rare_situation
+def came_back_in_part(desk: Desk, today: date) -> Play:
+    """A payment that was thanked for is entered again with less, and the rest is paid once more."""
+    _, invoice = _overdue(desk, "Halting Hardware", "720.00", today, 8)
+    yield 2
+    payment = desk.pay(invoice)
+    yield 4
+    desk.delete_payment(payment)
+    yield 1
+    desk.pay(invoice, "500.00")
+    yield 9
+    desk.pay(invoice)
+
+
+@rare_situation
+def moved_to_another_parent(desk: Desk, today: date) -> Play:
+    """A sub-customer is billed with another parent after the first reminder, and later themselves."""
+    first, second = (desk.add_customer(f"Wexcombe {name}", f"ap@wexcombe-{name.lower()}.example") for name in "AB")
+    branch = desk.add_customer("Wexcombe Depot", "depot@wexcombe.example", parent=first)
+    due_on = today - timedelta(days=8)
+    desk.add_invoice(branch, "340.00", on=due_on - timedelta(days=30), due_on=due_on)
+    yield 3
+    desk.bill(branch, second)
+    yield 12
+    desk.bill(branch, "")
+
+
+@rare_situation
+def paid_twice(desk: Desk, today: date) -> Play:
+    """An invoice is paid, and paid once more on account; another one falls due."""
+    customer, invoice = _overdue(desk, "Doubletree Dairy", "250.00", today, 9)
+    yield 2
+    desk.pay(invoice)
+    yield 1
+    desk.pay_on_account(customer, "250.00")
+    due_on = today - timedelta(days=2)
+    desk.add_invoice(customer, "410.00", on=due_on - timedelta(days=30), due_on=due_on)
+
+
+@rare_situation
+def reopened(desk: Desk, today: date) -> Play:
+    """A voided invoice is written anew under another number, and the first address of its customer fails."""
+    desk.fail_address("accounts@second-start.example", "blocked")
+    customer, invoice = _overdue(desk, "Second Start", "515.00", today, 9)
+    yield 3
+    desk.void(invoice)
+    yield 1
+    desk.fail_address("accounts@second-start.example", "delivered")
+    desk.add_invoice(customer, "505.00", on=today, due_on=today + timedelta(days=7))

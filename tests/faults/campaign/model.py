@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import date, timedelta
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ from connector.outbox import approvals
 from connector.restore.backup import restore_backup, write_backup
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState
 from sandbox.quickbooks.api_errors import ApiFault
-from sandbox.situations import SITUATIONS
+from sandbox.situations import RARE_SITUATIONS, SITUATIONS
 from sandbox.xero.organisation import ValidationFailed
 from tests.faults.campaign import invariants
 from tests.faults.campaign.forks import Outcome, try_in_child
@@ -129,9 +129,20 @@ def _pass_time(scene: Scene, n: int) -> None:
         world.player.go_on(world.clock.now().date())
 
 
+def _pass_days(scene: Scene, n: int) -> None:
+    """Advance some days with a sync on each, so that situations and reminders go on beside each other."""
+    for _day in range(1 + n % 4):
+        _pass_time(scene, 24)
+        _run(scene, n)
+
+
 def _start_situation(scene: Scene, n: int) -> None:
-    names = [*SITUATIONS]
+    names = [*SITUATIONS, *RARE_SITUATIONS, *RARE_SITUATIONS]
     scene.world.player.start(names[n % len(names)], scene.world.clock.now().date())
+
+
+def _next_saturday(today: date) -> date:
+    return today + timedelta(days=(SATURDAY - today.weekday()) % 7)
 
 
 def _void(world: World, number: str) -> None:
@@ -146,6 +157,7 @@ STEPS: dict[str, Callable[[Scene, int], object]] = {
     "run, killed": _run_killed,
     "run, with a fault": _run_with_fault,
     "time": _pass_time,
+    "days": _pass_days,
     "situation": _start_situation,
     "paid": _for_one_invoice(lambda world, number: world.company.pay(number)),
     "paid in part": _for_one_invoice(lambda world, number: world.company.pay(number, "1.00")),
@@ -158,6 +170,11 @@ STEPS: dict[str, Callable[[Scene, int], object]] = {
             world, number, agreements.set_promise, on=world.clock.now().date() + timedelta(3)
         )
     ),
+    "promised for a Saturday": _for_one_invoice(
+        lambda world, number: record_if_known(
+            world, number, agreements.set_promise, on=_next_saturday(world.clock.now().date())
+        )
+    ),
     "mode": lambda scene, n: set_mode(scene.world.app, scene.world.connection, MODES[n % len(MODES)]),
     "approved": _decide_approvals(approvals.approve),
     "rejected": _decide_approvals(approvals.reject),
@@ -166,7 +183,7 @@ STEPS: dict[str, Callable[[Scene, int], object]] = {
     "backed up": _back_up,
     "restored": _restore,
 }
-FREQUENT_STEPS = ("run, killed", "run, with a fault", "run", "time", "late", "situation")
+FREQUENT_STEPS = ("run, killed", "run, with a fault", "run", "time", "late", "situation", "days")
 
 
 Life = list[tuple[str, int]]

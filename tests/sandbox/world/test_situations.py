@@ -6,12 +6,12 @@ import pytest
 
 from sandbox import Sandbox
 from sandbox.desks import open_desk
-from sandbox.situations import SITUATIONS, Player
+from sandbox.situations import RARE_SITUATIONS, SITUATIONS, Player
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 CLOSED = (
     "Coldharbour Crates", "Pennywhistle Fabrics", "Nettlecombe Nursery", "Slowpost Signs", "Honest Harness",
-    "Sunken Salvage", "Quarrel Quarry",
+    "Sunken Salvage", "Quarrel Quarry", "Halting Hardware",
 )  # fmt: skip
 OPEN = {
     "Bouncing Barrels": 780,  # the payment came back
@@ -22,6 +22,11 @@ OPEN = {
     "Umber Umbrellas Ltd": 240,
     "Laterly Logistics": 860,
     "Backdated Bakery": 410,
+    "Upward Upholstery": 50,  # raised after it was paid
+    "Growing Gardens": 450,
+    "Graceful Granite": 1100,
+    "Doubletree Dairy": 410,
+    "Second Start": 505,
 }
 
 
@@ -48,9 +53,9 @@ def test_every_situation_plays_to_its_end(ledger: str) -> None:
         company = sandbox.quickbooks.add_company("Small Works Ltd", country="GB", currency="GBP")
     player = Player(open_desk(sandbox, ledger, company))
     assert len(SITUATIONS) >= 12
-    for name in SITUATIONS:
+    for name in (*SITUATIONS, *RARE_SITUATIONS):
         player.start(name, NOON.date())
-    for days in range(1, 14):
+    for days in range(1, 17):
         sandbox.clock.advance(timedelta(days=1))
         player.go_on(NOON.date() + timedelta(days=days))
     left = dues(sandbox, ledger, company)
