@@ -36,7 +36,8 @@ class Notice(NamedTuple):
 class PastActions:
     """Past actions by invoice and step, and the dates on which the customer was contacted.
 
-    ``lapsed`` holds the steps about a due date that is no longer in force: they can be taken again. The invoices in
+    ``lapsed`` holds the steps about a due date that is no longer in force: they can be taken again, and so can those in
+    ``new_readers``, of which the customer with that id, who is written to by now, never heard. The invoices in
     ``presumed_received`` have arrived, as those show, and had no receipt check. ``warned_on`` is the date of the first
     email after the due date that announced a late fee, by invoice; ``manual_on`` holds the email steps that were handed
     over as a task. ``refused_on`` is the date of the last email that reached nobody, by invoice.
@@ -53,6 +54,7 @@ class PastActions:
     manual_on: dict[str, dict[Step, date]] = field(default_factory=dict)
     fees: dict[str, dict[str, PastAction]] = field(default_factory=dict)
     lapsed: set[tuple[str, Step]] = field(default_factory=set)
+    new_readers: dict[tuple[str, Step], str] = field(default_factory=dict)
     presumed_received: set[str] = field(default_factory=set)
     refused_on: dict[str, date] = field(default_factory=dict)
     contact_days: tuple[date, ...] = ()
@@ -79,6 +81,9 @@ class PastActions:
                 last_on = index.refused_on.get(action.invoice_id, action.on)
                 index.refused_on[action.invoice_id] = max(action.on, last_on)
             elif invoice is not None and has_lapsed(action.step, action.on, invoice):
+                index._add_lapsed(action)
+            elif action.new_reader_id and action.step in DUNNING_LEVELS:
+                index.new_readers[action.invoice_id, action.step] = action.new_reader_id
                 index._add_lapsed(action)
             else:
                 index._add(action, _is_of_fee_in_force(action, invoice, terms))
@@ -109,11 +114,16 @@ class PastActions:
             self.presumed_received.add(action.invoice_id)
 
     def recurrence_key(self, invoice: Invoice, step: Step) -> str:
-        """Return what tells a step from the lapsed one before it: the date from which it counts; "" without one."""
+        """Return what tells a step from the lapsed one before it: the date from which it counts; "" without one.
+
+        A customer who is written to in another one's place is named beside it.
+        """
         if (invoice.id, step) not in self.lapsed:
             return ""
         is_level_or_task = step in DUNNING_LEVELS or step in TASK_STEPS
-        return (starts_on(invoice) if is_level_or_task else invoice.due_changed_on or starts_on(invoice)).isoformat()
+        counts_from = starts_on(invoice) if is_level_or_task else invoice.due_changed_on or starts_on(invoice)
+        new_reader = self.new_readers.get((invoice.id, step))
+        return f"{counts_from.isoformat()} to {new_reader}" if new_reader else counts_from.isoformat()
 
     def _add(self, action: PastAction, is_of_fee_in_force: bool) -> None:  # noqa: FBT001 - of one action
         invoice_id, step, on = action.invoice_id, action.step, action.on

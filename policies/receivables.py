@@ -387,7 +387,8 @@ class PastAction:
     what it was calculated from, ``fee_invoice_id`` its own invoice. ``acknowledged`` is the money that an email thanked
     for, in full or in part. ``announced_fee`` is false for an email that did not
     warn of a late fee on the invoice, ``fee_terms`` stands for the fee that it warned of, where that is known
-    (``LateFees.terms_in``). ``suspension_on`` is the date that a final notice named.
+    (``LateFees.terms_in``). ``suspension_on`` is the date that a final notice named. ``reader_id`` is the customer to
+    whom an email went; ``new_reader_id`` is who is written to by now, where that is somebody else at another address.
     """
 
     step: Step
@@ -409,6 +410,8 @@ class PastAction:
     suspension_on: date | None = None
     fee_waived: Decimal = Decimal(0)
     fee_basis: FeeBasis | None = None
+    reader_id: str = ""
+    new_reader_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -12,9 +13,11 @@ from sqlalchemy import case, or_, select
 from connector.db.money import from_e4
 from connector.sync.mirror.charged_fees import NO_FEE, ChargedFee, ChargedFees
 from connector.sync.mirror.customer_batch import TABLES, CustomerBatch, SqlRow
+from connector.sync.mirror.customer_data import CustomerData
+from connector.sync.mirror.facts import email_addresses
 from connector.vocabulary import OutboxKind, OutboxState, TaskState
 from connector.vocabulary.tasks import UNREACHABLE_CODES
-from policies.receivables import PastAction, Step
+from policies.receivables import Customer, PastAction, Step
 from providers.mailer import RefusalCause
 
 _OUTBOX = TABLES["outbox"]
@@ -30,6 +33,16 @@ def load_past_actions(batch: CustomerBatch, fees: ChargedFees, zone: ZoneInfo) -
     return found
 
 
+def with_new_reader(action: PastAction, customer: Customer, loaded: CustomerData) -> PastAction:
+    """Return a past action of who is written to by now, naming them where its email went to somebody else."""
+    if action.reader_id in {"", customer.id}:
+        return action
+    former = email_addresses(loaded.customers.get(action.reader_id), loaded.settings.get(action.reader_id))
+    current = {each.lower() for each in customer.emails}
+    is_same = any(each.lower() in current for each in former)
+    return action if is_same else replace(action, new_reader_id=customer.id)
+
+
 def _load_completed_steps(batch: CustomerBatch, fees: ChargedFees) -> dict[str, list[PastAction]]:
     """Return the completed steps, except those whose email was rejected."""
     step, task = TABLES["completed_step"], TABLES["task"]
@@ -37,6 +50,7 @@ def _load_completed_steps(batch: CustomerBatch, fees: ChargedFees) -> dict[str, 
     of_task = (task.c.code.label("task_code"), task.c.state.label("task_state"))
     query = (
         select(step, _OUTBOX.c.key, _OUTBOX.c.kind, _OUTBOX.c.state, *of_task, notice.label("notice"))
+        .add_columns(_OUTBOX.c.customer_id.label("reader_id"))
         .join_from(step, _OUTBOX, _OUTBOX.c.id == step.c.outbox_id, isouter=True)
         .join(task, task.c.id == step.c.task_id, isouter=True)
         .where(batch.of_customers(step), or_(_OUTBOX.c.state.is_(None), _OUTBOX.c.state != OutboxState.REJECTED))
@@ -68,6 +82,7 @@ def _build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastActio
         acknowledged=None if row.acknowledged_e4 is None else from_e4(row.acknowledged_e4),
         announced_fee=row.announced_fee,
         fee_terms=row.fee_terms,
+        reader_id=row.reader_id or "",
         suspension_on=date.fromisoformat(on) if row.notice and (on := row.notice.get("suspension_on")) else None,
     )
 

@@ -36,7 +36,7 @@ from connector.sync.mirror.facts import (
     without_suppressed_addresses,
 )
 from connector.sync.mirror.families import load_families
-from connector.sync.mirror.past_actions import load_past_actions
+from connector.sync.mirror.past_actions import load_past_actions, with_new_reader
 from connector.sync.mirror.portfolio_stats import PortfolioStats, is_billed, load_portfolio_stats
 from connector.sync.mirror.unreadable import describe_unreadable, load_unreadable_kinds
 from policies.receivables import Company, Customer, Invoice, InvoiceStatus, Statement
@@ -199,6 +199,7 @@ class _StatementReader:
             customer, invoices = self._billed_for(customer, members, loaded)
             past_actions = [action for member in members for action in loaded.past_actions.get(member, ())]
             past_actions.sort(key=lambda action: action.at)
+        past_actions = [with_new_reader(each, customer, loaded) for each in past_actions]
         unreadable = describe_unreadable(self._unreadable_kinds, members, self._families, loaded.customers)
         customer = replace(
             family_money.with_debt_on_no_invoice(customer, self._families, loaded), unreadable=unreadable
