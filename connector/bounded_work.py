@@ -39,6 +39,7 @@ class Work(StrEnum):
 
     READ_REPLY = "read_reply"
     READ_MESSAGE = "read_message"
+    READ_STATEMENT = "read_statement"
     CHECK_POLICY = "check_policy"
 
 

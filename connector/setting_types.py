@@ -126,6 +126,14 @@ def _host_names(value: str) -> str:
     return ",".join(names)
 
 
+def _senders(value: str) -> str:
+    names = [name.strip().lower().removeprefix("@") for name in value.split(",") if name.strip()]
+    if not all(re.fullmatch(r"([^@\s<>,]+@)?[a-z0-9-]+(\.[a-z0-9-]+)+", name) for name in names):
+        message = "must be comma-separated addresses or domains like statements@bank.example or bank.example"
+        raise ValueError(message)
+    return ",".join(names)
+
+
 def _path_segment(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}", value):
         message = "must be the id or the domain of your organisation, organizations, consumers or common"
@@ -166,6 +174,7 @@ DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 SecretKeys = Annotated[str, AfterValidator(_secret_keys)]
 DomainName = Annotated[str, AfterValidator(_domain)]
 HostNames = Annotated[str, AfterValidator(_host_names)]
+Senders = Annotated[str, AfterValidator(_senders)]
 PathSegment = Annotated[str, AfterValidator(_path_segment)]
 MailerName = Annotated[str, AfterValidator(_mailer)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]

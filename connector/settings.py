@@ -24,6 +24,7 @@ from connector.setting_types import (
     MailerName,
     PathSegment,
     SecretKeys,
+    Senders,
     SingleLine,
     SmtpUrl,
     VendorAddress,
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     duewell_webhooks: Literal["off", "public", "private"] = "off"
     duewell_strict: Literal["0", "1"] = "0"
     duewell_bank_folder: Path | None = None
+    duewell_bank_senders: Senders = ""
 
     xero_client_id: SingleLine = ""
     xero_client_secret: SingleLine = Field(default="", repr=False)
@@ -90,6 +92,7 @@ class Settings(BaseSettings):
     sendgrid_api_key: SingleLine = Field(default="", repr=False)
     sendgrid_api_url: VendorHost = "https://api.sendgrid.com"
     sendgrid_webhook_public_key: str = ""
+    sendgrid_inbound_public_key: str = ""
     microsoft365_client_id: SingleLine = ""
     microsoft365_client_secret: SingleLine = Field(default="", repr=False)
     microsoft365_tenant: PathSegment = "organizations"

@@ -29,6 +29,7 @@ class RecordKind(StrEnum):
     PREPAYMENT = "prepayment"
     APPLICATION = "application"  # of a payment or credit to an invoice
     TERM = "term"  # payment terms, where the ledger keeps them as records
+    DEPOSIT = "deposit"  # money that was entered on no payment
 
 
 class CustomerRecord(NamedTuple):
@@ -140,6 +141,26 @@ class ApplicationRecord(NamedTuple):
     adjusted: Decimal = Decimal(0)
 
 
+class DepositRecord(NamedTuple):
+    """Money that somebody entered in the ledger as received, on no payment: a line of a deposit.
+
+    Attributes:
+        external_id: That of the whole deposit; ``line`` tells its lines apart.
+        customer_id: The customer that the line names, or "": it may as well be nobody's payment.
+        payer: That customer's name.
+        text: What somebody wrote about it.
+    """
+
+    external_id: str
+    line: int
+    customer_id: str
+    payer: str
+    text: str
+    currency: str
+    amount: Decimal
+    received_on: date
+
+
 class DeletedRecord(NamedTuple):
     """A record that no longer exists in the ledger."""
 
@@ -174,6 +195,7 @@ class ChangePage:
             what was deleted since the cursor. What this pull does not bring no longer exists.
         write_offs: The ids of payments that brought no money: they were booked to an account of bad debts, say.
         no_write_offs: The ids of payments that did, where the ledger lets a user correct the account of a payment.
+        deposits: Replace, in the mirror, every line of ``replaced_deposits`` (by id).
     """
 
     cursor: str
@@ -191,11 +213,14 @@ class ChangePage:
     full_resync: bool = False
     write_offs: list[str] = field(default_factory=list)
     no_write_offs: list[str] = field(default_factory=list)
+    deposits: list[DepositRecord] = field(default_factory=list)
+    replaced_deposits: list[str] = field(default_factory=list)
 
     def is_empty(self) -> bool:
         """Return whether the page has no record of any kind; its cursor and marks may still count."""
         records = (self.customers, self.invoices, self.payments, self.credits, self.deleted, self.malformed)
-        return not any((*records, self.applications, self.replaced_invoice_ids, self.replaced_sources))
+        replaced = (self.replaced_invoice_ids, self.replaced_sources, self.replaced_deposits)
+        return not any((*records, self.applications, *replaced))
 
     def brings_only_cursor(self) -> bool:
         """Return whether nothing is to be stored but the cursor."""

@@ -12,7 +12,11 @@ from connector.vocabulary import MatchCertainty
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Money that came in. ``is_pending`` money is announced and not there yet."""
+    """Money that came in.
+
+    ``is_pending`` money is announced and not there yet; of money that ``is_entered`` nothing but a deposit in the
+    accounting system tells, which may as well be a cash sale.
+    """
 
     id: int
     currency: str
@@ -25,6 +29,7 @@ class Receipt:
     charges: Decimal = Decimal(0)
     is_pending: bool = False
     is_batch: bool = False
+    is_entered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

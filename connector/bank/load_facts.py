@@ -24,7 +24,7 @@ from connector.db.tables import (
     WriteOff,
 )
 from connector.sync.mirror.families import Families, load_families
-from connector.vocabulary import LineStatus, MatchCertainty, MatchState, ReceiptState
+from connector.vocabulary import LineStatus, MatchCertainty, MatchState, ReceiptState, StatementFormat
 from policies.receivables import CreditKind
 
 _CLOSED_DAYS, _PAYMENT_DAYS = timedelta(days=120), timedelta(days=10)
@@ -44,6 +44,7 @@ def build_receipt(row: BankReceipt) -> Receipt:
         charges=from_e4(row.charges_e4),
         is_pending=row.status == LineStatus.PENDING,
         is_batch=row.is_batch,
+        is_entered=row.format == StatementFormat.LEDGER,
     )
 
 

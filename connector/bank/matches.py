@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
+from connector.bank.entered_money import settle_deposits
 from connector.bank.load_facts import build_receipt, load_facts
 from connector.bank.lost_payments import find_payments_of, reopen_lost
 from connector.bank.match_writer import ACTIVE, MatchWriter, describe
@@ -41,6 +42,7 @@ def refresh(session: Session, connection: Connection, *, at: datetime, run_id: i
     connection_id = connection.id or 0
     writer = MatchWriter(session, connection_id, at, run_id)
     reopen_lost(session, connection_id, at)
+    writer.changes += settle_deposits(session, connection_id, at)
     while rows := _undecided(session, connection_id):
         if not _match_again(session, connection_id, rows, writer):
             break

@@ -34,6 +34,7 @@ LEAD = 12  # what is sure is so far ahead of the next customer
 _SEARCHED = 14  # how many open invoices are tried in combinations
 _POSSIBLE_MAX = 24  # invoices that one payment may be for
 _RARE_MAX = 3  # an amount of more invoices says nothing on its own
+_ENTERED = ("a deposit in the accounting system that is on no payment: it may be a cash sale", 0)
 _ZERO = Decimal(0)
 
 
@@ -128,13 +129,14 @@ class _Matcher:
         if not found or found[0].score < PROBABLE:
             return None
         best = found[0]
+        parts = (*best.parts, _ENTERED) if receipt.is_entered else best.parts
         certainty = MatchCertainty.SURE if is_sure else MatchCertainty.PROBABLE
         shares = self._shares(receipt, best) if is_sure else self._possible_shares(receipt, found)
-        return Match(receipt.id, certainty, min(best.score, 100), best.parts, shares) if shares else None
+        return Match(receipt.id, certainty, min(best.score, 100), parts, shares) if shares else None
 
     def _is_sure(self, receipt: Receipt, found: Sequence[Hypothesis]) -> bool:
         """Return whether the best reading is good enough, and far enough ahead of all others."""
-        if not found or found[0].score < SURE or not found[0].is_unique or receipt.is_pending:
+        if not found or found[0].score < SURE or not found[0].is_unique or receipt.is_pending or receipt.is_entered:
             return False
         best = found[0]
         rivals = [each for each in found[1:] if {one.id for one in each.invoices} != {one.id for one in best.invoices}]

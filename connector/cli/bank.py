@@ -1,4 +1,4 @@
-"""Commands for bank statements: import, matches, unmatched, confirm, reject, assign, set-aside."""
+"""Commands for bank statements: import, address, matches, unmatched, confirm, reject, assign, set-aside."""
 
 from __future__ import annotations
 
@@ -94,6 +94,31 @@ def import_files(
         for each in failures[:-1]:
             echo_err(f"Error: {each}")
         raise CommandError(failures[-1])
+
+
+@bank.command("address")
+def show_address(
+    connection: Annotated[str, typer.Argument(metavar="CONNECTION", help="The company: its id or short name.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the email address to which a bank may send a company's statements.
+
+    Senders have to be allowed by DUEWELL_BANK_SENDERS, and their domain has to sign (DKIM).
+    """
+    from connector.services.bank_statements import statement_address
+
+    with open_command_app() as app:
+        address = statement_address(app, get_connection_id(app, connection))
+    if not address:
+        raise CommandError(
+            "Statements do not come by email yet. Set DUEWELL_BANK_FOLDER, DUEWELL_BANK_SENDERS, MAIL_REPLY_DOMAIN and"
+            " SENDGRID_INBOUND_PUBLIC_KEY."
+        )
+    if as_json:
+        echo_json({"address": address})
+    else:
+        echo(address)
 
 
 def _read(file: Path) -> bytes:

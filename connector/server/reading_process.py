@@ -14,6 +14,7 @@ import msgspec
 
 from connector.bounded_work import CheckedPolicy, Request, Work, read_frame, write_frame
 from connector.emails.inbound.posted_email import read_posted_email
+from connector.emails.inbound.posted_statement import read_posted_statement
 from connector.emails.inbound.received_message import read_message
 from policies.fee_checks import fee_warnings
 from policies.policy import PolicyError, ReminderPolicy
@@ -42,6 +43,8 @@ def _do(request: Request) -> object:
         return read_posted_email(request.context, request.text)
     if request.work is Work.READ_MESSAGE:
         return read_message(request.text)
+    if request.work is Work.READ_STATEMENT:
+        return read_posted_statement(request.context, request.text)
     return check_policy(request.text.decode())
 
 

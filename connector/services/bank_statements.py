@@ -21,6 +21,7 @@ from connector.db.engine import reading, writing
 from connector.db.invoice_names import names_of
 from connector.db.money import format_e4, from_e4
 from connector.db.tables import BankFile, BankMatch, BankReceipt, Connection, CustomerRow, InvoiceRow
+from connector.emails.inbound import statement_emails
 from connector.errors import NotFound
 from connector.results import Amount, Result
 from connector.vocabulary import (
@@ -208,6 +209,7 @@ def list_unmatched(session: Session, connection_ids: Collection[int], *, limit: 
             col(BankReceipt.connection_id).in_(list(connection_ids)),
             col(BankReceipt.state) == ReceiptState.UNMATCHED,
             col(BankReceipt.status) != LineStatus.REVERSAL,
+            col(BankReceipt.format) != StatementFormat.LEDGER,  # most are cash sales: nobody has to say so of each
         )
         .order_by(col(BankReceipt.booked_on).desc(), col(BankReceipt.id).desc())
         .limit(limit)
@@ -311,6 +313,12 @@ def bank_page_url(app: AppContext, provider: str) -> str:
     """Return where money is applied to invoices in an accounting system; "" where that is not known."""
     found = app.providers.get(provider)
     return found.bank_page_url if isinstance(found, BankPageProvider) else ""
+
+
+def statement_address(app: AppContext, connection_id: int) -> str:
+    """Return where a bank emails a company's statements to; "" where settings for it are missing."""
+    with reading(app.engine) as session:
+        return statement_emails.build_address(app, session.get_one(Connection, connection_id))
 
 
 def describe_import(result: ImportResult) -> list[str]:

@@ -79,7 +79,7 @@ def _skip_reading(ctx: RunContext) -> None:
 
 def _store_page(ctx: RunContext, page: ChangePage, coverage: webhook_inbox.WebhookCoverage) -> None:
     coverage.check_page(page)
-    has_records = page.write_offs or any(getattr(page, name) for name in _RECORDS)
+    has_records = page.write_offs or page.replaced_deposits or any(getattr(page, name) for name in _RECORDS)
     if not (page.is_last or page.full_resync or has_records):
         return  # it is empty, and the next page's cursor includes it
     with ctx.writing(durable=False) as session:  # a power cut loses the page and its cursor: both are read again

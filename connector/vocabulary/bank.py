@@ -6,13 +6,14 @@ from enum import StrEnum
 
 
 class StatementFormat(StrEnum):
-    """The formats of bank statements that can be read."""
+    """The formats of bank statements that can be read, and where else money is seen."""
 
     CAMT = "camt"
     MT940 = "mt940"
     OFX = "ofx"
     BAI2 = "bai2"
     CSV = "csv"
+    LEDGER = "ledger"  # no statement: a deposit in the accounting system that is on no payment
 
 
 class LineStatus(StrEnum):

@@ -140,6 +140,7 @@ def _render(
         has_more=len(unmatched) > _SHOWN_MAX,
         files=files,
         latest=latest,
+        email_address=bank_statements.statement_address(request.app, company.id or 0),
         bank_page_url=bank_statements.bank_page_url(request.app, company.provider),
         provider_title=request.app.providers[company.provider].title
         if company.provider in request.app.providers

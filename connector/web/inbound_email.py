@@ -1,5 +1,7 @@
 """The door for customers' replies, which SendGrid posts unsigned: the reply address is all the proof there is.
 
+Bank statements come by it as well, to an address of their own, and only signed.
+
 It is looked for first, in the raw bytes; without a known one nothing is decoded. What a known one brings is read in a
 process of its own, within seconds; what cannot be read there is kept as unreadable, because a refusal would only be
 repeated for three days. Nothing is answered with 2xx before it is committed.
@@ -19,11 +21,13 @@ from starlette.responses import PlainTextResponse, Response
 from connector import bounded_work
 from connector.app_context import AppContext
 from connector.bounded_work import Work, WorkFailed, WorkRefused
-from connector.emails.inbound import replies
+from connector.emails.inbound import replies, statement_emails
 from connector.emails.inbound.posted_email import KeptBody, find_boundary, find_reply_tokens
+from connector.emails.inbound.posted_statement import StatementEmail
 from connector.emails.inbound.reply_parsing import Reply, unreadable_reply
 from connector.rate_limit import RateLimiter
 from connector.web.bodies import BodyTooLarge, note_rejection, read_limited
+from providers.sendgrid import webhook
 
 log = logging.getLogger("duewell.web")
 BYTES_MAX = 32 * 2**20  # an email with its attachments: SendGrid accepts 30 MB
@@ -67,6 +71,9 @@ class _Door:
             return _respond(413, "body too large")
         tokens = await self._known_tokens(body, domain) if tokens is None else tokens
         if not tokens:
+            company = await run_in_threadpool(statement_emails.find_company, self.app, body.content())
+            if company is not None:
+                return await self._take_statement(request, boundary, body, company)
             note_rejection(request, "dropped an email", "to no reply address of ours")
             return _respond(200, "ok")
         try:
@@ -78,6 +85,32 @@ class _Door:
     async def _known_tokens(self, body: KeptBody, domain: str) -> list[str]:
         tokens = find_reply_tokens(body.content(), domain)
         return await run_in_threadpool(replies.known_tokens, self.app, tokens) if tokens else []
+
+    async def _take_statement(self, request: Request, boundary: str, body: KeptBody, company: int) -> Response:
+        """Take an email to a company's address for bank statements, if SendGrid signed it and it is kept whole."""
+        content = body.content()
+        if not self.by_token.try_acquire(f"bank {company}"):
+            return _respond(503, "busy; try again")
+        if len(content) < body.size:
+            await run_in_threadpool(statement_emails.report_refusal, self.app, company, statement_emails.TOO_LARGE)
+            return _respond(200, "ok")
+        try:
+            signature, timestamp = (request.headers.get(name, "") for name in (webhook.SIGNATURE, webhook.TIMESTAMP))
+            webhook.verify_signature(self.app.settings.sendgrid_inbound_public_key, signature, timestamp, content)
+        except webhook.WebhookError as problem:
+            note_rejection(request, "rejected a bank statement at /webhooks/sendgrid-inbound", str(problem))
+            return _respond(401, str(problem))
+        try:
+            work = bounded_work.Request(Work.READ_STATEMENT, content, READING_S, boundary)
+            email = await run_in_threadpool(bounded_work.worker.run, work, StatementEmail)
+        except WorkRefused:
+            return _respond(503, "busy; try again")
+        except WorkFailed as problem:
+            reason = f"it could not be read ({problem})"
+            await run_in_threadpool(statement_emails.report_refusal, self.app, company, reason)
+            return _respond(200, "ok")
+        await run_in_threadpool(statement_emails.receive, self.app, company, email)
+        return _respond(200, "ok")
 
     def _receive(self, boundary: str, content: bytes, tokens: list[str]) -> None:
         if not all(list(map(self.by_token.try_acquire, tokens))):  # each is counted

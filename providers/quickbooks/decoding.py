@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 
 from policies.currencies import round_amount
 from providers.ledger import DeletedRecord, MalformedRecord, RecordKind
-from providers.quickbooks.schemas import CreditMemo, Customer, Invoice, Meta, Payment, Stub, Term
+from providers.quickbooks.schemas import CreditMemo, Customer, Deposit, Invoice, Meta, Payment, Stub, Term
 from providers.record_decoding import decode_leniently, describe_problem, text_at
 from providers.record_values import is_above_total, is_far_off, parse_currency, utc_instant
 
@@ -26,6 +26,7 @@ RECORD_KINDS: Final = {
     "Invoice": RecordKind.INVOICE,
     "Payment": RecordKind.PAYMENT,
     "CreditMemo": RecordKind.CREDIT_NOTE,
+    "Deposit": RecordKind.DEPOSIT,
 }
 # Fields without which a record is understood all the same
 _DESCRIPTIVE: Final = {
@@ -37,11 +38,12 @@ _DESCRIPTIVE: Final = {
     "Invoice": ("DocNumber", "Line.Description", "MetaData.CreateTime"),
     "Payment": ("MetaData.CreateTime",),
     "Term": (),
+    "Deposit": ("PrivateNote", "Line.Description", "MetaData.CreateTime"),
 }  # fmt: skip
 AMOUNT_MAX: Final = Decimal(10**14)
 _ZERO = Decimal(0)
 
-S = TypeVar("S", Customer, Term, Invoice, Payment, CreditMemo)
+S = TypeVar("S", Customer, Term, Invoice, Payment, CreditMemo, Deposit)
 
 
 def decode_records(
@@ -75,7 +77,7 @@ def decode_records(
 
 def check_values(record: Struct) -> None:
     """Write the currency of a record in capitals. Raises ValueError for what nothing can be calculated with."""
-    if not isinstance(record, Invoice | CreditMemo | Payment | Customer):
+    if not isinstance(record, Invoice | CreditMemo | Payment | Customer | Deposit):
         return
     utc_instant(record.meta_data.last_updated_time)
     if isinstance(record, Customer):
@@ -89,6 +91,10 @@ def check_values(record: Struct) -> None:
 
 def round_amounts(record: Struct, home_currency: str) -> None:
     """Round the amounts of a record to its currency. Raises for what is no amount, naming the field."""
+    if isinstance(record, Deposit):
+        currency = record.currency_ref.value if record.currency_ref else home_currency
+        for part in record.line:
+            part.amount = _rounded(part.amount, currency, "Line.Amount")
     if isinstance(record, Invoice | CreditMemo | Payment):
         currency = record.currency_ref.value if record.currency_ref else home_currency
         record.total_amt = _rounded(record.total_amt, currency, "TotalAmt")

@@ -190,7 +190,7 @@ class QuickBooksLedger:
         return queries.decode_reply(self._client.query(statement), QueryReply, CallKind.READ).query_response
 
     def _reader_without_pull(self, page: ChangePage) -> RecordMapper:
-        reader = RecordMapper(self._client, self._cached_details().company.base_currency, {}, {}, {})
+        reader = RecordMapper(self._client, self._cached_details().company.base_currency, {}, {}, {}, {})
         reader.add_records(page, self._query(queries.select("Term")))
         return reader
 

@@ -16,20 +16,13 @@ from msgspec import Raw
 
 from providers.calls import CallKind
 from providers.errors import PermanentError, ProviderError, RateLimited, TransientError
-from providers.ledger import MalformedRecord, RecordKind
+from providers.ledger import MalformedRecord
 from providers.quickbooks import decoding, faults, queries
 from providers.quickbooks.client import Client
 from providers.quickbooks.schemas import CdcReply, QueryReply, QueryResponse
 
 SET_ASIDE_MAX: Final = 20  # of one page: more is not about single records
 _GAP_MAX: Final = 3000  # ids between two neighbours that are searched
-_KINDS: Final = {
-    "Customer": RecordKind.CUSTOMER,
-    "Term": RecordKind.TERM,
-    "CreditMemo": RecordKind.CREDIT_NOTE,
-    "Payment": RecordKind.PAYMENT,
-    "Invoice": RecordKind.INVOICE,
-}
 _NOT_ABOUT_A_RECORD: Final = frozenset(
     {"500", "610", "4000", "4001", "5020", "5030", "6190", "7001", "3100", "3200", "403", "404", "host"}
 )  # about the statement, the right to ask, or the subscription
@@ -110,6 +103,7 @@ def raw_records(found: QueryResponse, entity: str) -> list[Raw]:
         "CreditMemo": found.credit_memo,
         "Payment": found.payment,
         "Invoice": found.invoice,
+        "Deposit": found.deposit,
     }
     return by_name[entity]
 
@@ -224,4 +218,4 @@ def set_aside(entity: str, external_id: str, error: ProviderError) -> MalformedR
     """Return the record that cannot be read, with Intuit's own words."""
     does = "rejects" if isinstance(error, PermanentError) else "fails with"
     reason = f"QuickBooks {does} every reply that holds it. Open and correct it there. {error}"
-    return MalformedRecord(_KINDS[entity], external_id, reason, b"")
+    return MalformedRecord(decoding.RECORD_KINDS[entity], external_id, reason, b"")

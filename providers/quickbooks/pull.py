@@ -8,7 +8,7 @@ idempotent. Intuit lists deletions for 30 days and 1,000 changes; beyond either,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -20,6 +20,7 @@ from providers.calls import CallKind
 from providers.ledger import ChangePage
 from providers.quickbooks import decoding, mapping, narrowing, queries
 from providers.quickbooks.client import Client
+from providers.quickbooks.deposits import DepositSource
 from providers.quickbooks.mapping import EarlyPaymentDiscount
 from providers.quickbooks.narrowing import PageRead
 from providers.quickbooks.reader import RecordMapper, merge_responses
@@ -32,6 +33,7 @@ ENTITIES: Final = (
     "Payment",
     "Invoice",
 )  # invoices last: mapping them needs all the others
+CHANGING: Final = (*ENTITIES, "Deposit")  # deposits only as they change: old ones are nobody's open money
 OVERLAP: Final = timedelta(minutes=5)
 CDC_WINDOW: Final = timedelta(days=29)  # Intuit's is 30 days; clocks may differ by one
 CDC_OBJECTS_MAX: Final = 1000  # the objects of one reply, which has no second page
@@ -49,6 +51,7 @@ class Cursor(Struct, omit_defaults=True):
         entity: Set while a pull by query is in progress.
         billing_emails: Per customer without an address of its own, that of its latest invoice.
         write_off_accounts: Per account to which a payment was deposited, whether it is one of bad debts.
+        deposit_sources: Per account that a deposit was booked from, what that says about the money.
     """
 
     changed_since: str = ""
@@ -63,6 +66,7 @@ class Cursor(Struct, omit_defaults=True):
     discounts: dict[str, EarlyPaymentDiscount] = {}
     billing_emails: dict[str, str] = {}
     write_off_accounts: dict[str, bool] = {}
+    deposit_sources: dict[str, DepositSource] = {}
 
     def to_json(self) -> str:
         """Return the cursor as JSON text."""
@@ -78,6 +82,7 @@ class Cursor(Struct, omit_defaults=True):
             discounts=self.discounts,
             billing_emails=self.billing_emails,
             write_off_accounts=self.write_off_accounts,
+            deposit_sources=self.deposit_sources,
         )
 
 
@@ -98,6 +103,7 @@ class Pull:
             self._cursor.discounts,
             self._cursor.billing_emails,
             self._cursor.write_off_accounts,
+            self._cursor.deposit_sources,
         )
 
     @property
@@ -138,7 +144,7 @@ class Pull:
 
     def _pull_by_cdc(self) -> Iterator[ChangePage]:
         reply = narrowing.read_changes(
-            self._client, ENTITIES, self._cursor.changed_since, is_lasting=self._is_failure_lasting()
+            self._client, CHANGING, self._cursor.changed_since, is_lasting=self._is_failure_lasting()
         )
         if reply is None:  # a record spoils it: each entity is queried, around that record
             self._query_what_changed()
@@ -147,7 +153,7 @@ class Pull:
         self._set_started_at(reply.time)
         merged = merge_responses(found for response in reply.cdc_response for found in response.query_response)
         page = self._map_page(merged)
-        page.expected_count = size = sum(len(narrowing.raw_records(merged, entity)) for entity in ENTITIES)
+        page.expected_count = size = sum(len(narrowing.raw_records(merged, entity)) for entity in CHANGING)
         if size < CDC_OBJECTS_MAX:
             page.is_last = True
             page.cursor = self._cursor.for_next_pull().to_json()
@@ -189,7 +195,8 @@ class Pull:
         if count == queries.PAGE_SIZE:
             cursor.start_position += queries.PAGE_SIZE - 1
         else:
-            cursor.entity, cursor.start_position, cursor.last_id = _next_entity(cursor.entity), 1, ""
+            entities = CHANGING if cursor.changed_since else ENTITIES
+            cursor.entity, cursor.start_position, cursor.last_id = _entity_after(cursor.entity, entities), 1, ""
         page.is_last = not cursor.entity
         page.cursor = (cursor.for_next_pull() if page.is_last else cursor).to_json()
         return page
@@ -233,8 +240,8 @@ class Pull:
         return total
 
 
-def _next_entity(entity: str) -> str:
-    return dict(zip(ENTITIES, (*ENTITIES[1:], ""), strict=True))[entity]
+def _entity_after(entity: str, entities: Sequence[str]) -> str:
+    return dict(zip(entities, (*entities[1:], ""), strict=True))[entity]
 
 
 def _continues_from(first_id: str, last_id: str) -> bool:

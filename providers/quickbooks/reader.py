@@ -11,9 +11,10 @@ from policies.receivables import CreditKind
 from providers.ledger import ChangePage, CustomerRecord, DeletedRecord, MalformedRecord
 from providers.quickbooks import applications, decoding, mapping
 from providers.quickbooks.client import Client
+from providers.quickbooks.deposits import DepositSource, map_deposits
 from providers.quickbooks.mapping import EarlyPaymentDiscount, MappingContext
 from providers.quickbooks.narrowing import read_by_ids
-from providers.quickbooks.schemas import CreditMemo, Customer, Invoice, Payment, QueryResponse, Term
+from providers.quickbooks.schemas import CreditMemo, Customer, Deposit, Invoice, Payment, QueryResponse, Term
 from providers.quickbooks.write_offs import find_write_offs
 
 
@@ -22,7 +23,7 @@ class RecordMapper:
 
     ``billing_emails`` holds, per customer without an email address of its own, the address of its latest invoice. It is
     kept in the cursor, because customer and invoice seldom change in the same sync. So is ``write_off_accounts``:
-    whether the accounts to which payments were deposited are of bad debts.
+    whether the accounts to which payments were deposited are of bad debts; and ``deposit_sources``.
     """
 
     def __init__(
@@ -32,9 +33,11 @@ class RecordMapper:
         discounts: dict[str, EarlyPaymentDiscount],
         billing_emails: dict[str, str],
         write_off_accounts: dict[str, bool],
+        deposit_sources: dict[str, DepositSource],
     ) -> None:
         self._client = client
         self._write_off_accounts = write_off_accounts
+        self._deposit_sources = deposit_sources
         self.discounts = discounts
         self.billing_emails = billing_emails
         self._payment_dates: dict[str, date | None] = {}
@@ -48,6 +51,7 @@ class RecordMapper:
         self._credits(page, found.credit_memo)
         self._payments(page, found.payment)
         self._invoices(page, found.invoice)
+        self._deposits(page, found.deposit)
 
     def _customers(self, page: ChangePage, raws: list[Raw]) -> None:
         for record in decoding.decode_records(raws, Customer):
@@ -110,6 +114,17 @@ class RecordMapper:
                 page.replaced_sources.append((CreditKind.PAYMENT, applications.deposit_id(record)))
         self._fill_missing_emails(page, records)
 
+    def _deposits(self, page: ChangePage, raws: list[Raw]) -> None:
+        found: list[Deposit] = []
+        for record in decoding.decode_records(raws, Deposit, self._context.home_currency):
+            if isinstance(record, MalformedRecord):
+                page.malformed.append(record)
+                continue
+            page.replaced_deposits.append(record.external_id if isinstance(record, DeletedRecord) else record.id)
+            if isinstance(record, Deposit):
+                found.append(record)
+        page.deposits += map_deposits(self._client, found, self._deposit_sources, self._context.home_currency)
+
     def _load_payment_dates(self, records: list[Invoice]) -> None:
         """Read the payments of these invoices that came in an earlier sync: the date of an edit is no payment date."""
         ids = [one for record in records for one in mapping.payments_without_date(record, self._payment_dates)]
@@ -149,6 +164,7 @@ def merge_responses(responses: Iterable[QueryResponse]) -> QueryResponse:
         merged.credit_memo += found.credit_memo
         merged.payment += found.payment
         merged.invoice += found.invoice
+        merged.deposit += found.deposit
     return merged
 
 

@@ -185,6 +185,42 @@ class CreditMemo(Struct, rename="pascal", gc=False):
     status: str | None = field(name="status", default=None)
 
 
+class EntityRef(Struct, gc=False):
+    """Whom a line of a deposit names: a customer, a vendor or an employee."""
+
+    value: str
+    name: str | None = None
+    type: str | None = None
+
+
+class DepositDetail(Struct, rename="pascal", gc=False):
+    """Where the money of a line came from."""
+
+    entity: EntityRef | None = None
+    account_ref: IdRef | None = None
+
+
+class DepositLine(Struct, rename="pascal", gc=False):
+    """Some of the money of a deposit; one that is linked was received as a payment or a sales receipt before."""
+
+    amount: Decimal
+    description: str | None = None
+    deposit_line_detail: DepositDetail | None = None
+    linked_txn: list[LinkedTxn] = []
+
+
+class Deposit(Struct, rename="pascal", gc=False):
+    """A bank deposit."""
+
+    id: str
+    meta_data: Meta
+    txn_date: date
+    currency_ref: IdRef | None = None
+    private_note: str | None = None
+    line: list[DepositLine] = []
+    status: str | None = field(name="status", default=None)
+
+
 class NameValue(Struct, rename="pascal", gc=False):
     """A fact about the company that has no field of its own."""
 
@@ -242,6 +278,7 @@ class ItemOrAccount(Struct, rename="pascal", gc=False):
     name: str | None = None
     active: bool | None = None
     classification: str | None = None
+    account_type: str | None = None
 
 
 class TaxCode(Struct, rename="pascal", gc=False):
@@ -277,6 +314,7 @@ class QueryResponse(Struct, rename="pascal"):
     invoice: list[Raw] = []
     payment: list[Raw] = []
     credit_memo: list[Raw] = []
+    deposit: list[Raw] = []
     company_info: list[CompanyInfo] = []
     preferences: list[Preferences] = []
     attachable: list[Attachable] = []

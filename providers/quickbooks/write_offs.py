@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from providers.calls import CallKind
 from providers.errors import PermanentError
@@ -28,20 +28,19 @@ def find_write_offs(client: Client, payments: Iterable[Payment], known: dict[str
     new = sorted(set(deposited_to.values()) - known.keys())
     if new:
         known.update(dict.fromkeys(new, False))
-        known.update(_look_up(client, new))
+        known.update({each.id: _is_write_off(each) for each in read_accounts(client, new)})
     return [payment for payment, account in deposited_to.items() if known[account]]
 
 
-def _look_up(client: Client, account_ids: Iterable[str]) -> Mapping[str, bool]:
-    """Return which accounts are of bad debts; none where QuickBooks rejects the question."""
-    found: dict[str, bool] = {}
+def read_accounts(client: Client, account_ids: Iterable[str]) -> list[ItemOrAccount]:
+    """Return these accounts; none where QuickBooks rejects the question."""
+    found: list[ItemOrAccount] = []
     for ids in queries.chunks(account_ids):
         try:
             body = client.query(queries.select("Account", queries.is_in("Id", ids)))
         except PermanentError:
             continue
-        accounts = queries.decode_reply(body, QueryReply, CallKind.READ).query_response.account
-        found |= {each.id: _is_write_off(each) for each in accounts}
+        found += queries.decode_reply(body, QueryReply, CallKind.READ).query_response.account
     return found
 
 

@@ -46,7 +46,7 @@ def verify_signature(public_key: str, signature: str, timestamp: str, body: byte
     try:
         key = load_der_public_key(base64.b64decode(bare, validate=True))
         if not isinstance(key, ec.EllipticCurvePublicKey):
-            raise WebhookError("SENDGRID_WEBHOOK_PUBLIC_KEY is not an elliptic-curve key")
+            raise WebhookError("the public key in the settings is not an elliptic-curve key")
         signature_bytes = base64.b64decode(signature, validate=True)
         key.verify(signature_bytes, timestamp.encode() + body, ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, binascii.Error, ValueError) as error:

@@ -209,6 +209,27 @@ class Bookkeeper:
             self._get_ledger().change(entry, {**entry.body, "LinkedTxn": [link]})
             return dict(entry.body)
 
+    def add_deposit(self, amount: Money, *, account: str, customer: str = "", note: str = "", payment: str = "") -> str:
+        """Enter a bank deposit of one line, booked from an account (by id) or of a payment; return its id."""
+        with self._lock:
+            ledger = self._get_ledger()
+            detail: JsonObject = {"AccountRef": {"value": account}}
+            if customer:
+                detail["Entity"] = {**ledger.reference(self._customer(customer)), "type": "CUSTOMER"}
+            line: JsonObject = {"Id": "1", "LineNum": 1, "Amount": figure("amount", amount), "Description": note}
+            line |= {"DetailType": "DepositLineDetail", "DepositLineDetail": detail}
+            if payment:
+                line["LinkedTxn"] = [{"TxnId": payment, "TxnType": "Payment", "TxnLineId": "0"}]
+            currency = {"value": ledger.profile.currency}
+            total = {"TotalAmt": line["Amount"], "CurrencyRef": currency, "TxnDate": ledger.today().isoformat()}
+            return str(ledger.add("Deposit", {**total, "Line": [line]}).number)
+
+    def delete_deposit(self, deposit: str) -> None:
+        """Delete a bank deposit."""
+        with self._lock:
+            ledger = self._get_ledger()
+            ledger.remove(ledger.get("Deposit", deposit))
+
     def credit(self, customer: str, amount: Money, *, number: str = "", on: date | None = None) -> JsonObject:
         """Enter an unapplied credit memo."""
         with self._lock:

@@ -89,6 +89,7 @@ FILTERABLE: dict[str, frozenset[str]] = {
         "Invoice": "DocNumber TxnDate DueDate CustomerRef TotalAmt Balance",
         "CreditMemo": "DocNumber TxnDate CustomerRef TotalAmt Balance",
         "Payment": "TxnDate CustomerRef TotalAmt PaymentRefNum PaymentMethodRef",
+        "Deposit": "TxnDate DepositToAccountRef TotalAmt",
         "Customer": "DisplayName GivenName FamilyName CompanyName PrintOnCheckName FullyQualifiedName Active Balance",
         "Item": "Name Sku Type Active Description FullyQualifiedName UnitPrice",
         "Account": "Name AccountType AccountSubType Classification Active FullyQualifiedName CurrentBalance",
@@ -100,7 +101,7 @@ FILTERABLE: dict[str, frozenset[str]] = {
     }.items()
 }
 ENTITIES = {name.lower(): name for name in FILTERABLE}
-TRANSACTIONS = frozenset({"Invoice", "CreditMemo", "Payment"})
+TRANSACTIONS = frozenset({"Invoice", "CreditMemo", "Payment", "Deposit"})
 NAMES = frozenset({"Customer", "Item", "Account", "Term", "TaxCode"})
 
 

@@ -350,7 +350,7 @@ class NoCalls:
 def page_of_quickbooks(kind: str, *records: dict[str, Any]) -> ChangePage:
     key = {"credit_memo": "CreditMemo"}.get(kind, kind.capitalize())
     body = json.dumps({"QueryResponse": {key: records}}).encode()
-    page, mapper = ChangePage(cursor=""), RecordMapper(cast("Client", NoCalls()), "GBP", {}, {}, {})
+    page, mapper = ChangePage(cursor=""), RecordMapper(cast("Client", NoCalls()), "GBP", {}, {}, {}, {})
     mapper.add_records(page, decode_reply(body, QueryReply, CallKind.READ).query_response)
     return page
 

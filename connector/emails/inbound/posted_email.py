@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from connector.emails.inbound.reply_parsing import Reply, parse_reply
 
@@ -21,6 +23,16 @@ _ADDRESS = re.compile(rb"reply\+([a-z2-7]{32})@([a-z0-9.-]{1,253})")
 _BOUNDARY = re.compile(r"""boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;"]{1,70}))(?:\s|;|$)""", re.IGNORECASE)
 _NAME = re.compile(rb"""\bname="([A-Za-z0-9_-]{1,40})\"""")
 _FILE = re.compile(rb"\bfilename\*?=", re.IGNORECASE)
+_FILE_NAME = re.compile(rb"\bfilename=\"([^\"\r\n]{1,300})\"", re.IGNORECASE)
+_UNNAMED = "statement"
+
+
+class FormPart(NamedTuple):
+    """A field of a form, or a file in it, which has a name."""
+
+    name: str
+    file_name: str
+    content: bytes
 
 
 class KeptBody:
@@ -72,12 +84,26 @@ def read_posted_email(boundary: str, content: bytes) -> Reply:
 def _split_fields(boundary: str, content: bytes) -> dict[str, str]:
     """Return the text fields of a form by name; attachments are left out."""
     fields: dict[str, str] = {}
+    for part in split_form(boundary, content):
+        if not part.file_name:
+            fields[part.name] = _decode(part.content[:_FIELD_BYTES_MAX])
+    return fields
+
+
+def split_form(boundary: str, content: bytes) -> Iterator[FormPart]:
+    """Yield the parts of a form that was posted with this boundary."""
     for part in content.split(b"--" + boundary.encode("latin-1", "replace"), _PARTS_MAX)[1:_PARTS_MAX]:
         head, _blank, value = part.partition(b"\r\n\r\n")
-        name = _NAME.search(head[:_PART_HEAD_BYTES_MAX])
-        if name is not None and not _FILE.search(head[:_PART_HEAD_BYTES_MAX]):
-            fields[name.group(1).decode("ascii")] = _decode(value.removesuffix(b"\r\n")[:_FIELD_BYTES_MAX])
-    return fields
+        head = head[:_PART_HEAD_BYTES_MAX]
+        name, file_name = _NAME.search(head), _FILE_NAME.search(head)
+        if name is None:
+            continue
+        named = file_name.group(1).decode("utf-8", "replace") if file_name is not None else ""
+        yield FormPart(
+            name.group(1).decode("ascii"),
+            named or (_UNNAMED if _FILE.search(head) else ""),
+            value.removesuffix(b"\r\n"),
+        )
 
 
 def _decode(value: bytes) -> str:

@@ -37,6 +37,7 @@ def redact_page(session: Session, connection_id: int, page: ChangePage, *, at: d
             _log_seen_again(session, erased[record.external_id], record, at)
     page.customers = [_redact_customer(each) if each.external_id in erased else each for each in page.customers]
     page.invoices = [_redact_invoice(each) if each.customer_id in erased else each for each in page.invoices]
+    page.deposits = [each for each in page.deposits if each.customer_id not in erased]
     reason = "it could not be read, and was not stored: it may be about an erased customer"
     page.malformed = [
         each._replace(raw=b"", reason=reason) if _may_concern_erased(each, erased) else each for each in page.malformed

@@ -71,6 +71,7 @@ def _readable_keys(page: ChangePage) -> set[tuple[RecordKind, str]]:
     read = {(RecordKind.CUSTOMER, record.external_id) for record in page.customers}
     read |= {(RecordKind.INVOICE, record.external_id) for record in page.invoices}
     read |= {(RecordKind.PAYMENT, record.external_id) for record in page.payments}
+    read |= {(RecordKind.DEPOSIT, external_id) for external_id in page.replaced_deposits}
     read |= {(RecordKind(record.kind), record.external_id) for record in page.credits}
     read |= {(record.kind, record.external_id) for record in page.deleted}
     return read - unreadable

@@ -29,7 +29,16 @@ from connector.db.tables import (
     InvoiceRow,
     PaymentRow,
 )
-from connector.sync.mirror import applications, erased, malformed_records, merges, missing_currencies, sweep, write_offs
+from connector.sync.mirror import (
+    applications,
+    deposits,
+    erased,
+    malformed_records,
+    merges,
+    missing_currencies,
+    sweep,
+    write_offs,
+)
 from connector.sync.mirror.statements import load_statements
 from connector.sync.mirror.upserts import STORAGE, DatedRecord, SqlRow, build_rows, upsert_text
 from policies.receivables import InvoiceStatus
@@ -63,6 +72,7 @@ class PageCounts(NamedTuple):
     applications: int = 0
     deleted: int = 0
     malformed: int = 0
+    deposits: int = 0
 
     @property
     def changed(self) -> int:
@@ -104,6 +114,7 @@ def store_page(session: Session, connection_id: int, page: ChangePage, *, at: da
         applications=writer.applications() + written_off,
         deleted=deleted,
         malformed=malformed_records.store_malformed(database, connection_id, page, seen_at=stored_at),
+        deposits=deposits.store(session, connection_id, page, stored_at),
     )
     for row in session.identity_map.values():
         if isinstance(row, _MIRRORED):  # loaded before, and perhaps changed by the statements above

@@ -42,6 +42,7 @@ STATEMENT_FORMATS: dict[str, str] = {
     StatementFormat.OFX: "OFX or QFX",
     StatementFormat.BAI2: "BAI2",
     StatementFormat.CSV: "CSV",
+    StatementFormat.LEDGER: "Deposit in the accounting system",
 }
 LINE_STATUSES: dict[str, str] = {
     LineStatus.BOOKED: "Booked by the bank",

@@ -7,9 +7,11 @@ repeated action must be applied, and only once.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -20,21 +22,38 @@ from connector import policy_store
 from connector.app_context import UncountedCalls
 from connector.arrangements import agreements
 from connector.arrangements.customer_settings import update_settings
+from connector.bank import watched_folder
 from connector.connections.registry import disconnect, set_mode
 from connector.connections.tokens import associated_data, fresh_token
 from connector.db.engine import reading, writing
-from connector.db.tables import Agreement, Connection, CustomerRow, Grant, OutboxEntry, SuppressedAddress, Task
+from connector.db.tables import (
+    Agreement,
+    BankFile,
+    BankMatch,
+    BankReceipt,
+    Connection,
+    CustomerRow,
+    Grant,
+    InvoiceRow,
+    OutboxEntry,
+    SuppressedAddress,
+    Task,
+)
+from connector.emails.inbound import statement_emails
+from connector.emails.inbound.posted_statement import StatementEmail
 from connector.outbox import approvals
 from connector.restore.backup import restore_backup, write_backup
 from connector.runtime import lease
 from connector.secrets.keyring import KeyringError
-from connector.services import fees
+from connector.services import bank_statements, fees
 from connector.services.key_rotation import rotate
 from connector.vocabulary import (
     AgreementKind,
     AgreementState,
     ConnectionHealth,
     ConnectionMode,
+    MatchCertainty,
+    MatchState,
     OutboxKind,
     OutboxState,
     TaskCode,
@@ -274,6 +293,67 @@ def _set_policy(world: World) -> None:
         policy_store.set_policy(session, "[thank_you]\nenabled = false\n", by="Ann", at=world.clock.now())
 
 
+def _statement(world: World) -> bytes:
+    """Return a statement with a payment of the company's open invoice and one of a stranger."""
+    with reading(world.app.engine) as session:
+        of_company = col(InvoiceRow.connection_id) == world.connection, col(InvoiceRow.is_open)
+        number = session.scalars(select(col(InvoiceRow.number)).where(*of_company)).first()
+    on = world.clock.now().date()
+    rows = (f"{on};Ashdown Ltd;{number};300.00;GBP", f"{on};Somebody;thanks;12.34;GBP")
+    return "\n".join(("Date;Name;Description;Amount;Currency", *rows)).encode()
+
+
+def _watch_folder(world: World) -> None:
+    world.sync()
+    world.statements.mkdir()
+    settings = world.app.settings.model_copy(update={"duewell_bank_folder": world.statements})
+    world.app = replace(world.app, settings=settings)
+
+
+def _short_name(world: World) -> str:
+    with reading(world.app.engine) as session:
+        return session.get_one(Connection, world.connection).short_name
+
+
+def _drop(world: World) -> None:
+    """Save a statement, as a bank's program does; the folder has it only once."""
+    _watch_folder(world)
+    folder = world.statements / _short_name(world)
+    folder.mkdir()
+    (folder / "june.csv").write_bytes(_statement(world))
+    long_ago = world.clock.now().timestamp() - 60
+    os.utime(folder / "june.csv", (long_ago, long_ago))
+
+
+def _read_folder(world: World) -> None:
+    assert watched_folder.import_files(world.app, world.connection, _short_name(world)) == []
+
+
+def _take_email(world: World) -> None:
+    """Take an email with a statement, which is posted again after a kill, and read the folder."""
+    bank = "bank.example"
+    settings = world.app.settings.model_copy(update={"duewell_bank_senders": bank})
+    app = replace(world.app, settings=settings)
+    email = StatementEmail(f"statements@{bank}", (bank,), (("june.csv", _statement(world)),))
+    assert statement_emails.receive(app, world.connection, email)
+    _read_folder(world)
+
+
+def _imported_once(world: World) -> list[str]:
+    with reading(world.app.engine) as session:
+        amounts = sorted(session.scalars(select(col(BankReceipt.amount_e4))))
+        files = len(session.scalars(select(BankFile)).all())
+        states = [(each.state, each.certainty) for each in session.scalars(select(BankMatch))]
+    left = [each.name for each in world.statements.glob("*/*.csv")] if world.statements.is_dir() else []
+    is_right = (amounts, files, left) == ([123_400, 3_000_000], 1, [])
+    sure = [(MatchState.OPEN, MatchCertainty.SURE)]
+    return [] if is_right and states == sure else [f"imported {amounts} of {files} files, {states}, left {left}"]
+
+
+def _import(world: World) -> None:
+    bank_statements.import_file(world.app, world.connection, _statement(world), name="june.csv", by="Ann")
+
+
 ACTIONS = (
     Action(
         "a token is refreshed",
@@ -311,4 +391,7 @@ ACTIONS = (
     Action("a policy is set", lambda _world: None, _set_policy),
     Action("a backup is made", lambda _world: None, _back_up, _backup_is_whole),
     Action("yesterday's backup is restored", _back_up_yesterday, _restore, _requires_approval),
+    Action("a user imports a bank statement", _sync_only, _import, _imported_once),
+    Action("a statement in the watched folder is imported", _drop, _read_folder, _imported_once),
+    Action("a statement comes by email", _watch_folder, _take_email, _imported_once),
 )

@@ -95,6 +95,11 @@ class World:
         return self.folder / "duewell.db"
 
     @property
+    def statements(self) -> Path:
+        """Return the watched folder of bank statements, which few cases have."""
+        return self.folder / "statements"
+
+    @property
     def clock(self) -> Any:
         """Return the services' clock, which is right."""
         return self.sandbox.clock
@@ -127,6 +132,8 @@ class World:
             if source.is_file() and source.suffix != ".db-shm":  # which SQLite creates again
                 shutil.copyfile(source, folder / source.name)
                 (folder / source.name).chmod(0o600)
+        if self.statements.is_dir():
+            shutil.copytree(self.statements, folder / self.statements.name)
 
     def resume_in(self, folder: Path, *, same_process: bool = False) -> None:
         """Continue as a new process (or the same one) with the files in this folder."""
@@ -135,7 +142,9 @@ class World:
         self._fresh_pool()
         if not same_process:
             self.kept_alive.append(self.app)
-            settings = self.app.settings.model_copy(update={"duewell_home": folder})
+            settings = self.app.settings.model_copy(
+                update={"duewell_home": folder, "duewell_bank_folder": self.statements}
+            )
             keyring = Keyring.from_settings(settings)  # as a new process does
             self.app = replace(self.app, settings=settings, keyring=keyring)
 
