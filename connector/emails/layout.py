@@ -129,19 +129,21 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class LinkedLine:
-    """A line of a section, with the page that it opens."""
+    """A line of a section, with the page that it opens, and a second link for what can be done about it."""
 
     text: str
     link: str = ""
+    action: str = ""
+    action_link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LineSection:
-    """Lines below a heading; ``more`` says what is left out."""
+    """Lines below a heading; ``more`` says how many are left out, and opens them."""
 
     heading: str
     lines: Sequence[LinkedLine]
-    more: str = ""
+    more: LinkedLine | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
-"""Compose a digest over a person's companies: what is sent today (each with a link to stop it), and other news."""
+"""Compose a digest over a person's companies: what needs them, who is overdue, what is sent today, what was sent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from sqlmodel import Session
@@ -17,14 +17,11 @@ from connector.emails.layout import (
     LayoutValues,
     LineSection,
     LinkedLine,
-    Row,
-    RowDetail,
-    RowGroup,
     render_html,
     render_text,
 )
 from connector.emails.message_ids import message_id
-from connector.emails.outbound.digest_parts import CompanyPart, collect_parts
+from connector.emails.outbound.digest_parts import CompanyPart, DigestEvent, collect_parts
 from connector.emails.outbound.digest_text import DigestText
 from connector.languages import replace_nbsp
 from connector.outbox.payloads import OwnerEmailPayload, payload_as
@@ -32,11 +29,13 @@ from connector.plain_text import one_line, safe_link
 from connector.vocabulary import OutboxState
 from providers.mailer import Email
 
-SECTION_LINES_MAX = 25  # lines of one section; the rest is a number
+KINDS = ("to_review", "overdue", "to_send", "sent")  # in this order: what needs somebody comes first
+SECTION_LINES_MAX = 10  # lines of a section where there is one company; the rest is a number
+COMPANY_LINES_MAX = {"to_review": 3, "overdue": 2, "to_send": 2}  # of each company where there are several
+COMPANIES_MAX = 40  # with lines; those with the least to do are a number
 LOG_HEAD_LENGTH = 32  # characters of the log's newest hash: more than anybody can forge
-COMPANIES_MAX = 20  # named in the line about those without news
+QUIET_NAMES_MAX = 20  # companies named in the line about those without news
 SENDER_NAME = "duewell"
-_COUNTED = ("to_send", "sent", "to_review", "overdue")
 
 
 class Digest(NamedTuple):
@@ -61,34 +60,20 @@ def compose(
     if not shown:
         return Digest(None, ())
     text, is_one = shown[0].text, len(shown) == 1
-    counts = {name: sum(len(getattr(part, name)) for part in shown) for name in _COUNTED}
-    summary = ", ".join(text.render(f"summary_{name}", count=str(count)) for name, count in counts.items() if count)
     company = one_line(shown[0].connection.name) if is_one else text.render("several", count=str(len(shown)))
     home = f"{app.settings.duewell_base_url}/"
-    newest_hash = sync_log.newest_hash(session)[:LOG_HEAD_LENGTH]
-    to_send = [(part, each) for part in shown for each in part.to_send]
-    listed = to_send[:SECTION_LINES_MAX]
-    stop_links = [email_stop_link(app, each, recipient) for _part, each in listed]
-    rows = [
-        _email_row(each, stop.link, part, is_one=is_one) for (part, each), stop in zip(listed, stop_links, strict=True)
-    ]
+    summary = _summarise(text, shown)
+    writer = _SectionWriter(app, recipient, home)
+    sections = writer.sections_by_kind(shown[0]) if is_one else writer.sections_by_company(shown[:COMPANIES_MAX])
     values = LayoutValues(
         language=text.language.code,
         subject=f"{company}: {summary}",
         heading=text.render("heading", company=company),
         preview=summary,
         greeting=text.render("greeting"),
-        opening=[text.render("to_send")] if to_send else [],
-        row_heading=text.render("customer"),
-        amount_heading=text.render("amount"),
-        groups=[RowGroup(rows=rows)] if rows else [],
-        notes=_more_line(text, len(to_send), home),
-        sections=[
-            _section(name, [(part, line) for part in shown for line in getattr(part, name)], home, is_one=is_one)
-            for name in ("to_review", "overdue", "sent")
-            if counts[name]
-        ],
-        closing=[*_quiet_companies(text, parts), text.render("closing")],
+        opening=[],
+        sections=sections,
+        closing=[*_other_companies(text, parts, shown, home), text.render("closing")],
         sign_off=SENDER_NAME,
         sender=company,
         company=company,
@@ -96,10 +81,78 @@ def compose(
         footer=[
             text.render("footer" if is_one else "footer_several"),
             text.render("preferences", link=f"{home}account#digest"),
-            text.render("log_head", head=newest_hash),
+            text.render("log_head", head=sync_log.newest_hash(session)[:LOG_HEAD_LENGTH]),
         ],
     )
-    return Digest(build_owner_email(app, entry, recipient, values), stop_links)
+    return Digest(build_owner_email(app, entry, recipient, values), writer.stop_links)
+
+
+def _summarise(text: DigestText, parts: Sequence[CompanyPart]) -> str:
+    """Return how much of each kind there is, in one line."""
+    counts = {kind: sum(len(part.events(kind)) for part in parts) for kind in KINDS}
+    return ", ".join(text.render(f"summary_{kind}", count=str(count)) for kind, count in counts.items() if count)
+
+
+@dataclass
+class _SectionWriter:
+    """Writes the lines of a digest, and collects the links in them that stop an email."""
+
+    app: AppContext
+    recipient: str
+    home: str
+    stop_links: list[EmailStopLink] = field(default_factory=list)
+
+    def sections_by_kind(self, part: CompanyPart) -> list[LineSection]:
+        """Return the sections of the only company with news: one for each kind of news."""
+        pages = {
+            "to_review": "attention?",
+            "overdue": "attention?",
+            "to_send": f"outbox?state={OutboxState.PLANNED}&",
+            "sent": f"outbox?state={OutboxState.DONE}&",
+        }
+        return [
+            LineSection(
+                part.text.render(kind),
+                self._write(part, kind, SECTION_LINES_MAX),
+                _more(
+                    part.text,
+                    len(part.events(kind)) - SECTION_LINES_MAX,
+                    f"{self.home}{pages[kind]}company={part.connection.id}",
+                ),
+            )
+            for kind in KINDS
+            if part.events(kind)
+        ]
+
+    def sections_by_company(self, parts: Sequence[CompanyPart]) -> list[LineSection]:
+        """Return a short section for each company, whose heading has the counts."""
+        sections = []
+        for part in parts:
+            lines = [
+                line for kind, lines_max in COMPANY_LINES_MAX.items() for line in self._write(part, kind, lines_max)
+            ]
+            more = sum(len(part.events(kind)) for kind in COMPANY_LINES_MAX) - len(lines)
+            heading = f"{one_line(part.connection.name)}{part.text.colon}{_summarise(part.text, [part])}"
+            sections.append(
+                LineSection(heading, lines, _more(part.text, more, f"{self.home}?company={part.connection.id}"))
+            )
+        return sections
+
+    def _write(self, part: CompanyPart, kind: str, lines_max: int) -> list[LinkedLine]:
+        return [self._write_line(part, kind, event) for event in part.events(kind)[:lines_max]]
+
+    def _write_line(self, part: CompanyPart, kind: str, event: DigestEvent) -> LinkedLine:
+        line = event.write()
+        if kind != "to_send" or event.entry is None:
+            return line
+        stop = email_stop_link(self.app, event.entry, self.recipient)
+        self.stop_links.append(stop)
+        action = part.text.render("stop_email", customer=part.text.customer_name(event.entry.customer_id))
+        return replace(line, action=action, action_link=safe_link(stop.link))
+
+
+def _more(text: DigestText, count: int, link: str) -> LinkedLine | None:
+    return LinkedLine(text.render("more", count=str(count)), safe_link(link)) if count > 0 else None
 
 
 def build_owner_email(app: AppContext, entry: OutboxEntry, recipient: str, values: LayoutValues) -> Email:
@@ -124,42 +177,14 @@ def build_owner_email(app: AppContext, entry: OutboxEntry, recipient: str, value
     )
 
 
-def _email_row(entry: OutboxEntry, stop_link: str, part: CompanyPart, *, is_one: bool) -> Row:
-    text = part.text
-    name, amount, detail = text.customer_name(entry.customer_id), text.total(entry), text.step_and_invoices(entry)
-    if entry.state == OutboxState.AWAITING_APPROVAL:
-        detail = f"{detail}, {text.render('awaiting_approval')}"
-    company = [] if is_one else [RowDetail(one_line(part.connection.name))]
-    prefix = "" if is_one else f"{one_line(part.connection.name)}{text.colon}"
-    return Row(
-        number=name,
-        sentence=f"{prefix}{name}, {amount}{text.colon}{detail}",
-        due=amount,
-        details=[*company, RowDetail(detail)],
-        link=safe_link(stop_link),
-        pay_label=text.render("stop_email", customer=name),
-    )
-
-
-def _section(name: str, lines: Sequence[tuple[CompanyPart, LinkedLine]], home: str, *, is_one: bool) -> LineSection:
-    """Return the first lines of a section, each with its company where there are several."""
-    text = lines[0][0].text
-    shown = [
-        line if is_one else replace(line, text=f"{one_line(part.connection.name)}{text.colon}{line.text}")
-        for part, line in lines[:SECTION_LINES_MAX]
-    ]
-    return LineSection(text.render(name), shown, "".join(_more_line(text, len(lines), home)))
-
-
-def _more_line(text: DigestText, count: int, home: str) -> list[str]:
-    more = count - SECTION_LINES_MAX
-    return [text.render("more", count=str(more), link=home)] if more > 0 else []
-
-
-def _quiet_companies(text: DigestText, parts: Sequence[CompanyPart]) -> list[str]:
-    """Return one line about the reader's own companies without news."""
+def _other_companies(
+    text: DigestText, parts: Sequence[CompanyPart], shown: Sequence[CompanyPart], home: str
+) -> list[str]:
+    """Return a line about those left out, and one about the reader's own companies without news."""
+    left_out = len(shown) - COMPANIES_MAX
+    lines = [f"{text.render('more', count=str(left_out))}{text.colon}{home}"] if left_out > 0 else []
     names = [one_line(part.connection.name) for part in parts if part.is_own and not part.has_news]
     if not names:
-        return []
-    more = f" +{len(names) - COMPANIES_MAX}" if len(names) > COMPANIES_MAX else ""
-    return [text.render("nothing", companies=", ".join(names[:COMPANIES_MAX]) + more)]
+        return lines
+    more = f" +{len(names) - QUIET_NAMES_MAX}" if len(names) > QUIET_NAMES_MAX else ""
+    return [*lines, text.render("nothing", companies=", ".join(sorted(names)[:QUIET_NAMES_MAX]) + more)]

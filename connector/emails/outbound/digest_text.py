@@ -37,14 +37,38 @@ class DigestText:
         self._texts = load_texts(self.language.code)
         self._company = one_line(connection.name)
         self.colon = self._texts.labels["colon"]
+        self._weights: dict[str, Decimal] | None = None
 
     def render(self, name: str, **more: str) -> str:
         """Fill a text of the digest."""
         return render_line(self._texts.digest[name], {"company": self._company, **more})
 
+    def weigh(self, ids: Sequence[str]) -> Decimal:
+        """Return what is due on these invoices, each amount times the days that it is overdue: for an order of lines.
+
+        What is not overdue yet counts as one day, so that it is ordered by its amount.
+        """
+        if self._weights is None:  # all of the company's at once: a digest has many lines
+            columns = (col(InvoiceRow.external_id), col(InvoiceRow.due_e4), col(InvoiceRow.due_on))
+            query = select(*columns).where(
+                col(InvoiceRow.connection_id) == self._connection.id, col(InvoiceRow.is_open)
+            )
+            self._weights = {
+                invoice: from_e4(due) * max((self._today - due_on).days if due_on else 0, 1)
+                for invoice, due, due_on in self._session.execute(query)
+            }
+        return sum((self._weights.get(each, Decimal(0)) for each in ids), Decimal(0))
+
     def overdue_customer(self, item: DigestItem) -> str:
         """Return the line about a customer who is overdue enough for an account-owner alert."""
         return self._join(item.name, self._summarise_invoices(item.invoices))
+
+    def email_to_send(self, entry: OutboxEntry) -> str:
+        """Return an email that will be sent today."""
+        detail = f"{self.step_and_invoices(entry)}, {self.total(entry)}"
+        if entry.state == OutboxState.AWAITING_APPROVAL:
+            detail = f"{detail}, {self.render('awaiting_approval')}"
+        return self._join(self.customer_name(entry.customer_id), detail)
 
     def sent_email(self, entry: OutboxEntry) -> str:
         """Return what was sent, and what is known about its delivery."""

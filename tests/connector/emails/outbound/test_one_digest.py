@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
+from html import unescape
 
 import pytest
 from sqlalchemy import select
@@ -72,7 +73,7 @@ def office(scenario_at: Callable[..., AbstractContextManager[Scenario]]) -> Iter
         for number, each in enumerate(scenarios):
             late = 40 if number < 2 else -60
             each.company.customer(f"Customer{number} Ltd")
-            each.company.invoice(f"Customer{number} Ltd", "1200.00", due_on=TODAY - timedelta(days=late))
+            each.company.invoice(f"Customer{number} Ltd", f"{number + 1}200.00", due_on=TODAY - timedelta(days=late))
             each.connect()
             written = ANN.title() if number == 1 else ANN  # one person, however somebody writes the address
             account_owners.set_default_owner(each.app, each.connection, f"Ann <{written}>", by="Ann")
@@ -187,14 +188,20 @@ def test_a_time_or_zone_that_does_not_exist_is_refused(office: Office, zone: str
         find_user(session, ANN)
 
 
-def test_its_length_is_bounded(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digest_email, "SECTION_LINES_MAX", 1)
+def test_each_company_has_a_few_lines_the_most_money_for_the_longest_first(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digest_email, "COMPANY_LINES_MAX", {"to_review": 1, "overdue": 0})
     office.run()
     office.run(hours=1)
     [digest] = office.digests()
-    assert "2 need your attention" in digest.subject
-    assert digest.text.count("and 1 more: http://localhost:8710/") == 3  # of the emails of today and of two sections
-    assert digest.text.count("/outbox/") == 1
+    assert digest.subject.startswith("2 companies: 2 need your attention, 2 overdue customers")
+    text, html = digest.text, digest.html
+    assert text.index("Customer1 Ltd: first reminder") < text.index("Customer0 Ltd: first reminder")
+    for each in office.scenarios[:2]:
+        assert f"and 1 more: http://localhost:8710/?company={each.connection}\n" in text
+        assert f'<a href="http://localhost:8710/?company={each.connection}">and 1 more</a>' in unescape(html)
+    assert text.count("/outbox/") == 2
 
 
 def test_the_entry_of_a_company_shows_nothing_of_the_others(office: Office) -> None:
