@@ -37,6 +37,7 @@ class _Noun(NamedTuple):
 
 
 _INVOICE = _Noun("invoice", "invoices")
+_CUSTOMER = _Noun("customer", "customers")
 # What a run did, in the order in which people ask for it: kind of log entry, heading, noun.
 _ACTIONS = (
     (LogKind.EMAILED, "emails", _Noun("email sent", "emails sent")),
@@ -102,7 +103,7 @@ def summarise_run(session: Session, connection: Connection, run_id: int, counts:
     elif counts.get("unchanged"):
         lines.append(_line("decisions", "nothing has changed; all decisions stand"))
     elif "decisions" in counts:
-        lines += _decision_lines(session, connection)
+        lines += _decision_lines(session, connection, counts)
     else:
         lines.append(_line("decisions", "none; those of the last run stand"))
     if calls := format_calls(counts):
@@ -182,7 +183,15 @@ def _without_prefix(text: str) -> str:
     return text
 
 
-def _decision_lines(session: Session, connection: Connection) -> list[str]:
+def format_scope(counts: Mapping[str, int]) -> str:
+    """Return whom a run decided about, where that were not all: only what has changed may change a decision."""
+    if "customers" not in counts or counts.get("unchanged"):
+        return ""
+    customers, decided = _CUSTOMER.counted(counts["customers"]), _INVOICE.counted(counts.get("decisions", 0))
+    return f"{customers} looked at ({decided}); nothing has changed for the others, whose decisions stand"
+
+
+def _decision_lines(session: Session, connection: Connection, counts: Mapping[str, int]) -> list[str]:
     """Count the decisions by code, each with an example: a company may have a hundred thousand of them."""
     code, invoice_id = col(InvoiceDecisionRow.code), col(InvoiceDecisionRow.invoice_id)
     groups = session.execute(
@@ -195,6 +204,8 @@ def _decision_lines(session: Session, connection: Connection) -> list[str]:
         return []
     total = sum(count for _code, count, _invoice in groups)
     lines = [_line("decisions", f"{_INVOICE.counted(total)}, each with its reason")]
+    if scope := format_scope(counts):
+        lines.append(_line("", scope))
     for group_code, count, example_id in groups:
         name = in_sentence(label(group_code, "decision_code"))
         lines.append(_line("", f"  {count:>4} × {name}, e.g. {_decision_example(session, connection, example_id)}"))

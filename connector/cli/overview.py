@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from connector.connections.registry import ConnectionItem
     from connector.services.invoice_explanation import DecisionAudit, InvoiceExplanation
-    from connector.services.status import ConnectionStatus
+    from connector.services.status import AttentionCounts, ConnectionStatus
     from connector.services.upcoming_actions import UpcomingAction
 
 
@@ -65,7 +65,7 @@ def status(wide: WideOption = False, as_json: JsonOption = False) -> None:
         "RESULT": _last_result,
         "NEXT SYNC": lambda row: row.next_run_at,
         "CALLS LEFT": _format_budget,
-        "NEEDS ATTENTION": _format_attention,
+        "NEEDS ATTENTION": lambda row: format_attention(row.needs_attention),
     }
     echo_results(rows, columns, NO_CONNECTIONS, as_json=as_json, wide=wide)
     for row in [] if as_json else rows:
@@ -153,12 +153,9 @@ def _format_budget(row: ConnectionStatus) -> str:
     )
 
 
-def _format_attention(row: ConnectionStatus) -> str:
-    counts = {
-        "to approve": row.needs_attention.approvals,
-        "unconfirmed": row.needs_attention.unconfirmed,
-        "to do": row.needs_attention.tasks,
-    }
+def format_attention(needed: AttentionCounts) -> str:
+    """Return what needs a user in a company: ``3 to approve, 2 to do``; "" for nothing."""
+    counts = {"to approve": needed.approvals, "unconfirmed": needed.unconfirmed, "to do": needed.tasks}
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 

@@ -19,11 +19,13 @@ from connector.cli.terminal import (
 from connector.vocabulary import RunOutcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from connector.app_context import AppContext
     from connector.cli.progress import Progress
     from connector.run import RunResult
+    from connector.services.status import ConnectionStatus
 
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")]
 _FAILING_OUTCOMES = {RunOutcome.ACTION_REQUIRED, RunOutcome.FAILED, RunOutcome.BUSY}
@@ -112,17 +114,20 @@ def run(
         list[str] | None, typer.Option("--connection", help="The same, as with other commands; can be repeated.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and decide, but send and write nothing.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print the whole report of each company.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Sync now.
 
-    Reads the accounting system, decides, sends the emails, writes notes and late fees, and prints a report. Exits with
-    1 when a company failed or needs your attention; the other companies are synced anyway.
+    Reads the accounting system, decides, sends the emails, writes notes and late fees, and prints a report: a line for
+    each company, or more where it is only one. Exits with 1 when a company failed or needs your attention; the other
+    companies are synced anyway.
     """
     from connector.connections.registry import is_paused
     from connector.connections.tokens import finish_interrupted_refreshes
     from connector.db.engine import reading
     from connector.privacy import retention
+    from connector.services.status import list_statuses
 
     with open_command_app() as app:
         with reading(app.engine) as session:
@@ -138,11 +143,14 @@ def run(
         with _graceful_stop(app):
             results = _run_all(app, [row.id or 0 for row in rows], dry_run=dry_run)
         retention.prune_daily(app)
+        statuses = list_statuses(app)
     if as_json:
         echo_json([_result_as_dict(result) for result in results])
-    else:
+    elif verbose or dry_run or len(results) == 1:
         for result in results:
             _print_result(result)
+    else:
+        _print_lines(results, statuses)
     if any(result.outcome in _FAILING_OUTCOMES for result in results):
         raise typer.Exit(1)
 
@@ -251,6 +259,22 @@ def _print_result(result: RunResult) -> None:
     for line in result.report:
         echo(line)
     echo("")
+
+
+def _print_lines(results: Sequence[RunResult], statuses: Sequence[ConnectionStatus]) -> None:
+    """Print a line for each of several companies: what was done, and what needs somebody."""
+    from connector.audit.run_summary import format_outcome
+    from connector.cli.overview import format_attention
+
+    needed = {each.id: format_attention(each.needs_attention) for each in statuses}
+    for result in results:
+        needs = needed.get(result.connection_id, "")
+        done = format_outcome(result.outcome, result.reason, result.counts)
+        echo(f"{result.name}: {done}{f' Needs attention: {needs}.' if needs else ''}")
+    if results:
+        echo_err(
+            "What was read, done and decided: duewell log CONNECTION; with --verbose it is printed after each sync."
+        )
 
 
 def _result_as_dict(result: RunResult) -> dict[str, object]:

@@ -61,6 +61,8 @@ def decide_all(ctx: RunContext) -> None:
         customer_ids = _find_affected(ctx, session, connection, facts) if is_alike else None
         if customer_ids is not None and connection.decided_until_at is not None:
             times.next_change_at = connection.decided_until_at  # also of those who are not decided about
+        if customer_ids is not None:
+            ctx.tally["customers"] = len(customer_ids)
         batch = _decide(ctx, session, connection, policies, customer_ids, times)
         basis = standing.DecisionBasis(log_head, connection.mirror_version, facts)
         times.add(find_time_zone(connection.time_zone), digests.digest_window(session, connection))

@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 from starlette.responses import Response
 
 from connector.audit import log_search
-from connector.audit.run_summary import format_calls, format_outcome
+from connector.audit.run_summary import format_calls, format_outcome, format_scope
 from connector.db.engine import reading
 from connector.db.tables import Budget, SyncLogEntry, SyncRun
 from connector.errors import NotFound
@@ -22,6 +22,7 @@ from connector.web.routes import Route
 from policies.decisions import DecisionKind
 
 _LINES_SHOWN = 60
+NOTES = "Notes on invoices"  # each repeats what was sent: folded up
 _SECTIONS = (
     ("Data read", (LogKind.ORGANISATION, LogKind.PULLED, LogKind.MALFORMED, LogKind.WARNING)),
     (
@@ -29,7 +30,6 @@ _SECTIONS = (
         (
             LogKind.EMAILED,
             LogKind.OWNER_NOTIFIED,
-            LogKind.NOTED,
             LogKind.CHARGED,
             LogKind.WAIVED,
             LogKind.PROVIDER_REJECTED,
@@ -39,6 +39,7 @@ _SECTIONS = (
             LogKind.SUPPRESSED,
         ),
     ),
+    (NOTES, (LogKind.NOTED,)),
     ("Tasks", (LogKind.TASK, LogKind.TASK_OUTCOME, LogKind.TASK_REOPENED)),
     (
         "Decisions, and their reasons",
@@ -56,7 +57,8 @@ _SECTIONS = (
 _COUNT_LABELS = {
     **vocabularies()["log_kind"],
     "changed": "Changed records",
-    "decisions": "Decisions",
+    "customers": "Customers decided about",
+    "decisions": "Invoices decided about",
     "drift": "Differences corrected",
     "exceptions": "Exceptions found",
     "reads_skipped": "Syncs that needed no reading",
@@ -82,6 +84,7 @@ class RunSection:
     title: str
     count: int
     lines: list[tuple[SyncLogEntry, int | None]]  # with the id of the outbox entry that a line is about
+    is_folded: bool = False
 
 
 def show_run(request: PageRequest) -> Response:
@@ -99,6 +102,7 @@ def show_run(request: PageRequest) -> Response:
             run=row,
             progress=describe_progress(row),
             summary=_describe(row),
+            scope=format_scope(row.counts or {}),
             company=company,
             sections=sections,
             line_names=names,
@@ -122,7 +126,8 @@ def _build_sections(session: Session, row: SyncRun, company_id: int) -> list[Run
         if query.kinds:
             page = log_search.find_log_page(session, query, size=_LINES_SHOWN)
             lines = [(line, json.loads(line.facts).get("entry")) for line in reversed(page.rows)]
-            sections.append(RunSection(title, sum(counts[kind] for kind in query.kinds), lines))
+            count = sum(counts[kind] for kind in query.kinds)
+            sections.append(RunSection(title, count, lines, is_folded=title == NOTES))
     return sections
 
 

@@ -113,6 +113,8 @@ def test_decisions_are_counted_by_their_labels_with_an_example(engine: Engine) -
     assert "  decisions   2 invoices, each with its reason" in summary
     example = "2 × next step not due yet, e.g. Oak: Nothing due until 24 Nov 2026."
     assert any(line.endswith(example) for line in summary)
+    some = _summary(engine, company, run_id, {"decisions": 1, "customers": 1})
+    assert "1 customer looked at (1 invoice); nothing has changed for the others, whose decisions stand" in some[2]
 
 
 def test_a_run_that_ended_before_it_decided_does_not_claim_earlier_decisions(engine: Engine) -> None:

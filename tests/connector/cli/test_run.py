@@ -48,6 +48,12 @@ def test_a_run_prints_its_report_and_one_company_that_needs_action_does_not_stop
     assert results[quickbooks.id]["outcome"] == "ok"
     assert results[quickbooks.id]["counts"]["invoices"] > 100
     assert any("Read" in line for line in results[quickbooks.id]["report"])
+    lines = duewell("run").out.splitlines()  # nothing has changed for one, and the other cannot be read
+    assert len(lines) == len(results)
+    assert lines[0].startswith(f"{xero.name}: ")
+    assert "duewell connect xero" in lines[0]
+    assert lines[-1] == f"{quickbooks.name}: Completed: nothing to send."
+    assert f"== {quickbooks.name}: Completed" in duewell("run", "--verbose").out.splitlines()
 
 
 def test_an_internal_error_gives_a_message_and_is_in_the_log_file(
