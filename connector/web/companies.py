@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -19,12 +19,30 @@ from connector.services import mode_change
 from connector.services.lists.engine import ListQuery
 from connector.services.pending_work import load_pending_work
 from connector.services.review_queue import find_position
-from connector.vocabulary import ConnectionMode, Role
+from connector.vocabulary import ConnectionHealth, ConnectionMode, Role
 from connector.web.agreement_forms import form_date
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
 _RUNS_SHOWN = 5
+_PAUSED = "paused"
+# From what needs somebody to what does not
+_STATUSES = (
+    ConnectionHealth.AUTHORIZATION_EXPIRED,
+    ConnectionHealth.ACTION_REQUIRED,
+    ConnectionHealth.FAILING,
+    ConnectionHealth.LIMITED,
+    ConnectionHealth.NEW,
+    _PAUSED,
+    ConnectionHealth.OK,
+    ConnectionHealth.DISCONNECTED,
+)
+_SORTS: Mapping[str, tuple[str, Callable[[Connection], object]]] = {
+    "": ("Company", lambda row: row.name.casefold()),
+    "status": ("Status, problems first", lambda row: _STATUSES.index(_status(row))),
+    "mode": ("Mode", lambda row: row.mode),
+    "synced": ("Last sync, oldest first", lambda row: (row.last_run_at is not None, row.last_run_at)),
+}
 _FIELDS = ("reason", "confirmed", "pause_reason", "paused_until")
 
 
@@ -32,7 +50,27 @@ def list_companies(request: PageRequest) -> Response:
     """Show the user's companies, and to an owner the accounting systems that can be connected."""
     with reading(request.app.engine) as session:
         companies = request.companies(session)
-    return request.render("companies.html", companies=companies, provider_titles=_provider_titles(request))
+    asked = {name: request.query.get(name, "") for name in ("q", "status", "sort")}
+    text = asked["q"].strip().casefold()
+    shown = [
+        row
+        for row in companies
+        if text in f"{row.name} {row.short_name}".casefold() and asked["status"] in {"", _status(row), row.mode}
+    ]
+    return request.render(
+        "companies.html",
+        companies=sorted(shown, key=_SORTS.get(asked["sort"], _SORTS[""])[1]),
+        total=len(companies),
+        asked=asked,
+        statuses=sorted({_status(row) for row in companies}, key=_STATUSES.index),
+        modes=sorted({row.mode for row in companies}),
+        sorts={name: title for name, (title, _key) in _SORTS.items()},
+        provider_titles=_provider_titles(request),
+    )
+
+
+def _status(row: Connection) -> str:
+    return _PAUSED if row.pause_reason else row.health
 
 
 def reconnect_ledger(request: PageRequest) -> Response:

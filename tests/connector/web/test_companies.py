@@ -24,6 +24,22 @@ from sandbox import Sandbox
 Site = Any
 
 
+def test_companies_are_searched_filtered_and_sorted(site: Site) -> None:
+    site.add_company("North Ltd", health="failing")
+    site.add_company("Alder Ltd", health="ok")
+    site.add_company("Southgate Ltd", health="ok", pause_reason="A holiday")
+    owner = site.sign_in("owner")
+
+    def names(query: str) -> list[str]:
+        return re.findall(r'<th scope="row"><a href="/companies/\d+">(.*?)</a>', owner.get(f"/companies{query}").text)
+
+    assert names("") == ["Alder Ltd", "North Ltd", "Southgate Ltd"]
+    assert names("?q=GATE") == ["Southgate Ltd"]
+    assert names("?status=paused") == ["Southgate Ltd"]
+    assert names("?sort=status") == ["North Ltd", "Southgate Ltd", "Alder Ltd"]
+    assert "1 of 3 companies" in owner.get("/companies?status=failing").text
+
+
 def get_connection(site: Site, company: int) -> Connection:
     with reading(site.app.engine) as session:
         return session.get_one(Connection, company)
