@@ -180,10 +180,11 @@ def list_matches(
 
 def summarise_matches(session: Session, connection_ids: Collection[int]) -> MatchSums:
     """Return how many matches stand, and the sums of those that hold reminders, however many a list shows."""
+    is_sure_match = _is_sure().label("is_sure")  # named: to PostgreSQL, its values make each repetition another one
     query = (
-        select(_is_sure(), col(BankMatch.currency), func.count(), func.sum(col(BankMatch.amount_e4)))
+        select(is_sure_match, col(BankMatch.currency), func.count(), func.sum(col(BankMatch.amount_e4)))
         .where(col(BankMatch.connection_id).in_(list(connection_ids)), col(BankMatch.state).in_(ACTIVE))
-        .group_by(_is_sure(), col(BankMatch.currency))
+        .group_by(is_sure_match, col(BankMatch.currency))
         .order_by(col(BankMatch.currency))
     )
     sure, probable, sums = 0, 0, list[str]()

@@ -17,12 +17,30 @@ from connector.auth.users import add_user, build_current_user
 from connector.connections.registry import list_connected
 from connector.db.engine import reading, writing
 from connector.db.ids import ID_MAX, parse_id
-from connector.db.tables import Connection, CustomerRow, InvoiceDecisionRow, InvoiceRow, OutboxEntry, SyncRun, Task
+from connector.db.tables import (
+    BankMatch,
+    Connection,
+    CustomerRow,
+    InvoiceDecisionRow,
+    InvoiceRow,
+    OutboxEntry,
+    SyncRun,
+    Task,
+)
 from connector.evaluation import exceptions
-from connector.services import customer_timeline, mode_change, outbox_search
+from connector.services import bank_statements, customer_timeline, mode_change, outbox_search
 from connector.services.customer_details import load_customer_details
 from connector.services.today import load_dashboard
-from connector.vocabulary import ConnectionMode, LogKind, OutboxKind, OutboxState, RunOutcome, TaskCode
+from connector.vocabulary import (
+    ConnectionMode,
+    LogKind,
+    MatchCertainty,
+    MatchState,
+    OutboxKind,
+    OutboxState,
+    RunOutcome,
+    TaskCode,
+)
 from policies.decisions import DecisionKind
 from policies.receivables import InvoiceStatus, Step
 
@@ -127,6 +145,23 @@ def test_customer_pages_are_the_same_on_both_databases(engine: Engine) -> None:
         )
         named = log_search.names_of(session, lines.rows)
         assert all(number.startswith("INV-") and name.startswith("Customer") for name, number in named.values())
+
+
+def test_sums_of_money_in_the_bank_are_the_same_on_both_databases(engine: Engine) -> None:
+    with writing(engine) as session:
+        one = add_company(session, "one")
+        session.add_all(
+            BankMatch(
+                connection_id=one, receipt_id=number, invoice_id="i", customer_id="c", currency="GBP",
+                amount_e4=50_000, certainty=certainty, parts=[], state=MatchState.OPEN, received_on=NOON.date(),
+                created_at=NOON, changed_at=NOON, decided_by=decided_by,
+            )
+            for number, (certainty, decided_by) in enumerate(
+                [(MatchCertainty.SURE, ""), (MatchCertainty.PROBABLE, "ann"), (MatchCertainty.PROBABLE, "")]
+            )
+        )  # fmt: skip
+        session.flush()
+        assert bank_statements.summarise_matches(session, [one]) == (2, 1, "GBP 10.00")
 
 
 def test_users_and_links_are_the_same_on_both_databases(engine: Engine) -> None:
