@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from datetime import date, datetime
 from typing import NamedTuple, TypeVar
 
@@ -16,7 +15,6 @@ from connector.bank.deciding import MatchDecisionError
 from connector.bank.formats.csv_mapping import CsvMapping
 from connector.bank.importing import ImportResult, import_statement
 from connector.bank.match_writer import ACTIVE
-from connector.connections import registry
 from connector.db.engine import reading, writing
 from connector.db.invoice_names import names_of
 from connector.db.money import format_e4, from_e4
@@ -124,7 +122,8 @@ def import_file(
 ) -> ImportResult:
     """Import a statement, and have the next sync hold what its money pays. Raises ``StatementError``."""
     result = import_statement(app, connection_id, content, name=name, by=by, mapping=mapping)
-    _sync_soon(app, connection_id)
+    with writing(app.engine) as session:
+        _sync_soon(session, connection_id, app.now())
     return result
 
 
@@ -293,9 +292,8 @@ def set_aside(app: AppContext, receipt_id: int, *, by: str) -> None:
     """Record that money is no customer's payment. Raises ``MatchDecisionError``."""
     with writing(app.engine) as session:
         receipt = _get_receipt(session, receipt_id)
-        connection_id = receipt.connection_id
         deciding.set_aside(session, receipt, by=by, at=app.now())
-    _sync_soon(app, connection_id)
+        _sync_soon(session, receipt.connection_id, app.now())
 
 
 def connection_of_match(app: AppContext, match_id: int) -> int:
@@ -344,19 +342,15 @@ def _decide(app: AppContext, decide: Callable[[Session], BankMatch]) -> DecidedM
         result = DecidedMatch(
             id=row.id or 0, state=MatchState(row.state), customer_id=row.customer_id, invoice_id=row.invoice_id
         )
-        connection_id = row.connection_id
-    _sync_soon(app, connection_id)
+        _sync_soon(session, row.connection_id, app.now())
     return result
 
 
-def _sync_soon(app: AppContext, connection_id: int) -> None:
+def _sync_soon(session: Session, connection_id: int, at: datetime) -> None:
     """Have the scheduler sync the company: what is planned changes with its decisions."""
-    with reading(app.engine) as session:
-        connection = session.get_one(Connection, connection_id)
-        if connection.health == ConnectionHealth.DISCONNECTED or connection.pause_reason:
-            return
-    with suppress(registry.DisconnectedError):  # a moment ago: what was decided about the money is stored all the same
-        registry.run_soon(app, connection_id)
+    connection = session.get_one(Connection, connection_id)
+    if connection.health != ConnectionHealth.DISCONNECTED and not connection.pause_reason:
+        connection.next_run_at = at
 
 
 def _get_receipt(session: Session, receipt_id: int) -> BankReceipt:

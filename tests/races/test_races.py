@@ -25,6 +25,7 @@ PAIRS = (
     ("complete task", "promise by task"),
     ("sign in by passkey", "sign in by passkey"),
     ("change the keys", "back up"),
+    ("set money aside", "back up"),
     ("assign tasks of a list", "assign tasks of a list"),
 )
 
