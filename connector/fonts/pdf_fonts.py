@@ -13,8 +13,10 @@ import unicodedata
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import TYPE_CHECKING
+
+from platformdirs import user_cache_path
 
 from connector.languages import replace_nbsp
 from providers.import_lock import IMPORT_LOCK
@@ -83,17 +85,39 @@ def _font(style: str) -> bytes:
 
 
 def _font_file(style: str) -> Path:
-    with IMPORT_LOCK:  # or two threads would each make a folder, and one would lose its own at once
-        return Path(_font_folder().name, f"{_FONTS[style]}.ttf")
+    with IMPORT_LOCK:  # or two threads would each write the files
+        return _font_folder() / f"{_FONTS[style]}.ttf"
 
 
 @cache
-def _font_folder() -> TemporaryDirectory[str]:
-    """Return a folder, for as long as the process lives, with the fonts as files: fpdf2 reads nothing else."""
-    folder = TemporaryDirectory(prefix="duewell-fonts-")
-    for style, name in _FONTS.items():
-        Path(folder.name, f"{name}.ttf").write_bytes(_font(style))
+def _font_folder() -> Path:
+    """Return a folder with the fonts as files, since fpdf2 reads nothing else: it is kept, so that nothing piles up.
+
+    Temporary files would stay behind with every process that is killed.
+    """
+    folder = user_cache_path("duewell") / "fonts"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_fonts(folder)
+    except OSError:  # a container without a home, say
+        folder = Path(_temporary_folder().name)
+        _write_fonts(folder)
     return folder
+
+
+@cache
+def _temporary_folder() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="duewell-fonts-")
+
+
+def _write_fonts(folder: Path) -> None:
+    """Write those that are missing or of another version, each at once: another process may be reading."""
+    for style, name in _FONTS.items():
+        path, font = folder / f"{name}.ttf", _font(style)
+        if not path.is_file() or path.read_bytes() != font:
+            with NamedTemporaryFile(dir=folder, delete=False) as file:
+                file.write(font)
+            Path(file.name).replace(path)
 
 
 @cache

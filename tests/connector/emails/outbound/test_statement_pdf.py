@@ -3,16 +3,13 @@
 import io
 import re
 import struct
-import threading
 import unicodedata
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from tempfile import TemporaryDirectory
+from pathlib import Path
 
 import pytest
 import segno
@@ -112,21 +109,28 @@ def test_a_letter_that_is_written_apart_from_its_accent_keeps_it(facts_for: Fact
     assert f"For {NAMES[0]}" in extract_embedded_text(content)
 
 
-def test_two_threads_that_first_need_the_font_share_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second folder would be deleted while the first thread reads from it."""
-    both_began, made = threading.Barrier(2), []
-
-    def make_folder(prefix: str) -> TemporaryDirectory[str]:
-        with suppress(threading.BrokenBarrierError):
-            both_began.wait(timeout=0.3)  # without the lock the other thread is here as well
-        made.append(TemporaryDirectory(prefix=prefix))
-        return made[-1]
-
-    monkeypatch.setattr(pdf_fonts, "TemporaryDirectory", make_folder)
+def test_the_fonts_are_kept_for_the_next_process_so_that_a_killed_one_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pdf_fonts, "user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(pdf_fonts, "TemporaryDirectory", None)
     pdf_fonts._font_folder.cache_clear()
-    with ThreadPoolExecutor(2) as threads:
-        files = list(threads.map(pdf_fonts._font_file, ["", "B"]))
-    assert (len(made), [each.exists() for each in files]) == (1, [True, True])
+    kept = pdf_fonts._font_file("B")
+    assert kept.is_relative_to(tmp_path)
+    kept.write_bytes(b"of an earlier version")
+    (written,) = {each.stat().st_mtime_ns for each in kept.parent.iterdir() if each != kept}
+    pdf_fonts._font_folder.cache_clear()
+    assert pdf_fonts._font_file("B").read_bytes() == pdf_fonts._font("B")
+    assert {each.stat().st_mtime_ns for each in kept.parent.iterdir() if each != kept} == {written}
+    pdf_fonts._font_folder.cache_clear()
+
+
+def test_where_there_is_no_home_the_fonts_are_temporary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(pdf_fonts, "user_cache_path", lambda name: tmp_path / "file" / name)
+    pdf_fonts._font_folder.cache_clear()
+    assert pdf_fonts._font_file("").is_file()
+    pdf_fonts._font_folder.cache_clear()
 
 
 def test_hebrew_is_drawn_from_right_to_left(facts_for: FactsFor) -> None:
