@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -37,7 +38,7 @@ _STATUSES = (
     ConnectionHealth.OK,
     ConnectionHealth.DISCONNECTED,
 )
-_SORTS: Mapping[str, tuple[str, Callable[[Connection], object]]] = {
+_SORTS: Mapping[str, tuple[str, Callable[[Connection], Any]]] = {  # what is shown, and a key
     "": ("Company", lambda row: row.name.casefold()),
     "status": ("Status, problems first", lambda row: _STATUSES.index(_status(row))),
     "mode": ("Mode", lambda row: row.mode),
