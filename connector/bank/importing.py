@@ -19,9 +19,11 @@ from connector.bank.formats.csv_mapping import CsvMapping
 from connector.bank.formats.readers import ReadStatement, find_table, read_statement
 from connector.bank.formats.values import clean, is_plausible
 from connector.bank.known_lines import KnownLine, KnownLines, Span
+from connector.bank.lost_payments import describe_owner
 from connector.bank.match_writer import describe
 from connector.bank.stored_lines import known_line, load_known
 from connector.db.engine import reading, writing
+from connector.db.invoice_names import titles_of
 from connector.db.money import MoneyError, to_e4
 from connector.db.tables import BankCsvMapping, BankFile, BankMatch, BankReceipt, Connection, CustomerRow
 from connector.geo import today_in
@@ -190,8 +192,11 @@ def _store_reversal(
 
 def _ask_to_reverse(app: AppContext, session: Session, receipt: BankReceipt, on: date) -> None:
     """Create a task: the ledger shows a payment as received that the bank has taken back."""
-    customer = session.get(CustomerRow, (receipt.connection_id, receipt.customer_id))
+    customer_id, invoice_ids = describe_owner(session, receipt)
+    customer = session.get(CustomerRow, (receipt.connection_id, customer_id))
     if customer is not None:
+        titles = titles_of(session, receipt.connection_id, invoice_ids)
+        paid = f" of {', '.join(sorted(titles.values()))}" if titles else ""
         review_tasks.create_review_task(
             app,
             session,
@@ -199,7 +204,7 @@ def _ask_to_reverse(app: AppContext, session: Session, receipt: BankReceipt, on:
             code=TaskCode.PAYMENT_TAKEN_BACK,
             recurrence_key=f"bank {receipt.id}",
             reason=f"{describe(receipt)} was taken back by the bank on {format_date(on)}, and the accounting"
-            " system still shows the payment: remove it there. Until then its invoices count as paid.",
+            f" system still shows the payment{paid}: remove it there. Until then its invoices count as paid.",
         )
 
 

@@ -10,10 +10,11 @@ from sqlmodel import Session, col
 
 from connector.bank.load_facts import is_standing
 from connector.db.batches import batched_ids
-from connector.db.tables import ApplicationRow, BankMatch, BankReceipt, CreditRow, InvoiceRow, PaymentRow
-from connector.vocabulary import MatchState, ReceiptState
+from connector.db.tables import ApplicationRow, BankMatch, BankReceipt, CreditRow, InvoiceRow, PaymentRow, Task
+from connector.vocabulary import MatchState, ReceiptState, TaskCode, TaskState
 from policies.receivables import CreditKind
 
+REMOVED_IN_LEDGER = "the accounting system no longer shows the payment"
 _CREDIT_KINDS = frozenset(CreditKind) - {CreditKind.PAYMENT}
 _DELETED_WITHIN = timedelta(days=400)  # a direct debit can come back after 13 months
 
@@ -34,6 +35,40 @@ def reopen_lost(session: Session, connection_id: int, at: datetime) -> None:
     for row in lost:
         row.state, row.ledger_payment = ReceiptState.UNMATCHED, ""
         _confirm_again(session, row, at)
+
+
+def end_taken_back(session: Session, connection_id: int, at: datetime) -> None:
+    """Cancel the tasks to remove payments that the bank took back, where the ledger no longer shows them."""
+    query = select(Task).where(
+        col(Task.connection_id) == connection_id,
+        col(Task.code) == TaskCode.PAYMENT_TAKEN_BACK,
+        col(Task.state) == TaskState.OPEN,
+    )
+    for task in session.scalars(query).all():
+        receipt = session.get(BankReceipt, int(task.key.rpartition(" ")[2]))
+        if receipt is None or not _standing_payments(session, connection_id, receipt.ledger_payment.split(",")):
+            task.state, task.outcome, task.ended_at = TaskState.CANCELLED, REMOVED_IN_LEDGER, at
+
+
+def describe_owner(session: Session, receipt: BankReceipt) -> tuple[str, list[str]]:
+    """Return whose payment of the ledger some money was recognised as, and the invoices that it pays.
+
+    Money that was recognised by its amount alone says itself nothing of a customer.
+    """
+    payments = receipt.ledger_payment.split(",")
+    of_company = col(ApplicationRow.connection_id) == receipt.connection_id
+    rows = session.execute(
+        select(col(ApplicationRow.source_kind), col(ApplicationRow.source_id), col(ApplicationRow.invoice_id)).where(
+            of_company, col(ApplicationRow.source_id).in_([each.rpartition(":")[2] for each in payments])
+        )
+    )
+    invoice_ids = [invoice_id for kind, source_id, invoice_id in rows if _key(kind, source_id) in payments]
+    customer_id = receipt.customer_id or session.scalar(
+        select(col(PaymentRow.customer_id)).where(
+            col(PaymentRow.connection_id) == receipt.connection_id, col(PaymentRow.external_id).in_(payments)
+        )
+    )
+    return customer_id or "", sorted(set(invoice_ids))
 
 
 def find_payments_of(

@@ -12,7 +12,7 @@ from sqlmodel import Session, col
 
 from connector.bank.entered_money import settle_deposits
 from connector.bank.load_facts import build_receipt, load_facts
-from connector.bank.lost_payments import find_payments_of, reopen_lost
+from connector.bank.lost_payments import end_taken_back, find_payments_of, reopen_lost
 from connector.bank.match_writer import ACTIVE, MatchWriter, describe
 from connector.bank.matching import match_receipts
 from connector.db.money import from_e4
@@ -42,6 +42,7 @@ def refresh(session: Session, connection: Connection, *, at: datetime, run_id: i
     connection_id = connection.id or 0
     writer = MatchWriter(session, connection_id, at, run_id)
     reopen_lost(session, connection_id, at)
+    end_taken_back(session, connection_id, at)
     writer.changes += settle_deposits(session, connection_id, at)
     while rows := _undecided(session, connection_id):
         if not _match_again(session, connection_id, rows, writer):

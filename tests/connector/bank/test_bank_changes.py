@@ -176,14 +176,26 @@ def test_no_email_says_that_a_reported_payment_is_missing_while_money_may_be_it(
     assert ("have not been able to find this payment" in second) == (not may_be_there)
 
 
-def test_a_booked_payment_that_the_bank_takes_back_becomes_a_task(late: Scenario) -> None:
+@pytest.mark.parametrize("payer", ["Ashdown Ltd", "Somebody Else"], ids=["named", "recognised by its amount"])
+def test_a_booked_payment_that_the_bank_takes_back_becomes_a_task(late: Scenario, payer: str) -> None:
+    """It names the invoice, and is cancelled once the accounting system has followed."""
     late.company.pay(late.number, on=late.days_ago(3))
     late.run()
-    drop(late, csv_of((late.days_ago(3), "Ashdown Ltd", late.number, "1200.00")))
+    text = late.number if payer == "Ashdown Ltd" else "thanks"
+    drop(late, csv_of((late.days_ago(3), payer, text, "1200.00")))
     drop(
-        late, csv_of((late.days_ago(1), "Ashdown Ltd", f"Returned direct debit {late.number}", "-1204.00")), "back.csv"
+        late,
+        csv_of((late.days_ago(1), payer, f"Returned direct debit {text}", "-1204.00")),
+        "back.csv",
     )
     late.run()
     (task,) = tasks(late, TaskCode.PAYMENT_TAKEN_BACK)
     assert task.state == TaskState.OPEN
     assert "was taken back by the bank on 9 Jun 2026, and the accounting system still shows the payment" in task.reason
+    assert f"the payment of invoice {late.number}: remove it there" in task.reason
+
+    late.company.delete_payment(late.number)
+    late.pass_days(1)
+    late.run()
+    (task,) = tasks(late, TaskCode.PAYMENT_TAKEN_BACK)
+    assert (task.state, task.outcome) == (TaskState.CANCELLED, "the accounting system no longer shows the payment")
