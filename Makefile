@@ -40,7 +40,9 @@ dist: $(READY) constraints.txt ## Build what users install, in dist/: the sdist,
 constraints.txt: requirements.lock
 	sed -E '/^ +--hash/d; s/ *\\$$//; s/\[[^]]*\]//' $< > $@
 
-test: lint types unit ## Run every check: lint, types, import contracts, all tests
+# Checking the types keeps one core busy, and what ends the tests may do so too: both at once waste neither.
+test: $(READY) ## Run every check: lint, types, import contracts, all tests
+	@$(MAKE) --no-print-directory -j 2 lint types unit
 
 lint: $(READY) ## ruff with all rules, formatting, and import contracts
 	$(BIN)/ruff check .
@@ -51,7 +53,7 @@ types: $(READY) ## mypy, strict
 	$(BIN)/mypy $(wildcard $(CODE))
 
 unit: $(READY) ## All tests, on all cores
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 faults: $(READY) ## The fault campaign for a change: syncs killed and disturbed everywhere, planted bugs to be found (ten minutes)
 	$(BIN)/python -m tests.faults.campaign --size commit $(FAULTS_ARGS)

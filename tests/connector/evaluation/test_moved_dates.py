@@ -46,7 +46,7 @@ def test_after_a_due_date_is_moved_out_reminders_start_again(reminded_customer: 
     reminded_customer.run_for_days(2)  # the day of the email before the new due date, and the day before
     reminded_customer.run_for_days(6, every=3)
     reminded_customer.run_for_days(6)  # the new due date, and what follows it
-    reminded_customer.run_for_days(25, every=4)
+    reminded_customer.run_for_days(12, every=4)
     steps = reminded_customer.sent_steps()[1:]
     assert [step for _on, step in steps[:4]] == ["before_due", "due_today", "past_due", "second_notice"]
     assert steps[0][0] == days(23)
