@@ -311,7 +311,7 @@ def test_waiving_a_fee_in_a_period_closed_since_credits_it(posted: Any) -> None:
 def test_monthly_fees_are_one_invoice_with_a_line_for_each(late_customer: Any) -> None:
     other = late_customer.company.invoice("Ashdown Ltd", "300.00", due_on=days(2))
     late_customer.set_policy(f'{AUTOMATIC}invoicing = "monthly"\ninvoice_day = 16\n')
-    run_for_days(late_customer, 18, every=2)
+    run_for_days(late_customer, 18)
     run_for_days(late_customer, 12, every=4)  # the fees were due on 18 and 26 June: the fee invoice follows on 16 July
     assert list_fees(late_customer) == []
     assert "will be on this customer's fee invoice of 16 Jul" in decision_reason(late_customer, late_customer.number)
