@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -259,12 +259,21 @@ class EmailTexts(Wording):
         is_amount = fee.kind is FeeKind.FLAT
         figure = self.format_money(fee.figure) if is_amount else self.language.format_percent(fee.figure)
         from_on = self.language.format_date(fee.from_on) if fee.from_on else ""
-        note = self.label(f"fee_{fee.kind}", fee=figure, fee_from_on=from_on)
+        lines = [line for line in facts.invoices if line.key in fee.only_for]
+        start = self._interest_start(lines or facts.invoices)
+        note = self.label(f"fee_{fee.kind}", fee=figure, fee_from_on=from_on, fee_counted_from=start)
         fixed = " / ".join(self.format_money(each) for each in fee.fixed_amounts)
         note = f"{note} {self.label('fee_fixed', fee=fixed)}" if fixed else note
-        lines = [line for line in facts.invoices if line.key in fee.only_for]
         only_for = self.name_invoices(lines, "invoice") if lines else ""
         return f"{note} {self.label('fee_only_for', fee_invoices=only_for)}" if only_for else note
+
+    def _interest_start(self, lines: Iterable[InvoiceLine]) -> str:
+        """Return from when interest counts: ``due_date``, a later date, or nothing where it is not the same for all."""
+        starts = {line.counted_from_on or line.payable_by_on for line in lines}
+        if len(starts) != 1:
+            return ""
+        [start] = starts
+        return self.language.format_date(start) if start else "due_date"
 
 
 def _signature_name(facts: EmailFacts) -> str:

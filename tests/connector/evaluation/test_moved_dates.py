@@ -157,12 +157,14 @@ def test_an_invoice_entered_late_counts_from_the_day_it_was_entered(scenario: Sc
 def test_an_email_about_an_invoice_entered_late_counts_no_days_before(scenario: Scenario) -> None:
     scenario.company.customer("Ashdown Ltd")
     scenario.go_live()
+    scenario.set_policy(f'{FEES}kind = "annual"\nrate = 12\n')
     scenario.pass_days(1)
     scenario.company.invoice("Ashdown Ltd", "1200.00", on=days(-60), due_on=days(-30))
     scenario.run_for_days(8)
     [(first_on, _step)] = scenario.sent_steps()
     [email] = scenario.sandbox.sendgrid.emails_to("accounts@ashdown.example")
     assert f", {(first_on - days(1)).days} days overdue, counted from 11 Jun" in email.text, "the sum is explained"
+    assert "interest of 12% per year, counted from 11 June 2026, will be charged" in email.text
 
 
 def test_an_old_ledger_that_is_connected_late_counts_from_its_due_dates(reminded_customer: Scenario) -> None:
