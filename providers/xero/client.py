@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from providers.sign_in import AccessToken
 
 _BEARER: Final = "Bearer "
+NOT_MODIFIED: Final = b"{}"  # in place of a reply without content: status 304
 Schema = TypeVar("Schema", bound=msgspec.Struct)
 
 
@@ -97,10 +98,10 @@ class Client:
         self._api = AccountingApi(sdk, base_url=f"{api_url.rstrip('/')}/api.xro/2.0")
 
     def read(self, operation: str, *args: Any, **params: Any) -> bytes:
-        """Return the JSON of a read."""
+        """Return the JSON of a read, or ``NOT_MODIFIED``."""
         response = self._call(operation, CallKind.READ, args, params)
         if response.status_code == requests.codes.not_modified:
-            return b"{}"
+            return NOT_MODIFIED
         return require_json(response, self._service, CallKind.READ)
 
     def read_file(self, operation: str, *args: Any) -> bytes:

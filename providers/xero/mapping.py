@@ -311,10 +311,18 @@ def decode_envelope(body: bytes) -> schemas.Envelope:
 
 
 def read_page(stream: Stream, body: bytes, page: ChangePage) -> PageSummary:
-    """Add the records of a reply to ``page``. Raises ``msgspec.DecodeError`` if the whole reply is not a page."""
+    """Add the records of a reply to ``page``.
+
+    Raises:
+        msgspec.DecodeError: The reply as a whole is not a page of this stream: an error that comes under status 200
+            has no list of records, and must not be taken for an empty one, or all open invoices would seem deleted.
+    """
     envelope = decode_envelope(body)
     reader = _READERS[stream]
-    raws: list[Raw] = getattr(envelope, stream) or []
+    raws: list[Raw] | None = getattr(envelope, stream)
+    if raws is None:
+        message = f"the reply has no list of {stream}"
+        raise msgspec.DecodeError(message)
     latest: datetime | None = None
     for raw in raws:
         try:

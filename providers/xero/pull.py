@@ -23,7 +23,7 @@ import msgspec
 
 from providers.calls import CallKind
 from providers.ledger import ChangePage
-from providers.xero.client import Client
+from providers.xero.client import NOT_MODIFIED, Client
 from providers.xero.mapping import PageSummary, read_page
 from providers.xero.schemas import Stream
 from providers.xero.write_offs import find_write_offs
@@ -139,6 +139,8 @@ def read_into(target: ChangePage, client: Client, stream: Stream, operation: str
 
 def _read(target: ChangePage, client: Client, stream: Stream, operation: str, **params: Any) -> StreamReply:
     body = client.read(operation, **params)
+    if body == NOT_MODIFIED:
+        return StreamReply(body, PageSummary(None, None, 0, None))
     try:
         return StreamReply(body, read_page(stream, body, target))
     except msgspec.DecodeError:

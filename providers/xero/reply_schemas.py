@@ -91,13 +91,13 @@ class FullInvoice(
 class FullInvoices(Struct, rename={"invoices": "Invoices"}):
     """Reply of a read or write of single invoices."""
 
-    invoices: list[FullInvoice] = []
+    invoices: list[FullInvoice]
 
 
 class Organisations(Struct, rename={"organisations": "Organisations"}):
     """Reply of the organisation endpoint."""
 
-    organisations: list[Organisation] = []
+    organisations: list[Organisation]
 
 
 class ReminderSetting(Struct, rename={"enabled": "Enabled"}):
@@ -109,7 +109,7 @@ class ReminderSetting(Struct, rename={"enabled": "Enabled"}):
 class ReminderSettings(Struct, rename={"settings": "InvoiceReminders"}):
     """Reply of the reminders endpoint."""
 
-    settings: list[ReminderSetting] = []
+    settings: list[ReminderSetting]
 
 
 class HistoryRecord(Struct, rename={"details": "Details"}):
@@ -121,7 +121,7 @@ class HistoryRecord(Struct, rename={"details": "Details"}):
 class History(Struct, rename={"records": "HistoryRecords"}):
     """Reply of the history endpoint."""
 
-    records: list[HistoryRecord] = []
+    records: list[HistoryRecord]
 
 
 class OnlineInvoice(Struct, rename={"url": "OnlineInvoiceUrl"}):
@@ -133,13 +133,13 @@ class OnlineInvoice(Struct, rename={"url": "OnlineInvoiceUrl"}):
 class OnlineInvoices(Struct, rename={"invoices": "OnlineInvoices"}):
     """Reply of the online invoice endpoint."""
 
-    invoices: list[OnlineInvoice] = []
+    invoices: list[OnlineInvoice]
 
 
 class Accounts(Struct, rename={"accounts": "Accounts"}):
     """Reply of the accounts endpoint."""
 
-    accounts: list[Account] = []
+    accounts: list[Account]
 
 
 class TaxRate(
@@ -157,7 +157,7 @@ class TaxRate(
 class TaxRates(Struct, rename={"rates": "TaxRates"}):
     """Reply of the tax rates endpoint."""
 
-    rates: list[TaxRate] = []
+    rates: list[TaxRate]
 
 
 class BrandingTheme(Struct, rename={"id": "BrandingThemeID", "name": "Name"}):
@@ -170,4 +170,4 @@ class BrandingTheme(Struct, rename={"id": "BrandingThemeID", "name": "Name"}):
 class BrandingThemes(Struct, rename={"themes": "BrandingThemes"}):
     """Reply of the branding themes endpoint."""
 
-    themes: list[BrandingTheme] = []
+    themes: list[BrandingTheme]

@@ -54,7 +54,7 @@ class _Fee(
 
 
 class _Fees(Struct, rename={"fees": "Invoices"}):
-    fees: list[_Fee] = []
+    fees: list[_Fee]
 
 
 class _Credit(
@@ -66,7 +66,7 @@ class _Credit(
 
 
 class _Credits(Struct, rename={"notes": "CreditNotes"}):
-    notes: list[_Credit] = []
+    notes: list[_Credit]
 
 
 def waive(

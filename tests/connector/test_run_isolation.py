@@ -52,6 +52,28 @@ def test_one_faulty_template_stops_no_other_email(three_customers: Scenario) -> 
         assert "The text of past_due cannot be filled" in task.reason
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"ErrorNumber": 17, "Type": "NoDataProcessedException", "Message": "No data has been processed"}',
+        '{"Status": "ERROR", "Type": "ValidationException", "Elements": [{"ValidationErrors": []}]}',
+        '{"Id": "e997d6d7", "Status": "OK", "ProviderName": "duewell"}',
+    ],
+)
+def test_an_error_under_status_200_deletes_no_invoices(three_customers: Scenario, body: str) -> None:
+    """The daily comparison reads all open invoices, and those that are not among them are taken as deleted."""
+    three_customers.pass_days(1)
+    sandbox = three_customers.sandbox
+    is_json = {"Content-Type": "application/json"}
+    sandbox.faults.refuse(200, body=body, service="xero", path="/Invoices$", method="GET", times=0, headers=is_json)
+    assert three_customers.run().outcome is not RunOutcome.OK
+    assert emailed_customers(three_customers) == set()
+    sandbox.faults.clear()
+    sandbox.clock.advance(timedelta(hours=1))
+    three_customers.run()
+    assert emailed_customers(three_customers) == {"ashdown", "birch", "cedar"}
+
+
 def test_one_failing_customer_stops_no_other(three_customers: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(statements: Any, *more: Any) -> Any:
         if statements and statements[0].customer.name == "Birch & Co":

@@ -44,13 +44,13 @@ def sent(mocked: responses.RequestsMock, xero: FakeXero, ledger: XeroLedger) -> 
     fee = LateFeeInvoice(
         "LF-1", "i7", "INV-7", "c1", "GBP", Decimal("12.35"), date(2026, 11, 21), date(2026, 12, 5), "Fee"
     )
-    mocked.get(f"{base}/Invoices/i7/History", json={})
-    mocked.put(f"{base}/Invoices/i7/History", json={})
-    mocked.get(f"{base}/Invoices/i7/OnlineInvoice", json={})
+    mocked.get(f"{base}/Invoices/i7/History", json={"HistoryRecords": []})
+    mocked.put(f"{base}/Invoices/i7/History", json={"HistoryRecords": []})
+    mocked.get(f"{base}/Invoices/i7/OnlineInvoice", json={"OnlineInvoices": []})
     mocked.get(f"{base}/Invoices/i7", json={"Invoices": [{"InvoiceID": "i7", "BrandingThemeID": "t1"}]})
     mocked.get(f"{base}/Accounts", json={"Accounts": [{"Code": "200", "Class": "REVENUE"}]})
     mocked.get(f"{base}/Organisation", json={"Organisations": [{"Name": "A", "BaseCurrency": "GBP"}]})
-    mocked.get(f"{base}/InvoiceReminders/Settings", json={})
+    mocked.get(f"{base}/InvoiceReminders/Settings", json={"InvoiceReminders": []})
     mocked.put(f"{base}/Invoices", json={"Invoices": [{"InvoiceID": "f1"}]})
     mocked.post(f"{base}/Invoices/f1", json={"Invoices": [{"InvoiceID": "f1"}]})
     ledger.get_company_details()

@@ -275,7 +275,7 @@ def test_remaining_limits_are_passed_on(
     mocked: responses.RequestsMock, ledger: XeroLedger, calls: CallRecorder
 ) -> None:
     headers = {"X-DayLimit-Remaining": "997", "X-MinLimit-Remaining": "59"}
-    mocked.get(f"{BASE}/Invoices/i7/History", json={}, headers=headers)
+    mocked.get(f"{BASE}/Invoices/i7/History", json={"HistoryRecords": []}, headers=headers)
     ledger.find_note("i7", "k")
     assert calls.kinds == ["read"]
     assert calls.headers[0]["x-daylimit-remaining"] == "997"
@@ -337,9 +337,10 @@ def test_tokens_of_many_connections_never_mix_under_threads(calls: CallRecorder)
             pairs.append((handler.headers["xero-tenant-id"], bearer))
             status = 401 if bearer.endswith("/1") and len(pairs) > 100 else 200
         handler.send_response(status)
-        handler.send_header("Content-Length", "2")
+        body = b'{"HistoryRecords": []}'
+        handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
-        handler.wfile.write(b"{}")
+        handler.wfile.write(body)
 
     class Own:
         def __init__(self, name: str) -> None:
