@@ -13,6 +13,7 @@ from sqlmodel import col
 
 from connector.db.tables import OutboxEntry
 from connector.emails.outbound.compose import WITHOUT_INVOICE
+from connector.emails.outbound.invoice_table import ROWS_MAX
 from connector.emails.outbound.ledger_documents import (
     PDFS_MAX,
     LedgerDocuments,
@@ -83,4 +84,5 @@ def _wanted(entry: OutboxEntry) -> tuple[list[str], list[str]]:
         return [], []
     about = [invoice_id for invoice_id, step in payload.completed if step == entry.step]
     attached = about[: 1 if entry.step == Step.DISCOUNT_ENDING else PDFS_MAX]
-    return list(payload.listed), [] if entry.step in WITHOUT_INVOICE else attached
+    shown = sorted(payload.listed, key=lambda each: each not in about)[:ROWS_MAX]  # they are listed as the table is
+    return shown, [] if entry.step in WITHOUT_INVOICE else attached

@@ -245,7 +245,7 @@ def _build_balance(
     invoices = sorted(list_open_invoices(statement), key=lambda each: (each.due_on or each.issued_on, each.number))
     coverage, money = allocate_credit(statement), allocate_money(statement)
     lines = {
-        each.id: build_invoice_line(each, today, "", coverage.get(each.id, Decimal(0)), money.get(each.id, Decimal(0)))
+        each.id: build_invoice_line(each, today, coverage.get(each.id, Decimal(0)), money.get(each.id, Decimal(0)))
         for each in invoices
     }
     deducted = sum_covered(lines.values())

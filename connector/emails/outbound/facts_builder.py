@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -14,7 +14,9 @@ from connector.branding.brand import Brand
 from connector.connections.account_owners import split_mailbox
 from connector.db.tables import Connection
 from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine, PaidLine
+from connector.emails.outbound.email_sums import in_order
 from connector.emails.outbound.fee_warning import fee_warning
+from connector.emails.outbound.invoice_table import ROWS_MAX
 from connector.settings import Settings
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, InvoiceStatus, Statement, Step
@@ -61,9 +63,9 @@ def build_facts(
     money = allocate_money(statement)
     is_listed = {each.id for each in planned.listed}
 
-    def line(invoice: Invoice, link: str = "") -> InvoiceLine:
+    def line(invoice: Invoice) -> InvoiceLine:
         covered = coverage.get(invoice.id, Decimal(0))
-        found = build_invoice_line(invoice, today, link, covered, money.get(invoice.id, Decimal(0)))
+        found = build_invoice_line(invoice, today, covered=covered, money=money.get(invoice.id, Decimal(0)))
         minimum = policy.minimum_balance.for_currency(invoice.currency)
         return found if is_worth_thanks(found.paid, found.total, minimum) else replace(found, paid=Decimal(0))
 
@@ -86,7 +88,9 @@ def build_facts(
         tone=policy.tone,
         track_opens=policy.tracking.opens,
         track_clicks=policy.tracking.clicks,
-        invoices=[] if is_thank_you else [line(each, pay_link(each.id)) for each in planned.listed],
+        invoices=[]
+        if is_thank_you
+        else _with_pay_links(map(line, planned.listed), {each.id for each in about}, pay_link),
         unlisted=[line(each) for each in list_open_invoices(statement) if each.id not in is_listed],
         about=[invoice.id for invoice in about],
         payment_instructions=policy.payment_instructions.for_currency(statement.currency),
@@ -138,10 +142,18 @@ def _last_thanked_on(statement: Statement, about: Sequence[Invoice]) -> date | N
     )
 
 
+def _with_pay_links(
+    lines: Iterable[InvoiceLine], about: Collection[str], pay_link: Callable[[str], str]
+) -> list[InvoiceLine]:
+    """Return the invoices, those that the table shows with their pay link: each link may cost a call of its own."""
+    listed = list(lines)
+    shown = {each.id for each in sorted(in_order(listed), key=lambda each: each.id not in about)[:ROWS_MAX]}
+    return [replace(each, pay_link=pay_link(each.id)) if each.id in shown else each for each in listed]
+
+
 def build_invoice_line(
     invoice: Invoice,
     today: date,
-    pay_link: str = "",
     covered: Decimal = Decimal(0),
     money: Decimal = Decimal(0),
 ) -> InvoiceLine:
@@ -158,7 +170,6 @@ def build_invoice_line(
         total=invoice.total,
         due=invoice.due,
         days_late=days_late,
-        pay_link=pay_link,
         disputed=invoice.disputed_on is not None,
         paid=invoice.paid_by(today) + min(covered, money),
         covered=covered,

@@ -40,6 +40,17 @@ def test_what_tomorrows_email_needs_is_got_when_it_is_planned(late_customer: Sce
     assert document_calls(late_customer) == ["link", "pdf"]
 
 
+def test_an_email_about_many_invoices_asks_for_the_links_of_those_it_shows(scenario: Scenario) -> None:
+    scenario.company.customer("Vast Ltd")
+    for number in range(30):
+        scenario.company.invoice("Vast Ltd", f"{100 + number}.00", due_on=days(-5 - number % 7))
+    scenario.go_live()
+    scenario.run()
+    [email] = [one for one in scenario.sandbox.sendgrid.emails() if one.attachments]
+    assert document_calls(scenario).count("link") == (10 if scenario.company.provider == "xero" else 1)
+    assert email.html.count("Pay invoice ") == 10
+
+
 def test_a_pdf_is_got_again_when_its_invoice_changes(late_customer: Scenario) -> None:
     late_customer.company.pay(late_customer.number, "200.00")
     late_customer.sandbox.clock.advance(timedelta(minutes=6))
