@@ -15,7 +15,7 @@ from connector.emails.inbound.reply_parsing import Reply, parse_reply
 
 KEPT_START_BYTES = 2**20  # fields come before attachments, and a raw email's text before its own
 KEPT_END_BYTES = 64 * 1024  # a raw email's envelope comes after it
-_PARTS_MAX = 200
+PARTS_MAX = 200
 _PART_HEAD_BYTES_MAX = 2000
 _FIELD_BYTES_MAX = 200_000
 _TOKENS_MAX = 10
@@ -92,7 +92,7 @@ def _split_fields(boundary: str, content: bytes) -> dict[str, str]:
 
 def split_form(boundary: str, content: bytes) -> Iterator[FormPart]:
     """Yield the parts of a form that was posted with this boundary."""
-    for part in content.split(b"--" + boundary.encode("latin-1", "replace"), _PARTS_MAX)[1:_PARTS_MAX]:
+    for part in content.split(b"--" + boundary.encode("latin-1", "replace"), PARTS_MAX)[1:PARTS_MAX]:
         head, _blank, value = part.partition(b"\r\n\r\n")
         head = head[:_PART_HEAD_BYTES_MAX]
         name, file_name = _NAME.search(head), _FILE_NAME.search(head)

@@ -161,7 +161,7 @@ def _attachment_names(info: str) -> tuple[str, ...]:
         names = [str(each["filename"]) for each in described if not _is_within_text(each)]
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return ()
-    return tuple(filter(None, (one_line(_decode_header(name), 80) for name in names[:_ATTACHMENTS_MAX])))
+    return tuple(filter(None, (one_line(decode_header_text(name), 80) for name in names[:_ATTACHMENTS_MAX])))
 
 
 def _is_within_text(described: Mapping[str, object]) -> bool:
@@ -209,10 +209,10 @@ def _raw_bytes(raw: str) -> bytes:
 
 def _parse_headers(raw: str) -> dict[str, str]:
     parsed = HeaderParser().parsestr(raw[:_HEADERS_LENGTH_MAX])
-    return {name.lower(): _decode_header(str(value)) for name, value in reversed(parsed.items())}
+    return {name.lower(): decode_header_text(str(value)) for name, value in reversed(parsed.items())}
 
 
-def _decode_header(value: str) -> str:
+def decode_header_text(value: str) -> str:
     """Decode a header's encoded words (RFC 2047); one that is malformed stays as it is."""
     if "=?" not in value:
         return value

@@ -24,7 +24,7 @@ from connector.connections import registry
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection
 from connector.emails.contact_tokens import sign_token
-from connector.emails.inbound.posted_statement import StatementEmail
+from connector.emails.inbound.posted_statement import FILES_MAX, StatementEmail
 from connector.plain_text import one_line
 from connector.secrets.private_files import sync_folder
 from connector.vocabulary import ConnectionHealth, LogKind
@@ -75,6 +75,10 @@ def receive(app: AppContext, connection_id: int, email: StatementEmail) -> bool:
         return False
     if not email.files:
         report_refusal(app, connection_id, "no statement is attached", email.sender)
+        return False
+    if len(email.files) > FILES_MAX:
+        reason = f"more than {FILES_MAX} files are attached: import them on the company's page"
+        report_refusal(app, connection_id, reason, email.sender)
         return False
     with reading(app.engine) as session:
         short_name = session.get_one(Connection, connection_id).short_name

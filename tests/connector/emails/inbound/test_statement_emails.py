@@ -25,6 +25,7 @@ from tests.connector.scenario import ResumeAfter, Scenario, add_late_customer
 BANK = "statements@mail.bank.example"
 KEY = ec.generate_private_key(ec.SECP256R1())
 PASSED = "{@bank.example : pass}"
+BOUNDARY = "xYzZY"  # of every form that SendGrid posts
 
 
 @dataclass(kw_only=True)
@@ -69,9 +70,10 @@ def post(
         fields["from"] = (None, sender)
         fields |= {f"attachment{place}": (name, content) for place, (name, content) in enumerate(files, 1)}
     request = requests.Request("POST", "https://reminders.example/", files=fields).prepare()
-    body = request.body
-    assert isinstance(body, bytes)
-    headers = {"Content-Type": request.headers["Content-Type"], webhook.TIMESTAMP: "1781000000"}
+    boundary = request.headers["Content-Type"].rpartition("=")[2]
+    assert isinstance(request.body, bytes)
+    body = request.body.replace(boundary.encode(), BOUNDARY.encode())
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", webhook.TIMESTAMP: "1781000000"}
     if is_signed:
         signed = KEY.sign(b"1781000000" + body, ec.ECDSA(hashes.SHA256()))
         headers[webhook.SIGNATURE] = base64.b64encode(signed).decode()
@@ -109,11 +111,20 @@ def test_a_statement_that_the_bank_emails_holds_the_reminder(door: Door, *, is_r
         ({"is_signed": False}, 401, ""),
         ({"dkim": "{@evil.example : pass, @bank.example : fail}"}, 200, "has not signed it"),
         ({"dkim": "none"}, 200, "has not signed it"),
+        ({"dkim": '{"@bank.example : pass, x"@evil.example : pass}'}, 200, "has not signed it"),
         ({"sender": "mallory@other.example", "dkim": "{@other.example : pass}"}, 200, "is not in DUEWELL_BANK_SENDERS"),
         ({"sender": f"{BANK}, mallory@evil.example"}, 200, "is not in DUEWELL_BANK_SENDERS"),
         ({"to": f"bank+{'a' * 32}@{REPLIES}"}, 200, ""),
     ],
-    ids=["unsigned", "signed by another domain", "no DKIM", "a stranger", "two senders", "another address"],
+    ids=[
+        "unsigned",
+        "signed by another domain",
+        "no DKIM",
+        "made-up identity",
+        "a stranger",
+        "two senders",
+        "another address",
+    ],
 )
 def test_what_may_not_be_the_banks_is_not_taken(
     door: Door, options: dict[str, object], status: int, reason: str
@@ -123,6 +134,30 @@ def test_what_may_not_be_the_banks_is_not_taken(
     warnings = [text for text in log_texts(door, LogKind.WARNING) if "address for bank statements" in text]
     assert len(warnings) == bool(reason)
     assert not reason or reason in warnings[0]
+
+
+@pytest.mark.parametrize("made_up", [{"dkim": PASSED}, {"dkim": PASSED, "from": BANK}], ids=" and ".join)
+@pytest.mark.parametrize("cut", [False, True], ids=["beside the real ones", "instead of the real ones"])
+def test_an_email_that_holds_fields_of_the_form_is_not_taken(door: Door, made_up: dict[str, str], *, cut: bool) -> None:
+    head = f"\r\n--{BOUNDARY}\r\nContent-Disposition: form-data; name="
+    text = "".join(f'{head}"{name}"\r\n\r\n{value}' for name, value in made_up.items())
+    text += f'{head}"attachment1"; filename="made-up.csv"\r\n\r\n{statement(door).decode()}'
+    sender = "mallory@evil.example" if "from" in made_up else BANK
+    to = f"{door.address}{text}{head * 300}" if cut else ""
+    files = [] if cut else [("june.csv", statement(door)), ("note.txt", text.encode())]
+    assert post(door, *files, sender=sender, dkim="{@evil.example : pass}", to=to) == 200
+    assert saved(door) == []
+
+
+def test_more_files_than_are_read_are_named_and_a_coded_name_is_read(door: Door) -> None:
+    name = b"=?utf-8?B?c3RhdGVtZW50LnBkZg==?="  # statement.pdf
+    coded = b'From: bank@bank.example\r\nContent-Disposition: attachment; filename="%s"\r\n\r\n1' % name
+    files = [(f"{number}.csv", b"1;2") for number in range(21)]
+    assert post(door, *files) == post(door, raw=coded) == 200
+    assert saved(door) == []
+    none, many = sorted(text for text in log_texts(door, LogKind.WARNING) if "address for bank statements" in text)
+    assert "no statement is attached" in none
+    assert "more than 20 files" in many
 
 
 def test_an_attachment_cannot_choose_where_it_is_saved_and_a_large_email_is_named(door: Door) -> None:
