@@ -224,6 +224,14 @@ class Bookkeeper:
             total = {"TotalAmt": line["Amount"], "CurrencyRef": currency, "TxnDate": ledger.today().isoformat()}
             return str(ledger.add("Deposit", {**total, "Line": [line]}).number)
 
+    def edit_deposit(self, deposit: str, *amounts: Money) -> None:
+        """Change the lines of a bank deposit to copies of its last one with these amounts."""
+        with self._lock:
+            ledger = self._get_ledger()
+            entry = ledger.get("Deposit", deposit)
+            lines = [{**entry.body["Line"][-1], "Amount": figure("amount", amount)} for amount in amounts]
+            ledger.change(entry, {**entry.body, "Line": lines})
+
     def delete_deposit(self, deposit: str) -> None:
         """Delete a bank deposit."""
         with self._lock:

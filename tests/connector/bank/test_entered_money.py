@@ -89,3 +89,32 @@ def test_a_deleted_deposit_is_for_nothing_any_more(late: Scenario) -> None:
     late.run()
     assert matches(late) == []
     assert [each.state for each in matches(late, include_closed=True)] == [MatchState.ENDED]
+
+
+@pytest.mark.parametrize(
+    ("amounts", "kept"), [(["50.00", "1200.00"], True), (["12.00"], False)], ids=["line", "amount"]
+)
+def test_what_a_person_confirmed_of_a_deposit_stays_with_its_money_when_the_deposit_is_edited(
+    late: Scenario, amounts: list[str], *, kept: bool
+) -> None:
+    deposit = late.company.simulator.add_deposit("1200.00", account=INCOME, customer="Ashdown Ltd")
+    late.run()
+    bank_statements.confirm_match(late.app, matches(late)[0].id, by="ann")
+    late.company.simulator.edit_deposit(deposit, *amounts)
+    late.pass_days(1)
+    late.run()
+    confirmed = [each for each in matches(late) if each.state == MatchState.CONFIRMED]
+    assert [each.received for each in confirmed] == (["1200.00"] if kept else [])
+
+
+def test_a_deposit_that_is_on_no_payment_any_more_counts_again(late: Scenario) -> None:
+    deposit = late.company.simulator.add_deposit("1200.00", account=INCOME, customer="Ashdown Ltd")
+    late.run()
+    late.company.simulator.edit_deposit(deposit, "0.00")
+    late.pass_days(1)
+    late.run()
+    assert matches(late) == []
+    late.company.simulator.edit_deposit(deposit, "1200.00")
+    late.pass_days(1)
+    late.run()
+    assert len(matches(late)) == 1
