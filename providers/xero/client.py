@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from providers.sign_in import AccessToken
 
 _BEARER: Final = "Bearer "
-NOT_MODIFIED: Final = b"{}"  # in place of a reply without content: status 304
+NOT_MODIFIED: Final = b""  # the body under status 304, and under no other one
 Schema = TypeVar("Schema", bound=msgspec.Struct)
 
 

@@ -140,7 +140,7 @@ def read_into(target: ChangePage, client: Client, stream: Stream, operation: str
 def _read(target: ChangePage, client: Client, stream: Stream, operation: str, **params: Any) -> StreamReply:
     body = client.read(operation, **params)
     if body == NOT_MODIFIED:
-        return StreamReply(body, PageSummary(None, None, 0, None))
+        return StreamReply(b"{}", PageSummary(None, None, 0, None))
     try:
         return StreamReply(body, read_page(stream, body, target))
     except msgspec.DecodeError:

@@ -58,6 +58,7 @@ def test_one_faulty_template_stops_no_other_email(three_customers: Scenario) -> 
         '{"ErrorNumber": 17, "Type": "NoDataProcessedException", "Message": "No data has been processed"}',
         '{"Status": "ERROR", "Type": "ValidationException", "Elements": [{"ValidationErrors": []}]}',
         '{"Id": "e997d6d7", "Status": "OK", "ProviderName": "duewell"}',
+        "{}",
     ],
 )
 def test_an_error_under_status_200_deletes_no_invoices(three_customers: Scenario, body: str) -> None:
