@@ -1,9 +1,11 @@
 """Many companies on one PostgreSQL and several workers: ``python -m benchmarks.fleet [--companies N] [--workers N]``.
 
-The companies are on simulated ledgers that answer after 200 ms, half of them on Xero and half on QuickBooks, with open
-invoices each; a tenth of them gets a payment before each round. The rounds are: all due at once, which shows how many
-syncs an hour are possible; due one after the other at a rate, which shows how late they begin; and the same with a
-worker killed in the middle. The floor is the processor time of the same sync in a process without queue and threads.
+The companies are on simulated ledgers that answer after 200 ms, half of them on Xero and half on QuickBooks, with
+open invoices each; a tenth of them gets a payment before each round. The rounds are: all due at once, which shows how
+many syncs an hour are possible; due one after the other at a rate, which shows how late they begin; the same with a
+worker killed, while it syncs, every two minutes; and the same with each worker stopped and started again in turn.
+That no effect is doubled or lost under kills is shown elsewhere (``tests.faults.workers``). The floor is the
+processor time of the same sync in a process without queue and threads.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from multiprocessing import RawValue
 from pathlib import Path
@@ -25,8 +27,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 
 from connector.run import run_connection
+from connector.server.scheduler import POLL_SECONDS
 from sandbox.faults import Action, Rule
-from tests.faults.workers import Fleet, Worker, Zygote, started_fleet
+from tests.faults.workers import Fleet, Worker, Zygote, end_worker, started_fleet
 
 NAMES = ("Ashdown", "Birch", "Cedar", "Dunmore", "Elder", "Fernhill")  # of each company's customers
 LATENCY_S = 0.2
@@ -47,6 +50,31 @@ class Round(NamedTuple):
     failed: int
 
 
+class Workers:
+    """The workers of a round, and the processor seconds of those that have ended."""
+
+    def __init__(self, fleet: Fleet, zygote: Zygote, count: int) -> None:
+        """Start so many."""
+        self._fleet, self._zygote = fleet, zygote
+        self.running = [fleet.start_worker(zygote) for _ in range(count)]
+        self._ended_s = 0.0
+
+    def replace(self, number: signal.Signals) -> bool:
+        """End one by a signal, and start another; return whether it was done: one to be killed has to be syncing."""
+        look = self._fleet.look()
+        ready = [each for each in self.running if number != signal.SIGKILL or look.is_syncing(each)]
+        for oldest in ready[:1]:
+            self._ended_s += _seconds(oldest.process_id)
+            os.kill(oldest.process_id, number)
+            self.running.remove(oldest)
+            self.running.append(self._fleet.start_worker(self._zygote))
+        return bool(ready)
+
+    def seconds(self) -> float:
+        """Return the processor seconds of all until now."""
+        return self._ended_s + sum(_seconds(each.process_id) for each in self.running)
+
+
 def main() -> int:
     """Measure and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -55,17 +83,24 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, default=4, help="syncs that a worker makes at the same time")
     parser.add_argument("--per-hour", type=float, default=10_000, help="how many companies come due in an hour")
+    parser.add_argument("--kill-every", type=float, default=120.0, help="seconds between two kills")
     asked = parser.parse_args()
     offset = RawValue("d", 0.0)
-    zygote = Zygote(offset, threads=asked.threads)  # first: a process with threads must not be forked
+    # First: a process with threads must not be forked.
+    zygote = Zygote(offset, threads=asked.threads, poll_seconds=POLL_SECONDS)
     with started_fleet(asked.companies, 1, offset) as fleet:
         alone = _prepare(fleet, asked.invoices)
         spread_s = 3600 / asked.per_hour * asked.companies
-        rounds = {
-            "all due at once": _measure(fleet, zygote, asked.workers, 0.0),
-            "due one by one": _measure(fleet, zygote, asked.workers, spread_s),
-            "the same, a worker killed": _measure(fleet, zygote, asked.workers, spread_s, kills=True),
-        }
+        kills = [n * asked.kill_every for n in range(1, int(spread_s / asked.kill_every + 0.5))] or [spread_s / 2]
+        restarts = [spread_s * n / (asked.workers + 1) for n in range(1, asked.workers + 1)]
+        rounds: dict[str, Round] = {}
+        for title, spread, at, number in (
+            ("all due at once", 0.0, [], signal.SIGTERM),
+            ("due one by one", spread_s, [], signal.SIGTERM),
+            (f"the same, {len(kills)} × a worker killed", spread_s, kills, signal.SIGKILL),
+            ("the same, rolling restart", spread_s, restarts, signal.SIGTERM),
+        ):
+            rounds[title] = _measure(fleet, Workers(fleet, zygote, asked.workers), spread, at, number)
     zygote.stop()
     _report(asked, rounds, alone)
     return int(any(each.failed or each.syncs < asked.companies for each in rounds.values()))
@@ -102,51 +137,45 @@ def _connections(fleet: Fleet) -> list[int]:
         return [row[0] for row in database.execute(text("SELECT id FROM connection ORDER BY id"))]
 
 
-def _measure(fleet: Fleet, zygote: Zygote, workers: int, spread_s: float, *, kills: bool = False) -> Round:
-    started = [fleet.start_worker(zygote) for _ in range(workers)]
+def _measure(
+    fleet: Fleet, workers: Workers, spread_s: float, replaced_at_s: Sequence[float], number: signal.Signals
+) -> Round:
     time.sleep(5)  # they connect to the queue
     connections = _connections(fleet)
     for place in range(len(connections)):
         _pay_one_in_ten(fleet, place)
-    database_before = _database_seconds(fleet)
-    worker_before = sum(_seconds(each.process_id) for each in started)
+    database_before, worker_before = _database_seconds(fleet), workers.seconds()
     began = fleet.app.now() + timedelta(seconds=1)
     due = {each: began + timedelta(seconds=spread_s * n / len(connections)) for n, each in enumerate(connections)}
     with fleet.app.engine.begin() as database:
         for connection, at in due.items():
-            query = "UPDATE connection SET next_run_at = :at, lease_until_at = NULL WHERE id = :id"
+            query = "UPDATE connection SET next_run_at = :at WHERE id = :id"
             database.execute(text(query), {"at": at, "id": connection})
-    lost, peak = 0.0, 0
+    peak, to_replace, started_at = 0, list(replaced_at_s), time.monotonic()
     done: dict[int, tuple[datetime, datetime, str]] = {}
-    give_up_at = time.monotonic() + spread_s + _GIVE_UP_S
-    while len(done) < len(due) and time.monotonic() < give_up_at:
+    while len(done) < len(due) and time.monotonic() < started_at + spread_s + _GIVE_UP_S:
         time.sleep(0.2)
         done, peak = _runs(fleet, due), max(peak, _database_connections(fleet))
-        if kills and len(done) > len(due) / 2:
-            kills, lost = False, _seconds(started[0].process_id)
-            os.kill(started[0].process_id, signal.SIGKILL)
-            started[0] = fleet.start_worker(zygote)
+        if to_replace and time.monotonic() > started_at + to_replace[0] and workers.replace(number):
+            to_replace.pop(0)
         _show(f"\rsyncs: {len(done)}")
-    worker_seconds = lost + sum(_seconds(each.process_id) for each in started) - worker_before
-    mib = max(_peak_mib(each) for each in started)
-    found = _summarise(due, done, worker_seconds, _database_seconds(fleet) - database_before, mib, peak)
-    for each in started:
-        os.kill(each.process_id, signal.SIGTERM)
-    time.sleep(3)
+    mib = max(_peak_mib(each) for each in workers.running)
+    worker_seconds, database_seconds = workers.seconds() - worker_before, _database_seconds(fleet) - database_before
+    found = _summarise(due, done, worker_seconds, database_seconds, mib, peak)
+    for each in workers.running:
+        end_worker(each.process_id)  # what it still syncs would change when its company is due next
     return found
 
 
 def _runs(fleet: Fleet, due: dict[int, datetime]) -> dict[int, tuple[datetime, datetime, str]]:
     """Return when the first sync since it was due began and ended, by connection, of those that have ended."""
     query = text(
-        "SELECT connection_id, started_at, ended_at, outcome FROM sync_run"
-        " WHERE started_at >= :since AND ended_at IS NOT NULL ORDER BY id DESC"
+        "SELECT connection_id, started_at, ended_at, outcome FROM sync_run WHERE started_at >= :since"
+        " AND ended_at IS NOT NULL AND reason NOT LIKE 'interrupted%' ORDER BY id DESC"
     )
     with fleet.app.engine.connect() as database:
         rows = database.execute(query, {"since": min(due.values())}).all()
-    return {
-        row[0]: (row[1], row[2], row[3]) for row in rows if row[1] >= due[row[0]] and "interrupted" not in str(row[3])
-    }
+    return {row[0]: (row[1], row[2], row[3]) for row in rows if row[1] >= due[row[0]]}
 
 
 def _summarise(

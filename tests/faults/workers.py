@@ -62,10 +62,10 @@ _NAMES = ("Ashdown", "Birch", "Cedar", "Dunmore", "Elder", "Fernhill", "Garland"
 class Zygote:
     """A process without threads that forks workers: they start within a tenth of a second."""
 
-    def __init__(self, offset: Any, threads: int = 2) -> None:
+    def __init__(self, offset: Any, threads: int = 2, poll_seconds: int = 1) -> None:
         """Start it; ``offset`` is shared: the seconds that the simulated time is ahead of the machine's."""
         self._ours, theirs = Pipe()
-        self._process = Process(target=_fork_workers, args=(theirs, offset, threads), daemon=True)
+        self._process = Process(target=_fork_workers, args=(theirs, offset, threads, poll_seconds), daemon=True)
         self._process.start()
 
     def start_worker(self, settings: dict[str, str], host: str) -> int:
@@ -79,21 +79,21 @@ class Zygote:
         self._process.join()
 
 
-def _fork_workers(orders: Channel, offset: Any, threads: int) -> None:
+def _fork_workers(orders: Channel, offset: Any, threads: int, poll_seconds: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # killed workers leave no zombies
     while (order := orders.recv()) is not None:
         settings, host = order
         if (process_id := os.fork()) == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _work(settings, host, offset, threads)
+            _work(settings, host, offset, threads, poll_seconds)
         orders.send(process_id)
 
 
-def _work(settings: dict[str, str], host: str, offset: Any, threads: int) -> None:
+def _work(settings: dict[str, str], host: str, offset: Any, threads: int, poll_seconds: int) -> None:
     socket.gethostname = lambda: host
     app = open_app(load_settings(**settings), now=lambda: datetime.fromtimestamp(time.time() + offset.value, UTC))
     signal.signal(signal.SIGTERM, lambda _number, _frame: app.stop.set())
-    worker = QueueWorker(app, run_connection, threads=threads, poll_seconds=1, jobs=BACKGROUND_JOBS)
+    worker = QueueWorker(app, run_connection, threads=threads, poll_seconds=poll_seconds, jobs=BACKGROUND_JOBS)
     worker.start()
     app.stop.wait()
     worker.stop()
@@ -229,11 +229,11 @@ def run_campaign(fleet: Fleet, zygote: Zygote, offset: Any, kills: int, until: f
             print(f"\r{hour:%a %d %b %H:%M}: {fleet.kills} kills", end="", file=sys.stderr)
     finally:
         for worker in workers:
-            _end(worker.process_id)
+            end_worker(worker.process_id)
         print(file=sys.stderr)
 
 
-def _end(process_id: int) -> None:
+def end_worker(process_id: int) -> None:
     """Ask a worker to stop, as systemd does, and kill it if it does not."""
     os.kill(process_id, signal.SIGTERM)
     give_up_at = time.monotonic() + 30
