@@ -17,6 +17,7 @@ SAME_AMOUNT_MAX = 40  # invoices of one amount whose numbers are compared with a
 _AMOUNTS_MAX = 40  # amounts that are tried
 _CHARGE_MAX, _CHARGE_SHARE = Decimal(45), Decimal("0.05")
 _CENTS_MAX = Decimal("0.05")
+_EXCHANGE_SHARE = Decimal("0.03")  # what is lost where a bank exchanges the money
 _DISCOUNT_GRACE_DAYS = 5
 _AHEAD_DAYS_MAX = 90  # money that is older than an invoice by more was for something else
 _ZERO = Decimal(0)
@@ -106,6 +107,8 @@ class OpenItems:
             return AmountFit(CENTS, f"{what} but for {abs(short)}", settles=True)
         if 0 < short <= _CHARGE_MAX and short <= total * _CHARGE_SHARE:
             return AmountFit(CHARGES, f"{what} less {short}, maybe a bank's charge", settles=True)
+        if 0 < short <= total * _EXCHANGE_SHARE:  # no reason to ask for the rest before somebody has looked
+            return AmountFit(PART, f"{what} less {short}, maybe charges or an exchange", settles=True)
         if short > 0:
             return AmountFit(PART, f"a part of the {what}", settles=False)
         return AmountFit(OVER, f"more than the {what}", settles=True)

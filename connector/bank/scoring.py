@@ -8,7 +8,7 @@ from typing import NamedTuple
 from connector.bank.facts import OpenInvoice, Receipt
 from connector.bank.near_numbers import is_nearly_written, number_tokens
 from connector.bank.number_index import NAMED, VAGUE, NumberHit
-from connector.bank.open_items import CENTS, CHARGES, OVER, AmountFit, OpenItems, is_after_issue
+from connector.bank.open_items import CENTS, CHARGES, OVER, PART, AmountFit, OpenItems, is_after_issue
 from connector.bank.payers import SAME_NAME, Payer
 
 SURE, PROBABLE = 75, 40  # the least scores
@@ -106,7 +106,7 @@ class Scorer:
         same_family = not payers or sum(each.points == payers[0].points for each in payers) == 1
         is_exact = amount.points >= CENTS  # without a number only an exact amount says which invoice
         is_like = payer is not None and payer.points < SAME_NAME and not receipt.amount % 10
-        is_named = bool(number_points) and amount.points != OVER and not (others and not amount.settles)
+        is_named = bool(number_points) and amount.points != OVER and not (others and amount.points == PART)
         is_theirs = same_family or (is_exact and bool(receipt.amount % 10))  # nobody else of that name owes as much
         is_slip = is_near and payer is not None and payer.points >= SAME_NAME
         is_unique = is_named or ((is_only or is_slip) and is_theirs and is_exact and not is_like)

@@ -121,6 +121,15 @@ def test_a_part_that_is_in_the_bank_is_not_asked_for(late: Scenario) -> None:
     assert list(entry.payload["due"].values()) == ["500.00"]
 
 
+def test_what_an_exchange_may_have_cost_is_not_asked_for_before_the_money_is_booked(late: Scenario) -> None:
+    number = late.company.invoice("Ashdown Ltd", "4000.00", due_on=late.days_ago(6))
+    drop(late, csv_of((late.days_ago(1), "Ashdown Ltd", f"Payment {number}", "3900.00")))
+    late.run()
+    (entry,) = [each for each in late.outbox("done") if each.kind == "email"]
+    assert list(entry.payload["due"].values()) == ["1200.00"]
+    assert "maybe charges or an exchange" in str(matches(late)[0].parts)
+
+
 def test_money_that_the_ledger_shows_already_holds_nothing(late: Scenario) -> None:
     number = late.company.invoice("Ashdown Ltd", "1200.00", due_on=late.days_ago(40))
     late.company.pay(number, on=late.days_ago(1))
