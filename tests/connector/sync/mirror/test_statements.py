@@ -254,10 +254,10 @@ def test_past_actions_say_what_was_done_and_whether_it_is_confirmed(mirrored: En
     eur, usd = _facts(mirrored)["a"]
     assert eur.past_actions == usd.past_actions  # the limits count emails per customer
     assert set(eur.past_actions) == {
-        PastAction(Step.BEFORE_DUE, "1", NOW, TODAY, "key 1"),
-        PastAction(Step.PAST_DUE, "1", NOW, TODAY, "key 2", unconfirmed=True),
-        PastAction(Step.SECOND_NOTICE, "1", NOW, TODAY, "key 3", unconfirmed=True),
-        PastAction(Step.LATE_FEE, "1", NOW, TODAY, "key 9", is_contact=False, recurrence_key="2026-11"),
+        PastAction(Step.BEFORE_DUE, "1", NOW, TODAY, "key 1", reader_id="a"),
+        PastAction(Step.PAST_DUE, "1", NOW, TODAY, "key 2", unconfirmed=True, reader_id="a"),
+        PastAction(Step.SECOND_NOTICE, "1", NOW, TODAY, "key 3", unconfirmed=True, reader_id="a"),
+        PastAction(Step.LATE_FEE, "1", NOW, TODAY, "key 9", is_contact=False, recurrence_key="2026-11", reader_id="a"),
         PastAction(Step.CALL, "1", NOW, TODAY, is_contact=False),
         PastAction(Step.FINAL_NOTICE, "1", NOW, TODAY, is_contact=False),
     }
