@@ -17,6 +17,9 @@ WORKERS ?= auto
 
 # What a Python must offer: be new enough, and be able to create a virtual environment with pip in it.
 USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
+# Each command and worker would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 CODE := connector providers policies migrations sandbox benchmarks tests
 
 .DEFAULT_GOAL := help
