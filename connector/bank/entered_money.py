@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector.bank.match_writer import ACTIVE
+from connector.bank.names import name_words
 from connector.db.tables import BankMatch, BankReceipt
 from connector.vocabulary import MatchState, ReceiptState, StatementFormat
 
@@ -35,10 +36,13 @@ def settle_deposits(session: Session, connection_id: int, at: datetime) -> int:
     )
     settled = 0
     for deposit in sorted(deposits, key=lambda each: (each.state in _UNDECIDED, each.booked_on, each.id)):
+        words = set(name_words(deposit.payer))
         near = [each for each in lines if _is_same_money(deposit, each)]
         if not near:
             continue
-        line = min(near, key=lambda each: (abs(each.booked_on - deposit.booked_on), each.id))
+        line = min(
+            near, key=lambda each: (not _names_payer(each, words), abs(each.booked_on - deposit.booked_on), each.id)
+        )
         lines.remove(line)
         if deposit.state in _UNDECIDED:
             _settle(session, deposit, line, at)
@@ -54,6 +58,11 @@ def _load(session: Session, connection_id: int, *conditions: object) -> list[Ban
 def _is_same_money(deposit: BankReceipt, line: BankReceipt) -> bool:
     is_same = (deposit.currency, deposit.amount_e4) == (line.currency, line.amount_e4)
     return is_same and abs(line.booked_on - deposit.booked_on) <= _NEAR
+
+
+def _names_payer(line: BankReceipt, words: set[str]) -> bool:
+    """Return whether a line has a word of the payer's name: two customers may pay the same amount on one day."""
+    return not words.isdisjoint(name_words(f"{line.payer} {line.text}"))
 
 
 def _settle(session: Session, deposit: BankReceipt, line: BankReceipt, at: datetime) -> None:

@@ -80,6 +80,15 @@ def test_a_deposit_that_a_statement_has_as_well_counts_once(late: Scenario, *, i
     assert match.received_on == late.days_ago(1)
 
 
+def test_of_two_equal_lines_of_a_statement_the_one_that_names_the_payer_is_the_deposit(late: Scenario) -> None:
+    late.company.simulator.add_deposit("1200.00", account=INCOME, customer="Ashdown Ltd")
+    late.run()
+    bank_statements.confirm_match(late.app, matches(late)[0].id, by="ann")
+    drop(late, csv_of((late.today, "Birch & Co", "deposit", "1200.00"), (late.days_ago(1), "Ashdown", "", "1200.00")))
+    (match,) = (each for each in matches(late) if each.state == MatchState.CONFIRMED)
+    assert match.received_on == late.days_ago(1)
+
+
 def test_a_deleted_deposit_is_for_nothing_any_more(late: Scenario) -> None:
     deposit = late.company.simulator.add_deposit("1200.00", account=INCOME, customer="Ashdown Ltd")
     late.run()
