@@ -17,7 +17,7 @@ from connector.bank.importing import import_statement
 
 _FILES_MAX = 200  # in one sync
 _QUIET_S = 10  # so long nobody has written to it
-_UNFINISHED = frozenset({".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download"})
+UNFINISHED = frozenset({".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download"})
 _ACTOR = "the watched folder"
 log = logging.getLogger("duewell.bank")
 
@@ -54,7 +54,7 @@ def import_files(app: AppContext, connection_id: int, short_name: str) -> list[s
 
 def _is_finished(path: Path) -> bool:
     """Return whether a file has a name of its own; programs write under another one until it is whole."""
-    return path.is_file() and not path.name.startswith((".", "~")) and path.suffix.lower() not in _UNFINISHED
+    return path.is_file() and not path.name.startswith((".", "~")) and path.suffix.lower() not in UNFINISHED
 
 
 def _import_file(app: AppContext, connection_id: int, path: Path) -> str:

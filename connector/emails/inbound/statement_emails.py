@@ -20,6 +20,7 @@ from sqlmodel import Session, col
 
 from connector.app_context import AppContext
 from connector.audit import sync_log
+from connector.bank.watched_folder import UNFINISHED
 from connector.connections import registry
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection
@@ -105,7 +106,8 @@ def report_refusal(app: AppContext, connection_id: int, reason: str, sender: str
 def _save(folder: Path, name: str, content: bytes, written_at: float) -> None:
     """Save a file under a name of its content, whole or not at all: SendGrid posts again what was not answered."""
     path = Path(name)
-    target = folder / f"{path.stem}-{hashlib.sha256(content).hexdigest()[:8]}{path.suffix}"
+    suffix = "" if path.suffix.lower() in UNFINISHED else path.suffix  # else it would wait in the folder for ever
+    target = folder / f"{path.stem}-{hashlib.sha256(content).hexdigest()[:8]}{suffix}"
     unfinished = folder / f".{target.name}.part"
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)

@@ -96,7 +96,7 @@ def test_a_statement_that_the_bank_emails_holds_the_reminder(door: Door, *, is_r
     message["From"], message["To"] = f"Your bank <{BANK}>", door.address
     message.set_content("Your statement is attached.")
     message.add_attachment(statement(door), maintype="text", subtype="csv", filename="june.csv")
-    files = (("logo.png", b"\x89PNG"), ("june.csv", statement(door)))
+    files = (("logo.png", b"\x89PNG"), ("june.tmp", statement(door)))
     for _posted_again in range(2):
         assert post(door, *files, raw=bytes(message) if is_raw else b"") == 200
     assert [name.partition("-")[0] for name in saved(door)] == ["june"]
