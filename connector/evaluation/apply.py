@@ -106,7 +106,8 @@ def apply_decisions(
         agreement_outcomes.record_broken_from_emails(ctx, session, batch.drafts, today)
     _cancel_unwanted(ctx, session, batch)  # in observe mode as well, where unreadable data become a task too
     reported_payments.cancel_seen(ctx, session)
-    undelivered_emails.cancel_reached(ctx, session)
+    if not is_recheck:
+        undelivered_emails.cancel_reached(ctx, session)
     _log_plans(ctx, session, drafts, changes)
     for text in batch.failures:
         ctx.log(session, LogKind.ERROR, f"No decision was possible about {text}")

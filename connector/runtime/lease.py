@@ -228,6 +228,10 @@ def _locks(home: Path) -> Path:
 def _machine(home: Path) -> str:
     """Return the name of those that share file locks: machines, or containers, may have the same host name."""
     file = _locks(home) / "id"
-    with suppress(FileExistsError), file.open("x", encoding="ascii") as new:
-        new.write(secrets.token_hex(4))
+    if not file.exists():
+        whole = file.with_name(secrets.token_hex(4))
+        whole.write_text(whole.name, encoding="ascii")
+        with suppress(FileExistsError):
+            file.hardlink_to(whole)  # so that nobody reads it half written, not even after a crash
+        whole.unlink()
     return f"{socket.gethostname()}/{file.read_text(encoding='ascii')}"
