@@ -54,14 +54,14 @@ def list_bank_matches(call: WriteCall, connection: str) -> Response:
 
 @router.get(_RECEIPTS, response_model=list[ReceiptItem])
 def list_bank_receipts(call: WriteCall, connection: str) -> Response:
-    """List money in the bank for which no open invoice was found."""
+    """List payments in the bank that match no open invoice."""
     with reading(call.app.engine) as session:
         return json_response(bank_statements.list_unmatched(session, [_id(call, session, connection)]))
 
 
 @router.post(f"{_MATCHES}/{{match}}/confirm", response_model=DecidedMatch)
 def confirm_bank_match(call: WriteCall, connection: str, match: Id) -> Response:
-    """Confirm that money is for its invoice; the payer is remembered."""
+    """Confirm a match; the payer is remembered."""
     _check_owner(call, connection, bank_statements.connection_of_match(call.app, match))
     return json_response(bank_statements.confirm_match(call.app, match, by=call.actor))
 
@@ -82,7 +82,7 @@ def assign_bank_receipt(call: WriteCall, connection: str, receipt: Id, body: bod
 
 @router.post(f"{_RECEIPTS}/{{receipt}}/set-aside", status_code=204, response_class=Response)
 def set_aside_bank_receipt(call: WriteCall, connection: str, receipt: Id) -> Response:
-    """Record that money is no customer's payment."""
+    """Mark money as not a customer's payment."""
     _check_owner(call, connection, bank_statements.connection_of_receipt(call.app, receipt))
     bank_statements.set_aside(call.app, receipt, by=call.actor)
     return Response(status_code=204)

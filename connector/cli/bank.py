@@ -63,7 +63,7 @@ def import_files(
 ) -> None:
     """Import bank statements.
 
-    Their money holds reminders about the invoices that it pays. A file that cannot be read, or was imported before,
+    Payments on them hold reminders about the invoices they pay. A file that cannot be read, or was imported before,
     changes nothing.
     """
     from connector.bank.formats.bank_line import StatementError
@@ -102,7 +102,7 @@ def show_address(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the email address to which a bank may send a company's statements.
+    """Print the address to which a bank may email statements.
 
     Senders have to be allowed by DUEWELL_BANK_SENDERS, and their domain has to sign (DKIM).
     """
@@ -172,11 +172,13 @@ def _ask(file: Path, question: CsvQuestion) -> str:
 @bank.command("matches")
 def list_matches(
     connection: ConnectionOption = None,
-    include_closed: Annotated[bool, typer.Option("--all", help="Include what is booked or rejected by now.")] = False,
+    include_closed: Annotated[
+        bool, typer.Option("--all", help="Include matches that are booked or rejected by now.")
+    ] = False,
     wide: WideOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List money in the bank that is for an open invoice, or may be."""
+    """List payments that match an open invoice, or may."""
     from connector.db.engine import reading
     from connector.services import bank_statements
     from connector.vocabulary.labels import label
@@ -201,7 +203,7 @@ def list_matches(
 
 @bank.command("unmatched")
 def list_unmatched(connection: ConnectionOption = None, wide: WideOption = False, as_json: JsonOption = False) -> None:
-    """List money in the bank for which no open invoice was found."""
+    """List payments in the bank that match no open invoice."""
     from connector.db.engine import reading
     from connector.services import bank_statements
 
@@ -244,7 +246,7 @@ def list_files(connection: ConnectionOption = None, wide: WideOption = False, as
 
 @bank.command("confirm")
 def confirm(match_id: MatchArgument, as_json: JsonOption = False) -> None:
-    """Confirm that money is for its invoice; the payer is remembered."""
+    """Confirm a match; the payer is remembered."""
     from connector.services.bank_statements import confirm_match
 
     with open_command_app() as app:
@@ -257,9 +259,9 @@ def confirm(match_id: MatchArgument, as_json: JsonOption = False) -> None:
 
 @bank.command("reject")
 def reject(match_id: MatchArgument, as_json: JsonOption = False) -> None:
-    """Record that money is not for its invoice.
+    """Reject a match.
 
-    Nothing is held for it any more.
+    It no longer holds reminders.
     """
     from connector.services.bank_statements import reject_match
 
@@ -277,7 +279,7 @@ def assign(
     invoice: Annotated[str, typer.Argument(metavar="INVOICE", help="The number of the invoice that it pays.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Record which invoice money is for, where none was found."""
+    """Match a payment with an invoice, where none was found."""
     from connector.services.bank_statements import assign_receipt
 
     with open_command_app() as app:
@@ -290,9 +292,9 @@ def assign(
 
 @bank.command("set-aside")
 def set_aside(money_id: MoneyArgument, as_json: JsonOption = False) -> None:
-    """Record that money is no customer's payment.
+    """Mark money as not a customer's payment.
 
-    For example a loan, a refund, or money of the owner's own.
+    For example a loan, a refund, or the owner's own money.
     """
     from connector.services.bank_statements import set_aside as put_aside
 

@@ -49,7 +49,7 @@ def list_bank_details(
 ) -> None:
     """List the accounts that customers pay into.
 
-    Those in use, and those that wait.
+    Those in use, and changed ones that are not used yet.
     """
     from connector.cli.terminal import find_connections
     from connector.connections.registry import list_connected
@@ -159,9 +159,9 @@ def remove_bank_details(connection: ConnectionArgument, currency: CurrencyArgume
 
 @bank_details.command("confirm")
 def confirm_bank_details(connection: ConnectionArgument, account: IdArgument) -> None:
-    """Use an account that waits at once.
+    """Confirm a changed account: it is used at once.
 
-    Only another person than the one who entered it can.
+    Only somebody other than the person who entered it can.
     """
     from connector.services import bank_details as service
 
@@ -172,7 +172,7 @@ def confirm_bank_details(connection: ConnectionArgument, account: IdArgument) ->
 
 @bank_details.command("cancel")
 def cancel_bank_details(connection: ConnectionArgument, account: IdArgument) -> None:
-    """Cancel an account that waits; the one in use stays."""
+    """Cancel a changed account before it is used."""
     from connector.services import bank_details as service
 
     with open_command_app() as app:

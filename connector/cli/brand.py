@@ -74,7 +74,7 @@ def set_brand(  # noqa: PLR0917 - typer's parameters
 ) -> None:
     """Change what a company's emails, statements and portal look like.
 
-    What is not given stays as it is.
+    Options that you leave out stay as they are.
     """
     from connector.branding.brand import BrandChange, BrandError
     from connector.services import branding

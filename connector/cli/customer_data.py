@@ -71,7 +71,7 @@ def link(
 def reported(customer: CustomerArgument, connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
     """List what a customer reported in the portal.
 
-    The newest comes first, with unapplied payments that fit it.
+    Newest first, with unapplied payments that may match.
     """
     from connector.db.engine import reading
     from connector.services.portal_reports import list_portal_reports

@@ -103,7 +103,7 @@ def show_customer(
 
 
 _PhoneOption = Annotated[
-    str | None, typer.Option(metavar="NUMBER", help="Whom to call, before the numbers in the ledger; or none.")
+    str | None, typer.Option(metavar="NUMBER", help="The number to call, before those in the ledger; or none.")
 ]
 _LanguageOption = Annotated[
     str | None, typer.Option(help="The language of emails: en, de, fr, es, nl, it or pt; none uses their country's.")
@@ -148,7 +148,7 @@ def set_(
     owner: _OwnerOption = None,
     sales_rep: Annotated[str | None, typer.Option(metavar="'NAME <EMAIL>'", help="Their sales rep, or none.")] = None,
     second_contact: Annotated[
-        str | None, typer.Option(metavar="'NAME <EMAIL>'", help="Who gets copies of later steps too, or none.")
+        str | None, typer.Option(metavar="'NAME <EMAIL>'", help="Who also gets copies of later reminders, or none.")
     ] = None,
     tags: _TagsOption = None,
     withholding: Annotated[

@@ -90,7 +90,7 @@ def copy(
 ) -> None:
     """Copy everything into another database, checked row by row.
 
-    Stop duewell first. Afterwards the copy is in use, and in the first database everything waits for approval, so that
+    Stop duewell first. Afterwards duewell uses the copy, and in the first database everything awaits approval, so that
     nothing is sent twice if it is started again.
     """
     from connector.app_context import utc_now

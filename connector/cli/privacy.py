@@ -56,7 +56,7 @@ def retention(
 def prune(wide: WideOption = False, as_json: JsonOption = False) -> None:
     """Delete data past its retention period now.
 
-    This also happens once a day on its own.
+    This also happens automatically once a day.
     """
     from connector.privacy.retention import prune as do_prune
 

@@ -47,7 +47,7 @@ def demo(
     """Try duewell without any account.
 
     Simulates Xero, QuickBooks Online and SendGrid on this machine, connects a demo company on each accounting system,
-    opens the web app and plays eleven days of reminders while you look.
+    opens the web app and plays eleven days of reminders while you watch.
     """
     import webbrowser
 
@@ -111,7 +111,7 @@ def run(
     ] = None,
     *,
     connection: Annotated[
-        list[str] | None, typer.Option("--connection", help="The same, as with other commands; can be repeated.")
+        list[str] | None, typer.Option("--connection", help="The same as the argument; can be repeated.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and decide, but send and write nothing.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print the whole report of each company.")] = False,

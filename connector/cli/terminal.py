@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from connector.db.tables import Connection
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-WideOption = Annotated[bool, typer.Option("--wide", help="Print all columns in full, in a terminal as well.")]
+WideOption = Annotated[bool, typer.Option("--wide", help="Print all columns in full, even in a terminal.")]
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 

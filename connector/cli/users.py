@@ -171,7 +171,7 @@ def passkeys(
 @users.command()
 def digest(
     email: EmailArgument,
-    at: Annotated[str | None, typer.Option(metavar="HH:MM", help='When it is sent; "" for the usual time.')] = None,
+    at: Annotated[str | None, typer.Option(metavar="HH:MM", help='When it is sent; "" for the default time.')] = None,
     time_zone: Annotated[
         str | None,
         typer.Option(metavar="ZONE", help='The time zone of the digest and of pages, like Europe/London; "" for none.'),

@@ -265,7 +265,7 @@ def confirm_match(app: AppContext, match_id: int, *, by: str) -> DecidedMatch:
 
 
 def reject_match(app: AppContext, match_id: int, *, by: str) -> DecidedMatch:
-    """Record that money is not for its invoice. Raises ``MatchDecisionError``."""
+    """Reject a match. Raises ``MatchDecisionError``."""
     return _decide(app, lambda session: deciding.reject(session, match_id, by=by, at=app.now()))
 
 
@@ -289,7 +289,7 @@ def assign_receipt(app: AppContext, receipt_id: int, number: str, *, by: str) ->
 
 
 def set_aside(app: AppContext, receipt_id: int, *, by: str) -> None:
-    """Record that money is no customer's payment. Raises ``MatchDecisionError``."""
+    """Mark money as not a customer's payment. Raises ``MatchDecisionError``."""
     with writing(app.engine) as session:
         receipt = _get_receipt(session, receipt_id)
         deciding.set_aside(session, receipt, by=by, at=app.now())
