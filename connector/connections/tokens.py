@@ -56,7 +56,7 @@ def token_source(app: AppContext, grant_id: int, calls: CallObserver) -> AccessT
         if kept is None or rejected_token is not None or kept[1] - app.now() <= EXPIRY_MARGIN:
             stored = _load_token(app, grant_id)
             if not stored.is_valid_at(app.now(), rejected_token):
-                _refresh_in_turn(app, grant_id, calls, rejected_token)
+                fresh_token(app, grant_id, calls, rejected_token=rejected_token)
                 stored = _load_token(app, grant_id)
             kept = (str(stored.token["access_token"]), stored.grant.token_expires_at or app.now())
         return kept[0]
@@ -76,10 +76,6 @@ def fresh_token(
     stored = _load_token(app, grant_id)
     if stored.is_valid_at(app.now(), rejected_token):
         return stored.token
-    return _refresh_in_turn(app, grant_id, calls, rejected_token)
-
-
-def _refresh_in_turn(app: AppContext, grant_id: int, calls: CallObserver, rejected_token: str | None) -> JsonObject:
     with _lock_grant(app, grant_id):
         stored = _load_token(app, grant_id)  # another process may have refreshed it meanwhile
         if stored.is_valid_at(app.now(), rejected_token):

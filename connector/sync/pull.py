@@ -86,9 +86,9 @@ def _store_page(ctx: RunContext, page: ChangePage, coverage: webhook_inbox.Webho
         connection = ctx.connection(session)
         changed_customers.note_page(session, ctx.connection_id, page, ctx.mirror_changes)
         counts = store_page(session, ctx.connection_id, page, at=ctx.now())
+        merges.move_what_is_done(session, ctx.connection_id, [each.external_id for each in page.invoices])
         connection.cursor = page.cursor
         if counts.changed:
-            merges.move_what_is_done(session, ctx.connection_id, [each.external_id for each in page.invoices])
             connection.mirror_version += 1
             changed_customers.note_version(page, counts, ctx.mirror_changes)
         if page.is_last:

@@ -106,8 +106,8 @@ def _repair_page(ctx: RunContext, page: ChangePage, until: datetime) -> list[Dif
         erased.redact_page(session, ctx.connection_id, page, at=ctx.now())  # an erased customer is no difference
         found = list(_find_differences(session, ctx.connection_id, page, until))
         counts = store_page(session, ctx.connection_id, page, at=ctx.now())
+        merges.move_what_is_done(session, ctx.connection_id, [each.external_id for each in page.invoices])
         if counts.changed:
-            merges.move_what_is_done(session, ctx.connection_id, [each.external_id for each in page.invoices])
             ctx.connection(session).mirror_version += 1
         return found
 
