@@ -22,7 +22,11 @@ from connector.settings import load_settings
 @contextmanager
 def syncing_worker(app: AppContext, home: Path, host: str = "") -> Iterator[subprocess.Popen[str]]:
     """Start a worker beside ``app``, by default on its machine, and wait until it syncs a company."""
-    settings = {"DUEWELL_HOME": str(home), "DUEWELL_DATABASE_URL": app.settings.duewell_database_url}
+    settings = {
+        "DUEWELL_HOME": str(home),
+        "DUEWELL_DATABASE_URL": app.settings.duewell_database_url,
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+    }
     command = [sys.executable, "-m", "tests.connector.server.syncing_worker", host, app.now().isoformat()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | settings) as worker:
         assert worker.stdout is not None
