@@ -132,6 +132,10 @@ class World:
             if source.is_file() and source.suffix != ".db-shm":  # which SQLite creates again
                 shutil.copyfile(source, folder / source.name)
                 (folder / source.name).chmod(0o600)
+        machine = self.folder / "locks" / "id"  # the locks themselves are a living process's
+        if machine.is_file():
+            (folder / "locks").mkdir(mode=0o700)
+            shutil.copyfile(machine, folder / "locks" / "id")
         if self.statements.is_dir():
             shutil.copytree(self.statements, folder / self.statements.name)
 
